@@ -6,6 +6,8 @@ extern crate alloc;
 
 #[cfg(feature = "vulkan")]
 mod allocator;
+#[cfg(feature = "fake")]
+pub mod fake;
 mod ground;
 #[cfg(feature = "vulkan")]
 mod memory;
@@ -35,4 +37,4 @@ pub use policy::granularity::ResourceKind;
 #[cfg(feature = "vulkan")]
 pub use retire::Point;
 #[cfg(feature = "vulkan")]
-pub use vulkan::DeviceFeatures;
+pub use vulkan::{DeviceFeatures, Object};

@@ -86,8 +86,10 @@ pub(super) struct LaneState {
     pub(super) bags: Bags<Entry>,
     /// The count each non-empty block holds, by slot.
     keepers: Vec<Option<Arc<Inner>>>,
-    pub(super) peak_live: u64,
     pub(super) live: u64,
+    pub(super) peak_live: u64,
+    /// Allocations ever made.
+    pub(super) granted: u64,
 }
 
 /// Where an allocator is in its life.
@@ -298,6 +300,7 @@ impl LaneState {
     }
 
     pub(super) fn count_live(&mut self, size: u64) {
+        self.granted += 1;
         self.live += size;
         self.peak_live = self.peak_live.max(self.live);
     }

@@ -27,6 +27,8 @@ pub struct Statistics {
     pub live_count: u64,
     /// Pending allocations.
     pub pending_count: u64,
+    /// Allocations ever made.
+    pub allocations: u64,
     /// Blocks, dedicated ones among them.
     pub blocks: u32,
     /// Views and descriptor sets that live.
@@ -64,6 +66,8 @@ pub struct MemoryTypeStatistics {
     pub live_count: u64,
     /// Pending allocations.
     pub pending_count: u64,
+    /// Allocations ever made.
+    pub allocations: u64,
     /// Blocks.
     pub blocks: u32,
     /// The most that ever lived at a time.
@@ -141,6 +145,7 @@ impl LaneState {
             reserved: self.blocks.reserved(),
             blocks: self.blocks.count(),
             peak_live: self.peak_live,
+            allocations: self.granted,
             ..Default::default()
         };
         for (_, block) in self.blocks.iter() {
@@ -171,6 +176,7 @@ impl Allocator {
             total.free += of_type.free;
             total.live_count += of_type.live_count;
             total.pending_count += of_type.pending_count;
+            total.allocations += of_type.allocations;
             total.blocks += of_type.blocks;
             total.memory_types.push(of_type);
         }
