@@ -70,6 +70,7 @@ pub(super) struct Lane {
     pub(super) memory_type: u32,
     pub(super) flags: vk::MemoryPropertyFlags,
     pub(super) heap: u32,
+    pub(super) heap_size: u64,
     pub(super) growth: Growth,
     /// The smallest granule of a block, in bytes.
     pub(super) granule: u64,
@@ -139,6 +140,7 @@ impl Inner {
                 memory_type,
                 flags: vk::MemoryPropertyFlags::from_raw(flags),
                 heap,
+                heap_size,
                 growth: Growth::for_heap(
                     desc.first_block,
                     desc.largest_block,
