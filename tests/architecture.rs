@@ -21,7 +21,7 @@ fn named_modules(source: &str) -> Vec<String> {
     let mut names = Vec::new();
     for (at, _) in source.match_indices("crate::") {
         let line_start = source[..at].rfind('\n').map_or(0, |newline| newline + 1);
-        if source[line_start..at].trim_start().starts_with("//") {
+        if source[line_start..at].contains("//") {
             continue;
         }
         let rest = &source[at + "crate::".len()..];

@@ -225,7 +225,7 @@ impl Inner {
     pub(super) fn lose(&self) {
         if !self.lost.swap(true, Ordering::AcqRel) {
             tracing::error!(target: "fencepost", "the device is lost");
-            self.with_register(|register| register.lose());
+            self.with_register(Register::lose);
         }
     }
 

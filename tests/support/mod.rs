@@ -1,6 +1,8 @@
 //! What the tests over the fake driver share: an allocator, requirements, seeds.
 #![allow(dead_code, reason = "each test target uses its own part")]
 
+use std::sync::Arc;
+
 use fencepost::{
     AllocationDesc, Allocator, AllocatorDesc, Buffer, BufferDesc, DeviceFeatures, fake::FakeDriver,
     fake::Profile, vk,
@@ -10,11 +12,13 @@ pub fn features() -> DeviceFeatures {
     DeviceFeatures::TIMELINE_SEMAPHORE | DeviceFeatures::SYNCHRONIZATION2
 }
 
-/// A description of an allocator over a fake, at Vulkan 1.3.
+/// A description of an allocator over a fake, at Vulkan 1.3. It keeps the fake alive, so that a
+/// failing test unwinds in any order.
 pub fn desc(fake: &FakeDriver) -> AllocatorDesc<'_> {
     AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
         .api_version(vk::API_VERSION_1_3)
         .features(features())
+        .keep_alive(Arc::new(fake.clone()))
 }
 
 pub fn allocator(fake: &FakeDriver) -> Allocator {
