@@ -85,6 +85,8 @@ pub(super) struct Lane {
 pub(super) struct LaneState {
     pub(super) blocks: BlockList,
     pub(super) bags: Bags<Entry>,
+    /// Entries a collect has in hand; here only to keep its memory.
+    pub(super) scratch: Vec<Entry>,
     /// The count each non-empty block holds, by slot.
     keepers: Vec<Option<Arc<Inner>>>,
     pub(super) live: u64,

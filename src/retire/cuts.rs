@@ -2,6 +2,8 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
+use smallvec::SmallVec;
+
 use super::point::{Point, TimelineId};
 
 /// The running number of a bag. Bags are reached in the order of their numbers.
@@ -472,7 +474,7 @@ impl Cuts {
 pub struct Reached {
     owner: u32,
     bag: BagNumber,
-    timelines: Vec<(u32, u64)>,
+    timelines: SmallVec<[(u32, u64); 4]>,
     known: u32,
     lost: bool,
 }
