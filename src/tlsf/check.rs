@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
-use super::bins::{PENDING, USED, VACANT, place_of};
-use super::class::{BINS, COLUMNS, ROWS, TAIL};
+use super::bins::{Link, PENDING, USED, VACANT, place_of};
+use super::class::{BINS, COLUMNS, ROWS};
 use super::region::Node;
 use super::{Sum, Tlsf, bin_beside};
 
@@ -130,48 +130,55 @@ impl Tlsf {
         Ok(free)
     }
 
-    /// Walks every bin.
+    /// Walks every bin that is not empty.
     fn check_bins(&self, free: u32) -> Result<(), Broken> {
         let mut binned = 0;
-        for bin in 0..BINS {
-            let mut before = bin;
-            for node in self.bins.nodes_of(bin) {
-                let region = *self.nodes.get(node as usize).ok_or(Broken::Ring { bin })?;
-                if self.bins.link(node).prev != before {
-                    return Err(Broken::Ring { bin });
-                }
-                if !region.is_free() || bin_beside(region.size(), region.right) != bin {
-                    return Err(Broken::WrongBin { node, bin });
-                }
-                before = place_of(node);
-                binned += 1;
-            }
-            // The walk ends at a bin; it must be this one.
-            if self.bins.links[before as usize].next != bin
-                || self.bins.links[bin as usize].prev != before
-            {
-                return Err(Broken::Ring { bin });
-            }
-            let bit = self.bins.columns[(bin / COLUMNS) as usize] >> (bin % COLUMNS) & 1;
-            if (bit == 1) != (before != bin) {
-                return Err(Broken::Bit { bin });
+        let (mut rows, mut columns) = (0, [0; ROWS]);
+        for (bin, &link) in (0..BINS).zip(&self.bins.links) {
+            let empty = Link { next: bin, prev: bin };
+            if link != empty {
+                binned += self.check_ring(bin)?;
+                columns[(bin / COLUMNS) as usize] |= 1 << (bin % COLUMNS);
+                rows |= 1 << (bin / COLUMNS);
             }
         }
-        for row in 0..u64::BITS {
-            let bin = row * COLUMNS;
-            let columns = *self.bins.columns.get(row as usize).unwrap_or(&0);
-            if (self.bins.rows >> row & 1 == 1) != (columns != 0) {
-                return Err(Broken::Bit { bin });
+        for row in 0..ROWS {
+            if columns[row] != self.bins.columns[row] {
+                let wrong = columns[row] ^ self.bins.columns[row];
+                return Err(Broken::Bit { bin: row as u32 * COLUMNS + wrong.trailing_zeros() });
             }
         }
-        let beyond = self.bins.columns[ROWS - 1] >> (TAIL % COLUMNS) >> 1;
-        if beyond != 0 {
-            return Err(Broken::Bit { bin: BINS });
+        if rows != self.bins.rows {
+            let wrong = (rows ^ self.bins.rows).trailing_zeros();
+            return Err(Broken::Bit { bin: wrong * COLUMNS });
         }
         if binned != free {
             return Err(Broken::Unbinned { regions: free, binned });
         }
         Ok(())
+    }
+
+    /// Walks a bin that is not empty; tells how many regions are in it.
+    fn check_ring(&self, bin: u32) -> Result<u32, Broken> {
+        let mut binned = 0;
+        let mut before = bin;
+        for node in self.bins.nodes_of(bin) {
+            let region = *self.nodes.get(node as usize).ok_or(Broken::Ring { bin })?;
+            if self.bins.link(node).prev != before {
+                return Err(Broken::Ring { bin });
+            }
+            if !region.is_free() || bin_beside(region.size(), region.right) != bin {
+                return Err(Broken::WrongBin { node, bin });
+            }
+            before = place_of(node);
+            binned += 1;
+        }
+        // The walk ends at a bin; it must be this one.
+        let links = &self.bins.links;
+        if links[before as usize].next != bin || links[bin as usize].prev != before {
+            return Err(Broken::Ring { bin });
+        }
+        Ok(binned)
     }
 
     /// Walks the list of vacant nodes.
