@@ -102,26 +102,27 @@ impl Tlsf {
             if region.left != left {
                 return Err(Broken::Neighbour { node });
             }
-            if region.start != end || region.size() == 0 || region.size() > self.units - end {
+            if region.start != end || region.size == 0 || region.size > self.units - end {
                 return Err(Broken::Gap { node });
             }
-            match (region.is_free(), self.bins.link(node).prev) {
-                (false, USED) => used.add(region.size()),
-                (false, PENDING) => pending.add(region.size()),
-                (true, mark) if (mark as usize) < self.bins.links.len() => free += 1,
+            let link = self.bins.link(node);
+            match link.prev {
+                USED => used.add(region.size),
+                PENDING => pending.add(region.size),
+                _ if link.is_binned() => free += 1,
                 _ => return Err(Broken::Mark { node }),
             }
-            if region.is_free() && left_free {
+            if link.is_binned() && left_free {
                 return Err(Broken::NotMerged { node });
             }
-            left_free = region.is_free();
-            end += region.size();
+            left_free = link.is_binned();
+            end += region.size;
             (left, node) = (node, region.right);
         }
         if end != self.units {
             return Err(Broken::Gap { node: 0 });
         }
-        if self.nodes[0] != (Node::taken(0, 0, left, self.nodes[0].right)) {
+        if self.nodes[0] != (Node { left, right: self.nodes[0].right, ..Node::BORDER }) {
             return Err(Broken::Neighbour { node: 0 });
         }
         if used != self.used || pending != self.pending || free != self.free_count() {
@@ -167,7 +168,7 @@ impl Tlsf {
             if self.bins.link(node).prev != before {
                 return Err(Broken::Ring { bin });
             }
-            if !region.is_free() || bin_beside(region.size(), region.right) != bin {
+            if bin_beside(region.size, region.right) != bin {
                 return Err(Broken::WrongBin { node, bin });
             }
             before = place_of(node);
