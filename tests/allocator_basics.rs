@@ -191,8 +191,7 @@ fn bytes_go_in_and_out_and_neighbours_keep_theirs_where_memory_is_not_coherent()
 fn copies_outside_an_allocation_and_into_unmapped_memory_are_errors() {
     let fake = fake();
     let allocator = allocator(&fake);
-    let mut upload =
-        allocator.create_buffer(&buffer_desc(100), &AllocationDesc::upload()).unwrap();
+    let mut upload = allocator.create_buffer(&buffer_desc(100), &AllocationDesc::upload()).unwrap();
     let outside = |offset, length| CopyError::OutOfRange { offset, length, size: 100 };
     assert_eq!(upload.write(1, &[0u8; 100]), Err(outside(1, 100)));
     assert_eq!(upload.write(u64::MAX, &[0u32]), Err(outside(u64::MAX, 4)));
@@ -213,10 +212,7 @@ fn bad_requests_are_typed_errors_and_change_nothing() {
     let before = (allocator.statistics(), fake.live());
     assert_eq!(ask(0, 1, !0, &local), AllocateError::ZeroSize);
     assert_eq!(ask(1, 3, !0, &local), AllocateError::Alignment { alignment: 3 });
-    assert_eq!(
-        ask(1, 1, !0, &local.min_alignment(48)),
-        AllocateError::Alignment { alignment: 48 }
-    );
+    assert_eq!(ask(1, 1, !0, &local.min_alignment(48)), AllocateError::Alignment { alignment: 48 });
     assert!(matches!(ask(1, 1, 0, &local), AllocateError::NoMemoryType { type_bits: 0, .. }));
     let impossible = local.required(vk::MemoryPropertyFlags::from_raw(1 << 30));
     assert!(matches!(ask(1, 1, !0, &impossible), AllocateError::NoMemoryType { .. }));
@@ -290,9 +286,9 @@ fn views_retire_before_their_images() {
 
 #[test]
 fn raw_keys_used_twice_or_elsewhere_are_typed_errors() {
-    let (fake, other) = (fake(), support::fake());
+    let (fake, other) = (fake(), fake());
     {
-        let (allocator, stranger) = (allocator(&fake), support::allocator(&other));
+        let (allocator, stranger) = (allocator(&fake), allocator(&other));
         let _frames = allocator.timeline(fake.queue(0)).unwrap();
         let raw = allocate(&allocator).into_raw();
         assert_eq!(size_of_val(&raw), 16);

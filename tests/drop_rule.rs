@@ -24,7 +24,10 @@ enum Recording {
 enum Resource {
     Live,
     /// The bag it lies in, and what had been submitted on each timeline at the drop.
-    Dropped { bag: BagNumber, issued: [u64; TIMELINES] },
+    Dropped {
+        bag: BagNumber,
+        issued: [u64; TIMELINES],
+    },
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -82,13 +85,14 @@ impl World {
 
     fn violates(&self, rule: Rule) -> bool {
         (0..RESOURCES).any(|resource| {
-            let in_use = self.recordings.iter().enumerate().any(|(r, recording)| match *recording {
-                Recording::Open { uses, .. } => uses >> resource & 1 == 1,
-                Recording::Submitted { value, uses } => {
-                    uses >> resource & 1 == 1 && value > self.completed[r % TIMELINES]
-                }
-                _ => false,
-            });
+            let in_use =
+                self.recordings.iter().enumerate().any(|(r, recording)| match *recording {
+                    Recording::Open { uses, .. } => uses >> resource & 1 == 1,
+                    Recording::Submitted { value, uses } => {
+                        uses >> resource & 1 == 1 && value > self.completed[r % TIMELINES]
+                    }
+                    _ => false,
+                });
             in_use && self.is_released(resource, rule)
         })
     }

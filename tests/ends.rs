@@ -95,8 +95,7 @@ fn after_shutdown_handles_are_inert_and_the_device_may_go() {
     let allocator = allocator(&fake);
     let frames = allocator.timeline(fake.queue(0)).unwrap();
     let ring = allocator.fence_timeline(fake.queue(1), 2).unwrap();
-    let mut upload =
-        allocator.create_buffer(&buffer_desc(100), &AllocationDesc::upload()).unwrap();
+    let mut upload = allocator.create_buffer(&buffer_desc(100), &AllocationDesc::upload()).unwrap();
     let usage = vk::ImageUsageFlags::SAMPLED;
     let image_desc = ImageDesc::new_2d(vk::Format::R8G8B8A8_UNORM, 64, 64, usage);
     let image = allocator.create_image(&image_desc, &AllocationDesc::device_local()).unwrap();

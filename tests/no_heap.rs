@@ -7,7 +7,7 @@ use std::{
     cell::Cell,
 };
 
-use fencepost::{AllocationDesc, Allocation, ResourceKind, vk};
+use fencepost::{Allocation, AllocationDesc, ResourceKind, vk};
 use support::*;
 
 struct Counting;

@@ -101,7 +101,9 @@ const SIZE: u64 = 1 << 16;
 
 fn allocate(allocator: &Allocator) -> Allocation {
     let requirements = vk::MemoryRequirements { size: SIZE, alignment: 256, memory_type_bits: !0 };
-    allocator.allocate(&requirements, ResourceKind::Linear, &AllocationDesc::device_local()).unwrap()
+    allocator
+        .allocate(&requirements, ResourceKind::Linear, &AllocationDesc::device_local())
+        .unwrap()
 }
 
 impl Run {
@@ -239,8 +241,7 @@ fn wrong_rules_are_caught_by_the_same_runs() {
     let orders = interleavings();
     for setting in [Setting::OneQueue, Setting::TwoQueuesAndAnIdleOne, Setting::Fences] {
         for door in [Door::AtPointsIssuedSoFar, Door::Now] {
-            let caught =
-                orders.iter().filter(|order| violates(order, setting, door)).count();
+            let caught = orders.iter().filter(|order| violates(order, setting, door)).count();
             println!("{setting:?}, {door:?}: caught in {caught} of {} orders", orders.len());
             assert!(caught > 0);
         }

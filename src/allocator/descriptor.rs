@@ -48,6 +48,23 @@ pub struct DescriptorCounts {
 }
 
 impl DescriptorCounts {
+    /// No descriptors: a start for struct updates in constants.
+    pub const EMPTY: Self = Self {
+        sampler: 0,
+        combined_image_sampler: 0,
+        sampled_image: 0,
+        storage_image: 0,
+        uniform_texel_buffer: 0,
+        storage_texel_buffer: 0,
+        uniform_buffer: 0,
+        storage_buffer: 0,
+        uniform_buffer_dynamic: 0,
+        storage_buffer_dynamic: 0,
+        input_attachment: 0,
+        acceleration_structure: 0,
+        update_after_bind: false,
+    };
+
     fn total(&self) -> DescriptorTotalCount {
         DescriptorTotalCount {
             sampler: self.sampler,
@@ -245,12 +262,7 @@ impl DescriptorLane {
         }
     }
 
-    fn retire(
-        &self,
-        vulkan: &Vulkan,
-        set: Counted,
-        bags: impl FnOnce() -> (BagNumber, BagNumber),
-    ) {
+    fn retire(&self, vulkan: &Vulkan, set: Counted, bags: impl FnOnce() -> (BagNumber, BagNumber)) {
         let mut state = lock(&self.state);
         state.live -= 1;
         let (current, reached) = bags();
