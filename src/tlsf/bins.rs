@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::class::{BINS, COLUMNS, ROWS};
+use super::class::{BINS, COLUMNS, ROWS, row_of};
 
 /// Two neighbours in a ring, or what stands in their place while a region is in no ring.
 ///
@@ -87,7 +87,7 @@ impl Bins {
     /// The lowest bin from `bin` on that has a region. Reads three words at most.
     #[inline]
     pub(super) fn first_from(&self, bin: u32) -> Option<u32> {
-        let row = bin / COLUMNS % ROWS as u32;
+        let row = row_of(bin);
         let columns = self.columns[row as usize] & (u32::MAX << (bin % COLUMNS));
         if columns != 0 {
             return Some(row * COLUMNS + columns.trailing_zeros());
@@ -103,7 +103,7 @@ impl Bins {
     /// The highest bin up to `bin` that has a region.
     #[inline]
     pub(super) fn last_up_to(&self, bin: u32) -> Option<u32> {
-        let row = bin / COLUMNS % ROWS as u32;
+        let row = row_of(bin);
         let columns = self.columns[row as usize] & (u32::MAX >> (COLUMNS - 1 - bin % COLUMNS));
         if columns != 0 {
             return Some(row * COLUMNS + columns.ilog2());
@@ -128,7 +128,7 @@ impl Bins {
         self.links[place as usize] = Link { next, prev: bin };
         // In an empty bin this is the bin's own link.
         self.links[next as usize].prev = place;
-        let row = bin / COLUMNS % ROWS as u32;
+        let row = row_of(bin);
         self.columns[row as usize] |= 1 << (bin % COLUMNS);
         self.rows |= 1 << row;
     }
@@ -139,9 +139,10 @@ impl Bins {
         let Link { next, prev } = self.link(node);
         self.links[prev as usize].next = next;
         self.links[next as usize].prev = prev;
-        // Only the bin is on both sides of its last region.
+        // Only a bin is on both sides of its last region. Whether this was the last is a coin flip in
+        // a small block, so the bits are computed, not branched on.
         let emptied = u32::from(next == prev);
-        let row = bin / COLUMNS % ROWS as u32;
+        let row = row_of(bin);
         let columns = self.columns[row as usize] & !(emptied << (bin % COLUMNS));
         self.columns[row as usize] = columns;
         self.rows &= !(u64::from(columns == 0) << row);

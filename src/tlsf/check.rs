@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::bins::{Link, PENDING, USED, VACANT, place_of};
-use super::class::{BINS, COLUMNS, ROWS};
+use super::class::{BINS, COLUMNS, ROWS, row_of};
 use super::region::Node;
 use super::{Sum, Tlsf, bin_beside};
 
@@ -139,8 +139,8 @@ impl Tlsf {
             let empty = Link { next: bin, prev: bin };
             if link != empty {
                 binned += self.check_ring(bin)?;
-                columns[(bin / COLUMNS) as usize] |= 1 << (bin % COLUMNS);
-                rows |= 1 << (bin / COLUMNS);
+                columns[row_of(bin) as usize] |= 1 << (bin % COLUMNS);
+                rows |= 1 << row_of(bin);
             }
         }
         for row in 0..ROWS {

@@ -29,8 +29,14 @@ pub(super) const TAIL: u32 = bin_of(UNITS_BOUND);
 /// Number of bins, the tail's included.
 pub(super) const BINS: u32 = TAIL + 1;
 
-/// Number of rows, the tail's included.
+/// Room for rows: 28 are in use, and with a power of two [`row_of`] is below it without a check.
 pub(super) const ROWS: usize = 32;
+
+/// The first-level position of a bin.
+#[inline]
+pub(super) const fn row_of(bin: u32) -> u32 {
+    bin / COLUMNS % ROWS as u32
+}
 
 /// The bin of regions of `units` granules; `units` is at most [`UNITS_BOUND`].
 #[inline]
@@ -83,7 +89,8 @@ mod tests {
             bins += 1;
         }
         assert_eq!(bins, TAIL, "the tail's bin comes after them all");
-        assert_eq!((TAIL, BINS, ROWS), (864, 865, 28));
+        assert_eq!((TAIL, BINS), (864, 865));
+        assert!(BINS <= COLUMNS * ROWS as u32, "every bin has a row");
     }
 
     #[test]

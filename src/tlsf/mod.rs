@@ -59,7 +59,7 @@
 //!
 //! # Constant time
 //! Per operation, whatever the number of regions:
-//! - [`allocate`](Tlsf::allocate) visits at most 4 bins and 9 free regions: up to 4 regions in the
+//! - [`allocate`](Tlsf::allocate) visits at most 3 bins and 9 free regions: up to 4 regions in the
 //!   bin of the size, up to 4 in the first bin above, the first region of the bin that is enough with
 //!   any padding. A bin above is found with two bit scans over three words.
 //! - Cutting changes the region's neighbours and bins: at most one region goes out of a bin and two
@@ -67,7 +67,7 @@
 //! - [`free`](Tlsf::free) and [`reach`](Tlsf::reach) have no loop: two neighbours at most leave their
 //!   bins and one region enters one. [`retire`](Tlsf::retire) changes a mark.
 //! - [`reach_batch`](Tlsf::reach_batch) walks each key's region at most twice.
-//! - The one exception is host memory: when all nodes are in use the node table grows by a quarter,
+//! - The one exception is host memory: when all nodes are in use the node table grows by an eighth,
 //!   which copies it. Over all operations that is constant too; a block whose number of regions has
 //!   peaked never asks the host again.
 //!
@@ -355,14 +355,14 @@ impl Tlsf {
         self.vacant_count += 1;
     }
 
-    /// Makes the node table larger by a quarter; `None`, and nothing changed, if the host is out of
+    /// Makes the node table larger by an eighth; `None`, and nothing changed, if the host is out of
     /// memory.
     #[cold]
     #[inline(never)]
     fn grow(&mut self) -> Option<()> {
         const FIRST: usize = 64;
         let old = self.nodes.len();
-        let more = (old / 4).max(FIRST);
+        let more = (old / 8).max(FIRST);
         self.nodes.try_reserve_exact(more).ok()?;
         self.bins.links.try_reserve_exact(more).ok()?;
         self.nodes.resize(old + more, Node::BORDER);

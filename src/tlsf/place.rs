@@ -13,15 +13,15 @@ const TRIES: u32 = 4;
 #[doc(hidden)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Probes {
-    /// Bins whose ring was entered or that the bitmaps were asked for.
+    /// Bins looked at.
     pub bins: u32,
-    /// Free regions whose size was read.
+    /// Free regions looked at.
     pub nodes: u32,
 }
 
 impl Probes {
     /// No search visits more bins than this.
-    pub const MAX_BINS: u32 = 4;
+    pub const MAX_BINS: u32 = 3;
     /// No search visits more regions than this.
     pub const MAX_NODES: u32 = 2 * TRIES + 1;
 }
@@ -134,15 +134,16 @@ impl Tlsf {
     /// A free region for the request. Looks at a bounded number of regions.
     #[inline]
     fn find(&self, request: Request, observe: &mut impl Observe) -> Option<Found> {
-        // Regions of the request's own bin may be too small or too large: a few are tried.
+        // In the bin of the size some regions may be too small; the few that are tried pack best. The
+        // bin is tried even where it is `sure` itself: to ask would be one more coin flip.
         let own = bin_of(request.size);
-        let sure = bin_at_least(request.size);
+        observe.bin();
         if let Some(found) = self.try_bin(request, own, observe) {
             return Some(found);
         }
         // From here on all are large enough, but for the tail and for the padding.
         observe.bin();
-        let bin = self.bins.first_from(sure)?;
+        let bin = self.bins.first_from(bin_at_least(request.size))?;
         if let Some(found) = self.try_bin(request, bin, observe) {
             return Some(found);
         }
@@ -158,7 +159,6 @@ impl Tlsf {
     /// The first of a few regions in a bin that holds the request.
     #[inline(always)]
     fn try_bin(&self, request: Request, bin: u32, observe: &mut impl Observe) -> Option<Found> {
-        observe.bin();
         let mut place = self.bins.links[bin as usize].next;
         for _ in 0..TRIES {
             let node = node_at(place)?;
