@@ -200,8 +200,7 @@ fn end(mut world: World) {
 #[test]
 fn each_call_failed_once_leaves_everything_as_it_was() {
     let (mut failures, mut ways_out) = (0, 0);
-    for step in 0..STEPS.len() {
-        let (name, take) = STEPS[step];
+    for (step, &(name, take)) in STEPS.iter().enumerate() {
         for (call, count) in calls_of(step) {
             for nth in 0..count {
                 for &error in errors(call) {

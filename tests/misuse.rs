@@ -42,7 +42,7 @@ fn a_failed_closure_gives_the_recording_back_and_its_value_is_not_used_again() {
         };
         assert_eq!(error, "not today");
         assert_eq!(allocator.statistics().open_recordings, 1);
-        let point = recording.submit(|signal| unsafe { signal.queue_submit(&[]) }).unwrap();
+        let point = submit_nothing(recording).unwrap();
         assert_eq!(point.value(), 2);
         fake.run();
         assert!(timeline.is_reached(point).unwrap());
@@ -79,7 +79,7 @@ fn a_panic_in_the_closure_leaves_the_recording_open_and_the_timeline_usable() {
     assert_eq!(allocator.statistics().open_recordings, 1);
     drop(buffer(&allocator, 64));
     let next = timeline.begin().unwrap();
-    next.submit(|signal| unsafe { signal.queue_submit(&[]) }).unwrap();
+    submit_nothing(next).unwrap();
     fake.run();
     allocator.collect();
     assert_eq!(allocator.statistics().pending_count, 1, "whether it was submitted is unknown");
@@ -93,11 +93,12 @@ fn submitting_within_a_submit_is_refused_not_a_deadlock() {
     let timeline = allocator.timeline(fake.queue(0)).unwrap();
     let (outer, inner) = (timeline.begin().unwrap(), timeline.begin().unwrap());
     let point = outer.submit(|signal| {
-        let nested = inner.submit(|signal| unsafe { signal.queue_submit(&[]) }).unwrap_err();
+        let nested = submit_nothing(inner).unwrap_err();
         let SubmitError::Refused { recording, reason } = nested else { panic!() };
         assert_eq!(reason, SubmitRefusal::Nested);
         // SAFETY: it was never recorded.
         unsafe { recording.abandon() };
+        // SAFETY: an empty submission.
         unsafe { signal.queue_submit(&[]) }
     });
     assert_eq!(point.unwrap().value(), 1);
@@ -118,7 +119,7 @@ fn own_and_external_timelines_do_not_take_each_others_calls() {
     // SAFETY: nothing is ever submitted on it.
     let external = unsafe { allocator.external_timeline(fake.queue(1), semaphore, 0) }.unwrap();
     let recording = external.begin().unwrap();
-    let refused = recording.submit(|signal| unsafe { signal.queue_submit(&[]) }).unwrap_err();
+    let refused = submit_nothing(recording).unwrap_err();
     let SubmitError::Refused { recording, reason } = refused else { panic!() };
     assert_eq!(reason, SubmitRefusal::External);
     // SAFETY: nothing was recorded.
@@ -133,12 +134,12 @@ fn points_of_another_allocator_are_refused_and_the_handle_comes_back() {
     let foreign = {
         let timeline = stranger.timeline(other.queue(0)).unwrap();
         let recording = timeline.begin().unwrap();
-        recording.submit(|signal| unsafe { signal.queue_submit(&[]) }).unwrap()
+        submit_nothing(recording).unwrap()
     };
     other.run();
     let timeline = allocator.timeline(fake.queue(0)).unwrap();
     let own = timeline.begin().unwrap();
-    let own = own.submit(|signal| unsafe { signal.queue_submit(&[]) }).unwrap();
+    let own = submit_nothing(own).unwrap();
     let kept = buffer(&allocator, 64);
     let handle = kept.handle();
     // SAFETY: it was never recorded.
@@ -164,7 +165,7 @@ fn explicit_points_release_exactly_when_all_are_reached_in_any_order() {
         ];
         let points = [0, 1].map(|t: usize| {
             let recording = timelines[t].begin().unwrap();
-            recording.submit(|signal| unsafe { signal.queue_submit(&[]) }).unwrap()
+            submit_nothing(recording).unwrap()
         });
         // A recording that stays open holds an explicit end back not at all.
         let open = timelines[0].begin().unwrap();

@@ -57,7 +57,7 @@ fn allocate_drop_and_collect_make_no_heap_allocation() {
                 held.push(made.unwrap());
             }
         });
-        frame.submit(|signal| unsafe { signal.queue_submit(&[]) }).unwrap();
+        submit_nothing(frame).unwrap();
         fake.run();
         let collected = count(|| {
             allocator.collect();

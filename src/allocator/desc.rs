@@ -88,7 +88,8 @@ impl<'a> AllocatorDesc<'a> {
     }
 
     /// Your owner of the device. It is dropped after everything of fencepost's is gone, so that
-    /// the order of destruction is right by itself: an `Arc` whose drop destroys the device.
+    /// the order of destruction is right by itself: an `Arc` whose drop destroys the device. This
+    /// description holds a clone too, as long as it lives.
     #[must_use]
     pub fn keep_alive(mut self, owner: Arc<dyn Any + Send + Sync>) -> Self {
         self.keep_alive = Some(owner);

@@ -20,6 +20,7 @@ pub(crate) struct Block {
     space: Space,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all blocks are shared ones")]
 #[derive(Debug)]
 enum Space {
     Shared(Tlsf),

@@ -143,10 +143,10 @@ impl Tlsf {
                 rows |= 1 << row_of(bin);
             }
         }
-        for row in 0..ROWS {
-            if columns[row] != self.bins.columns[row] {
-                let wrong = columns[row] ^ self.bins.columns[row];
-                return Err(Broken::Bit { bin: row as u32 * COLUMNS + wrong.trailing_zeros() });
+        for (row, (counted, kept)) in (0..).zip(columns.iter().zip(&self.bins.columns)) {
+            if counted != kept {
+                let wrong = counted ^ kept;
+                return Err(Broken::Bit { bin: row * COLUMNS + wrong.trailing_zeros() });
             }
         }
         if rows != self.bins.rows {
