@@ -28,6 +28,8 @@ impl ResourceId {
 }
 
 pub(super) struct Resource {
+    /// The size that a buffer was created with.
+    pub(super) size: u64,
     pub(super) requirements: Requirements,
     /// Buffers and linear images, as `bufferImageGranularity` tells resources apart.
     linear: bool,
@@ -84,6 +86,7 @@ impl State {
             self.need_device_address(Call::CreateBuffer);
         }
         self.create(Resource {
+            size: info.size,
             requirements: self.profile.buffer_requirements(info.size, info.flags),
             linear: true,
             wants_address,
@@ -99,6 +102,7 @@ impl State {
             return Err(vk::Result::ERROR_VALIDATION_FAILED_EXT);
         }
         self.create(Resource {
+            size: 0,
             requirements: self.profile.image_requirements(shape),
             linear: shape.tiling == vk::ImageTiling::LINEAR,
             wants_address: false,

@@ -316,6 +316,17 @@ violations! {
         /// The command buffer.
         commands: Object,
     } "{call:?}: {commands} is not in a state for this",
+    /// A command reaches past the end of a buffer.
+    CommandOutOfRange {
+        /// The command.
+        call: Call,
+        /// The buffer.
+        buffer: Object,
+        /// The first byte.
+        offset: u64,
+        /// The number of bytes.
+        size: u64,
+    } "{call:?}: {size} bytes at {offset} are not inside {buffer}",
     /// An object is alive at the end.
     Leak {
         /// The object.
