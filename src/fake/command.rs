@@ -1,0 +1,237 @@
+//! Command pools and command buffers, which hold uses instead of commands.
+
+use std::sync::Arc;
+
+use ash::vk;
+use ash::vk::Handle;
+
+use super::call::Call;
+use super::slab::Slab;
+use super::state::State;
+use super::track::{Busy, Kind, Tracked, tracked};
+use super::uses::{Touched, Use};
+use super::violation::{Object, Submission, Violation};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Initial,
+    Recording,
+    Executable,
+    /// Submitted, and not to be submitted again.
+    Spent,
+}
+
+pub(super) struct Command {
+    /// The pool; null for one that the fake made itself, which ends with its submission.
+    pool: vk::CommandPool,
+    stage: Stage,
+    flags: vk::CommandBufferUsageFlags,
+    uses: Arc<[Use]>,
+    busy: Busy,
+}
+
+#[derive(Default)]
+pub(super) struct CommandPool {
+    commands: Vec<vk::CommandBuffer>,
+    busy: Busy,
+}
+
+tracked!(Command, CommandPool);
+
+impl Kind for vk::CommandPool {
+    type Value = CommandPool;
+    const DESTROY: Call = Call::DestroyCommandPool;
+
+    fn slab(state: &mut State) -> &mut Slab<Self, CommandPool> {
+        &mut state.command_pools
+    }
+
+    fn removed(state: &mut State, _handle: Self, pool: CommandPool) {
+        for commands in pool.commands {
+            state.drop_commands(Call::DestroyCommandPool, commands);
+        }
+    }
+}
+
+impl State {
+    pub(super) fn create_command_pool(&mut self) -> Result<vk::CommandPool, vk::Result> {
+        self.create(CommandPool::default())
+    }
+
+    /// A new command buffer, one-time and recorded, that ends with its submission.
+    pub(super) fn record(&mut self, uses: &[Use]) -> vk::CommandBuffer {
+        self.new_commands(Command {
+            pool: vk::CommandPool::null(),
+            stage: Stage::Executable,
+            flags: vk::CommandBufferUsageFlags::ONE_TIME_SUBMIT,
+            uses: uses.into(),
+            busy: Busy::default(),
+        })
+    }
+
+    fn new_commands(&mut self, command: Command) -> vk::CommandBuffer {
+        let handle = self.arena.take();
+        self.commands.insert(handle, command);
+        handle
+    }
+
+    /// Adds uses to a command buffer that is being recorded or has been.
+    pub(super) fn record_into(&mut self, handle: vk::CommandBuffer, uses: &[Use]) {
+        let call = Call::BeginCommandBuffer;
+        let commands = Object::of(handle);
+        match self.commands.get_mut(&handle) {
+            None => self.report(Violation::Unknown { call, object: commands }),
+            Some(it) if matches!(it.stage, Stage::Recording | Stage::Executable) => {
+                it.uses = it.uses.iter().chain(uses).copied().collect();
+                self.check_commands_idle(call, handle);
+            }
+            Some(_) => self.report(Violation::CommandState { call, commands }),
+        }
+    }
+
+    pub(super) fn allocate_commands(
+        &mut self,
+        pool: vk::CommandPool,
+    ) -> Result<vk::CommandBuffer, vk::Result> {
+        self.find(Call::AllocateCommandBuffers, pool)
+            .ok_or(vk::Result::ERROR_VALIDATION_FAILED_EXT)?;
+        let handle = self.new_commands(Command {
+            pool,
+            stage: Stage::Initial,
+            flags: vk::CommandBufferUsageFlags::empty(),
+            uses: Arc::new([]),
+            busy: Busy::default(),
+        });
+        if let Some(pool) = self.command_pools.get_mut(pool) {
+            pool.commands.push(handle);
+        }
+        Ok(handle)
+    }
+
+    pub(super) fn free_commands(&mut self, pool: vk::CommandPool, handle: vk::CommandBuffer) {
+        if handle.is_null() {
+            return;
+        }
+        let object = Object::of(handle);
+        match self.commands.get(&handle) {
+            None => self.report(Violation::Unknown { call: Call::FreeCommandBuffers, object }),
+            Some(command) if command.pool != pool => {
+                self.report(Violation::FreeFromPool { pool: Object::of(pool), object });
+            }
+            Some(_) => {
+                if let Some(pool) = self.command_pools.get_mut(pool) {
+                    pool.commands.retain(|commands| *commands != handle);
+                }
+                self.drop_commands(Call::FreeCommandBuffers, handle);
+            }
+        }
+    }
+
+    fn drop_commands(&mut self, call: Call, handle: vk::CommandBuffer) {
+        self.check_commands_idle(call, handle);
+        // The handle of one that is in use stays unused: its submission still refers to it.
+        if self.commands.remove(&handle).is_some_and(|command| command.busy.any().is_none()) {
+            self.arena.give_back(handle);
+        }
+    }
+
+    fn check_commands_idle(&mut self, call: Call, handle: vk::CommandBuffer) {
+        if let Some(submission) = self.commands.get(&handle).and_then(|c| c.busy.any()) {
+            let object = Object::of(handle);
+            self.report(Violation::InUse { call, object, submission });
+        }
+    }
+
+    pub(super) fn begin_commands(
+        &mut self,
+        handle: vk::CommandBuffer,
+        flags: vk::CommandBufferUsageFlags,
+    ) {
+        self.check_commands_idle(Call::BeginCommandBuffer, handle);
+        self.set_stage(Call::BeginCommandBuffer, handle, |command| {
+            let allowed = command.stage != Stage::Recording;
+            (command.stage, command.flags, command.uses) = (Stage::Recording, flags, Arc::new([]));
+            allowed
+        });
+    }
+
+    pub(super) fn end_commands(&mut self, handle: vk::CommandBuffer) {
+        self.set_stage(Call::EndCommandBuffer, handle, |command| {
+            let allowed = command.stage == Stage::Recording;
+            command.stage = Stage::Executable;
+            allowed
+        });
+    }
+
+    pub(super) fn reset_commands(&mut self, call: Call, handle: vk::CommandBuffer) {
+        self.check_commands_idle(call, handle);
+        self.set_stage(call, handle, |command| {
+            (command.stage, command.uses) = (Stage::Initial, Arc::new([]));
+            true
+        });
+    }
+
+    pub(super) fn reset_command_pool(&mut self, pool: vk::CommandPool) {
+        if self.find(Call::ResetCommandPool, pool).is_some() {
+            let commands = self.command_pools.get(pool).map(|found| found.commands.clone());
+            for handle in commands.unwrap_or_default() {
+                self.reset_commands(Call::ResetCommandPool, handle);
+            }
+        }
+    }
+
+    /// Changes a command buffer; a violation if there is none or the change says false.
+    fn set_stage(
+        &mut self,
+        call: Call,
+        handle: vk::CommandBuffer,
+        change: impl FnOnce(&mut Command) -> bool,
+    ) {
+        let commands = Object::of(handle);
+        match self.commands.get_mut(&handle).map(change) {
+            Some(true) => {}
+            Some(false) => self.report(Violation::CommandState { call, commands }),
+            None => self.report(Violation::Unknown { call, object: commands }),
+        }
+    }
+
+    /// Resolves what a submitted command buffer touches.
+    pub(super) fn touch_commands(
+        &mut self,
+        submission: Submission,
+        handle: vk::CommandBuffer,
+        touched: &mut Vec<Touched>,
+    ) {
+        let commands = Object::of(handle);
+        let call = Call::QueueSubmit;
+        let Some(command) = self.commands.get_mut(&handle) else {
+            return self.report(Violation::Unknown { call, object: commands });
+        };
+        if command.stage != Stage::Executable {
+            return self.report(Violation::SubmitNotRecorded { submission, commands });
+        }
+        if command.flags.contains(vk::CommandBufferUsageFlags::ONE_TIME_SUBMIT) {
+            command.stage = Stage::Spent;
+        }
+        let uses = Arc::clone(&command.uses);
+        let pending = command.busy().any();
+        if !command.flags.contains(vk::CommandBufferUsageFlags::SIMULTANEOUS_USE) {
+            if let Some(submission) = pending {
+                self.report(Violation::InUse { call, object: commands, submission });
+            }
+        }
+        touched.push(Touched::Commands(handle));
+        for used in uses.iter() {
+            self.touch(submission, used, touched);
+        }
+    }
+
+    /// Ends a command buffer of the fake's own once its submission has ended.
+    pub(super) fn commands_done(&mut self, handle: vk::CommandBuffer) {
+        let own = self.commands.get(&handle).is_some_and(|command| command.pool.is_null());
+        if own {
+            self.commands.remove(&handle);
+            self.arena.give_back(handle);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! A Vulkan driver in Rust, without a GPU: for the tests of this crate and of yours.
+//!
+//! [`FakeDriver`] gives out real `ash` objects whose function pointers lead to it. The code under
+//! test makes the same calls as on hardware. The test says what the GPU touches
+//! ([`FakeDriver::record`], [`Use`]), moves the GPU's clock ([`FakeDriver::step`],
+//! [`FakeDriver::run`]), lets calls fail ([`FakeDriver::fail`]), and asks at the end whether any
+//! rule was broken ([`FakeDriver::finish`]).
+//!
+//! ```
+//! use ash::vk;
+//! use fencepost::fake::{FakeDriver, Object, Profile, Use, Violation};
+//!
+//! let fake = FakeDriver::new(&Profile::default());
+//! let (device, queue) = (fake.device(), fake.queue(0));
+//! unsafe {
+//!     let info = vk::BufferCreateInfo::default().size(4096);
+//!     let buffer = device.create_buffer(&info, None)?;
+//!     let memory = vk::MemoryAllocateInfo::default().allocation_size(4096).memory_type_index(0);
+//!     let memory = device.allocate_memory(&memory, None)?;
+//!     device.bind_buffer_memory(buffer, memory, 0)?;
+//!
+//!     let commands = [fake.record(&[Use::buffer(buffer)])];
+//!     let submit = vk::SubmitInfo::default().command_buffers(&commands);
+//!     device.queue_submit(queue, &[submit], vk::Fence::null())?;
+//!     assert_eq!(fake.pending(queue), 1);
+//!     device.destroy_buffer(buffer, None); // too early: the GPU still reads it
+//!     fake.run();
+//!     device.free_memory(memory, None);
+//!
+//!     let violations = fake.finish().expect_err("one rule was broken");
+//!     assert!(matches!(
+//!         violations.list(),
+//!         [Violation::InUse { object, .. }] if *object == Object::of(buffer)
+//!     ));
+//! }
+//! # Ok::<(), vk::Result>(())
+//! ```
+//!
+//! # What it models
+//! - **Memory**: heaps, types and limits of a [`Profile`], of which 158 are those of real GPUs;
+//!   bytes that are committed only where touched; two views of memory that is not coherent, so that
+//!   a missing flush is seen.
+//! - **Use**: from `vkQueueSubmit` until completion, what a submission touches may be neither
+//!   destroyed nor freed, and no other resource may be bound to its bytes. This is stricter than
+//!   Vulkan, which allows aliasing; [`FakeDriver::set_aliasing`] allows it here too. A submission
+//!   that touches bytes in use by an unfinished one through another owner is a violation, unless it
+//!   says that it is [ordered](Use::ordered) after it.
+//! - **Time**: a batch completes when the test says so, and in the order of its queue. A wait with
+//!   a timeout moves the clock by itself, one batch after the other, on all queues in turn, until
+//!   the wait is over. What can never complete does not hang: it is a violation, and `TIMEOUT`.
+//!   A signal of `vkQueueSubmit2` whose `stageMask` is less than all commands comes one step before
+//!   its batch completes.
+//! - **Not at all**: shaders, commands (`vkCmd…`), surfaces, sparse memory, external handles. These
+//!   commands are null, and `ash` aborts with their name when they are called.
+//!
+//! The topologies are from the reports of [vulkan.gpuinfo.org](https://vulkan.gpuinfo.org), licensed
+//! [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ash::vk;
+
+mod bytes;
+mod call;
+mod command;
+mod descriptor;
+mod driver;
+mod entry;
+mod fault;
+mod memory;
+mod profile;
+mod queue;
+mod requirements;
+mod resource;
+mod segments;
+mod slab;
+mod state;
+mod sync;
+mod topologies;
+mod track;
+mod uses;
+mod violation;
+
+use driver::Driver;
+
+pub use call::Call;
+pub use profile::Profile;
+pub use state::Live;
+pub use uses::Use;
+pub use violation::{Object, Range, Submission, Violation, Violations};
+
+/// A fake Vulkan device. Clones share it; it is there until the last of them is dropped, and the
+/// handles and `ash` objects that it gave out must not be used longer (which `ash`'s contract says
+/// too). Drivers share nothing with each other: any number may be used side by side.
+#[derive(Clone)]
+pub struct FakeDriver {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    instance: ash::Instance,
+    device: ash::Device,
+    driver: Arc<Driver>,
+}
+
+impl FakeDriver {
+    /// A new instance with one device, which has all the queues of the profile.
+    pub fn new(profile: &Profile) -> FakeDriver {
+        let driver = Arc::new_cyclic(|here| Driver::new(profile, here.as_ptr()));
+        let instance = entry::load_instance(&driver);
+        let device = entry::load_device(&driver);
+        FakeDriver { shared: Arc::new(Shared { instance, device, driver }) }
+    }
+
+    /// What it claims to be.
+    pub fn profile(&self) -> &Profile {
+        &self.driver().profile
+    }
+
+    /// The instance.
+    pub fn instance(&self) -> &ash::Instance {
+        &self.shared.instance
+    }
+
+    /// The only physical device.
+    pub fn physical_device(&self) -> vk::PhysicalDevice {
+        self.driver().root.physical_device()
+    }
+
+    /// The device.
+    pub fn device(&self) -> &ash::Device {
+        &self.shared.device
+    }
+
+    /// A queue by its index over all families; null if there are not so many.
+    pub fn queue(&self, index: u32) -> vk::Queue {
+        self.driver().root.queues().nth(index as usize).unwrap_or(vk::Queue::null())
+    }
+
+    /// The family of a queue by its index over all families; 0 if there are not so many.
+    pub fn queue_family(&self, index: u32) -> u32 {
+        self.driver().lock().queues.get(index as usize).map_or(0, |queue| queue.family)
+    }
+
+    /// A command buffer that makes the GPU touch `uses` when it is submitted. It can be submitted
+    /// once and is gone when that submission completes; it needs no pool.
+    pub fn record(&self, uses: &[Use]) -> vk::CommandBuffer {
+        self.driver().lock().record(uses)
+    }
+
+    /// Adds uses to a command buffer of the code under test, between `vkBeginCommandBuffer` and
+    /// `vkQueueSubmit`. It can be submitted as often as its flags allow.
+    pub fn record_into(&self, commands: vk::CommandBuffer, uses: &[Use]) {
+        self.driver().lock().record_into(commands, uses);
+    }
+
+    /// Moves the clock of one queue by a step: its oldest batch completes if its waits are met, and
+    /// signals its semaphores and its fence. False if nothing can happen on the queue.
+    pub fn step(&self, queue: vk::Queue) -> bool {
+        let mut state = self.driver().lock();
+        let stepped = state.queue_index(queue).is_some_and(|index| state.step(index));
+        drop(state);
+        self.driver().notify();
+        stepped
+    }
+
+    /// Lets everything complete that can, on all queues; how many batches did.
+    pub fn run(&self) -> u32 {
+        let completed = self.driver().lock().run();
+        self.driver().notify();
+        completed
+    }
+
+    /// With `true` each submission completes at once, and whatever it makes possible.
+    pub fn set_automatic(&self, automatic: bool) {
+        self.driver().lock().automatic = automatic;
+        if automatic {
+            self.run();
+        }
+    }
+
+    /// A stalled queue hangs: only [`FakeDriver::step`] moves it.
+    pub fn set_stalled(&self, queue: vk::Queue, stalled: bool) {
+        let mut state = self.driver().lock();
+        if let Some(queue) = state.queues.iter_mut().find(|q| q.handle == queue) {
+            queue.stalled = stalled;
+        }
+    }
+
+    /// The number of batches on a queue that are submitted and not complete.
+    pub fn pending(&self, queue: vk::Queue) -> usize {
+        let state = self.driver().lock();
+        state.queues.iter().find(|q| q.handle == queue).map_or(0, |queue| queue.pending.len())
+    }
+
+    /// Allows live resources to overlap, and a resource to be bound where a pending submission
+    /// still works, as Vulkan does. Submissions on *different* queues that use overlapping bytes
+    /// through different owners stay a violation.
+    pub fn set_aliasing(&self, allowed: bool) {
+        self.driver().lock().aliasing = allowed;
+    }
+
+    /// How long, in real time, a wait that cannot end gives other threads to change that; zero at
+    /// first.
+    pub fn set_patience(&self, patience: Duration) {
+        self.driver().lock().patience = patience;
+    }
+
+    /// Sets the counter of a timeline semaphore to any value, against all rules: what a host signal
+    /// at the wrong place or a lost device can do.
+    pub fn set_counter(&self, semaphore: vk::Semaphore, value: u64) {
+        self.driver().lock().set_counter(semaphore, value);
+        self.driver().notify();
+    }
+
+    /// Lets one call return an error without effect: the next call of the command with `nth` 0, the
+    /// one after it with 1. Nothing happens for commands that [cannot fail](Call::can_fail).
+    pub fn fail(&self, call: Call, nth: u64, result: vk::Result) {
+        self.driver().calls.fail(call, Some(nth), result);
+    }
+
+    /// Lets every call of the command return an error without effect.
+    pub fn fail_all(&self, call: Call, result: vk::Result) {
+        self.driver().calls.fail(call, None, result);
+    }
+
+    /// Forgets the orders of [`FakeDriver::fail`] and [`FakeDriver::fail_all`].
+    pub fn clear_faults(&self) {
+        self.driver().calls.clear_faults();
+    }
+
+    /// Loses the device: pending work ends without a signal, and commands that can tell return
+    /// `ERROR_DEVICE_LOST` from now on (see [`Call::reports_loss`]).
+    pub fn lose_device(&self) {
+        self.driver().calls.set_lost();
+        self.driver().lock().abandon_all();
+        self.driver().notify();
+    }
+
+    /// How often the command was called.
+    pub fn calls(&self, call: Call) -> u64 {
+        self.driver().calls.count(call)
+    }
+
+    /// How many calls there were of all commands.
+    pub fn total_calls(&self) -> u64 {
+        self.driver().calls.total()
+    }
+
+    /// The bytes allocated from a heap.
+    pub fn heap_used(&self, heap: u32) -> u64 {
+        self.driver().lock().heap_used.get(heap as usize).copied().unwrap_or(0)
+    }
+
+    /// Sets what `VK_EXT_memory_budget` says about a heap: its budget, which is the heap's size at
+    /// first, less the bytes that other processes use, which are none.
+    pub fn set_budget(&self, heap: u32, budget: u64, used_by_others: u64) {
+        if let Some(found) = self.driver().lock().budgets.get_mut(heap as usize) {
+            *found = state::Budget { budget, used_by_others };
+        }
+    }
+
+    /// The number of live objects of each kind.
+    pub fn live(&self) -> Live {
+        self.driver().lock().live()
+    }
+
+    /// Writes to a memory as the GPU does, past the host's caches: host-visible memory that is not
+    /// coherent shows it only after an invalidation. Any memory has bytes here, host-visible or
+    /// not. False if the range is not inside a live memory.
+    pub fn gpu_write(&self, memory: vk::DeviceMemory, offset: u64, bytes: &[u8]) -> bool {
+        self.driver().lock().gpu_write(memory, offset, bytes)
+    }
+
+    /// Reads from a memory as the GPU does: writes of the host to memory that is not coherent
+    /// show only after a flush. False, and `out` unchanged, if the range is not inside a live
+    /// memory.
+    pub fn gpu_read(&self, memory: vk::DeviceMemory, offset: u64, out: &mut [u8]) -> bool {
+        self.driver().lock().gpu_read(memory, offset, out)
+    }
+
+    /// The violations so far, without leaks.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.driver().lock().violations.list.clone()
+    }
+
+    /// The end of a test: an error if any rule was broken, any object is alive or any work pending.
+    pub fn finish(&self) -> Result<(), Violations> {
+        let state = self.driver().lock();
+        let mut violations = state.violations.clone();
+        if !self.driver().calls.is_destroyed() {
+            state.leaks(&mut violations);
+        }
+        if violations.count() == 0 { Ok(()) } else { Err(violations) }
+    }
+
+    fn driver(&self) -> &Driver {
+        &self.shared.driver
+    }
+}
+
+impl fmt::Debug for FakeDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FakeDriver").field("name", &self.profile().name()).finish_non_exhaustive()
+    }
+}

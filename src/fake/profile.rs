@@ -1,0 +1,281 @@
+//! What a fake GPU claims to be: heaps, memory types, limits, queues and rules of size.
+
+use std::borrow::Cow;
+
+use ash::vk;
+
+use super::topologies::{TOPOLOGIES, Topology};
+
+const GIB: u64 = 1 << 30;
+
+/// The description of a fake GPU. Start from [`Profile::default`] (a discrete GPU), from a recorded
+/// topology ([`Profile::topology`], [`Profile::all`]) or from a given list of heaps, then change
+/// what the test needs.
+///
+/// ```
+/// use fencepost::fake::Profile;
+/// let phone = Profile::topology("Adreno (TM) 650").expect("it is one of the 158");
+/// let strict = phone.max_allocation_count(16).atom(256);
+/// assert_eq!(strict.name(), "Adreno (TM) 650");
+/// assert_eq!(Profile::all().count(), 158);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub(super) name: Cow<'static, str>,
+    pub(super) api_version: u32,
+    pub(super) device_type: vk::PhysicalDeviceType,
+    pub(super) vendor_id: u32,
+    pub(super) heaps: Vec<(u64, vk::MemoryHeapFlags)>,
+    pub(super) types: Vec<(u32, vk::MemoryPropertyFlags)>,
+    pub(super) granularity: u64,
+    pub(super) atom: u64,
+    pub(super) max_allocation_count: u32,
+    pub(super) max_allocation_size: u64,
+    pub(super) queue_families: Vec<(vk::QueueFlags, u32)>,
+    pub(super) buffer_alignment: u64,
+    pub(super) buffer_rounding: u64,
+    pub(super) image_alignment: u64,
+    pub(super) buffer_types: u32,
+    pub(super) image_types: u32,
+    pub(super) prefers_dedicated: u64,
+    pub(super) requires_dedicated: u64,
+    pub(super) timeline_semaphores: bool,
+    pub(super) device_address: bool,
+    pub(super) memory_budget: bool,
+    pub(super) protected_memory: bool,
+    pub(super) device_coherent_memory: bool,
+}
+
+impl Default for Profile {
+    /// A discrete GPU with Vulkan 1.3: 8 GiB of its own memory, 16 GiB of the host's, and a window
+    /// of 256 MiB on its own memory for the host; three queue families with 1, 2 and 1 queues.
+    fn default() -> Profile {
+        use vk::{MemoryHeapFlags as Heap, MemoryPropertyFlags as Type, QueueFlags as Queue};
+        let host = Type::HOST_VISIBLE | Type::HOST_COHERENT;
+        Profile {
+            name: Cow::Borrowed("fencepost fake GPU"),
+            api_version: vk::API_VERSION_1_3,
+            device_type: vk::PhysicalDeviceType::DISCRETE_GPU,
+            vendor_id: 0x10005,
+            heaps: vec![
+                (8 * GIB, Heap::DEVICE_LOCAL),
+                (16 * GIB, Heap::empty()),
+                (GIB / 4, Heap::DEVICE_LOCAL),
+            ],
+            types: vec![
+                (0, Type::DEVICE_LOCAL),
+                (1, host),
+                (1, host | Type::HOST_CACHED),
+                (2, host | Type::DEVICE_LOCAL),
+            ],
+            granularity: 1024,
+            atom: 64,
+            max_allocation_count: 4096,
+            max_allocation_size: 4 * GIB,
+            queue_families: vec![
+                (Queue::GRAPHICS | Queue::COMPUTE | Queue::TRANSFER, 1),
+                (Queue::COMPUTE | Queue::TRANSFER, 2),
+                (Queue::TRANSFER, 1),
+            ],
+            buffer_alignment: 256,
+            buffer_rounding: 1,
+            image_alignment: 64 << 10,
+            buffer_types: u32::MAX,
+            image_types: u32::MAX,
+            prefers_dedicated: u64::MAX,
+            requires_dedicated: u64::MAX,
+            timeline_semaphores: true,
+            device_address: true,
+            memory_budget: true,
+            protected_memory: false,
+            device_coherent_memory: false,
+        }
+    }
+}
+
+impl Profile {
+    /// The recorded topology of a device, by its exact name as
+    /// [vulkan.gpuinfo.org](https://vulkan.gpuinfo.org) has it (CC BY 4.0). Where several
+    /// topologies carry one name, the most reported.
+    pub fn topology(name: &str) -> Option<Profile> {
+        TOPOLOGIES.iter().find(|t| t.name == name).map(Profile::from_topology)
+    }
+
+    /// All 158 recorded topologies, the most reported first. They stand for 36,450 reports.
+    pub fn all() -> impl Iterator<Item = Profile> {
+        TOPOLOGIES.iter().map(Profile::from_topology)
+    }
+
+    /// Name, number of reports, heaps, types and limits of all topologies, for the test that
+    /// compares them with their source.
+    #[doc(hidden)]
+    #[allow(clippy::type_complexity, reason = "a row of a table")]
+    pub fn rows() -> impl Iterator<
+        Item = (&'static str, u32, (u64, u64, u32), &'static [(u64, u32)], &'static [(u32, u32)]),
+    > {
+        TOPOLOGIES.iter().map(|t| (t.name, t.reports, t.limits, t.heaps, t.types))
+    }
+
+    fn from_topology(topology: &Topology) -> Profile {
+        let (granularity, atom, max_allocation_count) = topology.limits;
+        let heaps: Vec<_> = topology
+            .heaps
+            .iter()
+            .map(|(size, flags)| (*size, vk::MemoryHeapFlags::from_raw(*flags)))
+            .collect();
+        let types = topology
+            .types
+            .iter()
+            .map(|(heap, flags)| (*heap, vk::MemoryPropertyFlags::from_raw(*flags)))
+            .collect();
+        let software = ["llvmpipe", "SwiftShader"].iter().any(|name| topology.name.contains(name));
+        let unified = heaps.iter().all(|(_, f)| f.contains(vk::MemoryHeapFlags::DEVICE_LOCAL));
+        let base = Profile {
+            name: Cow::Borrowed(topology.name),
+            heaps,
+            types,
+            granularity,
+            atom,
+            max_allocation_count,
+            ..Profile::default()
+        };
+        match (software, unified) {
+            (true, _) => base
+                .device_type(vk::PhysicalDeviceType::CPU)
+                .queue_families(&[(vk::QueueFlags::from_raw(7), 1)])
+                .buffer_alignment(64)
+                .image_alignment(64),
+            (_, true) => base
+                .device_type(vk::PhysicalDeviceType::INTEGRATED_GPU)
+                .buffer_alignment(64)
+                .image_alignment(4096),
+            _ => base,
+        }
+    }
+
+    /// The device's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of queues of all families.
+    pub fn queue_count(&self) -> u32 {
+        self.queue_families.iter().map(|(_, count)| count).sum()
+    }
+
+    /// The size of a heap in bytes; 0 for one that is not there.
+    pub fn heap_size(&self, heap: u32) -> u64 {
+        self.heaps.get(heap as usize).map_or(0, |(size, _)| *size)
+    }
+
+    /// Whether the type is host-visible but not coherent, so that the fake keeps two views of it.
+    pub(super) fn is_non_coherent(flags: vk::MemoryPropertyFlags) -> bool {
+        flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
+            && !flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT)
+    }
+
+    /// Property flags that no allocation may have: their feature is off.
+    pub(super) fn forbidden_types(&self) -> vk::MemoryPropertyFlags {
+        use vk::MemoryPropertyFlags as Type;
+        let mut forbidden = Type::empty();
+        if !self.protected_memory {
+            forbidden |= Type::PROTECTED;
+        }
+        if !self.device_coherent_memory {
+            forbidden |= Type::DEVICE_COHERENT_AMD | Type::DEVICE_UNCACHED_AMD;
+        }
+        forbidden
+    }
+
+    /// The value of limit `bufferImageGranularity` that holds: some drivers report 0.
+    pub(super) fn page(&self) -> u64 {
+        self.granularity.max(1)
+    }
+
+    /// The value of limit `nonCoherentAtomSize` that holds: some drivers report 0.
+    pub(super) fn flush_atom(&self) -> u64 {
+        self.atom.max(1)
+    }
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])+ $name:ident: $type:ty),+ $(,)?) => {
+        /// Changes: each takes the profile and gives it back.
+        impl Profile {
+            $($(#[$doc])+ #[must_use] pub fn $name(mut self, $name: $type) -> Profile {
+                self.$name = $name;
+                self
+            })+
+        }
+    };
+}
+
+setters! {
+    /// The Vulkan version, such as `vk::API_VERSION_1_1`. Commands of a later version are null;
+    /// those that exist as extensions too stay under their extension's name.
+    api_version: u32,
+    /// What kind of device it says it is.
+    device_type: vk::PhysicalDeviceType,
+    /// `bufferImageGranularity` in bytes.
+    granularity: u64,
+    /// `nonCoherentAtomSize` in bytes.
+    atom: u64,
+    /// `maxMemoryAllocationCount`. The allocation after it is `ERROR_TOO_MANY_OBJECTS`. 0, which
+    /// some drivers report, sets no limit.
+    max_allocation_count: u32,
+    /// `maxMemoryAllocationSize` in bytes. A larger allocation is `ERROR_OUT_OF_DEVICE_MEMORY`.
+    max_allocation_size: u64,
+    /// Alignment of buffers in bytes, a power of two.
+    buffer_alignment: u64,
+    /// What sizes of buffers are rounded up to, in bytes; 1 leaves them as asked.
+    buffer_rounding: u64,
+    /// Alignment of images in bytes, a power of two. Their sizes are rounded up to it.
+    image_alignment: u64,
+    /// The memory types that a buffer can have, as a mask over those that make sense.
+    buffer_types: u32,
+    /// The memory types that an image can have, as a mask over those that make sense.
+    image_types: u32,
+    /// The size in bytes from which on a resource prefers a dedicated allocation.
+    prefers_dedicated: u64,
+    /// The size in bytes from which on a resource requires a dedicated allocation.
+    requires_dedicated: u64,
+    /// Whether timeline semaphores exist.
+    timeline_semaphores: bool,
+    /// Whether buffers have device addresses.
+    device_address: bool,
+    /// Whether `VK_EXT_memory_budget` is there.
+    memory_budget: bool,
+    /// Whether protected memory is enabled. If not, allocating from such a type is a violation.
+    protected_memory: bool,
+    /// Whether AMD's device-coherent memory is enabled. If not, allocating from it is a violation.
+    device_coherent_memory: bool,
+}
+
+impl Profile {
+    /// The queue families: flags and number of queues of each.
+    #[must_use]
+    pub fn queue_families(mut self, families: &[(vk::QueueFlags, u32)]) -> Profile {
+        self.queue_families = families.to_vec();
+        self
+    }
+
+    /// `count` queues of one family that can do everything.
+    #[must_use]
+    pub fn queues(self, count: u32) -> Profile {
+        self.queue_families(&[(vk::QueueFlags::from_raw(7), count)])
+    }
+
+    /// The heaps, at most 16: size in bytes and flags of each.
+    #[must_use]
+    pub fn heaps(mut self, heaps: &[(u64, vk::MemoryHeapFlags)]) -> Profile {
+        self.heaps = heaps.iter().copied().take(vk::MAX_MEMORY_HEAPS).collect();
+        self
+    }
+
+    /// The memory types, at most 32: heap index and property flags of each.
+    #[must_use]
+    pub fn types(mut self, types: &[(u32, vk::MemoryPropertyFlags)]) -> Profile {
+        self.types = types.iter().copied().take(vk::MAX_MEMORY_TYPES).collect();
+        self
+    }
+}

@@ -1,0 +1,281 @@
+//! Queues and the GPU's clock: batches are submitted, complete in order, and signal.
+
+use std::collections::VecDeque;
+
+use ash::vk;
+use ash::vk::Handle;
+use smallvec::SmallVec;
+
+use super::call::Call;
+use super::state::State;
+use super::sync::MAX_DIFFERENCE;
+use super::track::Tracked;
+use super::uses::Touched;
+use super::violation::{Object, Submission, Violation};
+
+pub(super) struct Queue {
+    pub(super) handle: vk::Queue,
+    pub(super) family: u32,
+    /// The index within the family.
+    pub(super) slot: u32,
+    pub(super) pending: VecDeque<Batch>,
+    /// Moved by `step` only.
+    pub(super) stalled: bool,
+}
+
+/// A semaphore with a value; a binary one has none.
+pub(super) type Wait = (vk::Semaphore, Option<u64>);
+
+/// A signal at the end of a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Signal {
+    pub(super) semaphore: vk::Semaphore,
+    pub(super) value: Option<u64>,
+    /// Whether it waits for all commands before it. One whose `stageMask` is less may come as soon
+    /// as the batch begins, and here it does.
+    pub(super) covers_all: bool,
+}
+
+/// A `VkSubmitInfo`, or a `VkSubmitInfo2`.
+#[derive(Default)]
+pub(super) struct SubmitArguments {
+    pub(super) waits: SmallVec<[Wait; 2]>,
+    pub(super) commands: SmallVec<[vk::CommandBuffer; 2]>,
+    pub(super) signals: SmallVec<[Signal; 2]>,
+}
+
+/// A pending submission.
+pub(super) struct Batch {
+    id: Submission,
+    waits: SmallVec<[Wait; 2]>,
+    signals: SmallVec<[Signal; 2]>,
+    fence: vk::Fence,
+    touched: Vec<Touched>,
+    /// Whether the signals that do not cover all are given.
+    begun: bool,
+}
+
+impl State {
+    pub(super) fn queue_index(&self, queue: vk::Queue) -> Option<usize> {
+        self.queues.iter().position(|q| q.handle == queue)
+    }
+
+    /// Submits batches; the fence goes with the last.
+    pub(super) fn submit(
+        &mut self,
+        queue: vk::Queue,
+        mut batches: SmallVec<[SubmitArguments; 1]>,
+        fence: vk::Fence,
+    ) -> vk::Result {
+        let Some(index) = self.queue_index(queue) else {
+            self.report(Violation::Unknown { call: Call::QueueSubmit, object: Object::of(queue) });
+            return vk::Result::ERROR_VALIDATION_FAILED_EXT;
+        };
+        let fence = self.checked_fence(fence);
+        if batches.is_empty() && !fence.is_null() {
+            batches.push(SubmitArguments::default());
+        }
+        let last = batches.len().saturating_sub(1);
+        for (position, arguments) in batches.into_iter().enumerate() {
+            self.last_submission += 1;
+            let id = Submission { queue: index as u32, number: self.last_submission };
+            let mut touched = Vec::new();
+            for commands in &arguments.commands {
+                self.touch_commands(id, *commands, &mut touched);
+            }
+            let waits = arguments.waits.into_iter().filter(|wait| self.submit_wait(*wait));
+            let waits: SmallVec<_> = waits.collect();
+            let signals = arguments.signals.into_iter().filter(|s| self.submit_signal(id, s));
+            let signals: SmallVec<[Signal; 2]> = signals.collect();
+            touched.extend(waits.iter().map(|(semaphore, _)| Touched::Semaphore(*semaphore)));
+            touched.extend(signals.iter().map(|signal| Touched::Semaphore(signal.semaphore)));
+            let fence = if position == last { fence } else { vk::Fence::null() };
+            if !fence.is_null() {
+                touched.push(Touched::Fence(fence));
+            }
+            for object in &touched {
+                self.enter(id, object);
+            }
+            if let Some(queue) = self.queues.get_mut(index) {
+                let batch = Batch { id, waits, signals, fence, touched, begun: false };
+                queue.pending.push_back(batch);
+            }
+        }
+        if self.automatic {
+            self.run();
+        }
+        vk::Result::SUCCESS
+    }
+
+    /// The fence, or null if it cannot be used.
+    fn checked_fence(&mut self, handle: vk::Fence) -> vk::Fence {
+        if handle.is_null() {
+            return handle;
+        }
+        let Some(fence) = self.find(Call::QueueSubmit, handle) else { return vk::Fence::null() };
+        if fence.signalled || fence.busy().any().is_some() {
+            self.report(Violation::FenceNotReset { fence: Object::of(handle) });
+        }
+        handle
+    }
+
+    /// Checks a wait; false if it cannot be kept.
+    fn submit_wait(&mut self, (handle, value): Wait) -> bool {
+        let call = Call::QueueSubmit;
+        let Some(found) = self.find(call, handle) else { return false };
+        let semaphore = Object::of(handle);
+        let from = found.value;
+        let violation = match value {
+            None if found.timeline => Violation::WrongSemaphore { call, semaphore },
+            None | Some(_) if !found.timeline => {
+                if found.value + found.signals > found.waits {
+                    found.waits += 1;
+                    return true;
+                }
+                Violation::BinaryUnpaired { semaphore }
+            }
+            Some(to) if to > from && to - from > MAX_DIFFERENCE => {
+                Violation::TimelineTooFar { call, semaphore, from, to }
+            }
+            _ => return true,
+        };
+        self.report(violation);
+        false
+    }
+
+    /// Checks a signal; false if it cannot be kept.
+    fn submit_signal(&mut self, id: Submission, signal: &Signal) -> bool {
+        let call = Call::QueueSubmit;
+        let Some(found) = self.find(call, signal.semaphore) else { return false };
+        let semaphore = Object::of(signal.semaphore);
+        if !found.timeline {
+            let paired = found.value + found.signals <= found.waits;
+            found.signals += 1;
+            if !paired {
+                self.report(Violation::BinaryUnpaired { semaphore });
+            }
+            return true;
+        }
+        let Some(to) = signal.value else {
+            self.report(Violation::WrongSemaphore { call, semaphore });
+            return false;
+        };
+        // On one queue signals come in order, so the value must be above the last one submitted;
+        // across queues only their completion shows the order.
+        let from = match found.pending_value() {
+            Some((value, earlier)) if earlier.queue == id.queue => value,
+            _ => found.value,
+        };
+        let base = found.value;
+        found.submitted = Some((to, id));
+        if to <= from {
+            self.report(Violation::TimelineNotRising { call, semaphore, from, to });
+        }
+        if to.abs_diff(base) > MAX_DIFFERENCE {
+            self.report(Violation::TimelineTooFar { call, semaphore, from: base, to });
+        }
+        true
+    }
+
+    /// The next thing that can happen on a queue: its oldest batch completes, or begins if it has
+    /// signals that do not wait for its end. False if nothing can.
+    pub(super) fn step(&mut self, index: usize) -> bool {
+        let State { queues, semaphores, .. } = self;
+        let Some(queue) = queues.get_mut(index) else { return false };
+        let Some(batch) = queue.pending.front_mut() else { return false };
+        let reached = |(semaphore, value): &Wait| {
+            semaphores.get(*semaphore).is_none_or(|found| found.reached(value.unwrap_or(0)))
+        };
+        if !batch.begun {
+            if !batch.waits.iter().all(reached) {
+                return false;
+            }
+            batch.begun = true;
+            let early: SmallVec<[Signal; 2]> =
+                batch.signals.iter().filter(|signal| !signal.covers_all).copied().collect();
+            let waits = std::mem::take(&mut batch.waits);
+            self.consume(&waits);
+            if !early.is_empty() {
+                early.iter().for_each(|signal| self.give(signal));
+                return true;
+            }
+        }
+        if let Some(batch) = self.queues.get_mut(index).and_then(|q| q.pending.pop_front()) {
+            self.release(&batch);
+            batch.signals.iter().filter(|s| s.covers_all).for_each(|s| self.give(s));
+            if let Some(fence) = self.fences.get_mut(batch.fence) {
+                fence.signalled = true;
+            }
+        }
+        true
+    }
+
+    /// Takes the signals of binary semaphores.
+    fn consume(&mut self, waits: &[Wait]) {
+        for (semaphore, _) in waits {
+            if let Some(found) = self.semaphores.get_mut(*semaphore).filter(|s| !s.timeline) {
+                found.value = 0;
+                found.waits = found.waits.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Gives a signal.
+    fn give(&mut self, signal: &Signal) {
+        let Some(found) = self.semaphores.get_mut(signal.semaphore) else { return };
+        let from = found.value;
+        match signal.value {
+            Some(to) if found.timeline && to <= from => {
+                let (call, semaphore) = (Call::QueueSubmit, Object::of(signal.semaphore));
+                self.report(Violation::TimelineNotRising { call, semaphore, from, to });
+            }
+            Some(to) if found.timeline => found.value = to,
+            _ => {
+                found.signals = found.signals.saturating_sub(1);
+                found.value = 1;
+            }
+        }
+    }
+
+    /// Ends the uses of a batch.
+    fn release(&mut self, batch: &Batch) {
+        for object in &batch.touched {
+            self.leave(batch.id, object);
+        }
+    }
+
+    /// Moves the clock by one step on the next queue that can; false if none can.
+    pub(super) fn advance(&mut self) -> bool {
+        let count = self.queues.len();
+        for turn in 0..count {
+            let index = (self.next_queue + turn) % count;
+            let stalled = self.queues.get(index).is_none_or(|queue| queue.stalled);
+            if !stalled && self.step(index) {
+                self.next_queue = (index + 1) % count;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Lets everything complete that can; the number of batches that did.
+    pub(super) fn run(&mut self) -> u32 {
+        let before = self.pending();
+        while self.advance() {}
+        u32::try_from(before.saturating_sub(self.pending())).unwrap_or(u32::MAX)
+    }
+
+    /// The number of pending batches on all queues.
+    pub(super) fn pending(&self) -> usize {
+        self.queues.iter().map(|queue| queue.pending.len()).sum()
+    }
+
+    /// Drops all pending work without a signal: a lost device uses nothing any more.
+    pub(super) fn abandon_all(&mut self) {
+        for index in 0..self.queues.len() {
+            while let Some(batch) = self.queues.get_mut(index).and_then(|q| q.pending.pop_front()) {
+                self.release(&batch);
+            }
+        }
+    }
+}

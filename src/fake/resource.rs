@@ -1,0 +1,292 @@
+//! Buffers, images and their views, and the rules of binding them to memory.
+
+use ash::vk;
+use smallvec::SmallVec;
+
+use super::call::Call;
+use super::requirements::{ImageShape, Requirements};
+use super::slab::Slab;
+use super::state::State;
+use super::track::{Busy, Kind, tracked};
+use super::violation::{Object, Range, Violation};
+
+/// A buffer or an image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ResourceId {
+    Buffer(vk::Buffer),
+    Image(vk::Image),
+}
+
+impl ResourceId {
+    pub(super) fn object(self) -> Object {
+        match self {
+            ResourceId::Buffer(buffer) => Object::of(buffer),
+            ResourceId::Image(image) => Object::of(image),
+        }
+    }
+}
+
+pub(super) struct Resource {
+    pub(super) requirements: Requirements,
+    /// Buffers and linear images, as `bufferImageGranularity` tells resources apart.
+    linear: bool,
+    wants_address: bool,
+    pub(super) bound: Option<(vk::DeviceMemory, u64)>,
+    pub(super) busy: Busy,
+}
+
+/// A view of a resource.
+pub(super) struct View<R> {
+    pub(super) of: R,
+    pub(super) busy: Busy,
+}
+
+tracked!(Resource, View<vk::Buffer>, View<vk::Image>);
+
+impl Kind for vk::Buffer {
+    type Value = Resource;
+    const DESTROY: Call = Call::DestroyBuffer;
+
+    fn slab(state: &mut State) -> &mut Slab<Self, Resource> {
+        &mut state.buffers
+    }
+
+    fn removed(state: &mut State, handle: Self, resource: Resource) {
+        state.unbind(ResourceId::Buffer(handle), &resource);
+    }
+}
+
+impl Kind for vk::Image {
+    type Value = Resource;
+    const DESTROY: Call = Call::DestroyImage;
+
+    fn slab(state: &mut State) -> &mut Slab<Self, Resource> {
+        &mut state.images
+    }
+
+    fn removed(state: &mut State, handle: Self, resource: Resource) {
+        state.unbind(ResourceId::Image(handle), &resource);
+    }
+}
+
+impl State {
+    pub(super) fn create_buffer(
+        &mut self,
+        info: &vk::BufferCreateInfo<'_>,
+    ) -> Result<vk::Buffer, vk::Result> {
+        if info.size == 0 {
+            self.report(Violation::ZeroSize { call: Call::CreateBuffer });
+            return Err(vk::Result::ERROR_VALIDATION_FAILED_EXT);
+        }
+        self.create(Resource {
+            requirements: self.profile.buffer_requirements(info.size, info.flags),
+            linear: true,
+            wants_address: info.usage.contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS),
+            bound: None,
+            busy: Busy::default(),
+        })
+    }
+
+    pub(super) fn create_image(&mut self, shape: &ImageShape) -> Result<vk::Image, vk::Result> {
+        let vk::Extent3D { width, height, depth } = shape.extent;
+        if width == 0 || height == 0 || depth == 0 || shape.levels == 0 || shape.layers == 0 {
+            self.report(Violation::ZeroSize { call: Call::CreateImage });
+            return Err(vk::Result::ERROR_VALIDATION_FAILED_EXT);
+        }
+        self.create(Resource {
+            requirements: self.profile.image_requirements(shape),
+            linear: shape.tiling == vk::ImageTiling::LINEAR,
+            wants_address: false,
+            bound: None,
+            busy: Busy::default(),
+        })
+    }
+
+    pub(super) fn create_buffer_view(
+        &mut self,
+        of: vk::Buffer,
+    ) -> Result<vk::BufferView, vk::Result> {
+        self.find(Call::CreateBufferView, of).ok_or(vk::Result::ERROR_VALIDATION_FAILED_EXT)?;
+        self.create(View { of, busy: Busy::default() })
+    }
+
+    pub(super) fn create_image_view(&mut self, of: vk::Image) -> Result<vk::ImageView, vk::Result> {
+        self.find(Call::CreateImageView, of).ok_or(vk::Result::ERROR_VALIDATION_FAILED_EXT)?;
+        self.create(View { of, busy: Busy::default() })
+    }
+
+    pub(super) fn resource(&self, id: ResourceId) -> Option<&Resource> {
+        match id {
+            ResourceId::Buffer(buffer) => self.buffers.get(buffer),
+            ResourceId::Image(image) => self.images.get(image),
+        }
+    }
+
+    fn resource_mut(&mut self, id: ResourceId) -> Option<&mut Resource> {
+        match id {
+            ResourceId::Buffer(buffer) => self.buffers.get_mut(buffer),
+            ResourceId::Image(image) => self.images.get_mut(image),
+        }
+    }
+
+    pub(super) fn requirements(&mut self, call: Call, id: ResourceId) -> Requirements {
+        match self.resource(id) {
+            Some(resource) => resource.requirements,
+            None => {
+                self.report(Violation::Unknown { call, object: id.object() });
+                Requirements::default()
+            }
+        }
+    }
+
+    /// The address of a buffer; 0 with a violation if it has none.
+    pub(super) fn buffer_address(&mut self, buffer: vk::Buffer) -> u64 {
+        let Some(found) = self.find(Call::GetBufferDeviceAddress, buffer) else { return 0 };
+        let (wanted, bound) = (found.wants_address, found.bound);
+        let address = bound.filter(|_| wanted).and_then(|(memory, offset)| {
+            Some(self.memories.get(memory)?.address?.saturating_add(offset))
+        });
+        if address.is_none() {
+            self.report(Violation::NoAddress { buffer: Object::of(buffer) });
+        }
+        address.unwrap_or(0)
+    }
+
+    /// Binds a resource. Every broken rule is reported; where it makes sense the resource is bound
+    /// none the less, so that what follows from it is seen too.
+    pub(super) fn bind(
+        &mut self,
+        call: Call,
+        id: ResourceId,
+        memory: vk::DeviceMemory,
+        offset: u64,
+    ) -> vk::Result {
+        let object = id.object();
+        let Some(resource) = self.resource(id) else {
+            self.report(Violation::Unknown { call, object });
+            return vk::Result::ERROR_VALIDATION_FAILED_EXT;
+        };
+        if resource.bound.is_some() {
+            self.report(Violation::BindTwice { resource: object });
+            return vk::Result::ERROR_VALIDATION_FAILED_EXT;
+        }
+        if self.memories.get(memory).is_none() {
+            self.report(Violation::Unknown { call, object: Object::of(memory) });
+            return vk::Result::ERROR_VALIDATION_FAILED_EXT;
+        }
+        let size = resource.requirements.size;
+        let place = Place { id, range: Range { memory, offset, size }, linear: resource.linear };
+        let mut broken = self.broken_fit(&place);
+        let aliased = self.neighbours(&place, &mut broken);
+        for violation in broken {
+            self.report(violation);
+        }
+        if let Some(found) = self.memories.get_mut(memory) {
+            found.aliased |= aliased;
+            if let Some(bound) = found.bound.get_mut(usize::from(place.linear)) {
+                bound.insert(offset, offset.saturating_add(size), id);
+            }
+        }
+        if let Some(resource) = self.resource_mut(id) {
+            resource.bound = Some((memory, offset));
+        }
+        vk::Result::SUCCESS
+    }
+
+    /// The rules between the resource and the memory.
+    fn broken_fit(&self, place: &Place) -> SmallVec<[Violation; 2]> {
+        let mut broken = SmallVec::new();
+        let (resource, range) = (place.id.object(), place.range);
+        let (Some(it), Some(memory)) = (self.resource(place.id), self.memories.get(range.memory))
+        else {
+            return broken;
+        };
+        let needs = it.requirements;
+        let memory_size = memory.size;
+        if range.offset.checked_add(range.size).is_none_or(|end| end > memory_size) {
+            broken.push(Violation::BindOutOfRange { resource, range, memory_size });
+        }
+        if range.offset % needs.alignment != 0 {
+            let alignment = needs.alignment;
+            broken.push(Violation::BindMisaligned { resource, range, alignment });
+        }
+        let memory_type = memory.memory_type;
+        if needs.type_bits.checked_shr(memory_type).unwrap_or(0) & 1 == 0 {
+            let type_bits = needs.type_bits;
+            broken.push(Violation::BindWrongType { resource, memory_type, type_bits });
+        }
+        let dedicated_fits = match memory.dedicated {
+            Some(owner) => owner == place.id && range.offset == 0,
+            None => !needs.requires_dedicated,
+        };
+        if !dedicated_fits {
+            broken.push(Violation::BindNotDedicated { resource, range });
+        }
+        if it.wants_address && memory.address.is_none() {
+            let memory = Object::of(range.memory);
+            broken.push(Violation::BindWithoutAddress { resource, memory });
+        }
+        broken
+    }
+
+    /// The rules between the resource and what is in the memory already. Whether it overlaps
+    /// another.
+    fn neighbours(&self, place: &Place, broken: &mut SmallVec<[Violation; 2]>) -> bool {
+        let Some(memory) = self.memories.get(place.range.memory) else { return false };
+        let (resource, range) = (place.id.object(), place.range);
+        let (start, end) = (range.offset, range.offset.saturating_add(range.size));
+        let page = self.profile.page();
+        let mut aliased = false;
+        let mut last = None;
+        for (linear, segments) in memory.bound.iter().enumerate() {
+            let other_kind = linear != usize::from(place.linear);
+            let (from, to) = if other_kind && page > 1 {
+                (start / page * page, end.div_ceil(page).saturating_mul(page))
+            } else {
+                (start, end)
+            };
+            for (other_start, other_end, other) in segments.overlapping(from, to) {
+                let overlaps = other_start < end && other_end > start;
+                aliased |= overlaps;
+                if last == Some((other, overlaps)) {
+                    continue;
+                }
+                last = Some((other, overlaps));
+                let busy = self.resource(other).and_then(|found| found.busy.any());
+                let other = other.object();
+                match (overlaps, busy) {
+                    (false, _) => broken.push(Violation::Granularity { resource, range, other }),
+                    (true, _) if self.aliasing => {}
+                    (true, Some(submission)) => {
+                        broken.push(Violation::BindInUse { resource, range, other, submission });
+                    }
+                    (true, None) => {
+                        broken.push(Violation::BindOverlap { resource, range, other });
+                    }
+                }
+            }
+        }
+        if !self.aliasing {
+            for (_, _, used) in memory.ranges.overlapping(start, end) {
+                let (other, submission) = (Object::of(range.memory), used.submission);
+                broken.push(Violation::BindInUse { resource, range, other, submission });
+            }
+        }
+        aliased
+    }
+
+    fn unbind(&mut self, id: ResourceId, resource: &Resource) {
+        let Some((memory, offset)) = resource.bound else { return };
+        let Some(found) = self.memories.get_mut(memory) else { return };
+        if let Some(bound) = found.bound.get_mut(usize::from(resource.linear)) {
+            bound.remove(offset, offset.saturating_add(resource.requirements.size), id);
+        }
+    }
+}
+
+/// A resource and where it is about to be bound.
+struct Place {
+    id: ResourceId,
+    range: Range,
+    linear: bool,
+}

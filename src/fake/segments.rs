@@ -1,0 +1,155 @@
+//! Which owners lie where in a memory: disjoint segments in address order, each with its owners.
+
+use std::collections::BTreeMap;
+
+use smallvec::{SmallVec, smallvec};
+
+struct Segment<T> {
+    end: u64,
+    owners: SmallVec<[T; 1]>,
+}
+
+/// A map from ranges of bytes to owners, who may overlap. A look-up costs `O(log n)` and the hits:
+/// the segments are disjoint, so no long owner hides behind a short one.
+///
+/// ```text
+/// a: 0..8, b: 4..12     0────4────8────12
+///                       │ a  │ ab │ b  │
+/// ```
+pub(super) struct Segments<T> {
+    map: BTreeMap<u64, Segment<T>>,
+}
+
+impl<T> Default for Segments<T> {
+    fn default() -> Self {
+        Segments { map: BTreeMap::new() }
+    }
+}
+
+impl<T: Copy + PartialEq> Segments<T> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// The owners that overlap `start..end`, with the segments where they do; an owner appears once
+    /// for each of its segments.
+    pub(super) fn overlapping(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, u64, T)> {
+        let first = if start < end { self.first_before(start) } else { end };
+        self.map
+            .range(first..end)
+            .flat_map(|(at, segment)| segment.owners.iter().map(|o| (*at, segment.end, *o)))
+    }
+
+    /// Adds `owner` to `start..end`. The same owner may be added again and counts twice.
+    pub(super) fn insert(&mut self, start: u64, end: u64, owner: T) {
+        if start >= end {
+            return;
+        }
+        self.split(start);
+        self.split(end);
+        let mut at = start;
+        let mut gaps: SmallVec<[(u64, u64); 1]> = SmallVec::new();
+        for (from, segment) in self.map.range_mut(start..end) {
+            if at < *from {
+                gaps.push((at, *from));
+            }
+            segment.owners.push(owner);
+            at = segment.end;
+        }
+        if at < end {
+            gaps.push((at, end));
+        }
+        for (from, to) in gaps {
+            self.map.insert(from, Segment { end: to, owners: smallvec![owner] });
+        }
+    }
+
+    /// Takes `owner` out of `start..end`, once.
+    pub(super) fn remove(&mut self, start: u64, end: u64, owner: T) {
+        if start >= end {
+            return;
+        }
+        let mut emptied: SmallVec<[u64; 1]> = SmallVec::new();
+        for (from, segment) in self.map.range_mut(start..end) {
+            if let Some(position) = segment.owners.iter().position(|o| *o == owner) {
+                segment.owners.swap_remove(position);
+            }
+            if segment.owners.is_empty() {
+                emptied.push(*from);
+            }
+        }
+        for from in emptied {
+            self.map.remove(&from);
+        }
+    }
+
+    /// The start of the segment that holds `at`, or `at`.
+    fn first_before(&self, at: u64) -> u64 {
+        match self.map.range(..=at).next_back() {
+            Some((from, segment)) if segment.end > at => *from,
+            _ => at,
+        }
+    }
+
+    /// Makes `at` a boundary.
+    fn split(&mut self, at: u64) {
+        let from = self.first_before(at);
+        if from == at {
+            return;
+        }
+        if let Some(left) = self.map.get_mut(&from) {
+            let right = Segment { end: left.end, owners: left.owners.clone() };
+            left.end = at;
+            self.map.insert(at, right);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The twin: every byte with its list of owners.
+    #[test]
+    fn segments_agree_with_a_list_of_owners_per_byte() {
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = move |bound: u64| {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % bound
+        };
+        let mut segments = Segments::default();
+        let mut bytes = vec![Vec::new(); 64];
+        let mut live: Vec<(u64, u64, u64)> = Vec::new();
+        for step in 0..4000 {
+            if live.len() < 12 && random(2) == 0 {
+                let start = random(60);
+                let end = start + 1 + random(64 - start - 1).min(20);
+                segments.insert(start, end, step);
+                bytes[start as usize..end as usize].iter_mut().for_each(|b| b.push(step));
+                live.push((start, end, step));
+            } else if !live.is_empty() {
+                let (start, end, owner) = live.swap_remove(random(live.len() as u64) as usize);
+                segments.remove(start, end, owner);
+                bytes[start as usize..end as usize]
+                    .iter_mut()
+                    .for_each(|b| b.retain(|o| *o != owner));
+            }
+            let start = random(64);
+            let end = start + random(64 - start + 1);
+            let mut found: Vec<u64> =
+                segments.overlapping(start, end).map(|(_, _, owner)| owner).collect();
+            let mut wanted = bytes[start as usize..end as usize].concat();
+            for list in [&mut found, &mut wanted] {
+                list.sort_unstable();
+                list.dedup();
+            }
+            assert_eq!(found, wanted, "step {step}, {start}..{end}");
+        }
+        for (start, end, owner) in live {
+            segments.remove(start, end, owner);
+        }
+        assert!(segments.is_empty());
+    }
+}
