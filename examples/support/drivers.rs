@@ -56,13 +56,18 @@ pub(crate) fn swiftshader_file() -> Option<PathBuf> {
     SWIFTSHADER_FILES.iter().map(PathBuf::from).find(|path| path.is_file())
 }
 
+/// Whether the environment says which drivers the loader takes.
+pub(crate) fn driver_files_given() -> bool {
+    DRIVER_VARIABLES.iter().any(|variable| env::var_os(variable).is_some())
+}
+
 /// Lets the loader see SwiftShader beside the drivers it finds by itself, unless the user chose the
 /// drivers in the environment.
 ///
 /// # Safety
 /// It writes the environment: no other thread may run yet.
 pub(crate) unsafe fn expose_swiftshader() {
-    if DRIVER_VARIABLES.iter().any(|variable| env::var_os(variable).is_some()) {
+    if driver_files_given() {
         return;
     }
     if let Some(file) = swiftshader_file() {

@@ -9,5 +9,5 @@ mod drivers;
 mod messages;
 
 pub(crate) use device::{FamilyQueue, Gpu, GpuRequest, OpenError, Validation};
-pub(crate) use drivers::{INSTALL, expose_swiftshader, lavapipe_file, swiftshader_file};
+pub(crate) use drivers::{INSTALL, driver_files_given, lavapipe_file, swiftshader_file};
 pub(crate) use messages::{Message, Messages};

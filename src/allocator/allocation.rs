@@ -1,0 +1,350 @@
+//! The handle to a range of device memory, and its raw key.
+
+use core::{fmt, mem::MaybeUninit, ptr::NonNull};
+use std::sync::Arc;
+
+use ash::vk;
+use bytemuck::Pod;
+
+use super::{
+    Allocator,
+    collect::Keeper,
+    error::{CopyError, KeyError, Refused},
+    home::Home,
+    inner::{Inner, Lane, Life},
+};
+use crate::{
+    memory::{Entry, Grant},
+    retire::Point,
+    tlsf::Key,
+    vulkan::Mapping,
+};
+
+/// A range of device memory. Dropping it is safe at any time.
+///
+/// **Drop** retires: the range is given to others only after every recording that is open now has
+/// ended, and the GPU has passed everything submitted by then. Nothing waits; `collect` takes the
+/// range back later. What dropping does end is your right to *submit* work that names the range.
+///
+/// Costs: a drop takes one lock, its memory type's, makes no driver call and allocates nothing.
+#[must_use = "dropping an allocation retires it at once"]
+pub struct Allocation {
+    home: Home,
+    entry: Entry,
+    memory_type: u32,
+    memory: vk::DeviceMemory,
+    offset: u64,
+    size: u64,
+    /// The address of the first byte of this range.
+    mapping: Option<Mapping>,
+    block_size: u64,
+}
+
+impl fmt::Debug for Allocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Allocation")
+            .field("memory", &self.memory)
+            .field("offset", &self.offset)
+            .field("size", &self.size)
+            .field("memory_type", &self.memory_type)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An allocation as a 16-byte key: `Copy`, for those who keep their own tables.
+///
+/// It owns nothing. Turn it back with [`Allocator::from_raw`]; a key used twice, or after its
+/// allocation has ended, or with another allocator is a typed error, in release builds too.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct RawAllocation {
+    allocator: u32,
+    /// Memory type in the upper 5 bits, slot below.
+    block: u32,
+    key: Key,
+}
+
+const SLOT_BITS: u32 = 27;
+
+impl RawAllocation {
+    fn memory_type(self) -> u32 {
+        self.block >> SLOT_BITS
+    }
+
+    fn entry(self) -> Entry {
+        Entry { slot: self.block & ((1 << SLOT_BITS) - 1), key: self.key }
+    }
+}
+
+impl Allocation {
+    pub(super) fn new(inner: &Arc<Inner>, lane: &Lane, grant: &Grant) -> Self {
+        // SAFETY: the granted range lies inside the mapped block.
+        let mapping = grant.mapping.map(|mapping| unsafe { mapping.add(grant.offset) });
+        Self {
+            home: Home::new(inner),
+            entry: grant.entry,
+            memory_type: lane.memory_type,
+            memory: grant.memory,
+            offset: grant.offset,
+            size: grant.size,
+            mapping,
+            block_size: grant.block_size,
+        }
+    }
+
+    /// The block this range lies in, to bind to or to name in a copy. Do not free or map it.
+    pub fn memory(&self) -> vk::DeviceMemory {
+        self.memory
+    }
+
+    /// Where the range begins in its block, in bytes.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// How many bytes it has: at least what was asked for.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The index of its memory type.
+    pub fn memory_type(&self) -> u32 {
+        self.memory_type
+    }
+
+    /// The properties of its memory type.
+    pub fn memory_properties(&self) -> vk::MemoryPropertyFlags {
+        self.home.lane(self.memory_type).map_or_else(Default::default, |lane| lane.flags)
+    }
+
+    /// Copies values in, at a byte offset, and flushes them where the memory is not coherent: what
+    /// is submitted afterwards sees them. No alignment is asked of the offset.
+    ///
+    /// Nothing waits for the GPU: writing where submitted work reads is a race you avoid with
+    /// points, as in every Vulkan program.
+    ///
+    /// # Errors
+    /// Memory that is not host-visible, a range outside the allocation; nothing is copied then.
+    pub fn write<T: Pod>(&mut self, offset: u64, values: &[T]) -> Result<(), CopyError> {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        let Some(target) = self.host_range(offset, bytes.len())? else { return Ok(()) };
+        // SAFETY:
+        // * `host_range` checked that all bytes lie in this mapped range, which this handle alone
+        //   may write by `&mut`;
+        // * `bytes` is host memory that cannot overlap a mapping made by the driver;
+        // * bytes have no alignment and every bit pattern is one.
+        unsafe { target.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        self.synchronise(offset, bytes.len() as u64, Direction::ToDevice)
+    }
+
+    /// Copies values out, from a byte offset, and first invalidates the range where the memory is
+    /// not coherent: what the GPU wrote before a point you waited for is seen.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn read<T: Pod>(&self, offset: u64, values: &mut [T]) -> Result<(), CopyError> {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(values);
+        let Some(source) = self.host_range(offset, bytes.len())? else { return Ok(()) };
+        self.synchronise(offset, bytes.len() as u64, Direction::ToHost)?;
+        // SAFETY: as in `write`, the other way round. The mapping is never seen as a slice, so
+        // the GPU may even write it meanwhile: then the bytes are whatever was there.
+        unsafe { source.as_ptr().copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    /// The mapped bytes, for code that writes in place. `None` if the memory is not host-visible.
+    ///
+    /// # Safety
+    /// Until the pointer's last use: the allocation lives, `shutdown` has not been called, and no
+    /// access races with the GPU or another host access. Non-coherent memory is yours to flush.
+    pub unsafe fn mapped(&self) -> Option<NonNull<[MaybeUninit<u8>]>> {
+        let address = self.mapping?.as_ptr().cast::<MaybeUninit<u8>>();
+        Some(NonNull::slice_from_raw_parts(address, usize::try_from(self.size).ok()?))
+    }
+
+    /// The host address of a range of this allocation; `None` for no bytes.
+    fn host_range(&self, offset: u64, length: usize) -> Result<Option<NonNull<u8>>, CopyError> {
+        let length = length as u64;
+        let mapping = self.mapping.ok_or(CopyError::NotMapped)?;
+        if self.home.life() == Life::ShutDown {
+            return Err(CopyError::ShutDown);
+        }
+        match offset.checked_add(length) {
+            Some(end) if end <= self.size => {}
+            _ => return Err(CopyError::OutOfRange { offset, length, size: self.size }),
+        }
+        if length == 0 {
+            return Ok(None);
+        }
+        // SAFETY: the offset lies inside this range, which lies inside the mapping.
+        Ok(Some(unsafe { mapping.add(offset) }.as_ptr()))
+    }
+
+    /// Flushes or invalidates a part of this range, where the memory is not coherent.
+    fn synchronise(
+        &self,
+        offset: u64,
+        length: u64,
+        direction: Direction,
+    ) -> Result<(), CopyError> {
+        let coherent = self.home.lane(self.memory_type).is_none_or(Lane::is_coherent);
+        if coherent {
+            return Ok(());
+        }
+        // Blocks of this type have a granule of at least one atom, so a whole-atom range that
+        // covers bytes of this allocation covers none of a neighbour's.
+        let atom = self.home.vulkan.properties().non_coherent_atom_size;
+        let begin = (self.offset + offset) / atom * atom;
+        let end = (self.offset + offset + length).next_multiple_of(atom).min(self.block_size);
+        let range = vk::MappedMemoryRange::default()
+            .memory(self.memory)
+            .offset(begin)
+            .size(if end == self.block_size { vk::WHOLE_SIZE } else { end - begin });
+        let vulkan = &self.home.vulkan;
+        // SAFETY: the device contract; the block is mapped as long as this range lives; begin and
+        // end are whole atoms or the end of the block.
+        let done = unsafe {
+            match direction {
+                Direction::ToDevice => vulkan.flush(range),
+                Direction::ToHost => vulkan.invalidate(range),
+            }
+        };
+        done.map_err(CopyError::Driver)
+    }
+
+    /// Gives the allocation up: what `Drop` does, said aloud.
+    pub fn retire(self) {
+        drop(self);
+    }
+
+    /// Gives the allocation up at explicit points instead of "all that is submitted by now". It is
+    /// free once all of them are reached; with no points, at once. O(points + log pending).
+    ///
+    /// # Errors
+    /// A point of another allocator; the handle comes back.
+    ///
+    /// # Safety
+    /// No submission that can touch the range lies after these points, on any queue, and no
+    /// recording that names it will be submitted.
+    pub unsafe fn retire_at(self, points: &[Point]) -> Result<(), Refused<Self>> {
+        let reached = self.home.poll();
+        if let Some(&point) = points.iter().find(|&&point| !reached.knows(point)) {
+            return Err(Refused { handle: self, point });
+        }
+        let unreached: smallvec::SmallVec<[Point; 4]> =
+            points.iter().copied().filter(|&point| !reached.has(point)).collect();
+        self.end(|inner, memory_type, entry| inner.retire_at(memory_type, entry, &unreached));
+        Ok(())
+    }
+
+    /// Ends the allocation at once: its range may be handed out by the next call.
+    ///
+    /// # Safety
+    /// The GPU never saw the range, or is done with it, and nothing recorded that names it will be
+    /// submitted.
+    pub unsafe fn free_now(self) {
+        self.end(Inner::free_now);
+    }
+
+    /// Turns the handle into a key that owns nothing. The allocation lives until the key is turned
+    /// back and dropped.
+    pub fn into_raw(self) -> RawAllocation {
+        let raw = self.raw();
+        core::mem::forget(self);
+        raw
+    }
+
+    fn raw(&self) -> RawAllocation {
+        RawAllocation {
+            allocator: self.home.id,
+            block: self.memory_type << SLOT_BITS | self.entry.slot,
+            key: self.entry.key,
+        }
+    }
+
+    /// Takes the resource off the range, so that ending one does not end the other.
+    pub(super) fn disown(&self) {
+        if let Some(lane) = self.home.lane(self.memory_type) {
+            lane.lock().blocks.take_resource(self.entry);
+        }
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.home
+    }
+
+    /// Ends this handle's region by one of the doors.
+    fn end(
+        self,
+        door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>,
+    ) {
+        let (home, memory_type, entry) = (self.home, self.memory_type, self.entry);
+        core::mem::forget(self);
+        end_region(home, memory_type, entry, door);
+    }
+}
+
+/// Ends a region whose owner is `home`'s holder. After the last facade is gone nobody collects any
+/// more, so then this does, by the end policy.
+fn end_region(
+    home: Home,
+    memory_type: u32,
+    entry: Entry,
+    door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>,
+) {
+    let closed = home.life() == Life::Closed;
+    // The region still lives, so the count that its block holds can be shared.
+    let myself = if closed { home.myself.upgrade() } else { None };
+    match door(&home, memory_type, entry) {
+        // Dropping the keeper may end the allocator: `home` is not touched after this.
+        Ok(keeper) => drop(keeper),
+        Err(error) => unreachable!("{entry:?} was used and its handle is the only one: {error}"),
+    }
+    if let Some(myself) = myself {
+        myself.finish_pending();
+    }
+}
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        end_region(self.home, self.memory_type, self.entry, Inner::retire);
+    }
+}
+
+enum Direction {
+    ToDevice,
+    ToHost,
+}
+
+impl Allocator {
+    /// Turns a raw key back into the handle that owns it. O(1), one lock.
+    ///
+    /// # Errors
+    /// A key of another allocator, of an allocation that was retired before (a double free), or of
+    /// one that has ended. Nothing has changed then.
+    ///
+    /// # Safety
+    /// No other handle of the same allocation exists: each [`Allocation::into_raw`] is turned back
+    /// at most once.
+    pub unsafe fn from_raw(&self, raw: RawAllocation) -> Result<Allocation, KeyError> {
+        let inner = self.inner();
+        if raw.allocator != inner.id {
+            return Err(KeyError::Foreign);
+        }
+        let lane = inner.lane(raw.memory_type()).ok_or(KeyError::Stale)?;
+        let entry = raw.entry();
+        let grant = {
+            let state = lane.lock();
+            let (region, block) = state.blocks.used(entry)?;
+            Grant {
+                entry,
+                memory: block.memory,
+                offset: region.offset,
+                size: region.size,
+                mapping: block.mapping,
+                block_size: block.size,
+                first: false,
+            }
+        };
+        Ok(Allocation::new(inner, lane, &grant))
+    }
+}

@@ -1,0 +1,311 @@
+//! The other half of a life: retire, collect, and giving blocks back.
+//!
+//! *Retire* takes one lock, its memory type's, and makes no driver call unless the GPU is already
+//! past everything. *Collect* reads every busy timeline once, before any lock; visits only the
+//! memory types whose oldest bag is reached; destroys what sat on the ranges; and then frees the
+//! ranges as a batch.
+
+use std::sync::{Arc, MutexGuard};
+
+use smallvec::SmallVec;
+
+use super::{
+    error::KeyError,
+    inner::{Inner, Lane, LaneState, Life},
+};
+use crate::{
+    memory::{Block, Entry},
+    retire::{BagNumber, Point, Reached},
+    vulkan::Resource,
+};
+
+/// What [`Allocator::collect`](crate::Allocator::collect) took back.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Collected {
+    /// Allocations whose memory is free again.
+    pub allocations: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Views, descriptor sets and other objects destroyed.
+    pub objects: u64,
+    /// Blocks given back to the driver.
+    pub blocks: u64,
+}
+
+/// A count that a block held, on its way out of a lock: dropping it may end the allocator.
+pub(super) type Keeper = Option<Arc<Inner>>;
+
+impl Inner {
+    /// Gives an allocation up: its range is free once every recording that is open now has ended
+    /// and the GPU has passed what was submitted by then. O(1), one lock.
+    pub(super) fn retire(&self, memory_type: u32, entry: Entry) -> Result<Keeper, KeyError> {
+        let lane = self.lane(memory_type).ok_or(KeyError::Stale)?;
+        let mut state = lane.lock();
+        let bag = self.current_bag();
+        state.retire(entry)?;
+        if self.life() == Life::ShutDown || bag.is_reached(self.reached_bag()) {
+            return Ok(self.release(lane, state, entry));
+        }
+        state.bags.file(bag, entry);
+        lane.publish(&state);
+        drop(state);
+        if bag == BagNumber::UNTIMED {
+            self.report_untimed();
+        }
+        Ok(None)
+    }
+
+    /// Gives an allocation up at points that cover every use of it. O(points + log pending).
+    pub(super) fn retire_at(
+        &self,
+        memory_type: u32,
+        entry: Entry,
+        unreached: &[Point],
+    ) -> Result<Keeper, KeyError> {
+        let lane = self.lane(memory_type).ok_or(KeyError::Stale)?;
+        let mut state = lane.lock();
+        state.retire(entry)?;
+        if self.life() == Life::ShutDown || unreached.is_empty() {
+            return Ok(self.release(lane, state, entry));
+        }
+        state.bags.file_at(unreached, entry);
+        lane.publish(&state);
+        Ok(None)
+    }
+
+    /// Ends an allocation at once. O(1), and the driver's destruction of its resource.
+    ///
+    /// The caller knows that no submitted or recorded work uses it.
+    pub(super) fn free_now(&self, memory_type: u32, entry: Entry) -> Result<Keeper, KeyError> {
+        let lane = self.lane(memory_type).ok_or(KeyError::Stale)?;
+        let mut state = lane.lock();
+        if state.blocks.tenant(entry).resource != Resource::None {
+            state.retire(entry)?;
+            return Ok(self.release(lane, state, entry));
+        }
+        let (size, emptied) = state.blocks.free(entry)?;
+        state.live -= size;
+        Ok(if emptied { self.vacate(state, entry.slot) } else { None })
+    }
+
+    /// Pending → Free for one entry in hand; its resource is destroyed outside the lock.
+    fn release<'a>(
+        &self,
+        lane: &'a Lane,
+        mut state: MutexGuard<'a, LaneState>,
+        entry: Entry,
+    ) -> Keeper {
+        let resource = state.blocks.take_resource(entry);
+        if resource != Resource::None && self.life() != Life::ShutDown {
+            drop(state);
+            // SAFETY: the caller found every use done; the resource was ours alone.
+            unsafe { self.vulkan.destroy_resource(resource) };
+            state = lane.lock();
+        }
+        let (_, emptied) = state.reach(entry);
+        if emptied { self.vacate(state, entry.slot) } else { None }
+    }
+
+    /// The block of `slot` is empty: its count comes out, and blocks that linger too many go.
+    fn vacate(&self, mut state: MutexGuard<'_, LaneState>, slot: u32) -> Keeper {
+        let keeper = state.unkeep(slot);
+        let blocks = state.blocks.remove_empty(LINGERING);
+        drop(state);
+        // The keeper in hand keeps `self` alive to the end of this.
+        self.free_blocks(blocks);
+        keeper
+    }
+
+    fn report_untimed(&self) {
+        let reported = &self.untimed_reported;
+        if !reported.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            tracing::warn!(
+                target: "fencepost",
+                "an allocation was dropped before any timeline existed: it stays pending until \
+                 `assume_idle`, because nothing tells when the GPU is done with it"
+            );
+        }
+    }
+
+    /// Reads every busy timeline once and tells how far the GPU is. Takes the register's lock
+    /// twice, briefly; the reads lie between.
+    pub(super) fn poll(&self) -> Reached {
+        if self.life() == Life::ShutDown || self.is_lost() {
+            return self.with_register(|register| register.cuts().reached());
+        }
+        let busy = self.with_register(|register| register.busy());
+        let mut seen: SmallVec<[_; 4]> = SmallVec::new();
+        for (timeline, sync) in &busy {
+            // SAFETY: the device contract; `busy` holds the sync objects.
+            match unsafe { sync.counter(&self.vulkan) } {
+                Ok(value) => seen.push((*timeline, value)),
+                Err(ash::vk::Result::ERROR_DEVICE_LOST) => {
+                    self.lose();
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!(target: "fencepost", %error, "a timeline could not be read");
+                }
+            }
+        }
+        drop(busy);
+        let (reached, finished) = self.with_register(|register| {
+            for (timeline, value) in seen {
+                register.signalled(timeline, value);
+            }
+            (register.cuts().reached(), register.take_finished())
+        });
+        for sync in finished {
+            self.destroy_sync(sync);
+        }
+        reached
+    }
+
+    /// Destroys a sync object once its last holder, a waiting thread perhaps, has let go.
+    fn destroy_sync(&self, sync: Arc<super::sync::Sync>) {
+        match Arc::try_unwrap(sync) {
+            // SAFETY: the device contract; its timeline is given up and idle, and nobody holds it.
+            Ok(sync) => unsafe { sync.destroy(&self.vulkan) },
+            Err(held) => self.with_register(|register| register.linger(held)),
+        }
+    }
+
+    /// Takes back what the GPU has passed. One read of each busy timeline; no lock on a memory type
+    /// where nothing is reached.
+    pub(super) fn collect(self: &Arc<Self>) -> Collected {
+        let reached = self.poll();
+        self.collect_reached(&reached)
+    }
+
+    fn collect_reached(self: &Arc<Self>, reached: &Reached) -> Collected {
+        let mut collected = Collected::default();
+        // Views go before the images they look at: a view dropped no later than its image lies in
+        // no later bag.
+        collected.objects += self.objects.collect(&self.vulkan, reached);
+        #[cfg(feature = "descriptors")]
+        {
+            collected.objects += self.descriptors.collect(&self.vulkan, reached);
+        }
+        for lane in self.lanes() {
+            if lane.may_have_reached(reached.bag()) {
+                let mut entries = Vec::new();
+                let mut state = lane.lock();
+                state.bags.take_reached(reached, &mut entries);
+                lane.publish(&state);
+                self.release_batch(lane, state, entries, &mut collected);
+            }
+        }
+        collected
+    }
+
+    /// Takes back everything pending, reached or not: the caller knows that the GPU is done.
+    pub(super) fn collect_everything(self: &Arc<Self>) -> Collected {
+        let mut collected = Collected::default();
+        collected.objects += self.objects.collect_everything(&self.vulkan);
+        #[cfg(feature = "descriptors")]
+        {
+            collected.objects += self.descriptors.collect_everything(&self.vulkan);
+        }
+        for lane in self.lanes() {
+            let mut entries = Vec::new();
+            let mut state = lane.lock();
+            state.bags.take_all(&mut entries);
+            lane.publish(&state);
+            self.release_batch(lane, state, entries, &mut collected);
+        }
+        collected
+    }
+
+    /// Pending → Free for many: their resources are destroyed outside the lock, then the ranges
+    /// are freed under it, then blocks that linger too many are given back outside it.
+    fn release_batch<'a>(
+        &self,
+        lane: &'a Lane,
+        mut state: MutexGuard<'a, LaneState>,
+        mut entries: Vec<Entry>,
+        collected: &mut Collected,
+    ) {
+        if entries.is_empty() {
+            return;
+        }
+        entries.sort_unstable_by_key(|entry| (entry.slot, entry.key.index()));
+        let resources: Vec<Resource> = entries
+            .iter()
+            .map(|&entry| state.blocks.take_resource(entry))
+            .filter(|&resource| resource != Resource::None)
+            .collect();
+        if !resources.is_empty() {
+            drop(state);
+            for resource in resources {
+                // SAFETY: the device contract; the bag is reached, so no work uses it, and it was
+                // taken off its region, so nobody else destroys it.
+                unsafe { self.vulkan.destroy_resource(resource) };
+            }
+            state = lane.lock();
+        }
+        // The keepers go after the lock; the caller holds a count of its own.
+        let mut keepers: SmallVec<[Keeper; 4]> = SmallVec::new();
+        for &entry in &entries {
+            let (bytes, emptied) = state.reach(entry);
+            collected.bytes += bytes;
+            if emptied {
+                keepers.push(state.unkeep(entry.slot));
+            }
+        }
+        collected.allocations += entries.len() as u64;
+        let blocks =
+            if keepers.is_empty() { Vec::new() } else { state.blocks.remove_empty(LINGERING) };
+        drop(state);
+        collected.blocks += self.free_blocks(blocks);
+        drop(keepers);
+    }
+
+    /// Gives every empty block back to the driver. Returns how many.
+    pub(super) fn trim(self: &Arc<Self>) -> u64 {
+        if self.life() == Life::ShutDown {
+            return 0;
+        }
+        self.lanes()
+            .iter()
+            .map(|lane| {
+                let blocks = lane.lock().blocks.remove_empty(0);
+                self.free_blocks(blocks)
+            })
+            .sum()
+    }
+
+    /// `vkFreeMemory` for blocks taken out of their list.
+    pub(super) fn free_blocks(&self, blocks: Vec<Block>) -> u64 {
+        let count = blocks.len() as u64;
+        for block in blocks {
+            if block.memory != ash::vk::DeviceMemory::null() {
+                // SAFETY: the device contract; nothing in the block is used or pending.
+                unsafe { self.vulkan.free_memory(block.memory) };
+                self.count_freed(block.size);
+            }
+        }
+        count
+    }
+}
+
+/// How many empty shared blocks of a memory type stay for what comes next.
+const LINGERING: usize = 1;
+
+impl LaneState {
+    /// Used → Pending.
+    fn retire(&mut self, entry: Entry) -> Result<(), KeyError> {
+        let size = self.blocks.retire(entry)?;
+        self.live -= size;
+        Ok(())
+    }
+
+    /// Pending → Free for an entry that came out of a bag, so it is pending.
+    fn reach(&mut self, entry: Entry) -> (u64, bool) {
+        match self.blocks.reach(entry) {
+            Ok(freed) => freed,
+            Err(error) => unreachable!("{entry:?} was pending: {error}"),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What the user describes: the allocator, a resource, and the memory it wants.
+
+use core::time::Duration;
+use std::{any::Any, sync::Arc};
+
+use ash::vk;
+
+use crate::{
+    policy::select::{Wish, bits},
+    vulkan::DeviceFeatures,
+};
+
+/// How to make an [`Allocator`](crate::Allocator): the device, what it has enabled, and policies.
+///
+/// # Example
+/// ```
+/// # let fake = fencepost::fake::FakeDriver::new(&Default::default());
+/// # let (instance, physical_device, device) = (fake.instance(), fake.physical_device(), fake.device());
+/// use fencepost::{AllocatorDesc, DeviceFeatures, vk};
+/// let desc = AllocatorDesc::new(instance, physical_device, device)
+///     .api_version(vk::API_VERSION_1_3)
+///     .features(DeviceFeatures::TIMELINE_SEMAPHORE | DeviceFeatures::SYNCHRONIZATION2)
+///     .first_block(4 << 20);
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct AllocatorDesc<'a> {
+    pub(crate) instance: &'a ash::Instance,
+    pub(crate) physical_device: vk::PhysicalDevice,
+    pub(crate) device: &'a ash::Device,
+    pub(crate) api_version: u32,
+    pub(crate) features: DeviceFeatures,
+    pub(crate) keep_alive: Option<Arc<dyn Any + Send + Sync>>,
+    pub(crate) end_policy: EndPolicy,
+    pub(crate) first_block: u64,
+    pub(crate) largest_block: u64,
+}
+
+impl core::fmt::Debug for AllocatorDesc<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("AllocatorDesc")
+            .field("physical_device", &self.physical_device)
+            .field("device", &self.device.handle())
+            .field("api_version", &self.api_version)
+            .field("features", &self.features)
+            .field("keep_alive", &self.keep_alive.is_some())
+            .field("end_policy", &self.end_policy)
+            .field("first_block", &self.first_block)
+            .field("largest_block", &self.largest_block)
+            .finish()
+    }
+}
+
+impl<'a> AllocatorDesc<'a> {
+    /// An allocator for Vulkan 1.0 with no features: say what your device has with
+    /// [`api_version`](Self::api_version) and [`features`](Self::features).
+    pub const fn new(
+        instance: &'a ash::Instance,
+        physical_device: vk::PhysicalDevice,
+        device: &'a ash::Device,
+    ) -> Self {
+        Self {
+            instance,
+            physical_device,
+            device,
+            api_version: vk::API_VERSION_1_0,
+            features: DeviceFeatures::empty(),
+            keep_alive: None,
+            end_policy: EndPolicy::Wait(Duration::from_secs(5)),
+            first_block: 1 << 20,
+            largest_block: 256 << 20,
+        }
+    }
+
+    /// The Vulkan version that may be used of this device: the lesser of what the instance was
+    /// created with (`VkApplicationInfo::apiVersion`) and what the physical device reports.
+    #[must_use]
+    pub const fn api_version(mut self, version: u32) -> Self {
+        self.api_version = version;
+        self
+    }
+
+    /// The device features and extensions you enabled.
+    #[must_use]
+    pub const fn features(mut self, features: DeviceFeatures) -> Self {
+        self.features = features;
+        self
+    }
+
+    /// Your owner of the device. It is dropped after everything of fencepost's is gone, so that
+    /// the order of destruction is right by itself: an `Arc` whose drop destroys the device.
+    #[must_use]
+    pub fn keep_alive(mut self, owner: Arc<dyn Any + Send + Sync>) -> Self {
+        self.keep_alive = Some(owner);
+        self
+    }
+
+    /// What the last clone's drop does with work that is still pending.
+    #[must_use]
+    pub const fn end_policy(mut self, policy: EndPolicy) -> Self {
+        self.end_policy = policy;
+        self
+    }
+
+    /// The size of a memory type's first block, in bytes; 1 MiB unless told. Rounded down to a
+    /// power of two, at least 64 KiB, at most the largest block.
+    #[must_use]
+    pub const fn first_block(mut self, bytes: u64) -> Self {
+        self.first_block = bytes;
+        self
+    }
+
+    /// The size of the largest block, in bytes; 256 MiB unless told. Rounded down to a power of
+    /// two, at most an eighth of its heap. A request for more than half of it gets a memory of its
+    /// own.
+    #[must_use]
+    pub const fn largest_block(mut self, bytes: u64) -> Self {
+        self.largest_block = bytes;
+        self
+    }
+}
+
+/// What happens to pending work when the last [`Allocator`](crate::Allocator) goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum EndPolicy {
+    /// Wait for the GPU, at most this long at a time. What is not reached by then stays allocated
+    /// for ever, and is reported: leaking is safe, freeing in flight is not.
+    Wait(Duration),
+    /// Do not wait. What is not reached is kept for ever and reported.
+    Keep,
+}
+
+/// What memory a resource wants. Start from an intent:
+/// [`device_local`](Self::device_local), [`upload`](Self::upload), [`readback`](Self::readback) or
+/// [`transient`](Self::transient).
+///
+/// An intent says which memory properties are required, which are preferred, and which are avoided
+/// among equals. The memory type with the fewest preferred properties missing wins; out of memory
+/// there, the next one is tried. Types with properties that need a feature (protected, AMD's
+/// device-coherent) are never taken unless named.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct AllocationDesc {
+    pub(crate) wish: Wish,
+    pub(crate) name: Option<&'static str>,
+    pub(crate) min_alignment: u64,
+    pub(crate) dedicated: bool,
+}
+
+impl Default for AllocationDesc {
+    /// [`device_local`](Self::device_local).
+    fn default() -> Self {
+        Self::device_local()
+    }
+}
+
+impl AllocationDesc {
+    const fn intent(required: u32, preferred: u32, avoided: u32) -> Self {
+        let wish = Wish { required, preferred, avoided };
+        Self { wish, name: None, min_alignment: 1, dedicated: false }
+    }
+
+    /// Memory the GPU reaches fastest. The host does not touch it.
+    pub const fn device_local() -> Self {
+        Self::intent(0, bits::DEVICE_LOCAL, bits::HOST_VISIBLE | bits::HOST_CACHED)
+    }
+
+    /// Memory the host writes once, in order, and the GPU reads: staging buffers, uniforms.
+    /// Host-visible, away from the small host-visible part of a graphics card's memory.
+    pub const fn upload() -> Self {
+        Self::intent(
+            bits::HOST_VISIBLE,
+            bits::HOST_COHERENT,
+            bits::DEVICE_LOCAL | bits::HOST_CACHED,
+        )
+    }
+
+    /// Memory the GPU writes and the host reads, in any order. Host-visible and cached.
+    pub const fn readback() -> Self {
+        Self::intent(bits::HOST_VISIBLE, bits::HOST_CACHED, bits::DEVICE_LOCAL)
+    }
+
+    /// Memory for attachments that live within one render pass
+    /// (`VK_IMAGE_USAGE_TRANSIENT_ATTACHMENT_BIT`): lazily allocated where the GPU has such a type,
+    /// device-local elsewhere.
+    pub const fn transient() -> Self {
+        Self::intent(
+            0,
+            bits::DEVICE_LOCAL | bits::LAZILY_ALLOCATED,
+            bits::HOST_VISIBLE | bits::HOST_CACHED,
+        )
+    }
+
+    /// A name for reports and pictures. It costs a side-table entry, and nothing where unused.
+    #[must_use]
+    pub const fn name(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// An alignment of the offset in bytes, for what `VkMemoryRequirements` does not tell:
+    /// acceleration-structure scratch, shader binding tables, descriptor buffers. A power of two.
+    #[must_use]
+    pub const fn min_alignment(mut self, bytes: u64) -> Self {
+        self.min_alignment = bytes;
+        self
+    }
+
+    /// Whether the resource gets a `VkDeviceMemory` of its own in any case.
+    #[must_use]
+    pub const fn dedicated(mut self, dedicated: bool) -> Self {
+        self.dedicated = dedicated;
+        self
+    }
+
+    /// Adds memory properties that the type must have.
+    #[must_use]
+    pub const fn required(mut self, flags: vk::MemoryPropertyFlags) -> Self {
+        self.wish.required |= flags.as_raw();
+        self
+    }
+
+    /// Adds memory properties that the type should have.
+    #[must_use]
+    pub const fn preferred(mut self, flags: vk::MemoryPropertyFlags) -> Self {
+        self.wish.preferred |= flags.as_raw();
+        self
+    }
+
+    /// Adds memory properties that the type should not have, if there is a choice.
+    #[must_use]
+    pub const fn avoided(mut self, flags: vk::MemoryPropertyFlags) -> Self {
+        self.wish.avoided |= flags.as_raw();
+        self
+    }
+}

@@ -1,0 +1,242 @@
+//! Ends: the last facade goes, the device goes, the last block goes.
+//!
+//! * The last [`Allocator`] clone closes: what still lives is reported as leaked, pending work is
+//!   finished by the end policy, empty blocks go back. Handles live on; the non-empty blocks keep
+//!   the device's tables (and `keep_alive`) for them, and each handle's drop finishes its own work.
+//! * [`Allocator::shutdown`] comes before `vkDestroyDevice` where no `keep_alive` orders things:
+//!   everything is destroyed, and handles that live on are inert.
+//! * The last count of [`Inner`] frees what blocks are left: all empty.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ash::vk;
+
+use super::{
+    Allocator,
+    desc::EndPolicy,
+    inner::{Inner, Life},
+    report::Leak,
+};
+use crate::vulkan::{Resource, Vulkan};
+
+/// Counts the clones of an allocator; the last one closes.
+pub(super) struct Facade {
+    pub(super) inner: Arc<Inner>,
+}
+
+/// How an allocator ended.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct CloseReport {
+    /// Allocations that still live, largest first. Their handles stay valid.
+    pub leaks: Vec<Leak>,
+    /// Bytes that the GPU had not passed by the end policy: they are never freed.
+    pub still_pending: u64,
+}
+
+impl Drop for Facade {
+    fn drop(&mut self) {
+        self.inner.close();
+    }
+}
+
+impl Allocator {
+    /// Closes the allocator and tells how it ended, if this is the last clone; else just drops this
+    /// clone and returns `None`. Dropping the last clone does the same, and reports by `tracing`.
+    ///
+    /// May wait for the GPU: see [`EndPolicy`].
+    pub fn close(self) -> Option<CloseReport> {
+        let facade = Arc::into_inner(self.facade)?;
+        let report = facade.inner.close();
+        Some(report)
+    }
+
+    /// Ends everything before `vkDestroyDevice`: waits until the device is idle, destroys every
+    /// Vulkan object of this allocator, frees every block. Handles that live on are inert:
+    /// dropping them does nothing, using them is an error.
+    ///
+    /// Not needed where [`AllocatorDesc::keep_alive`](crate::AllocatorDesc::keep_alive) owns the
+    /// device.
+    ///
+    /// # Errors
+    /// The driver could not wait (out of memory): nothing has changed. A lost device is not an
+    /// error.
+    ///
+    /// # Safety
+    /// No other thread uses the allocator, its handles or the device's queues meanwhile, and no
+    /// work recorded before is submitted afterwards.
+    pub unsafe fn shutdown(&self) -> Result<(), vk::Result> {
+        let inner = self.inner();
+        if inner.life() == Life::ShutDown {
+            return Ok(());
+        }
+        // SAFETY: the device contract; the caller keeps other threads off the queues.
+        match unsafe { inner.vulkan.wait_idle() } {
+            Ok(()) => {}
+            Err(vk::Result::ERROR_DEVICE_LOST) => inner.lose(),
+            Err(error) => return Err(error),
+        }
+        inner.with_register(|register| register.cuts_mut().assume_idle());
+        inner.collect_everything();
+        inner.destroy_all();
+        inner.set_life(Life::ShutDown);
+        Ok(())
+    }
+
+    /// Says that the GPU is done with everything dropped so far, whatever the timelines show: after
+    /// a `vkDeviceWaitIdle` of your own, or for drops made before any timeline existed. Takes all
+    /// of it back.
+    ///
+    /// # Safety
+    /// No submitted work uses anything dropped so far, and no recording that names any of it will
+    /// be submitted.
+    pub unsafe fn assume_idle(&self) {
+        let inner = self.inner();
+        inner.with_register(|register| register.cuts_mut().assume_idle());
+        inner.collect_everything();
+    }
+}
+
+impl Inner {
+    /// The last facade is gone. Says so once.
+    fn close(self: &Arc<Self>) -> CloseReport {
+        if self.life() != Life::Open {
+            return CloseReport::default();
+        }
+        self.set_life(Life::Closed);
+        let leaks = self.leaks();
+        if !leaks.is_empty() {
+            let bytes: u64 = leaks.iter().map(|leak| leak.size).sum();
+            tracing::warn!(
+                target: "fencepost", count = leaks.len(), bytes,
+                "the allocator was closed while allocations live:{}", Listed(&leaks)
+            );
+        }
+        let still_pending = self.finish_pending();
+        CloseReport { leaks, still_pending }
+    }
+
+    /// Waits by the end policy, collects, and gives empty blocks back. Returns the bytes that stay
+    /// pending.
+    pub(super) fn finish_pending(self: &Arc<Self>) -> u64 {
+        if self.life() == Life::ShutDown {
+            return 0;
+        }
+        if let EndPolicy::Wait(patience) = self.end_policy {
+            self.wait_for_submitted(patience);
+        }
+        self.collect();
+        self.trim();
+        let pending: u64 = self.lanes().iter().map(|lane| lane.lock().pending().0).sum();
+        if pending > 0 {
+            tracing::warn!(
+                target: "fencepost", bytes = pending,
+                "the allocator is closed and the GPU has not passed everything: kept"
+            );
+        }
+        pending
+    }
+
+    /// Waits until everything submitted so far is done, at most this long.
+    fn wait_for_submitted(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let outstanding = self.with_register(|register| register.outstanding());
+        for (point, sync) in outstanding {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let Err(error) = self.wait(point.timeline(), &sync, point.value(), left) {
+                tracing::warn!(target: "fencepost", %error, "could not wait for a timeline");
+            }
+        }
+    }
+
+    /// Destroys every Vulkan object, used or not. The bookkeeping of non-empty blocks stays, for
+    /// the handles that live on.
+    fn destroy_all(&self) {
+        #[cfg(feature = "descriptors")]
+        self.descriptors.destroy_all(&self.vulkan);
+        self.objects.destroy_all(&self.vulkan);
+        for lane in self.lanes() {
+            let mut resources: Vec<Resource> = Vec::new();
+            let mut memories = Vec::new();
+            let mut state = lane.lock();
+            for slot in 0..state.blocks.slots() {
+                let Some(block) = state.blocks.block_mut(slot) else { continue };
+                for region in block.regions() {
+                    resources.extend(region.key.map(|k| block.tenants.take_resource(k.index())));
+                }
+                memories.push((core::mem::take(&mut block.memory), block.size));
+                block.mapping = None;
+            }
+            drop(state);
+            for resource in resources {
+                // SAFETY: the device contract; the device is idle or lost.
+                unsafe { self.vulkan.destroy_resource(resource) };
+            }
+            for (memory, size) in memories {
+                // SAFETY: the device contract; the device is idle or lost.
+                unsafe { self.vulkan.free_memory(memory) };
+                self.count_freed(size);
+            }
+        }
+        for sync in self.with_register(|register| register.take_all()) {
+            // SAFETY: the device contract; the device is idle or lost.
+            unsafe { sync.destroy(&self.vulkan) };
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.life() == Life::ShutDown {
+            return;
+        }
+        // No block is used or pending, or it would hold a count. Objects and timelines may be.
+        if let EndPolicy::Wait(patience) = self.end_policy {
+            self.wait_for_submitted(patience);
+        }
+        let reached = self.poll();
+        let idle = self.is_lost() || self.with_register(|r| r.cuts().outstanding().next().is_none());
+        if !idle {
+            tracing::warn!(
+                target: "fencepost",
+                "the allocator ends while the GPU works: its semaphores and views are kept for ever"
+            );
+            self.objects.collect(&self.vulkan, &reached);
+            return;
+        }
+        free_at_end(&self.vulkan, self);
+    }
+}
+
+/// Destroys what is left when the last count goes and the GPU is idle.
+fn free_at_end(vulkan: &Vulkan, inner: &Inner) {
+    #[cfg(feature = "descriptors")]
+    inner.descriptors.destroy_all(vulkan);
+    inner.objects.destroy_all(vulkan);
+    for sync in inner.with_register(|register| register.take_all()) {
+        // SAFETY: the device contract; the timeline's work is done.
+        unsafe { sync.destroy(vulkan) };
+    }
+    for lane in inner.lanes() {
+        let blocks = lane.lock().blocks.remove_empty(0);
+        inner.free_blocks(blocks);
+    }
+}
+
+/// The first leaks of a report, one a line.
+struct Listed<'a>(&'a [Leak]);
+
+impl core::fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for leak in self.0.iter().take(20) {
+            write!(f, "\n  {} bytes, {}", leak.size, leak.name.unwrap_or("(unnamed)"))?;
+        }
+        match self.0.len() {
+            0..=20 => Ok(()),
+            more => write!(f, "\n  and {} more", more - 20),
+        }
+    }
+}

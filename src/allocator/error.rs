@@ -1,0 +1,349 @@
+//! What can go wrong in the face, an enum per operation. All `Copy`, none holds a string.
+
+use ash::vk;
+
+use crate::{
+    retire::{EndError, Point},
+    tlsf::KeyError as RegionKeyError,
+};
+
+/// Why no allocator could be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NewError {
+    /// The physical device reports no memory types: there is nothing to allocate from.
+    #[error("the physical device reports no memory types")]
+    NoMemoryTypes,
+    /// A memory type names a heap that does not exist: the driver is broken.
+    #[error("memory type {memory_type} names a heap that does not exist")]
+    HeaplessType {
+        /// The memory type.
+        memory_type: u32,
+    },
+}
+
+/// Why no memory was allocated. Nothing has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AllocateError {
+    /// A size of zero bytes was asked for.
+    #[error("a size of zero bytes was asked for")]
+    ZeroSize,
+    /// The alignment is not a power of two.
+    #[error("the alignment {alignment} is not a power of two")]
+    Alignment {
+        /// What was asked for, in bytes.
+        alignment: u64,
+    },
+    /// No memory type is allowed by the resource and has the required properties.
+    #[error("no memory type among bits {type_bits:#x} has the properties {required:?}")]
+    NoMemoryType {
+        /// `VkMemoryRequirements::memoryTypeBits`.
+        type_bits: u32,
+        /// The properties the description requires.
+        required: vk::MemoryPropertyFlags,
+    },
+    /// More than the device can allocate at once, or more than any heap holds.
+    #[error("{requested} bytes are more than the limit of {limit}")]
+    TooLarge {
+        /// What was asked for, in bytes.
+        requested: u64,
+        /// The largest allocation possible, in bytes.
+        limit: u64,
+    },
+    /// Every suitable memory type is out of memory, after collecting and trimming.
+    #[error(
+        "out of device memory: {requested} bytes asked, {largest_free} free in one piece, \
+         {pending} bytes pending until the GPU is done with them"
+    )]
+    OutOfDeviceMemory {
+        /// What was asked for, in bytes.
+        requested: u64,
+        /// The largest free range in the suitable memory types, in bytes.
+        largest_free: u64,
+        /// Bytes in the suitable types that wait for the GPU: if they would do, wait for the
+        /// timelines, collect and try again.
+        pending: u64,
+    },
+    /// The host is out of memory.
+    #[error("out of host memory")]
+    OutOfHostMemory,
+    /// The device holds as many memories as it can.
+    #[error("the device holds {limit} memories, as many as it can")]
+    TooManyAllocations {
+        /// `maxMemoryAllocationCount`.
+        limit: u32,
+    },
+    /// A host-visible memory could not be mapped.
+    #[error("mapping failed: {0}")]
+    Map(vk::Result),
+    /// The device is lost; nothing is handed out any more.
+    #[error("the device is lost")]
+    DeviceLost,
+    /// The allocator has been shut down.
+    #[error("the allocator has been shut down")]
+    ShutDown,
+    /// The driver refused for another reason.
+    #[error("the driver refused: {0}")]
+    Driver(vk::Result),
+}
+
+impl AllocateError {
+    /// Whether giving up other resources, or waiting for the GPU, may help.
+    pub const fn is_out_of_memory(self) -> bool {
+        matches!(
+            self,
+            Self::OutOfDeviceMemory { .. } | Self::OutOfHostMemory | Self::TooManyAllocations { .. }
+        )
+    }
+
+    pub(crate) fn from_driver(result: vk::Result, limit: u32) -> Self {
+        match result {
+            vk::Result::ERROR_OUT_OF_DEVICE_MEMORY => {
+                Self::OutOfDeviceMemory { requested: 0, largest_free: 0, pending: 0 }
+            }
+            vk::Result::ERROR_OUT_OF_HOST_MEMORY => Self::OutOfHostMemory,
+            vk::Result::ERROR_TOO_MANY_OBJECTS => Self::TooManyAllocations { limit },
+            vk::Result::ERROR_DEVICE_LOST => Self::DeviceLost,
+            other => Self::Driver(other),
+        }
+    }
+}
+
+/// Why no resource was created. Nothing has changed and nothing is left behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// The description is not valid.
+    #[error(transparent)]
+    Desc(#[from] DescError),
+    /// The driver did not create the object.
+    #[error("the driver did not create the object: {0}")]
+    Create(vk::Result),
+    /// There was no memory for it.
+    #[error(transparent)]
+    Allocate(#[from] AllocateError),
+    /// The driver did not bind the memory.
+    #[error("the driver did not bind the memory: {0}")]
+    Bind(vk::Result),
+}
+
+/// What is wrong with a description.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DescError {
+    /// A size or an extent is zero.
+    #[error("a size or an extent is zero")]
+    ZeroSize,
+    /// No usage is named.
+    #[error("no usage is named")]
+    NoUsage,
+    /// A usage that needs a feature that is not on, or that the safe descriptions do not know.
+    #[error("a usage needs a feature that is not on, or is unknown here")]
+    Usage,
+    /// The format is undefined.
+    #[error("the format is undefined")]
+    Format,
+    /// The driver has no image of this format, usage, size, mip levels, layers or samples.
+    #[error("the driver has no such image")]
+    Unsupported,
+    /// More mip levels than the extent has halvings.
+    #[error("more mip levels than the extent has halvings")]
+    MipLevels,
+    /// A queue family is named twice, or one alone.
+    #[error("queue families must be none, or two and more different ones")]
+    QueueFamilies,
+    /// A view reaches past the levels or layers of its image, or does not fit its type.
+    #[error("the view does not fit its image")]
+    View,
+}
+
+/// Why a raw key or a handle was refused. Nothing has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The key is of another allocator.
+    #[error("the key belongs to another allocator")]
+    Foreign,
+    /// The allocation was retired or freed before: a double free.
+    #[error("the allocation was retired before: a double free")]
+    AlreadyRetired,
+    /// The allocation ended, and its place may belong to another by now.
+    #[error("the allocation has ended")]
+    Stale,
+}
+
+impl From<RegionKeyError> for KeyError {
+    fn from(error: RegionKeyError) -> Self {
+        match error {
+            RegionKeyError::AlreadyRetired => Self::AlreadyRetired,
+            _ => Self::Stale,
+        }
+    }
+}
+
+/// Why a copy in or out of mapped memory was refused. Nothing was copied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// The memory is not host-visible: ask for [`upload`](crate::AllocationDesc::upload) or
+    /// [`readback`](crate::AllocationDesc::readback) memory, or stage the copy.
+    #[error("the memory is not host-visible")]
+    NotMapped,
+    /// The range does not lie within the allocation.
+    #[error("offset {offset} and {length} bytes are outside an allocation of {size}")]
+    OutOfRange {
+        /// The first byte.
+        offset: u64,
+        /// How many bytes.
+        length: u64,
+        /// The allocation's size.
+        size: u64,
+    },
+    /// The allocator has been shut down and its memory is gone.
+    #[error("the allocator has been shut down")]
+    ShutDown,
+    /// The driver failed to flush or invalidate.
+    #[error("the driver failed to flush or invalidate: {0}")]
+    Driver(vk::Result),
+}
+
+/// Why no timeline was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TimelineError {
+    /// [`DeviceFeatures::TIMELINE_SEMAPHORE`](crate::DeviceFeatures::TIMELINE_SEMAPHORE) is not
+    /// named in the allocator's description. Enable it, or use a timeline of fences.
+    #[error("timeline semaphores are not enabled; use a timeline of fences")]
+    NoTimelineSemaphores,
+    /// The queue has a timeline already.
+    #[error("the queue has a timeline already")]
+    QueueTaken,
+    /// A ring of fences needs at least one.
+    #[error("a ring needs at least one fence")]
+    NoFences,
+    /// The device is lost.
+    #[error("the device is lost")]
+    DeviceLost,
+    /// The allocator has been shut down.
+    #[error("the allocator has been shut down")]
+    ShutDown,
+    /// The driver refused.
+    #[error("the driver refused: {0}")]
+    Driver(vk::Result),
+}
+
+/// Why no recording was begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BeginError {
+    /// Every fence of the ring is in use: wait for the oldest point, or make a larger ring.
+    #[error("every fence of the ring is in use")]
+    RingFull,
+    /// The device is lost.
+    #[error("the device is lost")]
+    DeviceLost,
+    /// The allocator has been shut down.
+    #[error("the allocator has been shut down")]
+    ShutDown,
+    /// The driver refused.
+    #[error("the driver refused: {0}")]
+    Driver(vk::Result),
+}
+
+/// Why a wait ended without an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The point is of another allocator.
+    #[error("the point belongs to another allocator")]
+    Foreign,
+    /// The allocator has been shut down.
+    #[error("the allocator has been shut down")]
+    ShutDown,
+    /// The driver refused. A lost device counts as reached, not as an error.
+    #[error("the driver refused: {0}")]
+    Driver(vk::Result),
+}
+
+/// Why a handle was not ended at explicit points. The handle comes back, alive.
+#[derive(Debug, thiserror::Error)]
+#[error("{point:?} belongs to another allocator")]
+pub struct Refused<T> {
+    /// The handle, as it was.
+    pub handle: T,
+    /// The point that is foreign.
+    pub point: Point,
+}
+
+/// Why a reported submission was not taken. The recording comes back, open.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct SubmittedError {
+    /// The recording, still open.
+    pub recording: super::Recording,
+    /// What is wrong.
+    pub error: ReportError,
+}
+
+/// What is wrong with a reported value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The timeline numbers its own submissions: use `Recording::submit`.
+    #[error("the timeline numbers its own submissions")]
+    NotExternal,
+    /// The value does not rise.
+    #[error(transparent)]
+    End(#[from] EndError),
+}
+
+/// Why a submission through a recording failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError<E> {
+    /// The closure failed before anything was submitted. The recording comes back, open.
+    #[error("the submission failed: {error}")]
+    Failed {
+        /// The recording, still open.
+        recording: super::Recording,
+        /// The closure's error.
+        error: E,
+    },
+    /// The work was submitted, but the closure failed afterwards. The recording has ended.
+    #[error("submitted as {point:?}, but then: {error}")]
+    AfterSubmission {
+        /// The point of what was submitted.
+        point: Point,
+        /// The closure's error.
+        error: E,
+    },
+    /// The timeline cannot submit so. The recording comes back, open.
+    #[error("{reason}")]
+    Refused {
+        /// The recording, still open.
+        recording: super::Recording,
+        /// Why.
+        reason: SubmitRefusal,
+    },
+}
+
+/// Why a timeline refused to begin a submission.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitRefusal {
+    /// A closure of `submit` called `submit` on the same timeline.
+    #[error("submit was called within a submit of the same timeline")]
+    Nested,
+    /// The timeline's host numbers its own submissions: report them with `Recording::submitted`.
+    #[error("an external timeline's host submits by itself and reports the value")]
+    External,
+    /// The device is lost.
+    #[error("the device is lost")]
+    DeviceLost,
+    /// The allocator has been shut down.
+    #[error("the allocator has been shut down")]
+    ShutDown,
+    /// The driver failed to reset a fence.
+    #[error("the driver failed to reset a fence: {0}")]
+    Driver(vk::Result),
+}

@@ -1,0 +1,329 @@
+//! What all handles share: the device, a lane for each memory type, and the register of timelines.
+//!
+//! Locks: one for each lane, one for the register, one for objects. Never two at once, and none
+//! across a driver call or user code.
+
+use std::{
+    any::Any,
+    sync::{
+        Arc, Mutex, MutexGuard, Weak,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use ash::vk;
+
+use super::{
+    desc::{AllocatorDesc, EndPolicy},
+    error::{AllocateError, NewError},
+    objects::ObjectLane,
+    register::Register,
+};
+use crate::{
+    ground::sync::lock,
+    memory::{BlockList, Broken, Entry},
+    policy::{
+        growth::Growth,
+        select::{MemoryType, bits},
+    },
+    retire::{BagNumber, Bags},
+    vulkan::Vulkan,
+};
+
+/// The heart of an allocator. Facades, timelines, views and non-empty blocks each hold a count.
+pub(crate) struct Inner {
+    /// For a block that becomes non-empty, and for handles that outlive the last facade.
+    pub(super) myself: Weak<Inner>,
+    pub(super) vulkan: Vulkan,
+    /// Tells this allocator's raw keys and points from another's.
+    pub(super) id: u32,
+    lanes: Box<[Lane]>,
+    pub(super) objects: ObjectLane,
+    #[cfg(feature = "descriptors")]
+    pub(super) descriptors: super::descriptor::DescriptorLane,
+    register: Mutex<Register>,
+    /// The register's bag numbers, so that a drop need not take its lock.
+    current: AtomicU64,
+    reached: AtomicU64,
+    life: AtomicU8,
+    lost: AtomicBool,
+    pub(super) untimed_reported: AtomicBool,
+    pub(super) end_policy: EndPolicy,
+    pub(super) driver: DriverCounts,
+    /// The user's owner of the device. The last field, so that it goes last.
+    _keep_alive: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+/// Memories asked of the driver, over all types. Written where a driver call is made anyway.
+#[derive(Default)]
+pub(super) struct DriverCounts {
+    pub(super) memories: AtomicU32,
+    pub(super) allocations: AtomicU64,
+    pub(super) frees: AtomicU64,
+    pub(super) reserved: AtomicU64,
+    pub(super) peak_reserved: AtomicU64,
+}
+
+/// One memory type: its lock, and its constants. On cache lines of its own.
+#[repr(align(128))]
+pub(super) struct Lane {
+    pub(super) memory_type: u32,
+    pub(super) flags: vk::MemoryPropertyFlags,
+    pub(super) heap: u32,
+    pub(super) growth: Growth,
+    /// The smallest granule of a block, in bytes.
+    pub(super) granule: u64,
+    /// The oldest bag with anything in it; a hint that saves `collect` the lock.
+    oldest: AtomicU64,
+    dated: AtomicBool,
+    state: Mutex<LaneState>,
+}
+
+/// What a lane's lock guards.
+#[derive(Default)]
+pub(super) struct LaneState {
+    pub(super) blocks: BlockList,
+    pub(super) bags: Bags<Entry>,
+    /// The count each non-empty block holds, by slot.
+    keepers: Vec<Option<Arc<Inner>>>,
+    pub(super) live: u64,
+    pub(super) peak_live: u64,
+    /// Allocations ever made.
+    pub(super) granted: u64,
+}
+
+/// Where an allocator is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Life {
+    Open = 0,
+    /// The last facade is gone; handles live on.
+    Closed = 1,
+    /// The device may be gone; handles are inert.
+    ShutDown = 2,
+}
+
+/// Blocks share pages of this size in any case: it keeps small alignments out of the search.
+const SMALLEST_GRANULE: u64 = 64;
+
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+
+impl Inner {
+    /// # Safety
+    /// As [`Allocator::new`](crate::Allocator::new).
+    pub(super) unsafe fn new(desc: &AllocatorDesc<'_>) -> Result<Arc<Self>, NewError> {
+        // SAFETY: the caller's promise is the device contract.
+        let vulkan = unsafe {
+            Vulkan::new(
+                desc.instance,
+                desc.physical_device,
+                desc.device,
+                desc.api_version,
+                desc.features,
+            )
+        };
+        let properties = vulkan.properties();
+        if properties.types.is_empty() {
+            return Err(NewError::NoMemoryTypes);
+        }
+        let mut lanes = Vec::with_capacity(properties.types.len());
+        for (index, &MemoryType { flags, heap }) in properties.types.iter().enumerate() {
+            let memory_type = index as u32;
+            let heap_size = properties
+                .heaps
+                .get(heap as usize)
+                .copied()
+                .ok_or(NewError::HeaplessType { memory_type })?;
+            let coherent = flags & bits::HOST_VISIBLE == 0 || flags & bits::HOST_COHERENT != 0;
+            let atom = if coherent { 1 } else { properties.non_coherent_atom_size };
+            lanes.push(Lane {
+                memory_type,
+                flags: vk::MemoryPropertyFlags::from_raw(flags),
+                heap,
+                growth: Growth::for_heap(
+                    desc.first_block,
+                    desc.largest_block,
+                    heap_size,
+                    properties.max_allocation_size,
+                ),
+                granule: SMALLEST_GRANULE.max(atom),
+                oldest: AtomicU64::new(BagNumber::NEVER.get()),
+                dated: AtomicBool::new(false),
+                state: Mutex::default(),
+            });
+        }
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new_cyclic(|myself| Self {
+            myself: Weak::clone(myself),
+            vulkan,
+            id,
+            lanes: lanes.into(),
+            objects: ObjectLane::default(),
+            #[cfg(feature = "descriptors")]
+            descriptors: super::descriptor::DescriptorLane::default(),
+            register: Mutex::new(Register::new(id)),
+            current: AtomicU64::new(BagNumber::UNTIMED.get()),
+            reached: AtomicU64::new(0),
+            life: AtomicU8::new(Life::Open as u8),
+            lost: AtomicBool::new(false),
+            untimed_reported: AtomicBool::new(false),
+            end_policy: desc.end_policy,
+            driver: DriverCounts::default(),
+            _keep_alive: desc.keep_alive.clone(),
+        }))
+    }
+
+    pub(super) fn lanes(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    pub(super) fn lane(&self, memory_type: u32) -> Option<&Lane> {
+        self.lanes.get(memory_type as usize)
+    }
+
+    /// Does something to the register, and publishes what drops need to know.
+    pub(super) fn with_register<T>(&self, change: impl FnOnce(&mut Register) -> T) -> T {
+        let mut register = lock(&self.register);
+        let result = change(&mut register);
+        let cuts = register.cuts();
+        // Release: a drop that sees a number also sees what led to it. Both are stored under the
+        // register's lock, so they rise in order.
+        self.current.store(cuts.current().get(), Ordering::Release);
+        self.reached.store(cuts.reached_bag().get(), Ordering::Release);
+        result
+    }
+
+    /// The bag of a drop made now. A recording begun before the drop, in program order or by
+    /// synchronisation, is counted: its number was stored before.
+    pub(super) fn current_bag(&self) -> BagNumber {
+        BagNumber::from_number(self.current.load(Ordering::Acquire))
+    }
+
+    /// The newest bag known to be reached; may lag, never leads.
+    pub(super) fn reached_bag(&self) -> BagNumber {
+        BagNumber::from_number(self.reached.load(Ordering::Acquire))
+    }
+
+    pub(super) fn life(&self) -> Life {
+        match self.life.load(Ordering::Acquire) {
+            0 => Life::Open,
+            1 => Life::Closed,
+            _ => Life::ShutDown,
+        }
+    }
+
+    pub(super) fn set_life(&self, life: Life) {
+        self.life.fetch_max(life as u8, Ordering::AcqRel);
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// The device was seen lost: nothing is handed out any more and everything counts as reached.
+    pub(super) fn lose(&self) {
+        if !self.lost.swap(true, Ordering::AcqRel) {
+            tracing::error!(target: "fencepost", "the device is lost");
+            self.with_register(|register| register.lose());
+        }
+    }
+
+    /// Counts a memory about to be asked of the driver, against `maxMemoryAllocationCount`.
+    pub(super) fn count_memory(&self) -> Result<(), AllocateError> {
+        let limit = self.vulkan.properties().max_allocation_count;
+        let one_more = |count: u32| count.checked_add(1).filter(|&count| count <= limit);
+        let memories = &self.driver.memories;
+        match memories.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(AllocateError::TooManyAllocations { limit }),
+        }
+    }
+
+    pub(super) fn count_allocated(&self, size: u64) {
+        self.driver.allocations.fetch_add(1, Ordering::Relaxed);
+        let reserved = self.driver.reserved.fetch_add(size, Ordering::Relaxed) + size;
+        self.driver.peak_reserved.fetch_max(reserved, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_freed(&self, size: u64) {
+        self.driver.frees.fetch_add(1, Ordering::Relaxed);
+        self.driver.memories.fetch_sub(1, Ordering::Relaxed);
+        self.driver.reserved.fetch_sub(size, Ordering::Relaxed);
+    }
+
+    /// Verifies everything at rest, one lock at a time. O(regions).
+    pub(super) fn check(&self) -> Result<(), Broken> {
+        for lane in &self.lanes {
+            lane.lock().check()?;
+        }
+        lock(&self.register).cuts().check().map_err(|_| Broken::Pending)
+    }
+}
+
+impl Lane {
+    pub(super) fn lock(&self) -> MutexGuard<'_, LaneState> {
+        lock(&self.state)
+    }
+
+    pub(super) fn is_host_visible(&self) -> bool {
+        self.flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
+    }
+
+    pub(super) fn is_coherent(&self) -> bool {
+        self.flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT)
+    }
+
+    /// Whether anything here may be reached, without the lock: a drop on its way is seen next time.
+    pub(super) fn may_have_reached(&self, reached: BagNumber) -> bool {
+        self.oldest.load(Ordering::Relaxed) <= reached.get() || self.dated.load(Ordering::Relaxed)
+    }
+
+    /// Tells [`may_have_reached`](Self::may_have_reached) what the bags hold now.
+    pub(super) fn publish(&self, state: &LaneState) {
+        self.oldest.store(state.bags.oldest().get(), Ordering::Relaxed);
+        self.dated.store(state.bags.has_dated(), Ordering::Relaxed);
+    }
+}
+
+impl LaneState {
+    /// A region of `slot` is in use: the block holds the allocator alive.
+    pub(super) fn keep(&mut self, slot: u32, inner: Arc<Inner>) {
+        let slot = slot as usize;
+        if slot >= self.keepers.len() {
+            self.keepers.resize(slot + 1, None);
+        }
+        self.keepers[slot] = Some(inner);
+    }
+
+    /// The block of `slot` is empty: its count comes out, to be dropped after the lock.
+    pub(super) fn unkeep(&mut self, slot: u32) -> Option<Arc<Inner>> {
+        self.keepers.get_mut(slot as usize)?.take()
+    }
+
+    pub(super) fn count_live(&mut self, size: u64) {
+        self.granted += 1;
+        self.live += size;
+        self.peak_live = self.peak_live.max(self.live);
+    }
+
+    /// Verifies the lane. O(regions).
+    fn check(&self) -> Result<(), Broken> {
+        self.blocks.check()?;
+        self.bags.check().map_err(|_| Broken::Pending)?;
+        let mut live = 0;
+        let mut pending = 0;
+        for (slot, block) in self.blocks.iter() {
+            let [(used, _), (_, waiting)] = block.usage();
+            live += used;
+            pending += waiting as usize;
+            let kept = self.keepers.get(slot as usize).is_some_and(Option::is_some);
+            if kept == block.is_empty() {
+                return Err(Broken::Count);
+            }
+        }
+        if live != self.live {
+            return Err(Broken::Count);
+        }
+        // Entries that a collect has in hand right now are pending but in no bag.
+        if pending < self.bags.len() { Err(Broken::Pending) } else { Ok(()) }
+    }
+}

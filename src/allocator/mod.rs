@@ -1,0 +1,117 @@
+//! The face: [`Allocator`], and everything a user holds.
+
+mod allocate;
+mod allocation;
+mod collect;
+mod desc;
+#[cfg(feature = "descriptors")]
+mod descriptor;
+mod ends;
+mod error;
+mod fence_ring;
+mod home;
+mod inner;
+mod objects;
+mod recording;
+mod register;
+mod report;
+mod resource;
+mod resource_desc;
+mod sync;
+mod timeline;
+mod turn;
+
+use core::fmt;
+use std::sync::Arc;
+
+use ends::Facade;
+use inner::Inner;
+
+use crate::memory::Broken;
+
+pub use allocation::{Allocation, RawAllocation};
+pub use collect::Collected;
+pub use desc::{AllocationDesc, AllocatorDesc, EndPolicy};
+#[cfg(feature = "descriptors")]
+pub use descriptor::{DescriptorCounts, DescriptorError, DescriptorSet};
+pub use ends::CloseReport;
+pub use error::{
+    AllocateError, BeginError, CopyError, CreateError, DescError, KeyError, NewError, Refused,
+    ReportError, SubmitError, SubmitRefusal, SubmittedError, TimelineError, WaitError,
+};
+pub use recording::{Recording, Signal, Submitted};
+pub use report::{
+    BlockPicture, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,
+};
+pub use resource::{Buffer, Image, ImageView};
+pub use resource_desc::{BufferDesc, ImageDesc, ImageViewDesc};
+pub use timeline::Timeline;
+
+/// The allocator of one device's memory. `Clone` gives another handle to the same one; all calls
+/// take `&self`, on any thread.
+///
+/// Each memory type has a lock of its own, and none is held across a driver call. See the crate's
+/// page for the whole picture.
+///
+/// # The end
+/// The last clone closes the allocator: allocations that still live are reported by name, pending
+/// work is finished by the [`EndPolicy`]. Handles that outlive it stay valid. With
+/// [`AllocatorDesc::keep_alive`] the device goes last by itself; without it, call
+/// [`shutdown`](Self::shutdown) before `vkDestroyDevice`.
+#[derive(Clone)]
+pub struct Allocator {
+    facade: Arc<Facade>,
+}
+
+impl fmt::Debug for Allocator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Allocator").field("id", &self.facade.inner.id).finish_non_exhaustive()
+    }
+}
+
+impl Allocator {
+    /// An allocator for a device. Reads the device's properties; allocates no device memory yet.
+    ///
+    /// # Errors
+    /// A physical device without memory types.
+    ///
+    /// # Safety
+    /// * Instance, physical device and device belong together and are valid until `shutdown`, or
+    ///   until everything of this allocator is gone ([`AllocatorDesc::keep_alive`] sees to that).
+    /// * The features and the version named are enabled on the device.
+    /// * Every queue whose work may touch memory of this allocator has a [`Timeline`], and all such
+    ///   work is submitted through its recordings.
+    pub unsafe fn new(desc: &AllocatorDesc<'_>) -> Result<Self, NewError> {
+        // SAFETY: the caller's promise.
+        let inner = unsafe { Inner::new(desc) }?;
+        Ok(Self { facade: Arc::new(Facade { inner }) })
+    }
+
+    /// Takes back what the GPU has passed: destroys what was retired, frees its ranges, gives
+    /// blocks back that linger. Call it once a frame.
+    ///
+    /// Cost: one counter read a busy timeline (for a ring, one a submitted fence). With nothing
+    /// reached, no memory type's lock is taken.
+    pub fn collect(&self) -> Collected {
+        self.inner().collect()
+    }
+
+    /// Gives every empty block back to the driver, and returns how many. Empty blocks linger
+    /// otherwise, one a memory type, because a driver's allocation is slow.
+    pub fn trim(&self) -> u64 {
+        self.inner().trim()
+    }
+
+    /// Verifies every invariant of the bookkeeping: for tests and debugging. Call it at rest.
+    /// O(regions).
+    ///
+    /// # Errors
+    /// A description of the broken invariant: a bug in this crate.
+    pub fn check(&self) -> Result<(), Broken> {
+        self.inner().check()
+    }
+
+    fn inner(&self) -> &Arc<Inner> {
+        &self.facade.inner
+    }
+}

@@ -1,0 +1,146 @@
+//! Objects without memory of their own (views, samplers, framebuffers) that retire like all else.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use super::inner::{Inner, Life};
+use crate::{
+    ground::sync::lock,
+    retire::{BagNumber, Bags, Reached},
+    vulkan::{Object, Vulkan},
+};
+
+/// All objects of an allocator: those that live, so that `shutdown` can end them, and those that
+/// wait for the GPU.
+#[derive(Default)]
+pub(crate) struct ObjectLane {
+    state: Mutex<State>,
+    /// As a memory type's: saves `collect` the lock.
+    oldest: AtomicU64,
+    filled: AtomicBool,
+}
+
+impl Inner {
+    /// Gives an object up. O(1), one lock.
+    pub(super) fn retire_object(self: &Arc<Self>, index: u32) {
+        if self.life() == Life::ShutDown {
+            return;
+        }
+        let bags = || (self.current_bag(), self.reached_bag());
+        if let Some(object) = self.objects.retire(index, bags) {
+            // SAFETY: the device contract; nothing is submitted or being recorded.
+            unsafe { self.vulkan.destroy_object(object) };
+        }
+        if self.life() == Life::Closed {
+            self.finish_pending();
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    slots: Vec<Option<Object>>,
+    vacant: Vec<u32>,
+    bags: Bags<u32>,
+}
+
+impl State {
+    fn take(&mut self, index: u32) -> Option<Object> {
+        let object = self.slots.get_mut(index as usize)?.take()?;
+        self.vacant.push(index);
+        Some(object)
+    }
+}
+
+impl ObjectLane {
+    /// Takes a new object in. O(1) amortised.
+    pub(super) fn insert(&self, object: Object) -> u32 {
+        let mut state = lock(&self.state);
+        match state.vacant.pop() {
+            Some(index) => {
+                state.slots[index as usize] = Some(object);
+                index
+            }
+            None => {
+                state.slots.push(Some(object));
+                state.slots.len() as u32 - 1
+            }
+        }
+    }
+
+    /// Files an object into the bag current now. `bags` reads the current and the reached bag,
+    /// under the lock. What is reached at once comes back, to be destroyed. O(1).
+    pub(super) fn retire(
+        &self,
+        index: u32,
+        bags: impl FnOnce() -> (BagNumber, BagNumber),
+    ) -> Option<Object> {
+        let mut state = lock(&self.state);
+        let (current, reached) = bags();
+        if current.is_reached(reached) {
+            return state.take(index);
+        }
+        state.bags.file(current, index);
+        self.publish(&state);
+        None
+    }
+
+    /// Destroys what is reached. Returns how many.
+    pub(super) fn collect(&self, vulkan: &Vulkan, reached: &Reached) -> u64 {
+        let filled = self.filled.load(Ordering::Relaxed);
+        if !filled || self.oldest.load(Ordering::Relaxed) > reached.bag().get() {
+            return 0;
+        }
+        self.drain(vulkan, |bags, out| bags.take_reached(reached, out))
+    }
+
+    /// Destroys what waits, reached or not. Returns how many.
+    pub(super) fn collect_everything(&self, vulkan: &Vulkan) -> u64 {
+        self.drain(vulkan, Bags::take_all)
+    }
+
+    /// Destroys all objects, those that live too: the device goes.
+    pub(super) fn destroy_all(&self, vulkan: &Vulkan) {
+        self.collect_everything(vulkan);
+        let live: Vec<Object> = lock(&self.state).slots.iter_mut().filter_map(Option::take).collect();
+        for object in live {
+            // SAFETY: the device contract; the caller waited for the device.
+            unsafe { vulkan.destroy_object(object) };
+        }
+    }
+
+    fn drain(
+        &self,
+        vulkan: &Vulkan,
+        take: impl FnOnce(&mut Bags<u32>, &mut Vec<u32>),
+    ) -> u64 {
+        let mut indices = Vec::new();
+        let mut state = lock(&self.state);
+        take(&mut state.bags, &mut indices);
+        let objects: Vec<Object> =
+            indices.into_iter().filter_map(|index| state.take(index)).collect();
+        self.publish(&state);
+        drop(state);
+        for &object in &objects {
+            // SAFETY: the device contract; the object's bag is reached, and it was taken out, so
+            // nobody else destroys it.
+            unsafe { vulkan.destroy_object(object) };
+        }
+        objects.len() as u64
+    }
+
+    fn publish(&self, state: &State) {
+        self.oldest.store(state.bags.oldest().get(), Ordering::Relaxed);
+        self.filled.store(!state.bags.is_empty(), Ordering::Relaxed);
+    }
+
+    /// How many objects live, and how many wait.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let state = lock(&self.state);
+        let pending = state.bags.len() as u64;
+        let held = state.slots.iter().flatten().count() as u64;
+        (held - pending, pending)
+    }
+}

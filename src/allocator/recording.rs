@@ -1,0 +1,332 @@
+//! A recording: work being recorded that may name resources of the allocator.
+
+use core::{cell::Cell, fmt, marker::PhantomData};
+use std::sync::Arc;
+
+use ash::vk;
+
+use super::{
+    error::{ReportError, SubmitError, SubmitRefusal, SubmittedError},
+    inner::Life,
+    sync::Sync,
+    timeline::Shared,
+};
+use crate::{
+    retire::{Point, RecordingId},
+    vulkan::Vulkan,
+};
+
+/// Work being recorded. While it is open, nothing dropped since it began is handed out again.
+///
+/// End it with [`submit`](Self::submit). A recording that is merely dropped stays open for ever
+/// (its commands might still be submitted): everything dropped since is then held back, with a
+/// warning. If it will truly never be submitted, say so with [`abandon`](Self::abandon).
+#[must_use = "a recording that is dropped stays open and holds everything back: submit it"]
+pub struct Recording {
+    timeline: Arc<Shared>,
+    id: RecordingId,
+    ended: bool,
+}
+
+impl fmt::Debug for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recording").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// The signal that a submission must make. Handed to the closure of [`Recording::submit`].
+///
+/// Either let it submit for you ([`queue_submit`](Self::queue_submit),
+/// [`queue_submit2`](Self::queue_submit2)), or take [`semaphore`](Self::semaphore) and
+/// [`value`](Self::value), or [`fence`](Self::fence), into a submission of your own and then say so
+/// with [`assume_submitted`](Self::assume_submitted).
+pub struct Signal<'a> {
+    vulkan: &'a Vulkan,
+    queue: vk::Queue,
+    target: Target,
+    value: u64,
+    outcome: &'a Cell<Outcome>,
+}
+
+impl fmt::Debug for Signal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signal").field("value", &self.value).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Target {
+    Semaphore(vk::Semaphore),
+    Fence(vk::Fence),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    NotSubmitted,
+    Submitted,
+    Lost,
+}
+
+/// Proof that a signal was submitted; what the closure of [`Recording::submit`] returns.
+#[must_use = "return it from the closure"]
+#[derive(Debug)]
+pub struct Submitted<'a>(PhantomData<&'a ()>);
+
+impl<'a> Signal<'a> {
+    /// `vkQueueSubmit` of these batches on the timeline's queue, in one call with the signal.
+    ///
+    /// # Errors
+    /// What the driver returns; nothing was submitted then.
+    ///
+    /// # Safety
+    /// All that `vkQueueSubmit` asks of the batches, and no other thread uses the queue meanwhile
+    /// (submissions through this timeline take turns by themselves).
+    pub unsafe fn queue_submit(
+        self,
+        batches: &[vk::SubmitInfo<'_>],
+    ) -> Result<Submitted<'a>, vk::Result> {
+        // SAFETY: the caller's promise; semaphore and fence belong to this submission alone.
+        let result = unsafe {
+            match self.target {
+                Target::Semaphore(semaphore) => {
+                    self.vulkan.submit_signal(self.queue, batches, semaphore, self.value)
+                }
+                Target::Fence(fence) => self.vulkan.queue_submit(self.queue, batches, fence),
+            }
+        };
+        self.end(result)
+    }
+
+    /// `vkQueueSubmit2` of these batches on the timeline's queue, in one call with the signal.
+    ///
+    /// # Errors
+    /// What the driver returns; `ERROR_FEATURE_NOT_PRESENT` if
+    /// [`SYNCHRONIZATION2`](crate::DeviceFeatures::SYNCHRONIZATION2) is not named. Nothing was
+    /// submitted then.
+    ///
+    /// # Safety
+    /// As [`queue_submit`](Self::queue_submit).
+    pub unsafe fn queue_submit2(
+        self,
+        batches: &[vk::SubmitInfo2<'_>],
+    ) -> Result<Submitted<'a>, vk::Result> {
+        if !self.vulkan.has_synchronization2() {
+            return Err(vk::Result::ERROR_FEATURE_NOT_PRESENT);
+        }
+        // SAFETY: as in `queue_submit`, and the feature is on.
+        let result = unsafe {
+            match self.target {
+                Target::Semaphore(semaphore) => {
+                    self.vulkan.submit2_signal(self.queue, batches, semaphore, self.value)
+                }
+                Target::Fence(fence) => self.vulkan.queue_submit2(self.queue, batches, fence),
+            }
+        };
+        self.end(result)
+    }
+
+    fn end(self, result: Result<(), vk::Result>) -> Result<Submitted<'a>, vk::Result> {
+        match result {
+            Ok(()) => {
+                self.outcome.set(Outcome::Submitted);
+                Ok(Submitted(PhantomData))
+            }
+            Err(error) => {
+                if error == vk::Result::ERROR_DEVICE_LOST {
+                    self.outcome.set(Outcome::Lost);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The timeline semaphore to signal to [`value`](Self::value); `None` for a ring of fences.
+    pub fn semaphore(&self) -> Option<vk::Semaphore> {
+        match self.target {
+            Target::Semaphore(semaphore) => Some(semaphore),
+            Target::Fence(_) => None,
+        }
+    }
+
+    /// The value of this submission.
+    pub fn value(&self) -> u64 {
+        self.value
+    }
+
+    /// The fence to signal; null for a timeline semaphore.
+    pub fn fence(&self) -> vk::Fence {
+        match self.target {
+            Target::Semaphore(_) => vk::Fence::null(),
+            Target::Fence(fence) => fence,
+        }
+    }
+
+    /// You have submitted the work and the signal yourself.
+    ///
+    /// # Safety
+    /// A submission to the timeline's queue has succeeded that signals the semaphore to the value,
+    /// or the fence, with a scope that covers the recording's commands and all earlier work of the
+    /// queue (`vkQueueSubmit`; `vkQueueSubmit2` with `stageMask` `ALL_COMMANDS`).
+    pub unsafe fn assume_submitted(self) -> Submitted<'a> {
+        self.outcome.set(Outcome::Submitted);
+        Submitted(PhantomData)
+    }
+}
+
+impl Recording {
+    pub(super) fn new(timeline: Arc<Shared>, id: RecordingId) -> Self {
+        Self { timeline, id, ended: false }
+    }
+
+    /// Submits the recording: assigns the next value of its timeline, calls the closure with the
+    /// [`Signal`] to make, and ends. Yields the point that the GPU passes when the work is done.
+    ///
+    /// Submissions of one timeline take turns, so their values rise in submission order. The
+    /// closure may use the allocator freely, but not submit on the same timeline.
+    ///
+    /// # Errors
+    /// The closure's error, with the recording, which is still open. If the closure panics, the
+    /// recording stays open: whether its work was submitted is unknown.
+    ///
+    /// # Example
+    /// ```
+    /// # use fencepost::{fake::FakeDriver, *};
+    /// # let fake = FakeDriver::new(&Default::default());
+    /// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
+    /// #     .api_version(vk::API_VERSION_1_2).features(DeviceFeatures::TIMELINE_SEMAPHORE);
+    /// # let allocator = unsafe { Allocator::new(&desc)? };
+    /// let frames = allocator.timeline(fake.queue(0))?;
+    /// let frame = frames.begin()?;
+    /// let commands = [fake.record(&[])]; // … record …
+    /// let batch = vk::SubmitInfo::default().command_buffers(&commands);
+    /// let point = frame.submit(|signal| unsafe { signal.queue_submit(&[batch]) })?;
+    /// assert_eq!(point.value(), 1);
+    /// # fake.run();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn submit<E>(
+        self,
+        submission: impl for<'a> FnOnce(Signal<'a>) -> Result<Submitted<'a>, E>,
+    ) -> Result<Point, SubmitError<E>> {
+        let timeline = Arc::clone(&self.timeline);
+        let inner = &timeline.inner;
+        let refused = |recording, reason| Err(SubmitError::Refused { recording, reason });
+        if inner.life() == Life::ShutDown {
+            return refused(self, SubmitRefusal::ShutDown);
+        }
+        if inner.is_lost() {
+            return refused(self, SubmitRefusal::DeviceLost);
+        }
+        let Some(turn) = timeline.turn.take() else {
+            return refused(self, SubmitRefusal::Nested);
+        };
+        let (target, slot) = match &*timeline.sync {
+            Sync::Semaphore(semaphore) => (Target::Semaphore(*semaphore), None),
+            Sync::External(_) => return refused(self, SubmitRefusal::External),
+            // SAFETY: the device contract.
+            Sync::Ring(ring) => match unsafe { ring.take(&inner.vulkan) } {
+                Ok((slot, fence)) => (Target::Fence(fence), Some((ring, slot))),
+                Err(error) => return refused(self, SubmitRefusal::Driver(error)),
+            },
+        };
+        let assigned = inner.with_register(|register| register.cuts_mut().assign(timeline.id));
+        let value = match assigned {
+            Ok(value) => value,
+            Err(error) => unreachable!("a held timeline has values left: {error}"),
+        };
+        let outcome = Cell::new(Outcome::NotSubmitted);
+        let queue = timeline.queue;
+        let signal = Signal { vulkan: &inner.vulkan, queue, target, value, outcome: &outcome };
+        let error = submission(signal).err();
+        if outcome.get() == Outcome::Submitted {
+            if let Some((ring, slot)) = slot {
+                ring.submitted(slot, value);
+            }
+            let point = self.end(value);
+            drop(turn);
+            return match error {
+                None => Ok(point),
+                Some(error) => Err(SubmitError::AfterSubmission { point, error }),
+            };
+        }
+        if let Some((ring, slot)) = slot {
+            ring.put_back(slot);
+        }
+        if outcome.get() == Outcome::Lost {
+            inner.lose();
+        }
+        match error {
+            Some(error) => Err(SubmitError::Failed { recording: self, error }),
+            None => unreachable!("a `Submitted` is made by a submission only"),
+        }
+    }
+
+    /// Reports that the recording was submitted and signals `value`, on a timeline made by
+    /// [`Allocator::external_timeline`](crate::Allocator::external_timeline). Report in submission
+    /// order: values must rise.
+    ///
+    /// # Errors
+    /// A timeline that numbers its own submissions; a value that does not rise. The recording
+    /// comes back, open.
+    pub fn submitted(self, value: u64) -> Result<Point, SubmittedError> {
+        let timeline = Arc::clone(&self.timeline);
+        if !matches!(*timeline.sync, Sync::External(_)) {
+            return Err(SubmittedError { recording: self, error: ReportError::NotExternal });
+        }
+        let id = self.id;
+        let ended =
+            timeline.inner.with_register(|register| register.cuts_mut().submitted(id, value));
+        match ended {
+            Ok(point) => {
+                self.forget();
+                Ok(point)
+            }
+            Err(error) => Err(SubmittedError { recording: self, error: error.into() }),
+        }
+    }
+
+    /// Ends the recording without a submission.
+    ///
+    /// # Safety
+    /// No command recorded under it will ever be submitted.
+    pub unsafe fn abandon(self) {
+        let id = self.id;
+        // A recording is ended by its only handle, so this cannot fail.
+        let _ = self.timeline.inner.with_register(|register| register.cuts_mut().abandon(id));
+        if let Sync::Ring(ring) = &*self.timeline.sync {
+            ring.unreserve();
+        }
+        self.forget();
+    }
+
+    /// The recording was submitted with a value that this crate assigned.
+    fn end(self, value: u64) -> Point {
+        let id = self.id;
+        let ended =
+            self.timeline.inner.with_register(|register| register.cuts_mut().submitted(id, value));
+        match ended {
+            Ok(point) => {
+                self.forget();
+                point
+            }
+            Err(error) => unreachable!("an assigned value rises: {error}"),
+        }
+    }
+
+    /// The recording has ended properly: its drop says nothing.
+    fn forget(mut self) {
+        self.ended = true;
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if !self.ended && self.timeline.inner.life() != Life::ShutDown {
+            tracing::warn!(
+                target: "fencepost", recording = self.id.number(),
+                "a recording was dropped without being submitted or abandoned: it stays open and \
+                 holds back everything dropped since it began"
+            );
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The register: the cuts, and the sync object behind each timeline.
+
+use std::sync::Arc;
+
+use ash::vk;
+use smallvec::SmallVec;
+
+use super::sync::Sync;
+use crate::retire::{Cuts, Point, SignalError, TimelineId};
+
+/// All timelines of an allocator. Behind one short lock that no driver call is made under.
+pub(crate) struct Register {
+    cuts: Cuts,
+    timelines: Vec<Registered>,
+    /// Sync objects of finished timelines that another thread still holds in a wait.
+    lingering: Vec<Arc<Sync>>,
+}
+
+struct Registered {
+    id: TimelineId,
+    queue: vk::Queue,
+    held: bool,
+    sync: Arc<Sync>,
+    jump_reported: bool,
+}
+
+/// Sync objects to poll, cloned out of the lock.
+pub(super) type Polled = SmallVec<[(TimelineId, Arc<Sync>); 4]>;
+
+impl Register {
+    pub(super) fn new(owner: u32) -> Self {
+        Self { cuts: Cuts::new(owner), timelines: Vec::new(), lingering: Vec::new() }
+    }
+
+    pub(super) fn cuts(&self) -> &Cuts {
+        &self.cuts
+    }
+
+    pub(super) fn cuts_mut(&mut self) -> &mut Cuts {
+        &mut self.cuts
+    }
+
+    /// Whether a living timeline stands for this queue.
+    pub(super) fn has_queue(&self, queue: vk::Queue) -> bool {
+        self.timelines.iter().any(|timeline| timeline.held && timeline.queue == queue)
+    }
+
+    pub(super) fn add(&mut self, queue: vk::Queue, sync: Arc<Sync>, value: u64) -> TimelineId {
+        let id = self.cuts.add_timeline(value);
+        self.timelines.push(Registered { id, queue, held: true, sync, jump_reported: false });
+        id
+    }
+
+    /// The user gave the timeline up; its sync object stays while work is out.
+    pub(super) fn give_up(&mut self, id: TimelineId) {
+        self.cuts.remove_timeline(id);
+        if let Some(timeline) = self.timelines.iter_mut().find(|timeline| timeline.id == id) {
+            timeline.held = false;
+        }
+    }
+
+    /// The sync objects of timelines with work out.
+    pub(super) fn busy(&self) -> Polled {
+        let is_busy = |id| self.cuts.progress(id).is_some_and(|(reached, last)| reached < last);
+        self.timelines
+            .iter()
+            .filter(|timeline| is_busy(timeline.id))
+            .map(|timeline| (timeline.id, Arc::clone(&timeline.sync)))
+            .collect()
+    }
+
+    /// The points that, once reached, leave nothing submitted; with what to wait on.
+    pub(super) fn outstanding(&self) -> Vec<(Point, Arc<Sync>)> {
+        let sync_of = |id| self.timelines.iter().find(|timeline| timeline.id == id);
+        let points = self.cuts.outstanding();
+        points.filter_map(|p| sync_of(p.timeline()).map(|t| (p, Arc::clone(&t.sync)))).collect()
+    }
+
+    /// A counter was read. A jump is reported once, unless an open recording may explain it.
+    pub(super) fn signalled(&mut self, id: TimelineId, value: u64) {
+        let Err(SignalError::Jumped { value, assigned }) = self.cuts.signalled(id, value) else {
+            return;
+        };
+        let explained = self.cuts.has_open(id);
+        if let Some(timeline) = self.timelines.iter_mut().find(|timeline| timeline.id == id) {
+            if !explained && !timeline.jump_reported {
+                timeline.jump_reported = true;
+                tracing::error!(
+                    target: "fencepost", value, assigned,
+                    "a timeline's counter jumped above its last assigned value; \
+                     what waits for it is kept"
+                );
+            }
+        }
+    }
+
+    /// Sync objects of timelines that are given up and idle: to be destroyed outside the lock.
+    pub(super) fn take_finished(&mut self) -> SmallVec<[Arc<Sync>; 1]> {
+        let mut finished: SmallVec<_> = self.lingering.drain(..).collect();
+        let cuts = &self.cuts;
+        self.timelines.retain(|timeline| {
+            let alive = cuts.is_alive(timeline.id);
+            if !alive {
+                finished.push(Arc::clone(&timeline.sync));
+            }
+            alive
+        });
+        finished
+    }
+
+    /// A finished sync object is still held elsewhere: try again at the next poll.
+    pub(super) fn linger(&mut self, sync: Arc<Sync>) {
+        self.lingering.push(sync);
+    }
+
+    /// All sync objects, at the very end.
+    pub(super) fn take_all(&mut self) -> Vec<Arc<Sync>> {
+        let timelines = self.timelines.drain(..).map(|timeline| timeline.sync);
+        self.lingering.drain(..).chain(timelines).collect()
+    }
+
+    pub(super) fn lose(&mut self) {
+        self.cuts.lose();
+    }
+}

@@ -1,0 +1,505 @@
+//! Buffers and images that own their memory, and views that retire with them.
+
+use core::fmt;
+use std::sync::Arc;
+
+use ash::vk;
+use bytemuck::Pod;
+
+use super::{
+    Allocator,
+    allocate::Request,
+    allocation::Allocation,
+    desc::AllocationDesc,
+    error::{AllocateError, CopyError, CreateError, DescError, Refused},
+    inner::{Inner, Life},
+    resource_desc::{BufferDesc, ImageDesc, ImageViewDesc},
+};
+use crate::{
+    policy::granularity::ResourceKind,
+    retire::Point,
+    vulkan::{Dedicate, Object, Requirements, Resource},
+};
+
+/// A buffer and its memory. Dropping it is safe at any time: see [`Allocation`].
+#[must_use = "dropping a buffer retires it at once"]
+pub struct Buffer {
+    allocation: Allocation,
+    handle: vk::Buffer,
+    size: u64,
+    usage: vk::BufferUsageFlags,
+}
+
+/// An image and its memory. Dropping it is safe at any time: see [`Allocation`].
+#[must_use = "dropping an image retires it at once"]
+pub struct Image {
+    allocation: Allocation,
+    handle: vk::Image,
+    image_type: vk::ImageType,
+    format: vk::Format,
+    extent: vk::Extent3D,
+    mip_levels: u32,
+    array_layers: u32,
+}
+
+/// A view of an image. Dropping it is safe at any time; drop it no later than its image.
+#[must_use = "dropping a view retires it at once"]
+pub struct ImageView {
+    inner: Arc<Inner>,
+    index: u32,
+    handle: vk::ImageView,
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffer")
+            .field("handle", &self.handle)
+            .field("size", &self.size)
+            .field("allocation", &self.allocation)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Image")
+            .field("handle", &self.handle)
+            .field("format", &self.format)
+            .field("extent", &self.extent)
+            .field("allocation", &self.allocation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ImageView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ImageView").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+/// The ends that buffers and images share.
+macro_rules! ends {
+    ($handle:ty) => {
+        /// The memory it is bound to.
+        pub fn allocation(&self) -> &Allocation {
+            &self.allocation
+        }
+
+        /// Gives it up: what `Drop` does, said aloud.
+        pub fn retire(self) {
+            drop(self);
+        }
+
+        /// Gives it up at explicit points: see [`Allocation::retire_at`].
+        ///
+        /// # Errors
+        /// A point of another allocator; the handle comes back.
+        ///
+        /// # Safety
+        /// As [`Allocation::retire_at`].
+        pub unsafe fn retire_at(self, points: &[Point]) -> Result<(), Refused<Self>> {
+            // SAFETY: the caller's promise.
+            match unsafe { self.allocation.retire_at(points) } {
+                Ok(()) => Ok(()),
+                Err(Refused { handle, point }) => {
+                    Err(Refused { handle: Self { allocation: handle, ..self }, point })
+                }
+            }
+        }
+
+        /// Destroys it and frees its memory at once: see [`Allocation::free_now`].
+        ///
+        /// # Safety
+        /// As [`Allocation::free_now`].
+        pub unsafe fn free_now(self) {
+            // SAFETY: the caller's promise.
+            unsafe { self.allocation.free_now() }
+        }
+
+        /// Takes it apart: the Vulkan handle is yours to destroy, before the memory ends.
+        pub fn into_parts(self) -> ($handle, Allocation) {
+            self.allocation.disown();
+            (self.handle, self.allocation)
+        }
+    };
+}
+
+impl Buffer {
+    /// The Vulkan handle. It is destroyed with this buffer's end.
+    pub fn handle(&self) -> vk::Buffer {
+        self.handle
+    }
+
+    /// The size it was created with, in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Copies values in, at a byte offset: see [`Allocation::write`].
+    ///
+    /// # Errors
+    /// As [`Allocation::write`].
+    pub fn write<T: Pod>(&mut self, offset: u64, values: &[T]) -> Result<(), CopyError> {
+        self.check_range(offset, size_of_val(values))?;
+        self.allocation.write(offset, values)
+    }
+
+    /// Copies values out, from a byte offset: see [`Allocation::read`].
+    ///
+    /// # Errors
+    /// As [`Allocation::read`].
+    pub fn read<T: Pod>(&self, offset: u64, values: &mut [T]) -> Result<(), CopyError> {
+        self.check_range(offset, size_of_val(values))?;
+        self.allocation.read(offset, values)
+    }
+
+    fn check_range(&self, offset: u64, length: usize) -> Result<(), CopyError> {
+        let length = length as u64;
+        match offset.checked_add(length) {
+            Some(end) if end <= self.size => Ok(()),
+            _ => Err(CopyError::OutOfRange { offset, length, size: self.size }),
+        }
+    }
+
+    /// The address shaders reach it at: `None` unless the feature is on and the usage
+    /// `SHADER_DEVICE_ADDRESS` was named. One driver call.
+    pub fn device_address(&self) -> Option<vk::DeviceAddress> {
+        let inner = self.allocation.inner();
+        let named = self.usage.contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS);
+        if !named || inner.life() == Life::ShutDown {
+            return None;
+        }
+        // SAFETY: the device contract; the buffer is bound and has the usage.
+        unsafe { inner.vulkan.buffer_address(self.handle) }
+    }
+
+    ends!(vk::Buffer);
+}
+
+impl Image {
+    /// The Vulkan handle. It is destroyed with this image's end.
+    pub fn handle(&self) -> vk::Image {
+        self.handle
+    }
+
+    /// Its format.
+    pub fn format(&self) -> vk::Format {
+        self.format
+    }
+
+    /// Its extent at level 0, in texels.
+    pub fn extent(&self) -> vk::Extent3D {
+        self.extent
+    }
+
+    /// How many mip levels it has.
+    pub fn mip_levels(&self) -> u32 {
+        self.mip_levels
+    }
+
+    /// How many array layers it has.
+    pub fn array_layers(&self) -> u32 {
+        self.array_layers
+    }
+
+    ends!(vk::Image);
+}
+
+impl ImageView {
+    /// The Vulkan handle. It is destroyed with this view's end.
+    pub fn handle(&self) -> vk::ImageView {
+        self.handle
+    }
+
+    /// Gives it up: what `Drop` does, said aloud.
+    pub fn retire(self) {
+        drop(self);
+    }
+}
+
+impl Drop for ImageView {
+    fn drop(&mut self) {
+        self.inner.retire_object(self.index);
+    }
+}
+
+impl Allocator {
+    /// Creates a buffer with memory of its own. Checks the description first.
+    ///
+    /// Cost: three driver calls (create, requirements, bind), one lock, O(1) where a block has
+    /// room.
+    ///
+    /// # Errors
+    /// A description that is not valid, a driver that refuses, no memory. Nothing is left behind.
+    pub fn create_buffer(
+        &self,
+        desc: &BufferDesc,
+        memory: &AllocationDesc,
+    ) -> Result<Buffer, CreateError> {
+        desc.check(self.inner().vulkan.features())?;
+        // SAFETY: the description was checked: no pointers, known usages, features on.
+        unsafe { self.create_buffer_from(&desc.info(), memory) }
+    }
+
+    /// Creates an image with memory of its own. Checks the description, and asks the driver
+    /// whether it has such an image.
+    ///
+    /// Cost: as [`create_buffer`](Self::create_buffer), and one more query.
+    ///
+    /// # Errors
+    /// A description that is not valid, a driver that refuses, no memory. Nothing is left behind.
+    pub fn create_image(
+        &self,
+        desc: &ImageDesc,
+        memory: &AllocationDesc,
+    ) -> Result<Image, CreateError> {
+        desc.check()?;
+        let info = desc.info();
+        self.check_open()?;
+        // SAFETY: the device contract.
+        match unsafe { self.inner().vulkan.image_format_properties(&info) } {
+            Ok(limits) if desc.fits(&limits) => {}
+            Ok(_) | Err(vk::Result::ERROR_FORMAT_NOT_SUPPORTED) => {
+                return Err(DescError::Unsupported.into());
+            }
+            Err(error) => return Err(CreateError::Create(error)),
+        }
+        // SAFETY: the description was checked, and the driver has such images.
+        unsafe { self.create_image_from(&info, memory) }
+    }
+
+    /// Creates a buffer from a create-info of yours, extension structs and all.
+    ///
+    /// # Errors
+    /// As [`create_buffer`](Self::create_buffer).
+    ///
+    /// # Safety
+    /// The create-info is valid for this device: its pointers, its usage, its extension structs.
+    pub unsafe fn create_buffer_from(
+        &self,
+        info: &vk::BufferCreateInfo<'_>,
+        memory: &AllocationDesc,
+    ) -> Result<Buffer, CreateError> {
+        self.check_open()?;
+        // SAFETY: the caller's promise.
+        let handle =
+            unsafe { self.inner().vulkan.create_buffer(info) }.map_err(CreateError::Create)?;
+        let resource = Resource::Buffer(handle);
+        let allocation = self.allocate_and_bind(resource, ResourceKind::Linear, memory)?;
+        Ok(Buffer { allocation, handle, size: info.size, usage: info.usage })
+    }
+
+    /// Creates an image from a create-info of yours, extension structs and all.
+    ///
+    /// # Errors
+    /// As [`create_image`](Self::create_image).
+    ///
+    /// # Safety
+    /// The create-info is valid for this device: its pointers, its format, its extension structs.
+    /// The image is neither sparse nor disjoint.
+    pub unsafe fn create_image_from(
+        &self,
+        info: &vk::ImageCreateInfo<'_>,
+        memory: &AllocationDesc,
+    ) -> Result<Image, CreateError> {
+        self.check_open()?;
+        // SAFETY: the caller's promise.
+        let handle =
+            unsafe { self.inner().vulkan.create_image(info) }.map_err(CreateError::Create)?;
+        let kind = match info.tiling {
+            vk::ImageTiling::LINEAR => ResourceKind::Linear,
+            _ => ResourceKind::Optimal,
+        };
+        let allocation = self.allocate_and_bind(Resource::Image(handle), kind, memory)?;
+        Ok(Image {
+            allocation,
+            handle,
+            image_type: info.image_type,
+            format: info.format,
+            extent: info.extent,
+            mip_levels: info.mip_levels,
+            array_layers: info.array_layers,
+        })
+    }
+
+    /// Memory for a new resource, which is destroyed if there is none.
+    fn allocate_and_bind(
+        &self,
+        resource: Resource,
+        kind: ResourceKind,
+        memory: &AllocationDesc,
+    ) -> Result<Allocation, CreateError> {
+        let inner = self.inner();
+        // SAFETY: the device contract; the resource is new.
+        let requirements = unsafe { inner.vulkan.requirements(resource) };
+        let request = request(&requirements, kind, resource, memory);
+        let (lane, grant) = inner.allocate(&request).map_err(|error| {
+            // SAFETY: the device contract; the resource was never used.
+            unsafe { inner.vulkan.destroy_resource(resource) };
+            error
+        })?;
+        // The range, and from here on the resource with it, belong to this handle.
+        let allocation = Allocation::new(inner, lane, &grant);
+        // SAFETY: the device contract; the range satisfies the requirements.
+        match unsafe { inner.vulkan.bind(resource, grant.memory, grant.offset) } {
+            Ok(()) => Ok(allocation),
+            Err(error) => {
+                // SAFETY: nothing was recorded with the resource or the range.
+                unsafe { allocation.free_now() };
+                Err(CreateError::Bind(error))
+            }
+        }
+    }
+
+    /// Allocates memory for a resource that you create, bind and destroy yourself.
+    ///
+    /// The handle may be dropped at any time; the resource must be destroyed by the time the
+    /// range may be reused, so destroy it no later than the GPU is done with it.
+    ///
+    /// Cost: one lock, no driver call where a block has room.
+    ///
+    /// # Errors
+    /// [`AllocateError`] says what was wrong or what would help. Nothing has changed.
+    ///
+    /// # Example
+    /// ```
+    /// # use fencepost::{fake::FakeDriver, *};
+    /// # let fake = FakeDriver::new(&Default::default());
+    /// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device());
+    /// # let allocator = unsafe { Allocator::new(&desc)? };
+    /// let requirements =
+    ///     vk::MemoryRequirements { size: 1000, alignment: 256, memory_type_bits: !0 };
+    /// let memory = allocator.allocate(
+    ///     &requirements,
+    ///     ResourceKind::Linear,
+    ///     &AllocationDesc::device_local().name("scratch"),
+    /// )?;
+    /// assert_eq!(memory.offset() % 256, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn allocate(
+        &self,
+        requirements: &vk::MemoryRequirements,
+        kind: ResourceKind,
+        memory: &AllocationDesc,
+    ) -> Result<Allocation, AllocateError> {
+        let inner = self.inner();
+        let requirements = Requirements { memory: *requirements, dedicate: Dedicate::No };
+        let request = request(&requirements, kind, Resource::None, memory);
+        let (lane, grant) = inner.allocate(&request)?;
+        Ok(Allocation::new(inner, lane, &grant))
+    }
+
+    /// Creates a view of an image, in the image's format. It retires like all else.
+    ///
+    /// # Errors
+    /// A view that does not fit its image, or a driver that refuses.
+    pub fn create_image_view(
+        &self,
+        image: &Image,
+        desc: &ImageViewDesc,
+    ) -> Result<ImageView, CreateError> {
+        self.check_open()?;
+        let inner = self.inner();
+        if !core::ptr::eq(image.allocation.inner(), &raw const **inner) {
+            return Err(DescError::View.into());
+        }
+        let range = &desc.range;
+        let levels = view_count(range.base_mip_level, range.level_count, image.mip_levels);
+        let layers = view_count(range.base_array_layer, range.layer_count, image.array_layers);
+        let (Some(_), Some(layers)) = (levels, layers) else {
+            return Err(DescError::View.into());
+        };
+        let view_type = desc.view_type.unwrap_or(match image.image_type {
+            vk::ImageType::TYPE_1D => vk::ImageViewType::TYPE_1D,
+            vk::ImageType::TYPE_3D => vk::ImageViewType::TYPE_3D,
+            _ if layers > 1 => vk::ImageViewType::TYPE_2D_ARRAY,
+            _ => vk::ImageViewType::TYPE_2D,
+        });
+        if !view_fits(view_type, image.image_type, layers) || range.aspect_mask.is_empty() {
+            return Err(DescError::View.into());
+        }
+        let info = vk::ImageViewCreateInfo::default()
+            .image(image.handle)
+            .view_type(view_type)
+            .format(image.format)
+            .subresource_range(*range);
+        // SAFETY: the device contract; the range and the type fit the image.
+        let made = unsafe { inner.vulkan.create_image_view(&info) };
+        let handle = made.map_err(CreateError::Create)?;
+        let index = inner.objects.insert(Object::ImageView(handle));
+        Ok(ImageView { inner: Arc::clone(inner), index, handle })
+    }
+
+    /// Hands over an object of yours to be destroyed when the GPU is done with it: by the same rule
+    /// as a drop, and before any image or buffer that is dropped no earlier. O(1), one lock.
+    ///
+    /// After [`shutdown`](Self::shutdown) nothing happens: the device may be gone.
+    ///
+    /// # Safety
+    /// The object belongs to this device, nobody else destroys it, and work that uses it is
+    /// submitted through recordings that are open now or were submitted before.
+    pub unsafe fn retire_object(&self, object: Object) {
+        let inner = self.inner();
+        if inner.life() != Life::ShutDown {
+            let index = inner.objects.insert(object);
+            inner.retire_object(index);
+        }
+    }
+
+    pub(super) fn check_open(&self) -> Result<(), AllocateError> {
+        let inner = self.inner();
+        match inner.life() {
+            Life::ShutDown => Err(AllocateError::ShutDown),
+            _ if inner.is_lost() => Err(AllocateError::DeviceLost),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn request(
+    requirements: &Requirements,
+    kind: ResourceKind,
+    resource: Resource,
+    desc: &AllocationDesc,
+) -> Request {
+    let memory = &requirements.memory;
+    // Zero stands for "no wish"; anything else that is not a power of two is found out later.
+    let alignment = match (memory.alignment.max(1), desc.min_alignment.max(1)) {
+        (driver, user) if user.is_power_of_two() => driver.max(user),
+        (_, user) => user,
+    };
+    Request {
+        size: memory.size,
+        alignment,
+        type_bits: memory.memory_type_bits,
+        wish: desc.wish,
+        dedicate: if desc.dedicated { Dedicate::Require } else { requirements.dedicate },
+        kind,
+        resource,
+        name: desc.name,
+    }
+}
+
+/// How many levels or layers a view shows, if they exist.
+fn view_count(base: u32, count: u32, available: u32) -> Option<u32> {
+    let remaining = available.checked_sub(base).filter(|&remaining| remaining > 0)?;
+    match count {
+        0 => None,
+        vk::REMAINING_MIP_LEVELS => Some(remaining),
+        count => (count <= remaining).then_some(count),
+    }
+}
+
+/// The view types that need neither a feature nor a flag of the image that is not checked here.
+fn view_fits(view: vk::ImageViewType, image: vk::ImageType, layers: u32) -> bool {
+    use vk::{ImageType as I, ImageViewType as V};
+    match (view, image) {
+        (V::TYPE_1D, I::TYPE_1D) | (V::TYPE_2D, I::TYPE_2D) | (V::TYPE_3D, I::TYPE_3D) => {
+            layers == 1
+        }
+        (V::TYPE_1D_ARRAY, I::TYPE_1D) | (V::TYPE_2D_ARRAY, I::TYPE_2D) => true,
+        (V::CUBE, I::TYPE_2D) => layers == 6,
+        _ => false,
+    }
+}

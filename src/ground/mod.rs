@@ -1,0 +1,4 @@
+//! The ground floor: what every other floor may stand on, and nothing of Vulkan.
+
+#[cfg(feature = "vulkan")]
+pub(crate) mod sync;

@@ -1,0 +1,9 @@
+//! Locks that a panic elsewhere does not close.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks, poisoned or not: no invariant of this crate is broken while a lock is held and user code
+/// or an assertion can run, so what a panicking thread left behind is whole.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,231 @@
+//! One `vk::DeviceMemory`: shared by many allocations, or dedicated to one.
+
+use ash::vk;
+
+use super::tenants::Tenants;
+use crate::{
+    tlsf::{self, Config, Key, KeyError, Placed, Region, State, Tlsf},
+    vulkan::Mapping,
+};
+
+/// A block, with what lives in it. The memory itself is allocated and freed by the allocator.
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// Null once `shutdown` has freed it under living handles.
+    pub(crate) memory: vk::DeviceMemory,
+    pub(crate) size: u64,
+    /// Where the whole block is mapped, if its type is host-visible.
+    pub(crate) mapping: Option<Mapping>,
+    pub(crate) tenants: Tenants,
+    space: Space,
+}
+
+#[derive(Debug)]
+enum Space {
+    Shared(Tlsf),
+    Dedicated(Dedicated),
+}
+
+/// The one region of a dedicated block.
+#[derive(Debug)]
+struct Dedicated {
+    size: u64,
+    serial: u32,
+    state: State,
+}
+
+/// A broken invariant of a block: a bug in this crate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Broken {
+    /// The regions of a block.
+    #[error(transparent)]
+    Tlsf(#[from] tlsf::Broken),
+    /// A resource sits on a free region.
+    #[error("a resource sits on a free region")]
+    Tenant,
+    /// Counts and bytes of blocks.
+    #[error("a block's counts do not add up")]
+    Count,
+    /// What waits for the GPU.
+    #[error("a queue of pending entries is broken")]
+    Pending,
+}
+
+impl Block {
+    /// A block to be split. `granule` as [`Config`] asks; `serial` continues the slot's numbers.
+    pub(crate) fn shared(
+        memory: vk::DeviceMemory,
+        size: u64,
+        granule: u64,
+        serial: u32,
+        mapping: Option<Mapping>,
+    ) -> Result<Self, tlsf::ConfigError> {
+        let config =
+            Config { first_serial: serial, ..Config::new(size, Config::granule_for(size, granule)) };
+        let space = Space::Shared(Tlsf::new(&config)?);
+        Ok(Self { memory, size, mapping, tenants: Tenants::default(), space })
+    }
+
+    /// A block for one allocation, which is made at once.
+    pub(crate) fn dedicated(
+        memory: vk::DeviceMemory,
+        size: u64,
+        serial: u32,
+        mapping: Option<Mapping>,
+    ) -> Self {
+        let space = Space::Dedicated(Dedicated { size, serial, state: State::Free });
+        Self { memory, size, mapping, tenants: Tenants::default(), space }
+    }
+
+    pub(crate) fn is_dedicated(&self) -> bool {
+        matches!(self.space, Space::Dedicated(_))
+    }
+
+    /// A range for a request, if one is free. O(1).
+    pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Placed> {
+        match &mut self.space {
+            Space::Shared(tlsf) => tlsf.allocate(size, alignment).ok(),
+            Space::Dedicated(dedicated) => dedicated.allocate(size),
+        }
+    }
+
+    /// Used → Pending. O(1).
+    pub(crate) fn retire(&mut self, key: Key) -> Result<u64, KeyError> {
+        match &mut self.space {
+            Space::Shared(tlsf) => tlsf.retire(key).map(|freed| freed.size),
+            Space::Dedicated(dedicated) => dedicated.turn(key, State::Used, State::Pending),
+        }
+    }
+
+    /// Pending → Free. O(1).
+    pub(crate) fn reach(&mut self, key: Key) -> Result<u64, KeyError> {
+        match &mut self.space {
+            Space::Shared(tlsf) => tlsf.reach(key).map(|freed| freed.size),
+            Space::Dedicated(dedicated) => dedicated.turn(key, State::Pending, State::Free),
+        }
+    }
+
+    /// Used → Free. O(1).
+    pub(crate) fn free(&mut self, key: Key) -> Result<u64, KeyError> {
+        match &mut self.space {
+            Space::Shared(tlsf) => tlsf.free(key).map(|freed| freed.size),
+            Space::Dedicated(dedicated) => dedicated.turn(key, State::Used, State::Free),
+        }
+    }
+
+    /// The region of a key that is used. O(1).
+    pub(crate) fn used(&self, key: Key) -> Result<Region, KeyError> {
+        let region = match &self.space {
+            Space::Shared(tlsf) => tlsf.get(key)?,
+            Space::Dedicated(dedicated) => dedicated.get(key)?,
+        };
+        match region.state {
+            State::Used => Ok(region),
+            State::Pending => Err(KeyError::AlreadyRetired),
+            State::Free => Err(KeyError::Stale),
+        }
+    }
+
+    /// Neither used nor pending ranges. O(1).
+    pub(crate) fn is_empty(&self) -> bool {
+        match &self.space {
+            Space::Shared(tlsf) => tlsf.is_empty(),
+            Space::Dedicated(dedicated) => dedicated.state == State::Free,
+        }
+    }
+
+    /// Bytes and counts: (used, pending) each. O(1).
+    pub(crate) fn usage(&self) -> [(u64, u32); 2] {
+        match &self.space {
+            Space::Shared(tlsf) => [
+                (tlsf.used_bytes(), tlsf.used_count()),
+                (tlsf.pending_bytes(), tlsf.pending_count()),
+            ],
+            Space::Dedicated(dedicated) => match dedicated.state {
+                State::Free => [(0, 0), (0, 0)],
+                State::Used => [(self.size, 1), (0, 0)],
+                State::Pending => [(0, 0), (self.size, 1)],
+            },
+        }
+    }
+
+    /// The largest free range. Walks the top bin.
+    pub(crate) fn largest_free(&self) -> u64 {
+        match &self.space {
+            Space::Shared(tlsf) => tlsf.largest_free(),
+            Space::Dedicated(_) => 0,
+        }
+    }
+
+    /// The number after the last key's serial, for the next block of the slot.
+    pub(crate) fn next_serial(&self) -> u32 {
+        match &self.space {
+            Space::Shared(tlsf) => tlsf.next_serial(),
+            Space::Dedicated(dedicated) => dedicated.serial.wrapping_add(1),
+        }
+    }
+
+    /// All regions in address order.
+    pub(crate) fn regions(&self) -> Vec<Region> {
+        match &self.space {
+            Space::Shared(tlsf) => tlsf.regions().collect(),
+            Space::Dedicated(dedicated) => vec![dedicated.region()],
+        }
+    }
+
+    /// Verifies the block. O(regions).
+    pub(crate) fn check(&self) -> Result<(), Broken> {
+        if let Space::Shared(tlsf) = &self.space {
+            tlsf.check()?;
+        }
+        let regions = self.regions();
+        let total: u64 = regions.iter().map(|region| region.size).sum();
+        let [(used, _), (pending, _)] = self.usage();
+        if total > self.size || used + pending > total {
+            return Err(Broken::Count);
+        }
+        let homeless = regions.iter().any(|region| {
+            let resource = region.key.map(|key| self.tenants.get(key.index()).resource);
+            region.state == State::Free && resource.is_some_and(|r| r != Default::default())
+        });
+        if homeless { Err(Broken::Tenant) } else { Ok(()) }
+    }
+}
+
+impl Dedicated {
+    fn key(&self) -> Option<Key> {
+        Key::from_bits(u64::from(self.serial) << 32 | 1)
+    }
+
+    fn region(&self) -> Region {
+        let key = if self.state == State::Free { None } else { self.key() };
+        Region { state: self.state, offset: 0, size: self.size, key }
+    }
+
+    fn allocate(&mut self, size: u64) -> Option<Placed> {
+        if self.state != State::Free || size > self.size {
+            return None;
+        }
+        self.state = State::Used;
+        self.key().map(|key| Placed { key, offset: 0, size: self.size })
+    }
+
+    fn get(&self, key: Key) -> Result<Region, KeyError> {
+        match self.key() == Some(key) && self.state != State::Free {
+            true => Ok(self.region()),
+            false => Err(KeyError::Stale),
+        }
+    }
+
+    fn turn(&mut self, key: Key, from: State, to: State) -> Result<u64, KeyError> {
+        match self.get(key)?.state {
+            state if state == from => {
+                self.state = to;
+                Ok(self.size)
+            }
+            State::Pending => Err(KeyError::AlreadyRetired),
+            _ => Err(KeyError::Stale),
+        }
+    }
+}

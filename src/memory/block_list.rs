@@ -1,0 +1,222 @@
+//! The blocks of one memory type, in slots that keep their numbers.
+
+use ash::vk;
+
+use super::{
+    block::{Block, Broken},
+    tenants::Tenant,
+};
+use crate::{
+    tlsf::{Key, KeyError, Region},
+    vulkan::{Mapping, Resource},
+};
+
+/// A retired allocation on its way: which slot, which region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Entry {
+    pub(crate) slot: u32,
+    pub(crate) key: Key,
+}
+
+/// A granted range.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grant {
+    pub(crate) entry: Entry,
+    pub(crate) memory: vk::DeviceMemory,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+    /// Where the block is mapped, and how large it is.
+    pub(crate) mapping: Option<Mapping>,
+    pub(crate) block_size: u64,
+    /// The block was empty before: it holds the allocator alive from now on.
+    pub(crate) first: bool,
+}
+
+/// What a slot holds.
+#[derive(Debug)]
+enum Slot {
+    /// Nothing; the next block continues at this serial.
+    Vacant(u32),
+    Block(Block),
+}
+
+/// All blocks of one memory type.
+#[derive(Debug, Default)]
+pub(crate) struct BlockList {
+    slots: Vec<Slot>,
+    vacant: Vec<u32>,
+    reserved: u64,
+    blocks: u32,
+}
+
+impl BlockList {
+    /// A range in a shared block, the oldest that has one. O(blocks).
+    pub(crate) fn allocate(&mut self, size: u64, alignment: u64, tenant: Tenant) -> Option<Grant> {
+        (0..self.slots.len() as u32)
+            .find_map(|slot| self.allocate_in(slot, size, alignment, tenant))
+    }
+
+    /// A range in the block of this slot. O(1).
+    pub(crate) fn allocate_in(
+        &mut self,
+        slot: u32,
+        size: u64,
+        alignment: u64,
+        tenant: Tenant,
+    ) -> Option<Grant> {
+        let block = self.block_mut(slot)?;
+        let first = block.is_empty();
+        let placed = block.allocate(size, alignment)?;
+        block.tenants.set(placed.key.index(), tenant);
+        Some(Grant {
+            entry: Entry { slot, key: placed.key },
+            memory: block.memory,
+            offset: placed.offset,
+            size: placed.size,
+            mapping: block.mapping,
+            block_size: block.size,
+            first,
+        })
+    }
+
+    /// Adds the block that `make` builds, given the serial to continue at. O(1) amortised.
+    pub(crate) fn insert<E>(
+        &mut self,
+        make: impl FnOnce(u32) -> Result<Block, E>,
+    ) -> Result<u32, E> {
+        let (slot, serial) = match self.vacant.last() {
+            None => (self.slots.len() as u32, 1),
+            Some(&slot) => match self.slots.get(slot as usize) {
+                Some(Slot::Vacant(serial)) => (slot, *serial),
+                _ => unreachable!("a vacant slot holds no block"),
+            },
+        };
+        let block = make(serial)?;
+        self.reserved += block.size;
+        self.blocks += 1;
+        if self.vacant.pop().is_some() {
+            self.slots[slot as usize] = Slot::Block(block);
+        } else {
+            self.slots.push(Slot::Block(block));
+        }
+        Ok(slot)
+    }
+
+    /// Takes an empty block out.
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<Block> {
+        let place = self.slots.get_mut(slot as usize)?;
+        let Slot::Block(block) = place else { return None };
+        if !block.is_empty() {
+            return None;
+        }
+        let serial = block.next_serial();
+        let Slot::Block(block) = core::mem::replace(place, Slot::Vacant(serial)) else {
+            return None;
+        };
+        self.vacant.push(slot);
+        self.reserved -= block.size;
+        self.blocks -= 1;
+        Some(block)
+    }
+
+    /// Takes out empty blocks, all but the first `keep` shared ones.
+    pub(crate) fn remove_empty(&mut self, keep: usize) -> Vec<Block> {
+        let empty: Vec<u32> = (self.iter().filter(|(_, block)| block.is_empty()))
+            .map(|(slot, block)| (slot, block.is_dedicated()))
+            .scan(keep, |keep, (slot, dedicated)| {
+                let kept = !dedicated && *keep > 0;
+                *keep -= usize::from(kept);
+                Some((!kept).then_some(slot))
+            })
+            .flatten()
+            .collect();
+        empty.into_iter().filter_map(|slot| self.remove(slot)).collect()
+    }
+
+    /// Used → Pending. O(1).
+    pub(crate) fn retire(&mut self, entry: Entry) -> Result<u64, KeyError> {
+        self.block_mut(entry.slot).ok_or(KeyError::Stale)?.retire(entry.key)
+    }
+
+    /// Pending → Free. Returns the bytes, and whether the block is empty now. O(1).
+    pub(crate) fn reach(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
+        let block = self.block_mut(entry.slot).ok_or(KeyError::Stale)?;
+        let size = block.reach(entry.key)?;
+        block.tenants.set(entry.key.index(), Tenant::default());
+        Ok((size, block.is_empty()))
+    }
+
+    /// Used → Free, for a region without a resource. Returns the bytes, and whether the block is
+    /// empty now. O(1).
+    pub(crate) fn free(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
+        let block = self.block_mut(entry.slot).ok_or(KeyError::Stale)?;
+        let size = block.free(entry.key)?;
+        block.tenants.set(entry.key.index(), Tenant::default());
+        Ok((size, block.is_empty()))
+    }
+
+    /// A used region and its block. O(1).
+    pub(crate) fn used(&self, entry: Entry) -> Result<(Region, &Block), KeyError> {
+        let block = self.block(entry.slot).ok_or(KeyError::Stale)?;
+        Ok((block.used(entry.key)?, block))
+    }
+
+    pub(crate) fn tenant(&self, entry: Entry) -> Tenant {
+        self.block(entry.slot)
+            .map_or_else(Tenant::default, |block| block.tenants.get(entry.key.index()))
+    }
+
+    /// Takes the resource off a region: the caller destroys it.
+    pub(crate) fn take_resource(&mut self, entry: Entry) -> Resource {
+        self.block_mut(entry.slot)
+            .map_or(Resource::None, |block| block.tenants.take_resource(entry.key.index()))
+    }
+
+    pub(crate) fn block(&self, slot: u32) -> Option<&Block> {
+        match self.slots.get(slot as usize)? {
+            Slot::Block(block) => Some(block),
+            Slot::Vacant(_) => None,
+        }
+    }
+
+    pub(crate) fn block_mut(&mut self, slot: u32) -> Option<&mut Block> {
+        match self.slots.get_mut(slot as usize)? {
+            Slot::Block(block) => Some(block),
+            Slot::Vacant(_) => None,
+        }
+    }
+
+    /// How many slots there are, vacant ones among them.
+    pub(crate) fn slots(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    /// All blocks with their slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Block)> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(slot, content)| match content {
+            Slot::Block(block) => Some((slot as u32, block)),
+            Slot::Vacant(_) => None,
+        })
+    }
+
+    /// Bytes of device memory held.
+    pub(crate) fn reserved(&self) -> u64 {
+        self.reserved
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.blocks
+    }
+
+    /// Verifies every block, and the sums. O(regions).
+    pub(crate) fn check(&self) -> Result<(), Broken> {
+        for (_, block) in self.iter() {
+            block.check()?;
+        }
+        let reserved: u64 = self.iter().map(|(_, block)| block.size).sum();
+        let sums = reserved == self.reserved && self.iter().count() == self.blocks as usize;
+        let slots = self.vacant.len() + self.blocks as usize == self.slots.len();
+        if sums && slots { Ok(()) } else { Err(Broken::Count) }
+    }
+}

@@ -1,0 +1,13 @@
+//! Blocks of device memory: one `vk::DeviceMemory` each, split by [`tlsf`](crate::tlsf) or whole.
+//!
+//! These are data structures that hold Vulkan handles; none of them calls the driver.
+#![forbid(unsafe_code)]
+
+mod block;
+mod block_list;
+mod tenants;
+
+pub use block::Broken;
+pub(crate) use block::Block;
+pub(crate) use block_list::{BlockList, Entry, Grant};
+pub(crate) use tenants::Tenant;

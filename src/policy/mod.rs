@@ -1,0 +1,8 @@
+//! Decisions as pure functions: which memory type, how large a block, what granularity asks for.
+//!
+//! Nothing here holds state or calls Vulkan, so that every recorded GPU can be asked in a test.
+#![forbid(unsafe_code)]
+
+pub(crate) mod granularity;
+pub(crate) mod growth;
+pub(crate) mod select;

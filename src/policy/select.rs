@@ -1,0 +1,114 @@
+//! Which memory types a request may take, best first.
+
+/// A memory type as the choice sees it: Vulkan's property bits, and its heap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MemoryType {
+    pub(crate) flags: u32,
+    pub(crate) heap: u32,
+}
+
+/// `VkMemoryPropertyFlagBits`, as far as the choice knows them.
+pub(crate) mod bits {
+    pub(crate) const DEVICE_LOCAL: u32 = 0x1;
+    pub(crate) const HOST_VISIBLE: u32 = 0x2;
+    pub(crate) const HOST_COHERENT: u32 = 0x4;
+    pub(crate) const HOST_CACHED: u32 = 0x8;
+    pub(crate) const LAZILY_ALLOCATED: u32 = 0x10;
+    /// What every request may get. A type with any other bit (protected, AMD's device-coherent and
+    /// uncached, RDMA, a vendor's private ones) needs a feature or costs speed, so it is taken
+    /// only by a request that names the bit.
+    pub(crate) const ORDINARY: u32 = DEVICE_LOCAL | HOST_VISIBLE | HOST_COHERENT | HOST_CACHED;
+}
+
+/// What a request asks of a memory type, as property bits.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Wish {
+    /// The type must have these.
+    pub(crate) required: u32,
+    /// A type with more of these comes first.
+    pub(crate) preferred: u32,
+    /// Among equals, a type with fewer of these comes first.
+    pub(crate) avoided: u32,
+}
+
+/// Memory type indices, best first. At most 32.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ranking {
+    order: [u8; 32],
+    count: usize,
+}
+
+impl Ranking {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.order.iter().take(self.count).map(|&index| u32::from(index))
+    }
+}
+
+/// The types in `allowed` (`VkMemoryRequirements::memoryTypeBits`) that grant the wish, best first:
+/// fewest preferred bits missing, then fewest avoided bits present, then the driver's own order.
+pub(crate) fn rank(types: &[MemoryType], allowed: u32, wish: &Wish) -> Ranking {
+    let named = bits::ORDINARY | wish.required | wish.preferred;
+    let cost = |index: usize| -> Option<u32> {
+        let flags = types.get(index)?.flags;
+        let fits = allowed >> index & 1 == 1
+            && flags & wish.required == wish.required
+            && flags & !named == 0;
+        let missing = (wish.preferred & !flags).count_ones();
+        let present = (wish.avoided & flags).count_ones();
+        fits.then_some(missing * 32 + present)
+    };
+    let mut ranking = Ranking { order: [0; 32], count: 0 };
+    let mut costs = [0; 32];
+    for index in 0..types.len().min(32) {
+        let Some(cost) = cost(index) else { continue };
+        // Insertion keeps equal costs in the driver's order.
+        let mut slot = ranking.count;
+        while slot > 0 && costs[slot - 1] > cost {
+            costs[slot] = costs[slot - 1];
+            ranking.order[slot] = ranking.order[slot - 1];
+            slot -= 1;
+        }
+        costs[slot] = cost;
+        ranking.order[slot] = index as u8;
+        ranking.count += 1;
+    }
+    ranking
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bits::*, *};
+
+    fn types(flags: &[u32]) -> Vec<MemoryType> {
+        flags.iter().map(|&flags| MemoryType { flags, heap: 0 }).collect()
+    }
+
+    fn best(flags: &[u32], wish: Wish) -> Option<u32> {
+        rank(&types(flags), u32::MAX, &wish).iter().next()
+    }
+
+    const DEVICE: Wish = Wish { required: 0, preferred: DEVICE_LOCAL, avoided: HOST_VISIBLE };
+
+    #[test]
+    fn a_type_without_flags_listed_first_is_not_taken_for_device_memory() {
+        assert_eq!(best(&[0, DEVICE_LOCAL, 6, 14, 7], DEVICE), Some(1));
+        // Where all device memory is host-visible, that is still better than none.
+        assert_eq!(best(&[0, 7, 15], DEVICE), Some(1));
+    }
+
+    #[test]
+    fn special_types_are_taken_only_when_named() {
+        let amd = [0xC1, 0xC6, DEVICE_LOCAL];
+        assert_eq!(best(&amd, DEVICE), Some(2));
+        assert_eq!(best(&amd, Wish { required: 0xC0, ..DEVICE }), Some(0));
+        assert_eq!(best(&[0x4800007], DEVICE), None);
+    }
+
+    #[test]
+    fn the_mask_and_required_bits_bind() {
+        let wish = Wish { required: HOST_VISIBLE, ..Wish::default() };
+        assert_eq!(best(&[1, 1], wish), None);
+        let order: Vec<u32> = rank(&types(&[7, 7, 7]), 0b110, &wish).iter().collect();
+        assert_eq!(order, [1, 2]);
+    }
+}

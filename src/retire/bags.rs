@@ -1,0 +1,232 @@
+//! Bags: what was dropped, in the order in which it will be reached.
+
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
+
+use super::{
+    cuts::{BagNumber, Broken, Reached},
+    point::Point,
+};
+
+/// Retired entries, waiting for their bag or for points named by hand.
+///
+/// Three doors in, one out:
+/// * [`file`](Self::file): into the current bag. O(1), one flat queue for all bags.
+/// * [`file_at`](Self::file_at): under explicit points. O(log n).
+/// * [`file`](Self::file) with [`BagNumber::UNTIMED`]: no timeline exists, so nothing but an
+///   assumption can release it.
+///
+/// [`take_reached`](Self::take_reached) moves out what is reached.
+#[derive(Debug)]
+pub struct Bags<T> {
+    /// The entries of all bags, oldest first.
+    entries: VecDeque<T>,
+    /// The bags of `entries`: number and count, numbers strictly rising.
+    bags: VecDeque<(BagNumber, usize)>,
+    /// Entries that wait for points: filed under the first point that is not reached.
+    dated: BTreeMap<Point, Vec<Dated<T>>>,
+    untimed: Vec<T>,
+}
+
+/// An entry filed under one point, and the points it must reach after that one.
+#[derive(Debug)]
+struct Dated<T> {
+    entry: T,
+    rest: Vec<Point>,
+}
+
+impl<T> Default for Bags<T> {
+    fn default() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            bags: VecDeque::new(),
+            dated: BTreeMap::new(),
+            untimed: Vec::new(),
+        }
+    }
+}
+
+impl<T> Bags<T> {
+    /// No entries; allocates nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts an entry into the bag that is current at its drop ([`Cuts::current`]). O(1).
+    ///
+    /// Numbers must not fall from call to call; an older number is taken as the newest one here,
+    /// which can only release later.
+    ///
+    /// [`Cuts::current`]: super::Cuts::current
+    pub fn file(&mut self, bag: BagNumber, entry: T) {
+        if bag == BagNumber::UNTIMED {
+            self.untimed.push(entry);
+            return;
+        }
+        match self.bags.back_mut() {
+            Some((number, count)) if *number >= bag => *count += 1,
+            _ => self.bags.push_back((bag, 1)),
+        }
+        self.entries.push_back(entry);
+    }
+
+    /// Files an entry under points: it is reached once all of them are. O(log n).
+    ///
+    /// No points means reached at the next [`take_reached`](Self::take_reached) that sees any
+    /// bag reached; pass only points that are not reached yet, or any superset of them.
+    pub fn file_at(&mut self, points: &[Point], entry: T) {
+        match points.split_first() {
+            None => self.file(BagNumber::FIRST, entry),
+            Some((&first, rest)) => {
+                self.dated.entry(first).or_default().push(Dated { entry, rest: rest.to_vec() });
+            }
+        }
+    }
+
+    /// Moves every reached entry to `out`, oldest bag first. O(moved + log dated).
+    pub fn take_reached(&mut self, reached: &Reached, out: &mut impl Extend<T>) {
+        while let Some(&(number, count)) = self.bags.front() {
+            if number > reached.bag() {
+                break;
+            }
+            self.bags.pop_front();
+            out.extend(self.entries.drain(..count));
+        }
+        if !self.dated.is_empty() {
+            self.take_dated(reached, out);
+        }
+    }
+
+    fn take_dated(&mut self, reached: &Reached, out: &mut impl Extend<T>) {
+        let due: Vec<Point> =
+            self.dated.keys().copied().filter(|&point| reached.has(point)).collect();
+        for point in due {
+            for Dated { entry, mut rest } in self.dated.remove(&point).into_iter().flatten() {
+                rest.retain(|&point| !reached.has(point));
+                match rest.pop() {
+                    None => out.extend([entry]),
+                    Some(next) => self.dated.entry(next).or_default().push(Dated { entry, rest }),
+                }
+            }
+        }
+    }
+
+    /// Moves every entry to `out`, reached or not: after a wait for the whole device, an
+    /// assumption, or its loss. O(n).
+    pub fn take_all(&mut self, out: &mut impl Extend<T>) {
+        self.bags.clear();
+        out.extend(self.entries.drain(..));
+        let dated = core::mem::take(&mut self.dated);
+        out.extend(dated.into_values().flatten().map(|dated| dated.entry));
+        out.extend(self.untimed.drain(..));
+    }
+
+    /// The oldest bag that holds anything, or [`BagNumber::NEVER`]. O(1).
+    pub fn oldest(&self) -> BagNumber {
+        self.bags.front().map_or(BagNumber::NEVER, |&(number, _)| number)
+    }
+
+    /// Whether an entry waits for points named by hand. O(1).
+    pub fn has_dated(&self) -> bool {
+        !self.dated.is_empty()
+    }
+
+    /// How many entries wait for [`take_all`](Self::take_all), because no timeline existed at
+    /// their drop. O(1).
+    pub fn untimed_len(&self) -> usize {
+        self.untimed.len()
+    }
+
+    /// Whether nothing waits at all. O(1).
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.dated.is_empty() && self.untimed.is_empty()
+    }
+
+    /// How many entries wait. O(points filed).
+    pub fn len(&self) -> usize {
+        self.entries.len() + self.dated.values().map(Vec::len).sum::<usize>() + self.untimed.len()
+    }
+
+    /// Verifies that bag counts add up and numbers rise. O(bags).
+    pub fn check(&self) -> Result<(), Broken> {
+        let counted: usize = self.bags.iter().map(|&(_, count)| count).sum();
+        let rising = self.bags.iter().zip(self.bags.iter().skip(1)).all(|(a, b)| a.0 < b.0);
+        let filled = self.bags.iter().all(|&(_, count)| count > 0);
+        let dated_filled = self.dated.values().all(|entries| !entries.is_empty());
+        if counted == self.entries.len() && rising && filled && dated_filled {
+            Ok(())
+        } else {
+            Err(Broken::Bags)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Cuts, *};
+
+    #[test]
+    fn entries_leave_in_the_order_of_their_bags() {
+        let mut cuts = Cuts::new(1);
+        let timeline = cuts.add_timeline(0);
+        let mut bags = Bags::new();
+        let mut recordings = Vec::new();
+        for name in ["a", "b", "c"] {
+            recordings.push(cuts.begin(timeline).unwrap());
+            bags.file(cuts.current(), name);
+        }
+        for recording in recordings {
+            let value = cuts.assign(timeline).unwrap();
+            cuts.submitted(recording, value).unwrap();
+        }
+        let mut out = Vec::new();
+        for (value, expected) in [(0, &[][..]), (1, &["a"]), (2, &["a", "b"]), (3, &["a", "b", "c"])]
+        {
+            cuts.signalled(timeline, value).unwrap();
+            bags.take_reached(&cuts.reached(), &mut out);
+            assert_eq!(out, expected);
+            bags.check().unwrap();
+        }
+        assert!(bags.is_empty());
+    }
+
+    #[test]
+    fn dated_entries_wait_for_all_their_points_in_any_order() {
+        let mut cuts = Cuts::new(1);
+        let (a, b) = (cuts.add_timeline(0), cuts.add_timeline(0));
+        for timeline in [a, b] {
+            let recording = cuts.begin(timeline).unwrap();
+            let value = cuts.assign(timeline).unwrap();
+            cuts.submitted(recording, value).unwrap();
+        }
+        for (first, second) in [(a, b), (b, a)] {
+            let mut cuts = cuts.clone();
+            let mut bags = Bags::new();
+            bags.file_at(&[Point::new(a, 1), Point::new(b, 1)], "both");
+            let mut out = Vec::new();
+            cuts.signalled(first, 1).unwrap();
+            bags.take_reached(&cuts.reached(), &mut out);
+            assert!(out.is_empty());
+            cuts.signalled(second, 1).unwrap();
+            bags.take_reached(&cuts.reached(), &mut out);
+            assert_eq!(out, ["both"]);
+            assert!(bags.is_empty());
+        }
+    }
+
+    #[test]
+    fn untimed_entries_leave_only_with_all() {
+        let mut bags = Bags::new();
+        let mut cuts = Cuts::new(1);
+        bags.file(cuts.current(), 7);
+        cuts.add_timeline(0);
+        let mut out = Vec::new();
+        bags.take_reached(&cuts.reached(), &mut out);
+        assert!(out.is_empty());
+        assert_eq!(bags.untimed_len(), 1);
+        bags.take_all(&mut out);
+        assert_eq!(out, [7]);
+    }
+}

@@ -1,0 +1,194 @@
+//! Every invariant of a block, checked.
+
+use thiserror::Error;
+
+use super::bins::{PENDING, USED, VACANT, place_of};
+use super::class::{BINS, COLUMNS, ROWS, TAIL};
+use super::region::Node;
+use super::{Sum, Tlsf, bin_beside};
+
+/// An invariant that does not hold. It is a bug of this crate, never of its user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum Broken {
+    /// The regions do not lie side by side, or not from 0 to the end of the block.
+    #[error("node {node}: the regions do not lie side by side")]
+    Gap {
+        /// The node after the gap; 0 is the end.
+        node: u32,
+    },
+    /// A node and its neighbour do not name each other.
+    #[error("node {node}: its left neighbour does not name it")]
+    Neighbour {
+        /// The node whose left neighbour is wrong.
+        node: u32,
+    },
+    /// Two neighbours are both free.
+    #[error("node {node}: free, and so is the region before it")]
+    NotMerged {
+        /// The second of the two.
+        node: u32,
+    },
+    /// A node's mark does not suit its region.
+    #[error("node {node}: neither free in a bin, nor used, nor pending")]
+    Mark {
+        /// The node with the mark.
+        node: u32,
+    },
+    /// The ring of a bin is broken.
+    #[error("bin {bin}: its ring is broken")]
+    Ring {
+        /// The bin.
+        bin: u32,
+    },
+    /// A region is in a bin that is not the bin of its size.
+    #[error("node {node}: in bin {bin}, where it does not belong")]
+    WrongBin {
+        /// The region's node.
+        node: u32,
+        /// The bin it is in.
+        bin: u32,
+    },
+    /// A bit of the bitmaps is set and its bin empty, or the other way round.
+    #[error("bin {bin}: its bit does not tell whether it is empty")]
+    Bit {
+        /// The bin, or the first bin of a row.
+        bin: u32,
+    },
+    /// A free region is in no bin, or a bin holds a node of no region.
+    #[error("{regions} free regions, {binned} in bins")]
+    Unbinned {
+        /// Free regions in address order.
+        regions: u32,
+        /// Nodes in bins.
+        binned: u32,
+    },
+    /// The vacant nodes are not those that stand for no region.
+    #[error("{expected} nodes stand for no region, {found} are in the list of vacant ones")]
+    Vacant {
+        /// Nodes that stand for no region.
+        expected: u32,
+        /// Nodes in the list.
+        found: u32,
+    },
+    /// A count or a sum of bytes is wrong.
+    #[error("the counts are not those of the regions")]
+    Count,
+}
+
+impl Tlsf {
+    /// Checks every invariant; meant for tests. O(nodes).
+    ///
+    /// The regions cover the block without gap or overlap; no two neighbours are both free; each free
+    /// region is in exactly the bin of its size, the tail in its own; a bit is set iff its bin has a
+    /// region; the counts and sums are those of the regions; every other node is vacant.
+    ///
+    /// # Errors
+    /// The first invariant found broken.
+    pub fn check(&self) -> Result<(), Broken> {
+        let free = self.check_regions()?;
+        self.check_bins(free)?;
+        self.check_vacant()
+    }
+
+    /// Walks the regions in address order; tells how many are free.
+    fn check_regions(&self) -> Result<u32, Broken> {
+        let (mut used, mut pending) = (Sum::default(), Sum::default());
+        let (mut free, mut end) = (0, 0);
+        let (mut left, mut node) = (0, self.nodes[0].right);
+        let mut left_free = false;
+        while node != 0 {
+            let region = *self.nodes.get(node as usize).ok_or(Broken::Neighbour { node })?;
+            if region.left != left {
+                return Err(Broken::Neighbour { node });
+            }
+            if region.start != end || region.size() == 0 || region.size() > self.units - end {
+                return Err(Broken::Gap { node });
+            }
+            match (region.is_free(), self.bins.link(node).prev) {
+                (false, USED) => used.add(region.size()),
+                (false, PENDING) => pending.add(region.size()),
+                (true, mark) if (mark as usize) < self.bins.links.len() => free += 1,
+                _ => return Err(Broken::Mark { node }),
+            }
+            if region.is_free() && left_free {
+                return Err(Broken::NotMerged { node });
+            }
+            left_free = region.is_free();
+            end += region.size();
+            (left, node) = (node, region.right);
+        }
+        if end != self.units {
+            return Err(Broken::Gap { node: 0 });
+        }
+        if self.nodes[0] != (Node::taken(0, 0, left, self.nodes[0].right)) {
+            return Err(Broken::Neighbour { node: 0 });
+        }
+        if used != self.used || pending != self.pending || free != self.free_count() {
+            return Err(Broken::Count);
+        }
+        Ok(free)
+    }
+
+    /// Walks every bin.
+    fn check_bins(&self, free: u32) -> Result<(), Broken> {
+        let mut binned = 0;
+        for bin in 0..BINS {
+            let mut before = bin;
+            for node in self.bins.nodes_of(bin) {
+                let region = *self.nodes.get(node as usize).ok_or(Broken::Ring { bin })?;
+                if self.bins.link(node).prev != before {
+                    return Err(Broken::Ring { bin });
+                }
+                if !region.is_free() || bin_beside(region.size(), region.right) != bin {
+                    return Err(Broken::WrongBin { node, bin });
+                }
+                before = place_of(node);
+                binned += 1;
+            }
+            // The walk ends at a bin; it must be this one.
+            if self.bins.links[before as usize].next != bin
+                || self.bins.links[bin as usize].prev != before
+            {
+                return Err(Broken::Ring { bin });
+            }
+            let bit = self.bins.columns[(bin / COLUMNS) as usize] >> (bin % COLUMNS) & 1;
+            if (bit == 1) != (before != bin) {
+                return Err(Broken::Bit { bin });
+            }
+        }
+        for row in 0..u64::BITS {
+            let bin = row * COLUMNS;
+            let columns = *self.bins.columns.get(row as usize).unwrap_or(&0);
+            if (self.bins.rows >> row & 1 == 1) != (columns != 0) {
+                return Err(Broken::Bit { bin });
+            }
+        }
+        let beyond = self.bins.columns[ROWS - 1] >> (TAIL % COLUMNS) >> 1;
+        if beyond != 0 {
+            return Err(Broken::Bit { bin: BINS });
+        }
+        if binned != free {
+            return Err(Broken::Unbinned { regions: free, binned });
+        }
+        Ok(())
+    }
+
+    /// Walks the list of vacant nodes.
+    fn check_vacant(&self) -> Result<(), Broken> {
+        let regions = self.used.count + self.pending.count + self.free_count();
+        let expected = self.nodes.len() as u32 - 1 - regions;
+        let (mut found, mut node) = (0, self.vacant);
+        while node != 0 && found <= expected {
+            match self.bins.links.get(place_of(node) as usize) {
+                Some(link) if link.prev == VACANT => node = link.next,
+                _ => return Err(Broken::Mark { node }),
+            }
+            found += 1;
+        }
+        if found != expected || found != self.vacant_count {
+            return Err(Broken::Vacant { expected, found });
+        }
+        Ok(())
+    }
+}

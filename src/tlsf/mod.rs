@@ -1,0 +1,401 @@
+//! Where in a block there is room, found in constant time: two-level segregated fit (TLSF).
+//!
+//! A [`Tlsf`] divides the numbers from 0 to the size of a block into *regions*, each free, used or
+//! pending. It never touches the memory it divides, so it serves memory that the host cannot see.
+//! The algorithm is Masmano, Ripoll, Crespo and Real, *TLSF: a new dynamic memory allocator for
+//! real-time systems* (2004); what the paper calls a block is a region here.
+//!
+//! ```
+//! use fencepost::tlsf::{Config, Tlsf};
+//!
+//! let mut tlsf = Tlsf::new(&Config::new(64 << 20, 256))?;
+//! let mesh = tlsf.allocate(100_000, 256)?;
+//! assert_eq!((mesh.offset, mesh.size), (0, 100_096)); // rounded up to the granule
+//!
+//! tlsf.retire(mesh.key)?; // given up, but the GPU may still read it: nobody gets the range
+//! assert_eq!(tlsf.pending_bytes(), 100_096);
+//! tlsf.reach(mesh.key)?; // the GPU is done: free, and merged with its neighbours
+//! assert!(tlsf.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The two levels
+//! Sizes are counted in *granules*, a power of two that the block chooses. Free regions of similar
+//! size share a *bin*. A row of 32 bins covers one power of two, in 32 equal steps; the first row and
+//! the second have a bin for every single size. Two levels of bitmaps tell which bins have a region.
+//!
+//! ```text
+//!             row 27    26     …      3       2       1       0
+//! first      ┌───────┬───────┬───┬───────┬───────┬───────┬───────┐
+//! level, u64 │ 1     │ 0     │ … │ 1     │ 0     │ 0     │ 1     │  is any bit of the row set?
+//!            └───┬───┴───────┴───┴───┬───┴───────┴───────┴───┬───┘
+//!                │ the tail          │ 128..256, step 4      │ 0..32, step 1
+//!                │                   │                       │
+//!                │      column 31    │    13          0      │
+//! second         │     ┌─────┬─────┬─┴───┬─────┬─────┐       └── …
+//! level, u32     │     │ 0   │  …  │ 1   │  …  │ 0   │  is any region in the bin?
+//!                │     └─────┴─────┴──┬──┴─────┴─────┘
+//!                │                    │ bin 3·32 + 13 = 109: 180..184 granules
+//!                │                    ▼
+//!                │              ┌▶ [bin 109] ◀─▶ [183 granules] ◀─▶ [180 granules] ◀┐
+//!                │              └───────────────────────────────────────────────────┘
+//!                └─▶ the free region at the end of the block, of any size
+//! ```
+//!
+//! A search for 182 granules asks for bin 110, the lowest whose regions are all large enough: row 3
+//! masked from column 14 on, else the first row above 3, and in it the first column. The size on a
+//! bin's lower bound, 180, asks for bin 109 itself, so an exact hole is found again. Since only bin
+//! 109 may hold a region that fits 182 closely, up to four of its regions are tried first; that packs
+//! like best fit. The tail of the block is in a bin of its own above all others: it is cut last.
+//!
+//! # What is granted
+//! Of a request of *s* granules, aligned to *a* granules (both at least 1): it is granted if
+//! - a free region other than the tail has *s* + *a* − 1 granules, rounded up to the lower bound of a
+//!   bin (by less than 1/32; sizes to 64 are bounds themselves), or
+//! - the tail holds it with the padding it needs.
+//!
+//! Below that a request may be refused although a free region holds it: one that the four tries
+//! do not come to. [`Tlsf::largest_class`] tells what is sure for *a* = 1.
+//!
+//! # Constant time
+//! Per operation, whatever the number of regions:
+//! - [`allocate`](Tlsf::allocate) visits at most 4 bins and 9 free regions: up to 4 regions in the
+//!   bin of the size, up to 4 in the first bin above, the first region of the bin that is enough with
+//!   any padding. A bin above is found with two bit scans over three words.
+//! - Cutting changes the region's neighbours and bins: at most one region goes out of a bin and two
+//!   go into one.
+//! - [`free`](Tlsf::free) and [`reach`](Tlsf::reach) have no loop: two neighbours at most leave their
+//!   bins and one region enters one. [`retire`](Tlsf::retire) changes a mark.
+//! - [`reach_batch`](Tlsf::reach_batch) walks each key's region at most twice.
+//! - The one exception is host memory: when all nodes are in use the node table grows by a quarter,
+//!   which copies it. Over all operations that is constant too; a block whose number of regions has
+//!   peaked never asks the host again.
+//!
+//! [`largest_free`](Tlsf::largest_free), [`regions`](Tlsf::regions) and [`check`](Tlsf::check) are
+//! reports and walk what they report.
+//!
+//! # What it costs
+//! 24 bytes of host memory per region, used or free, and 7 KiB per block. A neighbour of equal
+//! state never stands beside a free region, so there is at most one free region more than there
+//! are others.
+//!
+//! # Limits
+//! - Fewer than 2³¹ granules per block: with 16 bytes 32 GiB, with 4 KiB 8 TiB, and so on to 2⁶⁴ bytes.
+//! - Every size is rounded up to the granule; what is lost is not counted apart.
+//! - Serials repeat after 2³² allocations; a key kept that long may name a younger allocation.
+//! - A key of another block is refused only if its index and serial do not happen to live here; who
+//!   owns several blocks tells their keys apart.
+#![forbid(unsafe_code)]
+
+mod bins;
+mod check;
+mod class;
+mod config;
+mod error;
+mod place;
+mod region;
+mod release;
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use bins::{Bins, Link, PENDING, USED, VACANT, place_of};
+use class::{BINS, TAIL, bin_of, smallest_of};
+use region::Node;
+
+pub use check::Broken;
+pub use config::Config;
+pub use error::{AllocateError, ConfigError, KeyError};
+#[doc(hidden)]
+pub use place::Probes;
+pub use region::{Freed, Key, Placed, Region, State};
+
+/// The ranges of one block, from 0 to its size.
+///
+/// It holds numbers only and never touches the memory it divides. All sizes and offsets are in bytes.
+#[derive(Clone)]
+pub struct Tlsf {
+    /// Nodes by index. Node 0 is the border: the regions and it form a ring in address order.
+    nodes: Vec<Node>,
+    /// The free regions by size, and the links of all nodes.
+    bins: Bins,
+    /// The first vacant node, 0 if there is none.
+    vacant: u32,
+    /// Number of vacant nodes.
+    vacant_count: u32,
+    /// log2 of the granule.
+    shift: u32,
+    /// Size of the block in granules.
+    units: u32,
+    /// Serial of the next allocation.
+    serial: u32,
+    /// Number of used regions, and the granules in them.
+    used: Sum,
+    /// Number of pending regions, and the granules in them.
+    pending: Sum,
+}
+
+/// How many regions, and how many granules in them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Sum {
+    count: u32,
+    units: u32,
+}
+
+impl Sum {
+    #[inline]
+    fn add(&mut self, units: u32) {
+        self.count += 1;
+        self.units += units;
+    }
+
+    #[inline]
+    fn subtract(&mut self, units: u32) {
+        self.count -= 1;
+        self.units -= units;
+    }
+}
+
+/// The bin of a free region whose right neighbour is `right`.
+#[inline]
+fn bin_beside(units: u32, right: u32) -> u32 {
+    if right == 0 { TAIL } else { bin_of(units) }
+}
+
+impl Tlsf {
+    /// A block with nothing in it: one free region.
+    ///
+    /// # Errors
+    /// The granule is no power of two, or does not suit the size; or the host is out of memory.
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        let (units, shift) = config.units()?;
+        let bins = Bins::new().ok_or(ConfigError::OutOfHostMemory)?;
+        let mut tlsf = Self {
+            nodes: Vec::new(),
+            bins,
+            vacant: 0,
+            vacant_count: 0,
+            shift,
+            units,
+            serial: config.first_serial,
+            used: Sum::default(),
+            pending: Sum::default(),
+        };
+        tlsf.grow().ok_or(ConfigError::OutOfHostMemory)?;
+        let first = tlsf.take_vacant();
+        tlsf.nodes[first as usize] = Node::free(0, units, 0, 0);
+        tlsf.nodes[0] = Node::taken(0, 0, first, first);
+        tlsf.bins.insert(first, TAIL);
+        Ok(tlsf)
+    }
+
+    /// Size of the block in bytes, a multiple of the granule.
+    #[inline]
+    pub fn size(&self) -> u64 {
+        self.bytes(self.units)
+    }
+
+    /// The granule in bytes: every offset and size is a multiple of it.
+    #[inline]
+    pub fn granule(&self) -> u64 {
+        1 << self.shift
+    }
+
+    /// Bytes in free regions.
+    #[inline]
+    pub fn free_bytes(&self) -> u64 {
+        self.bytes(self.units - self.used.units - self.pending.units)
+    }
+
+    /// Bytes in used regions.
+    #[inline]
+    pub fn used_bytes(&self) -> u64 {
+        self.bytes(self.used.units)
+    }
+
+    /// Bytes in pending regions.
+    #[inline]
+    pub fn pending_bytes(&self) -> u64 {
+        self.bytes(self.pending.units)
+    }
+
+    /// Number of free regions.
+    #[inline]
+    pub fn free_count(&self) -> u32 {
+        // All nodes but the border and the vacant ones stand for regions.
+        self.index_bound() - 1 - self.vacant_count - self.used.count - self.pending.count
+    }
+
+    /// Number of used regions.
+    #[inline]
+    pub fn used_count(&self) -> u32 {
+        self.used.count
+    }
+
+    /// Number of pending regions.
+    #[inline]
+    pub fn pending_count(&self) -> u32 {
+        self.pending.count
+    }
+
+    /// Whether nothing is used or pending.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.used.count == 0 && self.pending.count == 0
+    }
+
+    /// Size of the largest free region in bytes, 0 if there is none.
+    ///
+    /// Exact, so it walks all regions of the highest bin: meant for reports.
+    pub fn largest_free(&self) -> u64 {
+        let largest_of = |bin: u32| {
+            let sizes = self.bins.nodes_of(bin).map(|node| self.nodes[node as usize].size());
+            sizes.max().unwrap_or(0)
+        };
+        let highest = self.bins.last_up_to(TAIL - 1).map_or(0, largest_of);
+        self.bytes(highest.max(largest_of(TAIL)))
+    }
+
+    /// A request of this many bytes or fewer at the granule's alignment is granted; may be 0.
+    ///
+    /// A lower bound of [`largest_free`](Self::largest_free), less than 1/32 below it, in O(1).
+    #[inline]
+    pub fn largest_class(&self) -> u64 {
+        let highest = self.bins.last_up_to(TAIL - 1).map_or(0, smallest_of);
+        let tail = self.nodes[self.nodes[0].left as usize];
+        let tail = if tail.is_free() { tail.size() } else { 0 };
+        self.bytes(highest.max(tail))
+    }
+
+    /// The serial that the next allocation gets.
+    #[inline]
+    pub fn next_serial(&self) -> u32 {
+        self.serial
+    }
+
+    /// Every key's [index](Key::index) is below this. It never falls; side tables are sized by it.
+    #[inline]
+    pub fn index_bound(&self) -> u32 {
+        self.nodes.len() as u32
+    }
+
+    /// Bytes of host memory held for this block, in use or reserved.
+    pub fn metadata_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.nodes.capacity() * size_of::<Node>()
+            + self.bins.links.capacity() * size_of::<Link>()
+    }
+
+    /// The region of a used or pending allocation.
+    ///
+    /// # Errors
+    /// The key is of no allocation that lives.
+    #[inline]
+    pub fn get(&self, key: Key) -> Result<Region, KeyError> {
+        let Some(link) = self.bins.links.get(place_of(key.index()) as usize) else {
+            return Err(KeyError::Unknown);
+        };
+        if link.next == key.serial() && (link.prev == USED || link.prev == PENDING) {
+            Ok(self.region_of(key.index()))
+        } else {
+            Err(KeyError::Stale)
+        }
+    }
+
+    /// All regions in the order of their addresses. O(1) per region.
+    pub fn regions(&self) -> Regions<'_> {
+        Regions { tlsf: self, next: self.nodes[0].right }
+    }
+
+    /// Granules as bytes.
+    #[inline]
+    fn bytes(&self, units: u32) -> u64 {
+        u64::from(units) << self.shift
+    }
+
+    /// What the node of a region says.
+    fn region_of(&self, node: u32) -> Region {
+        let link = self.bins.link(node);
+        let Node { start, .. } = self.nodes[node as usize];
+        let size = self.bytes(self.nodes[node as usize].size());
+        let (state, key) = match link.prev {
+            USED => (State::Used, Some(Key::new(node, link.next))),
+            PENDING => (State::Pending, Some(Key::new(node, link.next))),
+            _ => (State::Free, None),
+        };
+        Region { state, offset: self.bytes(start), size, key }
+    }
+
+    /// Takes a node off the list of vacant ones, which must not be empty.
+    #[inline]
+    fn take_vacant(&mut self) -> u32 {
+        let node = self.vacant;
+        let link = self.bins.link(node);
+        debug_assert!(node != 0 && link.prev == VACANT);
+        self.vacant = link.next;
+        self.vacant_count -= 1;
+        node
+    }
+
+    /// Puts a node on the list of vacant ones.
+    #[inline]
+    fn give_vacant(&mut self, node: u32) {
+        self.bins.set_link(node, self.vacant, VACANT);
+        self.vacant = node;
+        self.vacant_count += 1;
+    }
+
+    /// Makes the node table larger by a quarter; `None`, and nothing changed, if the host is out of
+    /// memory.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) -> Option<()> {
+        const FIRST: usize = 64;
+        let old = self.nodes.len();
+        let more = (old / 4).max(FIRST);
+        self.nodes.try_reserve_exact(more).ok()?;
+        self.bins.links.try_reserve_exact(more).ok()?;
+        self.nodes.resize(old + more, Node::BORDER);
+        self.bins.links.resize(old + more + BINS as usize, Link { next: 0, prev: VACANT });
+        // The lowest comes out first. The border is never given out.
+        for node in (old.max(1)..old + more).rev() {
+            self.give_vacant(node as u32);
+        }
+        Some(())
+    }
+}
+
+impl fmt::Debug for Tlsf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tlsf")
+            .field("size", &self.size())
+            .field("granule", &self.granule())
+            .field("used", &self.used_bytes())
+            .field("pending", &self.pending_bytes())
+            .field("free", &self.free_bytes())
+            .field("regions", &(self.used.count + self.pending.count + self.free_count()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The regions of a block in the order of their addresses, made by [`Tlsf::regions`].
+#[derive(Clone, Debug)]
+pub struct Regions<'a> {
+    tlsf: &'a Tlsf,
+    next: u32,
+}
+
+impl Iterator for Regions<'_> {
+    type Item = Region;
+
+    fn next(&mut self) -> Option<Region> {
+        if self.next == 0 {
+            return None;
+        }
+        let region = self.tlsf.region_of(self.next);
+        self.next = self.tlsf.nodes[self.next as usize].right;
+        Some(region)
+    }
+}
+
+impl core::iter::FusedIterator for Regions<'_> {}

@@ -1,0 +1,252 @@
+//! Allocation: the search for a free region, and cutting the request out of it.
+
+use super::bins::{USED, node_at};
+use super::class::{UNITS_BOUND, bin_at_least, bin_of};
+use super::error::AllocateError;
+use super::region::{Key, Node, Placed};
+use super::{Tlsf, bin_beside};
+
+/// Regions of one bin that are tried before the search goes on.
+const TRIES: u32 = 4;
+
+/// Counts what a search visits: bins looked up, and free regions looked at.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Probes {
+    /// Bins whose ring was entered or that the bitmaps were asked for.
+    pub bins: u32,
+    /// Free regions whose size was read.
+    pub nodes: u32,
+}
+
+impl Probes {
+    /// No search visits more bins than this.
+    pub const MAX_BINS: u32 = 4;
+    /// No search visits more regions than this.
+    pub const MAX_NODES: u32 = 2 * TRIES + 1;
+}
+
+/// Sees what a search visits; `()` sees nothing and costs nothing.
+trait Observe {
+    fn bin(&mut self);
+    fn node(&mut self);
+}
+
+impl Observe for () {
+    #[inline]
+    fn bin(&mut self) {}
+    #[inline]
+    fn node(&mut self) {}
+}
+
+impl Observe for Probes {
+    fn bin(&mut self) {
+        self.bins += 1;
+    }
+    fn node(&mut self) {
+        self.nodes += 1;
+    }
+}
+
+/// What is asked for, in granules.
+#[derive(Clone, Copy)]
+struct Request {
+    size: u32,
+    /// The alignment less one.
+    mask: u32,
+}
+
+/// A free region that holds the request.
+#[derive(Clone, Copy)]
+struct Found {
+    node: u32,
+    bin: u32,
+    /// Granules before the first aligned one.
+    padding: u32,
+}
+
+impl Tlsf {
+    /// Gives out `size` bytes, rounded up to the granule, at a multiple of `alignment` bytes.
+    ///
+    /// The alignment is a power of two of any size, 1 included; those up to the granule cost nothing.
+    /// Offset 0 is a multiple of all of them.
+    ///
+    /// # Errors
+    /// Size 0, an alignment that is no power of two, a size above the block's; or no free region was
+    /// found. The last is sure not to happen while a free region has `size + alignment - granule`
+    /// bytes, rounded up to the next class ([module](super#what-is-granted)).
+    #[inline]
+    pub fn allocate(&mut self, size: u64, alignment: u64) -> Result<Placed, AllocateError> {
+        self.allocate_observed(size, alignment, &mut ())
+    }
+
+    /// [`allocate`](Self::allocate), adding to `probes` what its search visits.
+    #[doc(hidden)]
+    pub fn allocate_counted(
+        &mut self,
+        size: u64,
+        alignment: u64,
+        probes: &mut Probes,
+    ) -> Result<Placed, AllocateError> {
+        self.allocate_observed(size, alignment, probes)
+    }
+
+    #[inline]
+    fn allocate_observed(
+        &mut self,
+        size: u64,
+        alignment: u64,
+        observe: &mut impl Observe,
+    ) -> Result<Placed, AllocateError> {
+        let request = self.request(size, alignment)?;
+        // Room for the allocation's own node, and for the padding's.
+        if self.vacant_count < 2 && self.grow().is_none() {
+            return Err(AllocateError::OutOfHostMemory);
+        }
+        match self.find(request, observe) {
+            Some(found) => Ok(self.take(request, found)),
+            None => Err(self.full()),
+        }
+    }
+
+    /// The request in granules.
+    #[inline]
+    fn request(&self, size: u64, alignment: u64) -> Result<Request, AllocateError> {
+        if size == 0 {
+            return Err(AllocateError::ZeroSize);
+        }
+        if !alignment.is_power_of_two() {
+            return Err(AllocateError::Alignment);
+        }
+        if size > self.size() {
+            return Err(AllocateError::TooLarge);
+        }
+        // Only offset 0 is a multiple of 2³¹ granules or more.
+        let mask = ((alignment - 1) >> self.shift).min(u64::from(UNITS_BOUND - 1));
+        Ok(Request { size: ((size - 1) >> self.shift) as u32 + 1, mask: mask as u32 })
+    }
+
+    #[cold]
+    fn full(&self) -> AllocateError {
+        AllocateError::Full { largest_class: self.largest_class(), pending: self.pending_bytes() }
+    }
+
+    /// A free region for the request. Looks at a bounded number of regions.
+    #[inline]
+    fn find(&self, request: Request, observe: &mut impl Observe) -> Option<Found> {
+        // Regions of the request's own bin may be too small or too large: a few are tried.
+        let own = bin_of(request.size);
+        let sure = bin_at_least(request.size);
+        if own != sure {
+            if let Some(found) = self.try_bin(request, own, observe) {
+                return Some(found);
+            }
+        }
+        // From here on all are large enough, but for the tail and for the padding.
+        observe.bin();
+        let bin = self.bins.first_from(sure)?;
+        if let Some(found) = self.try_bin(request, bin, observe) {
+            return Some(found);
+        }
+        // Large enough even with the most padding.
+        let most = (request.size + request.mask).min(UNITS_BOUND);
+        observe.bin();
+        let bin = self.bins.first_from(bin_at_least(most))?;
+        let node = node_at(self.bins.links[bin as usize].next)?;
+        observe.node();
+        self.fits(request, node).map(|padding| Found { node, bin, padding })
+    }
+
+    /// The first of a few regions in a bin that holds the request.
+    #[inline]
+    fn try_bin(&self, request: Request, bin: u32, observe: &mut impl Observe) -> Option<Found> {
+        observe.bin();
+        let mut place = self.bins.links[bin as usize].next;
+        for _ in 0..TRIES {
+            let node = node_at(place)?;
+            observe.node();
+            if let Some(padding) = self.fits(request, node) {
+                return Some(Found { node, bin, padding });
+            }
+            place = self.bins.links[place as usize].next;
+        }
+        None
+    }
+
+    /// The padding with which a free region holds the request.
+    #[inline]
+    fn fits(&self, request: Request, node: u32) -> Option<u32> {
+        let region = self.nodes[node as usize];
+        let padding = region.start.wrapping_neg() & request.mask;
+        (padding + request.size <= region.size()).then_some(padding)
+    }
+
+    /// Cuts the request out of a free region that holds it.
+    #[inline]
+    fn take(&mut self, request: Request, found: Found) -> Placed {
+        let Found { node, bin, padding } = found;
+        let region = self.nodes[node as usize];
+        let start = region.start + padding;
+        let rest = region.size() - padding - request.size;
+        let node = if padding != 0 {
+            self.cut_middle(request, found, region)
+        } else if rest != 0 {
+            self.cut_front(request, found, region)
+        } else {
+            self.bins.remove(node, bin);
+            self.nodes[node as usize] = Node::taken(start, request.size, region.left, region.right);
+            node
+        };
+        let serial = self.serial;
+        self.serial = serial.wrapping_add(1);
+        self.bins.set_link(node, serial, USED);
+        self.used.add(request.size);
+        Placed {
+            key: Key::new(node, serial),
+            offset: self.bytes(start),
+            size: self.bytes(request.size),
+        }
+    }
+
+    /// The front of a region is taken. The rest keeps the node and, where it can, its bin.
+    #[inline]
+    fn cut_front(&mut self, request: Request, found: Found, region: Node) -> u32 {
+        let Node { start, left, right, .. } = region;
+        let rest = region.size() - request.size;
+        let node = self.take_vacant();
+        self.nodes[left as usize].right = node;
+        self.nodes[node as usize] = Node::taken(start, request.size, left, found.node);
+        self.nodes[found.node as usize] = Node::free(start + request.size, rest, node, right);
+        let rest_bin = bin_beside(rest, right);
+        if rest_bin != found.bin {
+            self.bins.remove(found.node, found.bin);
+            self.bins.insert(found.node, rest_bin);
+        }
+        node
+    }
+
+    /// The middle of a region is taken, or its back. The padding keeps the node and becomes a free
+    /// region: the region before it is taken, so there is nothing to merge it with.
+    fn cut_middle(&mut self, request: Request, found: Found, region: Node) -> u32 {
+        let Node { start, left, right, .. } = region;
+        let Found { node: padding_node, padding, .. } = found;
+        let rest = region.size() - padding - request.size;
+        let node = self.take_vacant();
+        self.bins.remove(padding_node, found.bin);
+        self.bins.insert(padding_node, bin_of(padding));
+        self.nodes[padding_node as usize] = Node::free(start, padding, left, node);
+        let start = start + padding;
+        let next = if rest == 0 {
+            self.nodes[right as usize].left = node;
+            right
+        } else {
+            let rest_node = self.take_vacant();
+            self.nodes[rest_node as usize] = Node::free(start + request.size, rest, node, right);
+            self.nodes[right as usize].left = rest_node;
+            self.bins.insert(rest_node, bin_beside(rest, right));
+            rest_node
+        };
+        self.nodes[node as usize] = Node::taken(start, request.size, padding_node, next);
+        node
+    }
+}

@@ -1,0 +1,166 @@
+//! What a block is cut into: regions, their keys, and the nodes that stand for them.
+
+use core::fmt;
+use core::num::NonZeroU64;
+
+/// Names one allocation of one [`Tlsf`](super::Tlsf): 8 bytes, `Copy`, with a niche.
+///
+/// The index says where the region's node is; it stays the same while the allocation lives. The
+/// serial is the allocation's running number in its block: a key whose allocation is gone is refused,
+/// even when the node has been used again. Serials repeat after 2³² allocations.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key(NonZeroU64);
+
+impl Key {
+    /// The key of an allocation; its node is never node 0.
+    #[inline]
+    pub(super) const fn new(index: u32, serial: u32) -> Self {
+        match Self::from_bits(((serial as u64) << 32) | index as u64) {
+            Some(key) => key,
+            None => panic!("node 0 stands for no region"),
+        }
+    }
+
+    /// Where the region's node is: at least 1, less than [`Tlsf::index_bound`](super::Tlsf::index_bound).
+    #[inline]
+    pub const fn index(self) -> u32 {
+        self.0.get() as u32
+    }
+
+    /// The running number of the allocation in its block.
+    #[inline]
+    pub const fn serial(self) -> u32 {
+        (self.0.get() >> 32) as u32
+    }
+
+    /// The key as a number: serial in the upper half, index in the lower.
+    #[inline]
+    pub const fn to_bits(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The key that [`Key::to_bits`] told, or none if no key has these bits (the index is 0).
+    ///
+    /// Any other bits make a key; whether it names an allocation is checked where it is used.
+    #[inline]
+    pub const fn from_bits(bits: u64) -> Option<Self> {
+        if bits as u32 == 0 {
+            return None;
+        }
+        match NonZeroU64::new(bits) {
+            Some(bits) => Some(Self(bits)),
+            None => None,
+        }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({}#{})", self.index(), self.serial())
+    }
+}
+
+/// What may happen to a region next.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum State {
+    /// Nobody's: it may be given out, and it has no free neighbour.
+    Free,
+    /// Given out by [`Tlsf::allocate`](super::Tlsf::allocate).
+    Used,
+    /// Given up by [`Tlsf::retire`](super::Tlsf::retire), but not yet [reached](super::Tlsf::reach):
+    /// nobody may use it, and nobody else gets it.
+    Pending,
+}
+
+/// A new allocation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Placed {
+    /// Names the allocation from now on.
+    pub key: Key,
+    /// Where it begins, in bytes from the beginning of the block.
+    pub offset: u64,
+    /// Its size in bytes: what was asked for, rounded up to the granule.
+    pub size: u64,
+}
+
+/// The range of an allocation that has been given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Freed {
+    /// Where it began, in bytes from the beginning of the block.
+    pub offset: u64,
+    /// Its size in bytes, rounded up to the granule.
+    pub size: u64,
+}
+
+/// A piece of the block. Regions lie side by side without gaps and cover the block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Region {
+    /// What may happen to it.
+    pub state: State,
+    /// Where it begins, in bytes from the beginning of the block.
+    pub offset: u64,
+    /// Its size in bytes, a multiple of the granule and never 0.
+    pub size: u64,
+    /// The allocation's key, for used and pending regions.
+    pub key: Option<Key>,
+}
+
+/// The node of a region: 16 bytes, in granules. Its link of 8 bytes is kept apart, in the bins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Node {
+    /// Where the region begins.
+    pub(super) start: u32,
+    /// Its size, with [`FREE`] set if the region is free.
+    size_and_free: u32,
+    /// The node of the region before it; node 0 stands before the first.
+    pub(super) left: u32,
+    /// The node of the region after it; node 0 stands after the last.
+    pub(super) right: u32,
+}
+
+/// The bit of a free region; sizes are below it.
+const FREE: u32 = 1 << 31;
+
+impl Node {
+    /// Node 0, which stands before the first region and after the last: taken, so nothing merges
+    /// with it.
+    pub(super) const BORDER: Self = Self { start: 0, size_and_free: 0, left: 0, right: 0 };
+
+    /// The node of a free region.
+    #[inline]
+    pub(super) const fn free(start: u32, size: u32, left: u32, right: u32) -> Self {
+        Self { start, size_and_free: size | FREE, left, right }
+    }
+
+    /// The node of a used or pending region.
+    #[inline]
+    pub(super) const fn taken(start: u32, size: u32, left: u32, right: u32) -> Self {
+        Self { start, size_and_free: size, left, right }
+    }
+
+    /// The region's size in granules.
+    #[inline]
+    pub(super) const fn size(self) -> u32 {
+        self.size_and_free & !FREE
+    }
+
+    /// Whether the region is free.
+    #[inline]
+    pub(super) const fn is_free(self) -> bool {
+        self.size_and_free & FREE != 0
+    }
+
+    /// Marks a taken region as free and tells its size.
+    #[inline]
+    pub(super) fn loosen(&mut self) -> u32 {
+        let size = self.size_and_free;
+        self.size_and_free = size | FREE;
+        size
+    }
+
+    /// Marks a free region as taken.
+    #[inline]
+    pub(super) fn tighten(&mut self) {
+        self.size_and_free &= !FREE;
+    }
+}

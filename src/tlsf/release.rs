@@ -1,0 +1,176 @@
+//! The end of an allocation: freed at once, or retired and later reached.
+
+use super::bins::{LOOSE, Link, PENDING, USED, place_of};
+use super::class::bin_of;
+use super::error::KeyError;
+use super::region::{Freed, Key, Node};
+use super::{Tlsf, bin_beside};
+
+impl Tlsf {
+    /// Used → free: the range may be given out again at once. O(1).
+    ///
+    /// # Errors
+    /// The key's allocation is gone, or pending.
+    #[inline]
+    pub fn free(&mut self, key: Key) -> Result<Freed, KeyError> {
+        let node = self.expect(key, USED)?;
+        let region = self.nodes[node as usize];
+        self.used.subtract(region.size());
+        self.release(node, region);
+        Ok(self.freed(region))
+    }
+
+    /// Used → pending: given up, but kept from everyone until [`reach`](Self::reach). O(1).
+    ///
+    /// # Errors
+    /// The key's allocation is gone, or pending already.
+    #[inline]
+    pub fn retire(&mut self, key: Key) -> Result<Freed, KeyError> {
+        let node = self.expect(key, USED)?;
+        let region = self.nodes[node as usize];
+        self.used.subtract(region.size());
+        self.pending.add(region.size());
+        self.bins.set_link(node, key.serial(), PENDING);
+        Ok(self.freed(region))
+    }
+
+    /// Pending → free: nobody can touch the range any more. O(1).
+    ///
+    /// # Errors
+    /// The key's allocation is gone, or was never retired.
+    #[inline]
+    pub fn reach(&mut self, key: Key) -> Result<Freed, KeyError> {
+        let node = self.expect(key, PENDING)?;
+        let region = self.nodes[node as usize];
+        self.pending.subtract(region.size());
+        self.release(node, region);
+        Ok(self.freed(region))
+    }
+
+    /// [`reach`](Self::reach) for many: neighbours in the batch are merged before any bin is touched.
+    /// O(1) per key.
+    ///
+    /// # Errors
+    /// What `reach` would say of the first key that is not of a pending allocation, or comes twice. Then
+    /// no key is reached.
+    pub fn reach_batch(&mut self, keys: &[Key]) -> Result<(), KeyError> {
+        let mut units = 0;
+        for (reached, &key) in keys.iter().enumerate() {
+            match self.expect(key, PENDING) {
+                Ok(node) => {
+                    units += self.nodes[node as usize].loosen();
+                    self.bins.set_link(node, key.serial(), LOOSE);
+                }
+                Err(error) => {
+                    for &key in &keys[..reached] {
+                        self.nodes[key.index() as usize].tighten();
+                        self.bins.set_link(key.index(), key.serial(), PENDING);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        self.pending.count -= keys.len() as u32;
+        self.pending.units -= units;
+        for &key in keys {
+            // A key whose node is not loose any more was merged into a neighbour.
+            if self.bins.link(key.index()) == (Link { next: key.serial(), prev: LOOSE }) {
+                self.settle(key.index());
+            }
+        }
+        Ok(())
+    }
+
+    /// The node of a key whose allocation is in the state that `mark` stands for.
+    #[inline]
+    fn expect(&self, key: Key, mark: u32) -> Result<u32, KeyError> {
+        let node = key.index();
+        match self.bins.links.get(place_of(node) as usize) {
+            Some(&link) if link == (Link { next: key.serial(), prev: mark }) => Ok(node),
+            link => Err(refusal(link.copied(), key)),
+        }
+    }
+
+    #[inline]
+    fn freed(&self, region: Node) -> Freed {
+        Freed { offset: self.bytes(region.start), size: self.bytes(region.size()) }
+    }
+
+    /// Makes a taken region free, merged with its free neighbours.
+    #[inline]
+    fn release(&mut self, node: u32, region: Node) {
+        let Node { mut start, mut left, mut right, .. } = region;
+        let mut size = region.size();
+        let mut kept = node;
+        let before = self.nodes[left as usize];
+        let after = self.nodes[right as usize];
+        if after.is_free() {
+            self.bins.remove(right, bin_beside(after.size(), after.right));
+            self.give_vacant(right);
+            size += after.size();
+            right = after.right;
+        }
+        if before.is_free() {
+            self.bins.remove(left, bin_of(before.size()));
+            self.give_vacant(node);
+            kept = left;
+            start = before.start;
+            size += before.size();
+            left = before.left;
+        }
+        self.nodes[kept as usize] = Node::free(start, size, left, right);
+        self.nodes[right as usize].left = kept;
+        self.bins.insert(kept, bin_beside(size, right));
+    }
+
+    /// Puts a loose region in its bin, merged with its free neighbours, or into a loose neighbour
+    /// before it, which comes later in the batch.
+    fn settle(&mut self, node: u32) {
+        let Node { mut start, mut left, mut right, .. } = self.nodes[node as usize];
+        let mut size = self.nodes[node as usize].size();
+        let mut kept = node;
+        loop {
+            let after = self.nodes[right as usize];
+            if !after.is_free() {
+                break;
+            }
+            // A binned region has taken or loose neighbours only, so the walk ends there; a loose
+            // one is walked over once in the batch.
+            if self.bins.link(right).prev != LOOSE {
+                self.bins.remove(right, bin_beside(after.size(), after.right));
+            }
+            self.give_vacant(right);
+            size += after.size();
+            right = after.right;
+        }
+        let before = self.nodes[left as usize];
+        let mut loose = false;
+        if before.is_free() {
+            loose = self.bins.link(left).prev == LOOSE;
+            if !loose {
+                self.bins.remove(left, bin_of(before.size()));
+            }
+            self.give_vacant(node);
+            kept = left;
+            start = before.start;
+            size += before.size();
+            left = before.left;
+        }
+        self.nodes[kept as usize] = Node::free(start, size, left, right);
+        self.nodes[right as usize].left = kept;
+        if !loose {
+            self.bins.insert(kept, bin_beside(size, right));
+        }
+    }
+}
+
+/// Why a key is refused whose link is not the one expected.
+#[cold]
+fn refusal(link: Option<Link>, key: Key) -> KeyError {
+    match link {
+        None => KeyError::Unknown,
+        Some(Link { next, prev: PENDING }) if next == key.serial() => KeyError::AlreadyRetired,
+        Some(Link { next, prev: USED }) if next == key.serial() => KeyError::NotRetired,
+        Some(_) => KeyError::Stale,
+    }
+}

@@ -1,0 +1,111 @@
+//! `VkDeviceMemory`: allocate, free, map, flush, invalidate.
+
+use core::ptr::NonNull;
+
+use ash::vk;
+
+use super::{DeviceFeatures, Resource, Vulkan};
+
+/// The host address of a mapped memory. It may cross threads: it is only an address, and every use
+/// of it is proved where it happens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mapping(NonNull<u8>);
+
+// SAFETY: an address has no thread affinity; Vulkan mappings are valid on every thread.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; a shared `Mapping` gives out nothing but the address.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    pub(crate) fn as_ptr(self) -> NonNull<u8> {
+        self.0
+    }
+
+    /// The address `offset` bytes further on.
+    ///
+    /// # Safety
+    /// `offset` is at most the size of the mapped memory.
+    pub(crate) unsafe fn add(self, offset: u64) -> Self {
+        // SAFETY: the caller keeps the offset inside the mapping, which lies in the address space,
+        // so it fits a usize.
+        Self(unsafe { self.0.add(offset as usize) })
+    }
+}
+
+impl Vulkan {
+    /// `vkAllocateMemory`. `dedicated_to` names the one resource that will live there.
+    ///
+    /// # Safety
+    /// The device contract. The caller owns the memory.
+    pub(crate) unsafe fn allocate_memory(
+        &self,
+        memory_type: u32,
+        size: u64,
+        dedicated_to: Resource,
+    ) -> Result<vk::DeviceMemory, vk::Result> {
+        let mut info =
+            vk::MemoryAllocateInfo::default().allocation_size(size).memory_type_index(memory_type);
+        let mut flags = vk::MemoryAllocateFlagsInfo::default()
+            .flags(vk::MemoryAllocateFlags::DEVICE_ADDRESS);
+        if self.features.contains(DeviceFeatures::BUFFER_DEVICE_ADDRESS) {
+            info = info.push_next(&mut flags);
+        }
+        let mut dedicated = match dedicated_to {
+            Resource::None => None,
+            Resource::Buffer(buffer) => {
+                Some(vk::MemoryDedicatedAllocateInfo::default().buffer(buffer))
+            }
+            Resource::Image(image) => Some(vk::MemoryDedicatedAllocateInfo::default().image(image)),
+        };
+        if let (Some(dedicated), true) = (&mut dedicated, self.has_requirements2()) {
+            info = info.push_next(dedicated);
+        }
+        // SAFETY: the device contract; the chained structs live to the end of the call.
+        unsafe { self.device.allocate_memory(&info, None) }
+    }
+
+    /// `vkFreeMemory`; unmaps it too.
+    ///
+    /// # Safety
+    /// The device contract; no submitted work uses the memory and nothing will.
+    pub(crate) unsafe fn free_memory(&self, memory: vk::DeviceMemory) {
+        // SAFETY: the device contract and the caller's promise.
+        unsafe { self.device.free_memory(memory, None) }
+    }
+
+    /// Maps a whole memory.
+    ///
+    /// # Safety
+    /// The device contract; the memory is host-visible and not mapped.
+    pub(crate) unsafe fn map_memory(
+        &self,
+        memory: vk::DeviceMemory,
+    ) -> Result<Mapping, vk::Result> {
+        let flags = vk::MemoryMapFlags::empty();
+        // SAFETY: the device contract and the caller's promise.
+        let address = unsafe { self.device.map_memory(memory, 0, vk::WHOLE_SIZE, flags) }?;
+        NonNull::new(address.cast()).map(Mapping).ok_or(vk::Result::ERROR_MEMORY_MAP_FAILED)
+    }
+
+    /// Makes host writes to a range visible to the device.
+    ///
+    /// # Safety
+    /// The device contract; the memory is mapped; offset and size are multiples of
+    /// `nonCoherentAtomSize` or end with the memory.
+    pub(crate) unsafe fn flush(&self, range: vk::MappedMemoryRange<'_>) -> Result<(), vk::Result> {
+        // SAFETY: the device contract and the caller's promise.
+        unsafe { self.device.flush_mapped_memory_ranges(&[range]) }
+    }
+
+    /// Makes device writes to a range visible to the host.
+    ///
+    /// # Safety
+    /// As [`flush`](Self::flush).
+    pub(crate) unsafe fn invalidate(
+        &self,
+        range: vk::MappedMemoryRange<'_>,
+    ) -> Result<(), vk::Result> {
+        // SAFETY: the device contract and the caller's promise.
+        unsafe { self.device.invalidate_mapped_memory_ranges(&[range]) }
+    }
+}

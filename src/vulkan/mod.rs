@@ -1,0 +1,130 @@
+//! The seam: the only place that calls Vulkan.
+//!
+//! Every method here is `unsafe` for the same reason, **the device contract**:
+//! * the device and its instance have not been destroyed;
+//! * every handle passed in belongs to this device and has not been destroyed;
+//! * what Vulkan wants synchronised from outside is not in use by another thread.
+//!
+//! The first holds from [`Allocator::new`](crate::Allocator::new) until `shutdown` or the last
+//! owner's drop, because its caller promised so; the others are the caller's of each method.
+//! Nothing here keeps state, takes a lock or decides anything.
+
+mod memory;
+mod properties;
+mod resource;
+mod signal;
+
+use ash::{khr, vk};
+
+pub(crate) use memory::Mapping;
+pub(crate) use properties::Properties;
+pub use resource::Object;
+pub(crate) use resource::{Dedicate, Requirements, Resource};
+
+bitflags::bitflags! {
+    /// What you enabled when you created the device, as far as fencepost can use it.
+    ///
+    /// Nothing is used that is not named here: an extension that is present but not enabled must
+    /// not be touched.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+    pub struct DeviceFeatures: u32 {
+        /// The feature `timelineSemaphore`, from Vulkan 1.2 or `VK_KHR_timeline_semaphore`.
+        const TIMELINE_SEMAPHORE = 1;
+        /// The feature `bufferDeviceAddress`, from Vulkan 1.2 or `VK_KHR_buffer_device_address`.
+        /// Every block is then allocated with `VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT`.
+        const BUFFER_DEVICE_ADDRESS = 1 << 1;
+        /// The feature `synchronization2`, from Vulkan 1.3 or `VK_KHR_synchronization2`.
+        const SYNCHRONIZATION2 = 1 << 2;
+        /// `VK_KHR_get_memory_requirements2` and `VK_KHR_dedicated_allocation`; part of Vulkan 1.1.
+        const DEDICATED_ALLOCATION = 1 << 3;
+        /// `VK_AMD_device_coherent_memory`: its memory types may be asked for by flag.
+        const DEVICE_COHERENT_MEMORY = 1 << 4;
+        /// The feature `protectedMemory`: its memory types may be asked for by flag.
+        const PROTECTED_MEMORY = 1 << 5;
+    }
+}
+
+/// The device's function table with the extensions the user enabled, and its constant properties.
+pub(crate) struct Vulkan {
+    instance: ash::Instance,
+    physical_device: vk::PhysicalDevice,
+    device: ash::Device,
+    api: u32,
+    features: DeviceFeatures,
+    requirements2: Option<khr::get_memory_requirements2::Device>,
+    timeline: Option<khr::timeline_semaphore::Device>,
+    address: Option<khr::buffer_device_address::Device>,
+    synchronization2: Option<khr::synchronization2::Device>,
+    properties: Properties,
+}
+
+impl Vulkan {
+    /// Takes the tables and reads the properties.
+    ///
+    /// # Safety
+    /// The device contract; `api` is at most what the device was created for, and `features` are
+    /// enabled.
+    pub(crate) unsafe fn new(
+        instance: &ash::Instance,
+        physical_device: vk::PhysicalDevice,
+        device: &ash::Device,
+        api: u32,
+        features: DeviceFeatures,
+    ) -> Self {
+        let has = |feature: DeviceFeatures, core: u32| features.contains(feature) && api < core;
+        let requirements2 = has(DeviceFeatures::DEDICATED_ALLOCATION, vk::API_VERSION_1_1)
+            .then(|| khr::get_memory_requirements2::Device::new(instance, device));
+        let timeline = has(DeviceFeatures::TIMELINE_SEMAPHORE, vk::API_VERSION_1_2)
+            .then(|| khr::timeline_semaphore::Device::new(instance, device));
+        let address = has(DeviceFeatures::BUFFER_DEVICE_ADDRESS, vk::API_VERSION_1_2)
+            .then(|| khr::buffer_device_address::Device::new(instance, device));
+        let synchronization2 = has(DeviceFeatures::SYNCHRONIZATION2, vk::API_VERSION_1_3)
+            .then(|| khr::synchronization2::Device::new(instance, device));
+        // SAFETY: the device contract.
+        let properties = unsafe { Properties::read(instance, physical_device, api) };
+        Self {
+            instance: instance.clone(),
+            physical_device,
+            device: device.clone(),
+            api,
+            features,
+            requirements2,
+            timeline,
+            address,
+            synchronization2,
+            properties,
+        }
+    }
+
+    pub(crate) fn properties(&self) -> &Properties {
+        &self.properties
+    }
+
+    pub(crate) fn features(&self) -> DeviceFeatures {
+        self.features
+    }
+
+    #[cfg(feature = "descriptors")]
+    pub(crate) fn device(&self) -> &ash::Device {
+        &self.device
+    }
+
+    /// Waits until every queue of the device is idle.
+    ///
+    /// # Safety
+    /// The device contract; no queue of the device is in use by another thread.
+    pub(crate) unsafe fn wait_idle(&self) -> Result<(), vk::Result> {
+        // SAFETY: the device contract.
+        unsafe { self.device.device_wait_idle() }
+    }
+}
+
+/// Errors that mean "this memory type cannot give so much now": another size, type or moment may.
+pub(crate) fn is_out_of_memory(result: vk::Result) -> bool {
+    matches!(
+        result,
+        vk::Result::ERROR_OUT_OF_DEVICE_MEMORY
+            | vk::Result::ERROR_OUT_OF_HOST_MEMORY
+            | vk::Result::ERROR_TOO_MANY_OBJECTS
+    )
+}

@@ -1,0 +1,72 @@
+//! What the physical device is: memory types, heaps and limits. Read once.
+
+use ash::vk;
+
+use crate::policy::select::MemoryType;
+
+/// The constant facts an allocator needs of a physical device. Sizes in bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Properties {
+    pub(crate) types: Vec<MemoryType>,
+    pub(crate) heaps: Vec<u64>,
+    /// A power of two; a driver's 0 is read as 1.
+    pub(crate) buffer_image_granularity: u64,
+    /// A power of two; a driver's 0 is read as 1.
+    pub(crate) non_coherent_atom_size: u64,
+    /// How many `VkDeviceMemory` may live at a time; a driver's 0 is read as the least the
+    /// specification allows, 4096.
+    pub(crate) max_allocation_count: u32,
+    /// The largest single allocation, where the driver says (Vulkan 1.1).
+    pub(crate) max_allocation_size: u64,
+}
+
+impl Properties {
+    /// Three or four queries, no allocation on the device.
+    ///
+    /// # Safety
+    /// The device contract, for the instance.
+    pub(super) unsafe fn read(
+        instance: &ash::Instance,
+        physical_device: vk::PhysicalDevice,
+        api: u32,
+    ) -> Self {
+        // SAFETY: the instance contract.
+        let memory = unsafe { instance.get_physical_device_memory_properties(physical_device) };
+        let (limits, max_allocation_size) = if api >= vk::API_VERSION_1_1 {
+            let mut maintenance3 = vk::PhysicalDeviceMaintenance3Properties::default();
+            let mut properties =
+                vk::PhysicalDeviceProperties2::default().push_next(&mut maintenance3);
+            // SAFETY: the instance contract; Vulkan 1.1 has the call and the chained struct.
+            unsafe { instance.get_physical_device_properties2(physical_device, &mut properties) };
+            let limits = properties.properties.limits;
+            (limits, maintenance3.max_memory_allocation_size)
+        } else {
+            // SAFETY: the instance contract.
+            let properties = unsafe { instance.get_physical_device_properties(physical_device) };
+            (properties.limits, 0)
+        };
+        let types = memory.memory_types_as_slice().iter().map(|memory_type| MemoryType {
+            flags: memory_type.property_flags.as_raw(),
+            heap: memory_type.heap_index,
+        });
+        Self {
+            types: types.collect(),
+            heaps: memory.memory_heaps_as_slice().iter().map(|heap| heap.size).collect(),
+            buffer_image_granularity: power_of_two(limits.buffer_image_granularity),
+            non_coherent_atom_size: power_of_two(limits.non_coherent_atom_size),
+            max_allocation_count: match limits.max_memory_allocation_count {
+                0 => 4096,
+                count => count,
+            },
+            max_allocation_size: match max_allocation_size {
+                0 => u64::MAX,
+                size => size,
+            },
+        }
+    }
+}
+
+/// Limits that the specification makes powers of two, for drivers that say 0 or worse.
+fn power_of_two(limit: u64) -> u64 {
+    limit.max(1).checked_next_power_of_two().unwrap_or(1)
+}
