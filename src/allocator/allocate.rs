@@ -6,7 +6,6 @@
 //! and all is tried once more. The driver is never called under a lock: two threads may both
 //! make a block, and then both blocks stay.
 
-
 use ash::vk;
 
 use super::{
@@ -174,9 +173,9 @@ impl Inner {
         let made = state
             .blocks
             .insert(|serial| Block::shared(memory, block_size, lane.granule, serial, mapping));
-        let granted = made.ok().and_then(|slot| {
-            state.blocks.allocate_in(slot, size, alignment, request.tenant())
-        });
+        let granted = made
+            .ok()
+            .and_then(|slot| state.blocks.allocate_in(slot, size, alignment, request.tenant()));
         let Some(grant) = granted else {
             // An empty block has room: only the host's memory for the books can have run out.
             let blocks = state.blocks.remove_empty(0);
@@ -275,11 +274,7 @@ impl Inner {
         waits && myself.is_some_and(|myself| Inner::collect(&myself).allocations > 0)
     }
 
-    fn out_of_memory(
-        &self,
-        request: &Request,
-        types: impl Iterator<Item = u32>,
-    ) -> AllocateError {
+    fn out_of_memory(&self, request: &Request, types: impl Iterator<Item = u32>) -> AllocateError {
         let (mut largest_free, mut pending) = (0, 0);
         for lane in types.filter_map(|memory_type| self.lane(memory_type)) {
             let state = lane.lock();

@@ -180,12 +180,7 @@ impl Allocation {
     }
 
     /// Flushes or invalidates a part of this range, where the memory is not coherent.
-    fn synchronise(
-        &self,
-        offset: u64,
-        length: u64,
-        direction: Direction,
-    ) -> Result<(), CopyError> {
+    fn synchronise(&self, offset: u64, length: u64, direction: Direction) -> Result<(), CopyError> {
         let coherent = self.home.lane(self.memory_type).is_none_or(Lane::is_coherent);
         if coherent {
             return Ok(());
@@ -273,10 +268,7 @@ impl Allocation {
     }
 
     /// Ends this handle's region by one of the doors.
-    fn end(
-        self,
-        door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>,
-    ) {
+    fn end(self, door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>) {
         let (home, memory_type, entry) = (self.home, self.memory_type, self.entry);
         core::mem::forget(self);
         end_region(home, memory_type, entry, door);

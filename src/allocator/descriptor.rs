@@ -245,12 +245,7 @@ impl DescriptorLane {
         }
     }
 
-    fn retire(
-        &self,
-        vulkan: &Vulkan,
-        set: Counted,
-        bags: impl FnOnce() -> (BagNumber, BagNumber),
-    ) {
+    fn retire(&self, vulkan: &Vulkan, set: Counted, bags: impl FnOnce() -> (BagNumber, BagNumber)) {
         let mut state = lock(&self.state);
         state.live -= 1;
         let (current, reached) = bags();

@@ -198,7 +198,8 @@ impl Drop for Inner {
             self.wait_for_submitted(patience);
         }
         let reached = self.poll();
-        let idle = self.is_lost() || self.with_register(|r| r.cuts().outstanding().next().is_none());
+        let idle =
+            self.is_lost() || self.with_register(|r| r.cuts().outstanding().next().is_none());
         if !idle {
             tracing::warn!(
                 target: "fencepost",

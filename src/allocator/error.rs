@@ -93,7 +93,9 @@ impl AllocateError {
     pub const fn is_out_of_memory(self) -> bool {
         matches!(
             self,
-            Self::OutOfDeviceMemory { .. } | Self::OutOfHostMemory | Self::TooManyAllocations { .. }
+            Self::OutOfDeviceMemory { .. }
+                | Self::OutOfHostMemory
+                | Self::TooManyAllocations { .. }
         )
     }
 

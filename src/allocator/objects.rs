@@ -104,18 +104,15 @@ impl ObjectLane {
     /// Destroys all objects, those that live too: the device goes.
     pub(super) fn destroy_all(&self, vulkan: &Vulkan) {
         self.collect_everything(vulkan);
-        let live: Vec<Object> = lock(&self.state).slots.iter_mut().filter_map(Option::take).collect();
+        let live: Vec<Object> =
+            lock(&self.state).slots.iter_mut().filter_map(Option::take).collect();
         for object in live {
             // SAFETY: the device contract; the caller waited for the device.
             unsafe { vulkan.destroy_object(object) };
         }
     }
 
-    fn drain(
-        &self,
-        vulkan: &Vulkan,
-        take: impl FnOnce(&mut Bags<u32>, &mut Vec<u32>),
-    ) -> u64 {
+    fn drain(&self, vulkan: &Vulkan, take: impl FnOnce(&mut Bags<u32>, &mut Vec<u32>)) -> u64 {
         let mut indices = Vec::new();
         let mut state = lock(&self.state);
         take(&mut state.bags, &mut indices);

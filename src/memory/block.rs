@@ -61,8 +61,10 @@ impl Block {
         serial: u32,
         mapping: Option<Mapping>,
     ) -> Result<Self, tlsf::ConfigError> {
-        let config =
-            Config { first_serial: serial, ..Config::new(size, Config::granule_for(size, granule)) };
+        let config = Config {
+            first_serial: serial,
+            ..Config::new(size, Config::granule_for(size, granule))
+        };
         let space = Space::Shared(Tlsf::new(&config)?);
         Ok(Self { memory, size, mapping, tenants: Tenants::default(), space })
     }

@@ -7,7 +7,7 @@ mod block;
 mod block_list;
 mod tenants;
 
-pub use block::Broken;
 pub(crate) use block::Block;
+pub use block::Broken;
 pub(crate) use block_list::{BlockList, Entry, Grant};
 pub(crate) use tenants::Tenant;

@@ -182,7 +182,8 @@ mod tests {
             cuts.submitted(recording, value).unwrap();
         }
         let mut out = Vec::new();
-        for (value, expected) in [(0, &[][..]), (1, &["a"]), (2, &["a", "b"]), (3, &["a", "b", "c"])]
+        for (value, expected) in
+            [(0, &[][..]), (1, &["a"]), (2, &["a", "b"]), (3, &["a", "b", "c"])]
         {
             cuts.signalled(timeline, value).unwrap();
             bags.take_reached(&cuts.reached(), &mut out);

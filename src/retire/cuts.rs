@@ -215,7 +215,8 @@ impl Cuts {
     /// submission fails is never used again.
     pub fn assign(&mut self, timeline: TimelineId) -> Result<u64, EndError> {
         let track = self.track_mut(timeline)?;
-        track.assigned = track.assigned.checked_add(1).ok_or(EndError::NotRising { last: u64::MAX })?;
+        track.assigned =
+            track.assigned.checked_add(1).ok_or(EndError::NotRising { last: u64::MAX })?;
         Ok(track.assigned)
     }
 
@@ -271,8 +272,7 @@ impl Cuts {
         let cut: usize = due.clone().count();
         let same = self.cuts.back().is_some_and(|last| {
             let tail = self.values.range(self.values.len() - last.values..);
-            last.values == cut
-                && due.clone().zip(tail).all(|(a, b)| (a.number, a.submitted) == *b)
+            last.values == cut && due.clone().zip(tail).all(|(a, b)| (a.number, a.submitted) == *b)
         });
         if !same {
             if self.cuts.len() == MOST_CUTS {

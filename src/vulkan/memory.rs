@@ -45,8 +45,8 @@ impl Vulkan {
     ) -> Result<vk::DeviceMemory, vk::Result> {
         let mut info =
             vk::MemoryAllocateInfo::default().allocation_size(size).memory_type_index(memory_type);
-        let mut flags = vk::MemoryAllocateFlagsInfo::default()
-            .flags(vk::MemoryAllocateFlags::DEVICE_ADDRESS);
+        let mut flags =
+            vk::MemoryAllocateFlagsInfo::default().flags(vk::MemoryAllocateFlags::DEVICE_ADDRESS);
         if self.features.contains(DeviceFeatures::BUFFER_DEVICE_ADDRESS) {
             info = info.push_next(&mut flags);
         }

@@ -51,7 +51,10 @@ pub(crate) struct Requirements {
 }
 
 impl Requirements {
-    fn with(memory: vk::MemoryRequirements, dedicated: vk::MemoryDedicatedRequirements<'_>) -> Self {
+    fn with(
+        memory: vk::MemoryRequirements,
+        dedicated: vk::MemoryDedicatedRequirements<'_>,
+    ) -> Self {
         let dedicate = match dedicated {
             d if d.requires_dedicated_allocation == vk::TRUE => Dedicate::Require,
             d if d.prefers_dedicated_allocation == vk::TRUE => Dedicate::Prefer,
@@ -132,10 +135,9 @@ impl Vulkan {
     /// The device contract.
     pub(crate) unsafe fn requirements(&self, resource: Resource) -> Requirements {
         match resource {
-            Resource::None => Requirements {
-                memory: vk::MemoryRequirements::default(),
-                dedicate: Dedicate::No,
-            },
+            Resource::None => {
+                Requirements { memory: vk::MemoryRequirements::default(), dedicate: Dedicate::No }
+            }
             // SAFETY: the device contract.
             Resource::Buffer(buffer) => unsafe { self.buffer_requirements(buffer) },
             // SAFETY: the device contract.
