@@ -31,6 +31,7 @@ mod touch;
 mod trace;
 mod witness;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -46,14 +47,15 @@ use stop::Stop;
 const DEFAULT: &str = "benches/traces/warzone2100-vulkan.trace.zst";
 
 fn main() -> ExitCode {
-    run(&Arguments::parse())
+    enter(std::env::args_os())
 }
 
-/// Replays all files, up to the first that fails.
-fn run(arguments: &Arguments) -> ExitCode {
+/// Replays all files of a command line, up to the first that fails.
+pub(crate) fn enter(command_line: impl Iterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    let arguments = Arguments::parse_from(command_line);
     let default = [Path::new(env!("CARGO_MANIFEST_DIR")).join(DEFAULT)];
     let files = if arguments.files.is_empty() { &default[..] } else { &arguments.files };
-    match files.iter().try_for_each(|file| replay(file, arguments)) {
+    match files.iter().try_for_each(|file| replay(file, &arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
             eprintln!("replay: {stop}");
