@@ -1,6 +1,108 @@
 //! A TLSF suballocator for Vulkan device memory whose drops are safe.
+//!
+//! Large `vk::DeviceMemory` blocks are split by a two-level segregated fit allocator, and a freed
+//! range is handed out again only when the GPU has passed its last use. You drop a buffer whenever
+//! your program is done with it; there is no delete queue to write.
+//!
+//! # A renderer's loop
+//!
+//! ```
+//! # use fencepost::{fake::{FakeDriver, Profile}, *};
+//! # use std::time::Duration;
+//! # let fake = FakeDriver::new(&Profile::default());
+//! # let (instance, physical_device, device) = (fake.instance(), fake.physical_device(), fake.device());
+//! # let queue = fake.queue(0);
+//! # fake.set_automatic(true);
+//! # let record = |mesh: vk::Buffer| [fake.record(&[fake::Use::buffer(mesh)])];
+//! let desc = AllocatorDesc::new(instance, physical_device, device)
+//!     .api_version(vk::API_VERSION_1_3)
+//!     .features(DeviceFeatures::TIMELINE_SEMAPHORE);
+//! let allocator = unsafe { Allocator::new(&desc)? }; // Clone + Send + Sync, `&self` everywhere
+//! let frames = allocator.timeline(queue)?; // one for each queue
+//!
+//! let vertices = BufferDesc::new(12_000, vk::BufferUsageFlags::VERTEX_BUFFER);
+//! let mut mesh = allocator.create_buffer(&vertices, &AllocationDesc::upload().name("mesh"))?;
+//! mesh.write(0, &[[0.0f32; 3]; 1000])?; // copied, and flushed where the memory needs it
+//!
+//! let mut in_flight = std::collections::VecDeque::new();
+//! for _ in 0..100 {
+//!     if in_flight.len() == 3 {
+//!         frames.wait(in_flight.pop_front().unwrap(), Duration::from_secs(1))?;
+//!     }
+//!     let frame = frames.begin()?; // before the first command is recorded
+//!     let commands = record(mesh.handle());
+//!     // The old mesh is dropped here, between recording and submit. That is fine.
+//!     mesh = allocator.create_buffer(&vertices, &AllocationDesc::upload().name("mesh"))?;
+//!     let batch = vk::SubmitInfo::default().command_buffers(&commands);
+//!     in_flight.push_back(frame.submit(|signal| unsafe { signal.queue_submit(&[batch]) })?);
+//!     allocator.collect(); // takes back what the GPU has passed
+//! }
+//! unsafe { allocator.shutdown()? }; // before vkDestroyDevice
+//! # drop((mesh, frames, allocator));
+//! # fake.finish()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What a drop means
+//!
+//! **A recording pins, a submission stamps, a signal releases.** [`Timeline::begin`] opens a
+//! [`Recording`] before commands are recorded; [`Recording::submit`] gives it a value of its
+//! queue's timeline. Whatever is dropped is held until every recording that was open at the drop
+//! has ended, and the GPU has passed the last value submitted by then on every timeline. Nothing
+//! waits: [`Allocator::collect`] takes back what is reached, once a frame.
+//!
+//! ```text
+//!            begin          drop(mesh)      submit → 7              GPU passes 7
+//! recording  ├──────────────────┼───────────────┤                        │
+//! mesh       used ──────────────┤ pending ──────┼────────────────────────┤ free
+//!                               in the open bag │ stamped: "wait for 7"   collect
+//! ```
+//!
+//! *Dropping ends the right to submit.* What no recording shows must be undone first: command
+//! buffers recorded once and submitted many times, update-after-bind descriptors, device addresses
+//! stored in other buffers, sparse bindings, images of a swapchain.
+//!
+//! # What you need
+//!
+//! * **Buffers and images**: [`Allocator::create_buffer`], [`Allocator::create_image`],
+//!   [`Allocator::create_image_view`]; with create-infos of your own, the `unsafe`
+//!   [`create_buffer_from`](Allocator::create_buffer_from) and
+//!   [`create_image_from`](Allocator::create_image_from).
+//! * **Memory for objects of yours**: [`Allocator::allocate`], and 16-byte keys
+//!   ([`Allocation::into_raw`]) for tables of your own.
+//! * **Upload and read back**: [`AllocationDesc::upload`], [`AllocationDesc::readback`],
+//!   [`Buffer::write`], [`Buffer::read`].
+//! * **Your own semaphores**: [`Allocator::external_timeline`]. **Vulkan 1.0, fences**:
+//!   [`Allocator::fence_timeline`].
+//! * **Exact points instead of "all by now"**: [`Allocation::retire_at`]. **At once**:
+//!   [`Allocation::free_now`]. Both are `unsafe`: they are your word about the GPU.
+//! * **Descriptor sets that retire**: feature `descriptors`,
+//!   `Allocator::create_descriptor_set`. Other handles: [`Allocator::retire_object`].
+//! * **Figures and pictures**: [`Allocator::statistics`], [`Allocator::blocks`].
+//! * **Ranges of anything, without Vulkan**: [`tlsf`], `no_std`. The rule of drops alone:
+//!   [`retire`], `no_std`.
+//! * **Tests without a GPU**: feature `fake`, a driver that notices what was touched too late.
+//!
+//! # Features
+//!
+//! * `std`, `vulkan` (default): the allocator over `ash`. Without `vulkan` only [`tlsf`] and
+//!   [`retire`] are left, and need `alloc` alone.
+//! * `descriptors`: descriptor sets, with pools by `gpu-descriptor`.
+//! * `fake`: the fake driver. It is small, but has no place in a shipped program.
+//! * `serde`: `Serialize` for statistics and pictures of blocks.
+//!
+//! # What it does not do
+//!
+//! It does not defragment, does not watch a memory budget, and does not suballocate sparse
+//! resources. A block is never shared by two memory types. Host memory for its books is allocated
+//! as blocks and queues grow, and not per allocation.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(unreachable_pub)]
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::unimplemented)
+)]
 
 extern crate alloc;
 
@@ -38,3 +140,8 @@ pub use policy::granularity::ResourceKind;
 pub use retire::Point;
 #[cfg(feature = "vulkan")]
 pub use vulkan::{DeviceFeatures, Object};
+
+/// The README's snippets, compiled as doctests.
+#[cfg(all(doctest, feature = "vulkan"))]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

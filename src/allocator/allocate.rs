@@ -224,8 +224,13 @@ impl Inner {
         size: u64,
         dedicated_to: Resource,
     ) -> Result<(vk::DeviceMemory, Option<Mapping>), AllocateError> {
-        self.count_memory()?;
         let limit = self.vulkan.properties().max_allocation_count;
+        if size > lane.heap_size {
+            // Vulkan forbids to ask for more than a heap holds.
+            let result = vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
+            return Err(AllocateError::from_driver(result, limit));
+        }
+        self.count_memory()?;
         // SAFETY: the device contract holds while the allocator is open or closed; `shutdown`'s
         // caller keeps other threads away.
         let made = unsafe { self.vulkan.allocate_memory(lane.memory_type, size, dedicated_to) };

@@ -190,8 +190,8 @@ impl Inner {
         }
         for lane in self.lanes() {
             if lane.may_have_reached(reached.bag()) {
-                let mut entries = Vec::new();
                 let mut state = lane.lock();
+                let mut entries = core::mem::take(&mut state.scratch);
                 state.bags.take_reached(reached, &mut entries);
                 lane.publish(&state);
                 self.release_batch(lane, state, entries, &mut collected);
@@ -209,8 +209,8 @@ impl Inner {
             collected.objects += self.descriptors.collect_everything(&self.vulkan);
         }
         for lane in self.lanes() {
-            let mut entries = Vec::new();
             let mut state = lane.lock();
+            let mut entries = core::mem::take(&mut state.scratch);
             state.bags.take_all(&mut entries);
             lane.publish(&state);
             self.release_batch(lane, state, entries, &mut collected);
@@ -228,10 +228,11 @@ impl Inner {
         collected: &mut Collected,
     ) {
         if entries.is_empty() {
+            state.scratch = entries;
             return;
         }
         entries.sort_unstable_by_key(|entry| (entry.slot, entry.key.index()));
-        let resources: Vec<Resource> = entries
+        let resources: SmallVec<[Resource; 32]> = entries
             .iter()
             .map(|&entry| state.blocks.take_resource(entry))
             .filter(|&resource| resource != Resource::None)
@@ -255,6 +256,8 @@ impl Inner {
             }
         }
         collected.allocations += entries.len() as u64;
+        entries.clear();
+        state.scratch = entries;
         let blocks =
             if keepers.is_empty() { Vec::new() } else { state.blocks.remove_empty(LINGERING) };
         drop(state);

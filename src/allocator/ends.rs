@@ -18,6 +18,7 @@ use super::{
     Allocator,
     desc::EndPolicy,
     inner::{Inner, Life},
+    register::Register,
     report::Leak,
 };
 use crate::vulkan::{Resource, Vulkan};
@@ -181,7 +182,7 @@ impl Inner {
                 self.count_freed(size);
             }
         }
-        for sync in self.with_register(|register| register.take_all()) {
+        for sync in self.with_register(Register::take_all) {
             // SAFETY: the device contract; the device is idle or lost.
             unsafe { sync.destroy(&self.vulkan) };
         }
@@ -217,7 +218,7 @@ fn free_at_end(vulkan: &Vulkan, inner: &Inner) {
     #[cfg(feature = "descriptors")]
     inner.descriptors.destroy_all(vulkan);
     inner.objects.destroy_all(vulkan);
-    for sync in inner.with_register(|register| register.take_all()) {
+    for sync in inner.with_register(Register::take_all) {
         // SAFETY: the device contract; the timeline's work is done.
         unsafe { sync.destroy(vulkan) };
     }

@@ -70,6 +70,7 @@ pub(super) struct Lane {
     pub(super) memory_type: u32,
     pub(super) flags: vk::MemoryPropertyFlags,
     pub(super) heap: u32,
+    pub(super) heap_size: u64,
     pub(super) growth: Growth,
     /// The smallest granule of a block, in bytes.
     pub(super) granule: u64,
@@ -84,6 +85,8 @@ pub(super) struct Lane {
 pub(super) struct LaneState {
     pub(super) blocks: BlockList,
     pub(super) bags: Bags<Entry>,
+    /// Entries a collect has in hand; here only to keep its memory.
+    pub(super) scratch: Vec<Entry>,
     /// The count each non-empty block holds, by slot.
     keepers: Vec<Option<Arc<Inner>>>,
     pub(super) live: u64,
@@ -139,6 +142,7 @@ impl Inner {
                 memory_type,
                 flags: vk::MemoryPropertyFlags::from_raw(flags),
                 heap,
+                heap_size,
                 growth: Growth::for_heap(
                     desc.first_block,
                     desc.largest_block,
@@ -223,7 +227,7 @@ impl Inner {
     pub(super) fn lose(&self) {
         if !self.lost.swap(true, Ordering::AcqRel) {
             tracing::error!(target: "fencepost", "the device is lost");
-            self.with_register(|register| register.lose());
+            self.with_register(Register::lose);
         }
     }
 

@@ -97,6 +97,7 @@ macro_rules! ends {
         ///
         /// # Safety
         /// As [`Allocation::retire_at`].
+        #[allow(clippy::result_large_err, reason = "the error is the handle, given back")]
         pub unsafe fn retire_at(self, points: &[Point]) -> Result<(), Refused<Self>> {
             // SAFETY: the caller's promise.
             match unsafe { self.allocation.retire_at(points) } {
@@ -333,10 +334,9 @@ impl Allocator {
         // SAFETY: the device contract; the resource is new.
         let requirements = unsafe { inner.vulkan.requirements(resource) };
         let request = request(&requirements, kind, resource, memory);
-        let (lane, grant) = inner.allocate(&request).map_err(|error| {
+        let (lane, grant) = inner.allocate(&request).inspect_err(|_| {
             // SAFETY: the device contract; the resource was never used.
             unsafe { inner.vulkan.destroy_resource(resource) };
-            error
         })?;
         // The range, and from here on the resource with it, belong to this handle.
         let allocation = Allocation::new(inner, lane, &grant);

@@ -6,11 +6,12 @@ use ash::vk;
 use ash::vk::Handle;
 
 use super::call::Call;
+use super::object::{Object, Submission};
 use super::slab::Slab;
 use super::state::State;
 use super::track::{Busy, Kind, Tracked, tracked};
 use super::uses::{Touched, Use};
-use super::violation::{Object, Submission, Violation};
+use super::violation::Violation;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {

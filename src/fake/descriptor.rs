@@ -6,12 +6,13 @@ use ash::vk;
 use ash::vk::Handle;
 
 use super::call::Call;
+use super::object::Object;
 use super::resource::ResourceId;
 use super::slab::Slab;
 use super::state::State;
 use super::track::{Busy, Kind, tracked};
 use super::uses::{Touch, Touched};
-use super::violation::{Object, Violation};
+use super::violation::Violation;
 
 /// Descriptors by type: the types are small numbers or of extensions, so a list of pairs.
 pub(super) type Counts = Vec<(vk::DescriptorType, u32)>;

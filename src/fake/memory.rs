@@ -4,13 +4,14 @@ use ash::vk;
 
 use super::bytes::Bytes;
 use super::call::Call;
+use super::object::{Object, Range, Submission};
 use super::profile::Profile;
 use super::resource::ResourceId;
 use super::segments::Segments;
 use super::slab::Slab;
 use super::state::State;
 use super::track::{Busy, Kind, tracked};
-use super::violation::{Object, Range, Submission, Violation};
+use super::violation::Violation;
 
 pub(super) struct Memory {
     pub(super) size: u64,
@@ -96,6 +97,9 @@ impl State {
         if !forbidden.is_empty() {
             self.report(Violation::ForbiddenType { memory_type, flags: forbidden });
         }
+        if arguments.device_address {
+            self.need_device_address(Call::AllocateMemory);
+        }
         let heap_size = self.profile.heap_size(heap);
         if size > heap_size {
             self.report(Violation::LargerThanHeap { heap, size });
@@ -111,7 +115,7 @@ impl State {
             return Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
         }
         let address = self.next_address;
-        self.next_address = address.saturating_add(size.next_multiple_of(1 << 16));
+        self.next_address = address.saturating_add(size.div_ceil(1 << 16).saturating_mul(1 << 16));
         let memory = self.create::<vk::DeviceMemory>(Memory {
             size,
             memory_type,

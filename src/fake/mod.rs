@@ -70,6 +70,7 @@ mod driver;
 mod entry;
 mod fault;
 mod memory;
+mod object;
 mod profile;
 mod queue;
 mod requirements;
@@ -86,10 +87,11 @@ mod violation;
 use driver::Driver;
 
 pub use call::Call;
+pub use object::{Object, Range, Submission};
 pub use profile::Profile;
 pub use state::Live;
 pub use uses::Use;
-pub use violation::{Object, Range, Submission, Violation, Violations};
+pub use violation::{Violation, Violations};
 
 /// A fake Vulkan device. Clones share it; it is there until the last of them is dropped, and the
 /// handles and `ash` objects that it gave out must not be used longer (which `ash`'s contract says
@@ -234,8 +236,10 @@ impl FakeDriver {
     /// Loses the device: pending work ends without a signal, and commands that can tell return
     /// `ERROR_DEVICE_LOST` from now on (see [`Call::reports_loss`]).
     pub fn lose_device(&self) {
+        let mut state = self.driver().lock();
         self.driver().calls.set_lost();
-        self.driver().lock().abandon_all();
+        state.abandon_all();
+        drop(state);
         self.driver().notify();
     }
 

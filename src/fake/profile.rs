@@ -1,7 +1,5 @@
 //! What a fake GPU claims to be: heaps, memory types, limits, queues and rules of size.
 
-use std::borrow::Cow;
-
 use ash::vk;
 
 use super::topologies::{TOPOLOGIES, Topology};
@@ -21,7 +19,8 @@ const GIB: u64 = 1 << 30;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Profile {
-    pub(super) name: Cow<'static, str>,
+    pub(super) name: &'static str,
+    pub(super) reports: u32,
     pub(super) api_version: u32,
     pub(super) device_type: vk::PhysicalDeviceType,
     pub(super) vendor_id: u32,
@@ -53,7 +52,8 @@ impl Default for Profile {
         use vk::{MemoryHeapFlags as Heap, MemoryPropertyFlags as Type, QueueFlags as Queue};
         let host = Type::HOST_VISIBLE | Type::HOST_COHERENT;
         Profile {
-            name: Cow::Borrowed("fencepost fake GPU"),
+            name: "fencepost fake GPU",
+            reports: 0,
             api_version: vk::API_VERSION_1_3,
             device_type: vk::PhysicalDeviceType::DISCRETE_GPU,
             vendor_id: 0x10005,
@@ -106,16 +106,6 @@ impl Profile {
         TOPOLOGIES.iter().map(Profile::from_topology)
     }
 
-    /// Name, number of reports, heaps, types and limits of all topologies, for the test that
-    /// compares them with their source.
-    #[doc(hidden)]
-    #[allow(clippy::type_complexity, reason = "a row of a table")]
-    pub fn rows() -> impl Iterator<
-        Item = (&'static str, u32, (u64, u64, u32), &'static [(u64, u32)], &'static [(u32, u32)]),
-    > {
-        TOPOLOGIES.iter().map(|t| (t.name, t.reports, t.limits, t.heaps, t.types))
-    }
-
     fn from_topology(topology: &Topology) -> Profile {
         let (granularity, atom, max_allocation_count) = topology.limits;
         let heaps: Vec<_> = topology
@@ -131,7 +121,8 @@ impl Profile {
         let software = ["llvmpipe", "SwiftShader"].iter().any(|name| topology.name.contains(name));
         let unified = heaps.iter().all(|(_, f)| f.contains(vk::MemoryHeapFlags::DEVICE_LOCAL));
         let base = Profile {
-            name: Cow::Borrowed(topology.name),
+            name: topology.name,
+            reports: topology.reports,
             heaps,
             types,
             granularity,
@@ -154,8 +145,13 @@ impl Profile {
     }
 
     /// The device's name.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How many reports of vulkan.gpuinfo.org have this topology; 0 if it is not a recorded one.
+    pub fn reports(&self) -> u32 {
+        self.reports
     }
 
     /// The number of queues of all families.

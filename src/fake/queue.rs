@@ -7,11 +7,12 @@ use ash::vk::Handle;
 use smallvec::SmallVec;
 
 use super::call::Call;
+use super::object::{Object, Submission};
 use super::state::State;
 use super::sync::MAX_DIFFERENCE;
 use super::track::Tracked;
 use super::uses::Touched;
-use super::violation::{Object, Submission, Violation};
+use super::violation::Violation;
 
 pub(super) struct Queue {
     pub(super) handle: vk::Queue,

@@ -4,11 +4,12 @@ use ash::vk;
 use smallvec::SmallVec;
 
 use super::call::Call;
+use super::object::{Object, Range};
 use super::requirements::{ImageShape, Requirements};
 use super::slab::Slab;
 use super::state::State;
 use super::track::{Busy, Kind, tracked};
-use super::violation::{Object, Range, Violation};
+use super::violation::Violation;
 
 /// A buffer or an image.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,10 +79,14 @@ impl State {
             self.report(Violation::ZeroSize { call: Call::CreateBuffer });
             return Err(vk::Result::ERROR_VALIDATION_FAILED_EXT);
         }
+        let wants_address = info.usage.contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS);
+        if wants_address {
+            self.need_device_address(Call::CreateBuffer);
+        }
         self.create(Resource {
             requirements: self.profile.buffer_requirements(info.size, info.flags),
             linear: true,
-            wants_address: info.usage.contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS),
+            wants_address,
             bound: None,
             busy: Busy::default(),
         })
@@ -136,6 +141,13 @@ impl State {
                 self.report(Violation::Unknown { call, object: id.object() });
                 Requirements::default()
             }
+        }
+    }
+
+    /// Reports it if the feature is off.
+    pub(super) fn need_device_address(&mut self, call: Call) {
+        if !self.profile.device_address {
+            self.report(Violation::NotEnabled { call, feature: "bufferDeviceAddress" });
         }
     }
 

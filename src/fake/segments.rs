@@ -1,6 +1,7 @@
 //! Which owners lie where in a memory: disjoint segments in address order, each with its owners.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use smallvec::{SmallVec, smallvec};
 
@@ -34,7 +35,7 @@ impl<T: Copy + PartialEq> Segments<T> {
     /// The owners that overlap `start..end`, with the segments where they do; an owner appears once
     /// for each of its segments.
     pub(super) fn overlapping(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, u64, T)> {
-        let first = if start < end { self.first_before(start) } else { end };
+        let first = if self.is_free(start, end) { end } else { self.first_before(start) };
         self.map
             .range(first..end)
             .flat_map(|(at, segment)| segment.owners.iter().map(|o| (*at, segment.end, *o)))
@@ -43,6 +44,10 @@ impl<T: Copy + PartialEq> Segments<T> {
     /// Adds `owner` to `start..end`. The same owner may be added again and counts twice.
     pub(super) fn insert(&mut self, start: u64, end: u64, owner: T) {
         if start >= end {
+            return;
+        }
+        if self.is_free(start, end) {
+            self.map.insert(start, Segment { end, owners: smallvec![owner] });
             return;
         }
         self.split(start);
@@ -69,6 +74,12 @@ impl<T: Copy + PartialEq> Segments<T> {
         if start >= end {
             return;
         }
+        if let Entry::Occupied(entry) = self.map.entry(start) {
+            if entry.get().end == end && entry.get().owners[..] == [owner] {
+                entry.remove();
+                return;
+            }
+        }
         let mut emptied: SmallVec<[u64; 1]> = SmallVec::new();
         for (from, segment) in self.map.range_mut(start..end) {
             if let Some(position) = segment.owners.iter().position(|o| *o == owner) {
@@ -81,6 +92,11 @@ impl<T: Copy + PartialEq> Segments<T> {
         for from in emptied {
             self.map.remove(&from);
         }
+    }
+
+    /// Whether nothing overlaps `start..end`: one look-up, and the usual answer.
+    fn is_free(&self, start: u64, end: u64) -> bool {
+        start >= end || self.map.range(..end).next_back().is_none_or(|(_, s)| s.end <= start)
     }
 
     /// The start of the segment that holds `at`, or `at`.

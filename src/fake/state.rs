@@ -11,13 +11,14 @@ use super::command::{Command, CommandPool};
 use super::descriptor::{DescriptorPool, DescriptorSet, SetLayout};
 use super::entry::Arena;
 use super::memory::Memory;
+use super::object::Object;
 use super::profile::Profile;
 use super::queue::Queue;
 use super::resource::{Resource, View};
 use super::slab::Slab;
 use super::sync::{Fence, Semaphore};
 use super::track::{Busy, Kind};
-use super::violation::{Object, Violation, Violations};
+use super::violation::{Violation, Violations};
 
 pub(super) struct State {
     pub(super) profile: Arc<Profile>,
@@ -88,6 +89,17 @@ pub struct Live {
     pub descriptor_sets: usize,
     /// `VkCommandPool`.
     pub command_pools: usize,
+}
+
+impl Live {
+    /// The sum of all.
+    pub fn total(&self) -> usize {
+        let resources = self.memories + self.buffers + self.images;
+        let views = self.buffer_views + self.image_views + self.samplers;
+        let descriptors =
+            self.descriptor_set_layouts + self.descriptor_pools + self.descriptor_sets;
+        resources + views + descriptors + self.fences + self.semaphores + self.command_pools
+    }
 }
 
 impl State {

@@ -3,9 +3,10 @@
 use ash::vk;
 
 use super::call::Call;
+use super::object::{Object, Submission};
 use super::state::State;
 use super::track::{Busy, tracked};
-use super::violation::{Object, Submission, Violation};
+use super::violation::Violation;
 
 /// `maxTimelineSemaphoreValueDifference`, the least that the specification allows.
 pub(super) const MAX_DIFFERENCE: u64 = (1 << 31) - 1;
@@ -39,6 +40,10 @@ impl State {
         &mut self,
         initial: Option<u64>,
     ) -> Result<vk::Semaphore, vk::Result> {
+        if initial.is_some() && !self.profile.timeline_semaphores {
+            let call = Call::CreateSemaphore;
+            self.report(Violation::NotEnabled { call, feature: "timelineSemaphore" });
+        }
         self.create(Semaphore {
             timeline: initial.is_some(),
             value: initial.unwrap_or(0),

@@ -2,7 +2,7 @@
 //!
 //! From the reports of [vulkan.gpuinfo.org](https://vulkan.gpuinfo.org), licensed
 //! [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/): 36,450 reports up to May 2025, told
-//! apart by heaps, memory types and limits; the most reported first. `tests/fake_topologies.rs`
+//! apart by heaps, memory types and limits; the most reported first. `tests/fake_driver/topologies.rs`
 //! compares this table with `tests/data/gpu_topologies.json`.
 
 /// One distinct memory topology and a device that reported it.

@@ -4,9 +4,10 @@ use ash::vk;
 use smallvec::SmallVec;
 
 use super::call::Call;
+use super::object::{Object, Submission};
 use super::slab::Slab;
 use super::state::State;
-use super::violation::{Object, Submission, Violation};
+use super::violation::Violation;
 
 /// The pending uses of one object, counted per queue.
 #[derive(Default)]

@@ -3,10 +3,11 @@
 use ash::vk;
 
 use super::memory::RangeUse;
+use super::object::{Object, Range, Submission};
 use super::resource::ResourceId;
 use super::state::State;
 use super::track::{Busy, Kind, Tracked};
-use super::violation::{Object, Range, Submission, Violation};
+use super::violation::Violation;
 
 /// Something that the GPU touches when a command buffer executes: the argument of
 /// [`FakeDriver::record`](super::FakeDriver::record).

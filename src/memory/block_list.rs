@@ -33,6 +33,7 @@ pub(crate) struct Grant {
 }
 
 /// What a slot holds.
+#[expect(clippy::large_enum_variant, reason = "few slots, and nearly all of them hold a block")]
 #[derive(Debug)]
 enum Slot {
     /// Nothing; the next block continues at this serial.

@@ -2,6 +2,8 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
+use smallvec::SmallVec;
+
 use super::point::{Point, TimelineId};
 
 /// The running number of a bag. Bags are reached in the order of their numbers.
@@ -105,7 +107,7 @@ pub enum Broken {
 const MOST_CUTS: usize = 1024;
 
 /// Which recordings are open, what was submitted on each timeline, and how far the GPU is.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Cuts {
     owner: u32,
     /// Recordings begun so far, plus one for the first timeline: the bag of a drop made now.
@@ -126,20 +128,20 @@ pub struct Cuts {
     lost: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Recorded {
     timeline: u32,
     ended: bool,
 }
 
 /// All bags up to `bag` wait for `values` values.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Cut {
     bag: u64,
     values: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Track {
     number: u32,
     /// The last value given to a submission that may still fail. At least `submitted`.
@@ -472,7 +474,7 @@ impl Cuts {
 pub struct Reached {
     owner: u32,
     bag: BagNumber,
-    timelines: Vec<(u32, u64)>,
+    timelines: SmallVec<[(u32, u64); 4]>,
     known: u32,
     lost: bool,
 }

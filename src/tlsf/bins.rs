@@ -16,14 +16,29 @@ pub(super) struct Link {
     pub(super) prev: u32,
 }
 
+impl Link {
+    /// Whether this is the link of a free region in a bin.
+    #[inline]
+    pub(super) const fn is_binned(self) -> bool {
+        self.prev < LOOSE
+    }
+
+    /// Whether this is the link of a free region, in a bin or loose.
+    #[inline]
+    pub(super) const fn is_free(self) -> bool {
+        self.prev <= LOOSE
+    }
+}
+
 /// Mark of a used region. `next` is its serial.
 pub(super) const USED: u32 = u32::MAX;
 /// Mark of a pending region. `next` is its serial.
 pub(super) const PENDING: u32 = u32::MAX - 1;
-/// Mark of a region just reached that waits to be put in a bin. `next` is its serial.
-pub(super) const LOOSE: u32 = u32::MAX - 2;
-/// Mark of a node that stands for no region. `next` is the next vacant node, or 0.
-pub(super) const VACANT: u32 = u32::MAX - 3;
+/// Mark of a region just reached that waits to be put in a bin; the lowest mark. `next` is its serial.
+pub(super) const LOOSE: u32 = u32::MAX - 3;
+/// Mark of a node that stands for no region. `next` is the next vacant node,
+/// or 0.
+pub(super) const VACANT: u32 = u32::MAX - 2;
 
 /// The place of a node.
 #[inline]
@@ -72,7 +87,7 @@ impl Bins {
     /// The lowest bin from `bin` on that has a region. Reads three words at most.
     #[inline]
     pub(super) fn first_from(&self, bin: u32) -> Option<u32> {
-        let row = bin / COLUMNS;
+        let row = bin / COLUMNS % ROWS as u32;
         let columns = self.columns[row as usize] & (u32::MAX << (bin % COLUMNS));
         if columns != 0 {
             return Some(row * COLUMNS + columns.trailing_zeros());
@@ -88,7 +103,7 @@ impl Bins {
     /// The highest bin up to `bin` that has a region.
     #[inline]
     pub(super) fn last_up_to(&self, bin: u32) -> Option<u32> {
-        let row = bin / COLUMNS;
+        let row = bin / COLUMNS % ROWS as u32;
         let columns = self.columns[row as usize] & (u32::MAX >> (COLUMNS - 1 - bin % COLUMNS));
         if columns != 0 {
             return Some(row * COLUMNS + columns.ilog2());
@@ -113,7 +128,7 @@ impl Bins {
         self.links[place as usize] = Link { next, prev: bin };
         // In an empty bin this is the bin's own link.
         self.links[next as usize].prev = place;
-        let row = bin / COLUMNS;
+        let row = bin / COLUMNS % ROWS as u32;
         self.columns[row as usize] |= 1 << (bin % COLUMNS);
         self.rows |= 1 << row;
     }
@@ -124,13 +139,11 @@ impl Bins {
         let Link { next, prev } = self.link(node);
         self.links[prev as usize].next = next;
         self.links[next as usize].prev = prev;
-        if next == prev {
-            // Only the bin is on both sides of its last region.
-            let row = bin / COLUMNS;
-            self.columns[row as usize] &= !(1 << (bin % COLUMNS));
-            if self.columns[row as usize] == 0 {
-                self.rows &= !(1 << row);
-            }
-        }
+        // Only the bin is on both sides of its last region.
+        let emptied = u32::from(next == prev);
+        let row = bin / COLUMNS % ROWS as u32;
+        let columns = self.columns[row as usize] & !(emptied << (bin % COLUMNS));
+        self.columns[row as usize] = columns;
+        self.rows &= !(u64::from(columns == 0) << row);
     }
 }

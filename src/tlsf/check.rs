@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
-use super::bins::{PENDING, USED, VACANT, place_of};
-use super::class::{BINS, COLUMNS, ROWS, TAIL};
+use super::bins::{Link, PENDING, USED, VACANT, place_of};
+use super::class::{BINS, COLUMNS, ROWS};
 use super::region::Node;
 use super::{Sum, Tlsf, bin_beside};
 
@@ -102,26 +102,27 @@ impl Tlsf {
             if region.left != left {
                 return Err(Broken::Neighbour { node });
             }
-            if region.start != end || region.size() == 0 || region.size() > self.units - end {
+            if region.start != end || region.size == 0 || region.size > self.units - end {
                 return Err(Broken::Gap { node });
             }
-            match (region.is_free(), self.bins.link(node).prev) {
-                (false, USED) => used.add(region.size()),
-                (false, PENDING) => pending.add(region.size()),
-                (true, mark) if (mark as usize) < self.bins.links.len() => free += 1,
+            let link = self.bins.link(node);
+            match link.prev {
+                USED => used.add(region.size),
+                PENDING => pending.add(region.size),
+                _ if link.is_binned() => free += 1,
                 _ => return Err(Broken::Mark { node }),
             }
-            if region.is_free() && left_free {
+            if link.is_binned() && left_free {
                 return Err(Broken::NotMerged { node });
             }
-            left_free = region.is_free();
-            end += region.size();
+            left_free = link.is_binned();
+            end += region.size;
             (left, node) = (node, region.right);
         }
         if end != self.units {
             return Err(Broken::Gap { node: 0 });
         }
-        if self.nodes[0] != (Node::taken(0, 0, left, self.nodes[0].right)) {
+        if self.nodes[0] != (Node { left, right: self.nodes[0].right, ..Node::BORDER }) {
             return Err(Broken::Neighbour { node: 0 });
         }
         if used != self.used || pending != self.pending || free != self.free_count() {
@@ -130,48 +131,55 @@ impl Tlsf {
         Ok(free)
     }
 
-    /// Walks every bin.
+    /// Walks every bin that is not empty.
     fn check_bins(&self, free: u32) -> Result<(), Broken> {
         let mut binned = 0;
-        for bin in 0..BINS {
-            let mut before = bin;
-            for node in self.bins.nodes_of(bin) {
-                let region = *self.nodes.get(node as usize).ok_or(Broken::Ring { bin })?;
-                if self.bins.link(node).prev != before {
-                    return Err(Broken::Ring { bin });
-                }
-                if !region.is_free() || bin_beside(region.size(), region.right) != bin {
-                    return Err(Broken::WrongBin { node, bin });
-                }
-                before = place_of(node);
-                binned += 1;
-            }
-            // The walk ends at a bin; it must be this one.
-            if self.bins.links[before as usize].next != bin
-                || self.bins.links[bin as usize].prev != before
-            {
-                return Err(Broken::Ring { bin });
-            }
-            let bit = self.bins.columns[(bin / COLUMNS) as usize] >> (bin % COLUMNS) & 1;
-            if (bit == 1) != (before != bin) {
-                return Err(Broken::Bit { bin });
+        let (mut rows, mut columns) = (0, [0; ROWS]);
+        for (bin, &link) in (0..BINS).zip(&self.bins.links) {
+            let empty = Link { next: bin, prev: bin };
+            if link != empty {
+                binned += self.check_ring(bin)?;
+                columns[(bin / COLUMNS) as usize] |= 1 << (bin % COLUMNS);
+                rows |= 1 << (bin / COLUMNS);
             }
         }
-        for row in 0..u64::BITS {
-            let bin = row * COLUMNS;
-            let columns = *self.bins.columns.get(row as usize).unwrap_or(&0);
-            if (self.bins.rows >> row & 1 == 1) != (columns != 0) {
-                return Err(Broken::Bit { bin });
+        for row in 0..ROWS {
+            if columns[row] != self.bins.columns[row] {
+                let wrong = columns[row] ^ self.bins.columns[row];
+                return Err(Broken::Bit { bin: row as u32 * COLUMNS + wrong.trailing_zeros() });
             }
         }
-        let beyond = self.bins.columns[ROWS - 1] >> (TAIL % COLUMNS) >> 1;
-        if beyond != 0 {
-            return Err(Broken::Bit { bin: BINS });
+        if rows != self.bins.rows {
+            let wrong = (rows ^ self.bins.rows).trailing_zeros();
+            return Err(Broken::Bit { bin: wrong * COLUMNS });
         }
         if binned != free {
             return Err(Broken::Unbinned { regions: free, binned });
         }
         Ok(())
+    }
+
+    /// Walks a bin that is not empty; tells how many regions are in it.
+    fn check_ring(&self, bin: u32) -> Result<u32, Broken> {
+        let mut binned = 0;
+        let mut before = bin;
+        for node in self.bins.nodes_of(bin) {
+            let region = *self.nodes.get(node as usize).ok_or(Broken::Ring { bin })?;
+            if self.bins.link(node).prev != before {
+                return Err(Broken::Ring { bin });
+            }
+            if bin_beside(region.size, region.right) != bin {
+                return Err(Broken::WrongBin { node, bin });
+            }
+            before = place_of(node);
+            binned += 1;
+        }
+        // The walk ends at a bin; it must be this one.
+        let links = &self.bins.links;
+        if links[before as usize].next != bin || links[bin as usize].prev != before {
+            return Err(Broken::Ring { bin });
+        }
+        Ok(binned)
     }
 
     /// Walks the list of vacant nodes.

@@ -30,7 +30,7 @@ pub(super) const TAIL: u32 = bin_of(UNITS_BOUND);
 pub(super) const BINS: u32 = TAIL + 1;
 
 /// Number of rows, the tail's included.
-pub(super) const ROWS: usize = BINS.div_ceil(COLUMNS) as usize;
+pub(super) const ROWS: usize = 32;
 
 /// The bin of regions of `units` granules; `units` is at most [`UNITS_BOUND`].
 #[inline]

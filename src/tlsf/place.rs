@@ -137,10 +137,8 @@ impl Tlsf {
         // Regions of the request's own bin may be too small or too large: a few are tried.
         let own = bin_of(request.size);
         let sure = bin_at_least(request.size);
-        if own != sure {
-            if let Some(found) = self.try_bin(request, own, observe) {
-                return Some(found);
-            }
+        if let Some(found) = self.try_bin(request, own, observe) {
+            return Some(found);
         }
         // From here on all are large enough, but for the tail and for the padding.
         observe.bin();
@@ -158,7 +156,7 @@ impl Tlsf {
     }
 
     /// The first of a few regions in a bin that holds the request.
-    #[inline]
+    #[inline(always)]
     fn try_bin(&self, request: Request, bin: u32, observe: &mut impl Observe) -> Option<Found> {
         observe.bin();
         let mut place = self.bins.links[bin as usize].next;
@@ -178,7 +176,7 @@ impl Tlsf {
     fn fits(&self, request: Request, node: u32) -> Option<u32> {
         let region = self.nodes[node as usize];
         let padding = region.start.wrapping_neg() & request.mask;
-        (padding + request.size <= region.size()).then_some(padding)
+        (padding + request.size <= region.size).then_some(padding)
     }
 
     /// Cuts the request out of a free region that holds it.
@@ -187,14 +185,13 @@ impl Tlsf {
         let Found { node, bin, padding } = found;
         let region = self.nodes[node as usize];
         let start = region.start + padding;
-        let rest = region.size() - padding - request.size;
+        let rest = region.size - padding - request.size;
         let node = if padding != 0 {
-            self.cut_middle(request, found, region)
+            self.cut_middle(request, found)
         } else if rest != 0 {
             self.cut_front(request, found, region)
         } else {
             self.bins.remove(node, bin);
-            self.nodes[node as usize] = Node::taken(start, request.size, region.left, region.right);
             node
         };
         let serial = self.serial;
@@ -211,13 +208,13 @@ impl Tlsf {
     /// The front of a region is taken. The rest keeps the node and, where it can, its bin.
     #[inline]
     fn cut_front(&mut self, request: Request, found: Found, region: Node) -> u32 {
-        let Node { start, left, right, .. } = region;
-        let rest = region.size() - request.size;
+        let Node { start, size, left, right } = region;
+        let rest = Node { start: start + request.size, size: size - request.size, left, right };
         let node = self.take_vacant();
         self.nodes[left as usize].right = node;
-        self.nodes[node as usize] = Node::taken(start, request.size, left, found.node);
-        self.nodes[found.node as usize] = Node::free(start + request.size, rest, node, right);
-        let rest_bin = bin_beside(rest, right);
+        self.nodes[node as usize] = Node { start, size: request.size, left, right: found.node };
+        self.nodes[found.node as usize] = Node { left: node, ..rest };
+        let rest_bin = bin_beside(rest.size, right);
         if rest_bin != found.bin {
             self.bins.remove(found.node, found.bin);
             self.bins.insert(found.node, rest_bin);
@@ -227,26 +224,29 @@ impl Tlsf {
 
     /// The middle of a region is taken, or its back. The padding keeps the node and becomes a free
     /// region: the region before it is taken, so there is nothing to merge it with.
-    fn cut_middle(&mut self, request: Request, found: Found, region: Node) -> u32 {
-        let Node { start, left, right, .. } = region;
+    fn cut_middle(&mut self, request: Request, found: Found) -> u32 {
         let Found { node: padding_node, padding, .. } = found;
-        let rest = region.size() - padding - request.size;
+        let Node { start, size, right, .. } = self.nodes[padding_node as usize];
+        let start = start + padding;
+        let rest = size - padding - request.size;
         let node = self.take_vacant();
         self.bins.remove(padding_node, found.bin);
         self.bins.insert(padding_node, bin_of(padding));
-        self.nodes[padding_node as usize] = Node::free(start, padding, left, node);
-        let start = start + padding;
+        self.nodes[padding_node as usize].size = padding;
+        self.nodes[padding_node as usize].right = node;
         let next = if rest == 0 {
-            self.nodes[right as usize].left = node;
             right
         } else {
             let rest_node = self.take_vacant();
-            self.nodes[rest_node as usize] = Node::free(start + request.size, rest, node, right);
-            self.nodes[right as usize].left = rest_node;
+            let start = start + request.size;
+            self.nodes[rest_node as usize] = Node { start, size: rest, left: node, right };
             self.bins.insert(rest_node, bin_beside(rest, right));
             rest_node
         };
-        self.nodes[node as usize] = Node::taken(start, request.size, padding_node, next);
+        // The region after what is taken: the rest, or the right neighbour.
+        self.nodes[right as usize].left = if rest == 0 { node } else { next };
+        self.nodes[node as usize] =
+            Node { start, size: request.size, left: padding_node, right: next };
         node
     }
 }

@@ -105,62 +105,21 @@ pub struct Region {
     pub key: Option<Key>,
 }
 
-/// The node of a region: 16 bytes, in granules. Its link of 8 bytes is kept apart, in the bins.
+/// The node of a region: 16 bytes, in granules. Its link of 8 bytes is kept apart, in the bins; what
+/// state the region is in stands there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Node {
     /// Where the region begins.
     pub(super) start: u32,
-    /// Its size, with [`FREE`] set if the region is free.
-    size_and_free: u32,
+    /// Its size.
+    pub(super) size: u32,
     /// The node of the region before it; node 0 stands before the first.
     pub(super) left: u32,
     /// The node of the region after it; node 0 stands after the last.
     pub(super) right: u32,
 }
 
-/// The bit of a free region; sizes are below it.
-const FREE: u32 = 1 << 31;
-
 impl Node {
-    /// Node 0, which stands before the first region and after the last: taken, so nothing merges
-    /// with it.
-    pub(super) const BORDER: Self = Self { start: 0, size_and_free: 0, left: 0, right: 0 };
-
-    /// The node of a free region.
-    #[inline]
-    pub(super) const fn free(start: u32, size: u32, left: u32, right: u32) -> Self {
-        Self { start, size_and_free: size | FREE, left, right }
-    }
-
-    /// The node of a used or pending region.
-    #[inline]
-    pub(super) const fn taken(start: u32, size: u32, left: u32, right: u32) -> Self {
-        Self { start, size_and_free: size, left, right }
-    }
-
-    /// The region's size in granules.
-    #[inline]
-    pub(super) const fn size(self) -> u32 {
-        self.size_and_free & !FREE
-    }
-
-    /// Whether the region is free.
-    #[inline]
-    pub(super) const fn is_free(self) -> bool {
-        self.size_and_free & FREE != 0
-    }
-
-    /// Marks a taken region as free and tells its size.
-    #[inline]
-    pub(super) fn loosen(&mut self) -> u32 {
-        let size = self.size_and_free;
-        self.size_and_free = size | FREE;
-        size
-    }
-
-    /// Marks a free region as taken.
-    #[inline]
-    pub(super) fn tighten(&mut self) {
-        self.size_and_free &= !FREE;
-    }
+    /// Node 0, which stands before the first region and after the last.
+    pub(super) const BORDER: Self = Self { start: 0, size: 0, left: 0, right: 0 };
 }

@@ -15,7 +15,7 @@ impl Tlsf {
     pub fn free(&mut self, key: Key) -> Result<Freed, KeyError> {
         let node = self.expect(key, USED)?;
         let region = self.nodes[node as usize];
-        self.used.subtract(region.size());
+        self.used.subtract(region.size);
         self.release(node, region);
         Ok(self.freed(region))
     }
@@ -28,8 +28,8 @@ impl Tlsf {
     pub fn retire(&mut self, key: Key) -> Result<Freed, KeyError> {
         let node = self.expect(key, USED)?;
         let region = self.nodes[node as usize];
-        self.used.subtract(region.size());
-        self.pending.add(region.size());
+        self.used.subtract(region.size);
+        self.pending.add(region.size);
         self.bins.set_link(node, key.serial(), PENDING);
         Ok(self.freed(region))
     }
@@ -42,7 +42,7 @@ impl Tlsf {
     pub fn reach(&mut self, key: Key) -> Result<Freed, KeyError> {
         let node = self.expect(key, PENDING)?;
         let region = self.nodes[node as usize];
-        self.pending.subtract(region.size());
+        self.pending.subtract(region.size);
         self.release(node, region);
         Ok(self.freed(region))
     }
@@ -58,12 +58,11 @@ impl Tlsf {
         for (reached, &key) in keys.iter().enumerate() {
             match self.expect(key, PENDING) {
                 Ok(node) => {
-                    units += self.nodes[node as usize].loosen();
+                    units += self.nodes[node as usize].size;
                     self.bins.set_link(node, key.serial(), LOOSE);
                 }
                 Err(error) => {
                     for &key in &keys[..reached] {
-                        self.nodes[key.index() as usize].tighten();
                         self.bins.set_link(key.index(), key.serial(), PENDING);
                     }
                     return Err(error);
@@ -93,72 +92,79 @@ impl Tlsf {
 
     #[inline]
     fn freed(&self, region: Node) -> Freed {
-        Freed { offset: self.bytes(region.start), size: self.bytes(region.size()) }
+        Freed { offset: self.bytes(region.start), size: self.bytes(region.size) }
     }
 
     /// Makes a taken region free, merged with its free neighbours.
     #[inline]
     fn release(&mut self, node: u32, region: Node) {
-        let Node { mut start, mut left, mut right, .. } = region;
-        let mut size = region.size();
+        let Node { mut start, mut size, mut left, mut right } = region;
         let mut kept = node;
-        let before = self.nodes[left as usize];
-        let after = self.nodes[right as usize];
-        if after.is_free() {
-            self.bins.remove(right, bin_beside(after.size(), after.right));
+        let before_is_free = self.bins.link(left).is_binned();
+        let after_is_free = self.bins.link(right).is_binned();
+        if after_is_free {
+            let after = self.nodes[right as usize];
+            self.bins.remove(right, bin_beside(after.size, after.right));
             self.give_vacant(right);
-            size += after.size();
+            size += after.size;
             right = after.right;
         }
-        if before.is_free() {
-            self.bins.remove(left, bin_of(before.size()));
+        if before_is_free {
+            let before = self.nodes[left as usize];
+            self.bins.remove(left, bin_of(before.size));
             self.give_vacant(node);
             kept = left;
             start = before.start;
-            size += before.size();
+            size += before.size;
             left = before.left;
         }
-        self.nodes[kept as usize] = Node::free(start, size, left, right);
-        self.nodes[right as usize].left = kept;
+        if before_is_free || after_is_free {
+            self.nodes[kept as usize] = Node { start, size, left, right };
+            self.nodes[right as usize].left = kept;
+        }
         self.bins.insert(kept, bin_beside(size, right));
     }
 
     /// Puts a loose region in its bin, merged with its free neighbours, or into a loose neighbour
     /// before it, which comes later in the batch.
     fn settle(&mut self, node: u32) {
-        let Node { mut start, mut left, mut right, .. } = self.nodes[node as usize];
-        let mut size = self.nodes[node as usize].size();
+        let Node { mut start, mut size, mut left, mut right } = self.nodes[node as usize];
         let mut kept = node;
+        let mut merged = false;
+        // Loose neighbours after it, each walked over once in the batch. A binned one is the last: it
+        // has taken and loose neighbours only.
         loop {
-            let after = self.nodes[right as usize];
-            if !after.is_free() {
+            let link = self.bins.link(right);
+            if !link.is_free() {
                 break;
             }
-            // A binned region has taken or loose neighbours only, so the walk ends there; a loose
-            // one is walked over once in the batch.
-            if self.bins.link(right).prev != LOOSE {
-                self.bins.remove(right, bin_beside(after.size(), after.right));
+            let after = self.nodes[right as usize];
+            if link.is_binned() {
+                self.bins.remove(right, bin_beside(after.size, after.right));
             }
             self.give_vacant(right);
-            size += after.size();
+            size += after.size;
             right = after.right;
+            merged = true;
         }
-        let before = self.nodes[left as usize];
-        let mut loose = false;
-        if before.is_free() {
-            loose = self.bins.link(left).prev == LOOSE;
-            if !loose {
-                self.bins.remove(left, bin_of(before.size()));
+        let link = self.bins.link(left);
+        if link.is_free() {
+            let before = self.nodes[left as usize];
+            if link.is_binned() {
+                self.bins.remove(left, bin_of(before.size));
             }
             self.give_vacant(node);
             kept = left;
             start = before.start;
-            size += before.size();
+            size += before.size;
             left = before.left;
+            merged = true;
         }
-        self.nodes[kept as usize] = Node::free(start, size, left, right);
-        self.nodes[right as usize].left = kept;
-        if !loose {
+        if merged {
+            self.nodes[kept as usize] = Node { start, size, left, right };
+            self.nodes[right as usize].left = kept;
+        }
+        if link.prev != LOOSE {
             self.bins.insert(kept, bin_beside(size, right));
         }
     }

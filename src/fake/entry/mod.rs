@@ -10,10 +10,12 @@
 //!
 //! No function here panics, and none calls code that does.
 
+mod commands;
 mod create;
 mod handle;
 mod instance;
 mod memory;
+mod properties;
 mod sets;
 mod sync;
 mod table;

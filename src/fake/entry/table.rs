@@ -8,7 +8,7 @@ use ash::vk;
 
 use super::create::*;
 use super::handle::driver;
-use super::{instance, memory, sets, sync};
+use super::{commands, instance, memory, properties, sets, sync};
 use crate::fake::driver::Driver;
 use crate::fake::profile::Profile;
 
@@ -41,12 +41,12 @@ fn find(name: &CStr, profile: &Profile) -> vk::PFN_vkVoidFunction {
         b"vkDestroyDevice" => PFN_vkDestroyDevice(instance::destroy_device),
         b"vkEnumeratePhysicalDevices" => PFN_vkEnumeratePhysicalDevices(instance::enumerate_physical_devices),
         b"vkEnumerateDeviceExtensionProperties" => PFN_vkEnumerateDeviceExtensionProperties(instance::enumerate_device_extensions),
-        b"vkGetPhysicalDeviceProperties" => PFN_vkGetPhysicalDeviceProperties(instance::properties),
-        b"vkGetPhysicalDeviceProperties2" if v11 => PFN_vkGetPhysicalDeviceProperties2(instance::properties2),
-        b"vkGetPhysicalDeviceProperties2KHR" => PFN_vkGetPhysicalDeviceProperties2(instance::properties2),
-        b"vkGetPhysicalDeviceFeatures" => PFN_vkGetPhysicalDeviceFeatures(instance::features),
-        b"vkGetPhysicalDeviceFeatures2" if v11 => PFN_vkGetPhysicalDeviceFeatures2(instance::features2),
-        b"vkGetPhysicalDeviceFeatures2KHR" => PFN_vkGetPhysicalDeviceFeatures2(instance::features2),
+        b"vkGetPhysicalDeviceProperties" => PFN_vkGetPhysicalDeviceProperties(properties::properties),
+        b"vkGetPhysicalDeviceProperties2" if v11 => PFN_vkGetPhysicalDeviceProperties2(properties::properties2),
+        b"vkGetPhysicalDeviceProperties2KHR" => PFN_vkGetPhysicalDeviceProperties2(properties::properties2),
+        b"vkGetPhysicalDeviceFeatures" => PFN_vkGetPhysicalDeviceFeatures(properties::features),
+        b"vkGetPhysicalDeviceFeatures2" if v11 => PFN_vkGetPhysicalDeviceFeatures2(properties::features2),
+        b"vkGetPhysicalDeviceFeatures2KHR" => PFN_vkGetPhysicalDeviceFeatures2(properties::features2),
         b"vkGetPhysicalDeviceMemoryProperties" => PFN_vkGetPhysicalDeviceMemoryProperties(instance::memory_properties),
         b"vkGetPhysicalDeviceMemoryProperties2" if v11 => PFN_vkGetPhysicalDeviceMemoryProperties2(instance::memory_properties2),
         b"vkGetPhysicalDeviceMemoryProperties2KHR" => PFN_vkGetPhysicalDeviceMemoryProperties2(instance::memory_properties2),
@@ -116,12 +116,12 @@ fn find(name: &CStr, profile: &Profile) -> vk::PFN_vkVoidFunction {
 
         b"vkCreateCommandPool" => PFN_vkCreateCommandPool(create::<CreateCommandPool>),
         b"vkDestroyCommandPool" => PFN_vkDestroyCommandPool(destroy),
-        b"vkResetCommandPool" => PFN_vkResetCommandPool(sync::reset_command_pool),
-        b"vkAllocateCommandBuffers" => PFN_vkAllocateCommandBuffers(sync::allocate_commands),
-        b"vkFreeCommandBuffers" => PFN_vkFreeCommandBuffers(sync::free_commands),
-        b"vkBeginCommandBuffer" => PFN_vkBeginCommandBuffer(sync::begin_commands),
-        b"vkEndCommandBuffer" => PFN_vkEndCommandBuffer(sync::end_commands),
-        b"vkResetCommandBuffer" => PFN_vkResetCommandBuffer(sync::reset_commands),
+        b"vkResetCommandPool" => PFN_vkResetCommandPool(commands::reset_command_pool),
+        b"vkAllocateCommandBuffers" => PFN_vkAllocateCommandBuffers(commands::allocate_commands),
+        b"vkFreeCommandBuffers" => PFN_vkFreeCommandBuffers(commands::free_commands),
+        b"vkBeginCommandBuffer" => PFN_vkBeginCommandBuffer(commands::begin_commands),
+        b"vkEndCommandBuffer" => PFN_vkEndCommandBuffer(commands::end_commands),
+        b"vkResetCommandBuffer" => PFN_vkResetCommandBuffer(commands::reset_commands),
 
         b"vkCreateDescriptorSetLayout" => PFN_vkCreateDescriptorSetLayout(create::<CreateDescriptorSetLayout>),
         b"vkDestroyDescriptorSetLayout" => PFN_vkDestroyDescriptorSetLayout(destroy),

@@ -8,29 +8,36 @@ fn number(value: &Value) -> u64 {
     value.as_u64().expect("a number")
 }
 
+/// Pairs of a number and flags. The flags of two reports are negative: the same 32 bits, signed.
+fn pairs(list: &Value) -> Vec<(u64, u32)> {
+    let flags = |value: &Value| value.as_i64().expect("flags") as u32;
+    list.as_array().unwrap().iter().map(|pair| (number(&pair[0]), flags(&pair[1]))).collect()
+}
+
 #[test]
 fn the_table_is_the_json_file() {
-    let json: Value = serde_json::from_str(include_str!("data/gpu_topologies.json")).unwrap();
+    let json: Value = serde_json::from_str(include_str!("../data/gpu_topologies.json")).unwrap();
     let wanted: Vec<_> = json["topologies"].as_array().unwrap().iter().collect();
-    assert_eq!((wanted.len(), Profile::rows().count()), (158, 158));
-    let mut reports = 0;
-    for (row, wanted) in Profile::rows().zip(wanted) {
-        let (name, count, (granularity, atom, max_count), heaps, types) = row;
+    assert_eq!((wanted.len(), Profile::all().count()), (158, 158));
+    for (profile, wanted) in Profile::all().zip(wanted) {
+        let name = profile.name();
         assert_eq!(name, wanted["example"].as_str().unwrap());
-        assert_eq!(u64::from(count), number(&wanted["count"]));
-        assert_eq!(granularity, number(&wanted["gran"]));
-        assert_eq!(atom, number(&wanted["atom"]));
-        assert_eq!(u64::from(max_count), number(&wanted["max_count"]));
-        // Flags of two reports are negative there: the same bits as a signed number.
-        let pairs = |list: &Value| -> Vec<(u64, u32)> {
-            let pair = |p: &Value| (number(&p[0]), p[1].as_i64().expect("flags") as u32);
-            list.as_array().unwrap().iter().map(pair).collect()
-        };
-        assert_eq!(heaps, pairs(&wanted["heaps"]), "{name}");
-        let types: Vec<_> = types.iter().map(|(heap, flags)| (u64::from(*heap), *flags)).collect();
-        assert_eq!(types, pairs(&wanted["types"]), "{name}");
-        reports += number(&wanted["count"]);
+        assert_eq!(u64::from(profile.reports()), number(&wanted["count"]), "{name}");
+        let fake = FakeDriver::new(&profile);
+        let (instance, device) = (fake.instance(), fake.physical_device());
+        let limits = unsafe { instance.get_physical_device_properties(device) }.limits;
+        assert_eq!(limits.buffer_image_granularity, number(&wanted["gran"]), "{name}");
+        assert_eq!(limits.non_coherent_atom_size, number(&wanted["atom"]), "{name}");
+        let max_count = u64::from(limits.max_memory_allocation_count);
+        assert_eq!(max_count, number(&wanted["max_count"]), "{name}");
+        let memory = unsafe { instance.get_physical_device_memory_properties(device) };
+        let heaps = memory.memory_heaps_as_slice().iter().map(|h| (h.size, h.flags.as_raw()));
+        assert_eq!(heaps.collect::<Vec<_>>(), pairs(&wanted["heaps"]), "{name}");
+        let types = memory.memory_types_as_slice().iter();
+        let types = types.map(|t| (u64::from(t.heap_index), t.property_flags.as_raw()));
+        assert_eq!(types.collect::<Vec<_>>(), pairs(&wanted["types"]), "{name}");
     }
+    let reports: u32 = Profile::all().map(|profile| profile.reports()).sum();
     assert_eq!(reports, 36_450);
 }
 

@@ -1,0 +1,149 @@
+//! Floors: a directory of `src/` names directories on lower floors only. The table in
+//! `src/README.md` is the law; this test reads it.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+/// Directory → floor, from the rows of the README's table: `| floor | directories | … |`.
+fn floors(readme: &str) -> BTreeMap<String, u32> {
+    let mut floors = BTreeMap::new();
+    for line in readme.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let Some(Ok(floor)) = cells.get(1).map(|cell| cell.parse::<u32>()) else { continue };
+        for name in cells.get(2).into_iter().flat_map(|cell| cell.split('`')).skip(1).step_by(2) {
+            floors.insert(name.trim_end_matches('/').to_owned(), floor);
+        }
+    }
+    floors
+}
+
+/// The modules of this crate that a source text names, `crate::name` or in a `use crate::{…}`.
+fn named_modules(source: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (at, _) in source.match_indices("crate::") {
+        let line_start = source[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        if source[line_start..at].contains("//") {
+            continue;
+        }
+        let rest = &source[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let mut depth = 1;
+            let mut item = String::new();
+            for c in group.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    _ => {}
+                }
+                if depth == 0 || (depth == 1 && c == ',') {
+                    names.push(head(item.trim()));
+                    item.clear();
+                } else {
+                    item.push(c);
+                }
+                if depth == 0 {
+                    break;
+                }
+            }
+        } else {
+            names.push(head(rest));
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+fn head(path: &str) -> String {
+    path.chars().take_while(|&c| c.is_alphanumeric() || c == '_').collect()
+}
+
+fn sources(directory: &Path, out: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, out);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            out.push((path.display().to_string(), fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+/// Upward imports: file, and the module it must not name.
+fn upward(
+    floors: &BTreeMap<String, u32>,
+    directory: &str,
+    files: &[(String, String)],
+) -> Vec<String> {
+    let Some(floor) = floors.get(directory) else {
+        return vec![format!("`{directory}` has no floor in src/README.md")];
+    };
+    let mut found = Vec::new();
+    for (file, source) in files {
+        // Unit tests may look at the whole house.
+        let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+        for name in named_modules(source) {
+            match floors.get(&name) {
+                Some(other) if name != directory && other >= floor => {
+                    found.push(format!("{file} (floor {floor}) names `{name}` (floor {other})"));
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+fn readme() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/README.md")).unwrap()
+}
+
+#[test]
+fn imports_point_down() {
+    let floors = floors(&readme());
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut complaints = Vec::new();
+    let mut directories = 0;
+    for entry in fs::read_dir(source).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if name == "lib" || name == "README" {
+            continue;
+        }
+        let mut files = Vec::new();
+        if path.is_dir() {
+            sources(&path, &mut files);
+        } else {
+            files.push((path.display().to_string(), fs::read_to_string(&path).unwrap()));
+        }
+        assert!(!files.is_empty());
+        complaints.extend(upward(&floors, &name, &files));
+        directories += 1;
+    }
+    assert_eq!(directories, floors.len(), "the table and the tree differ: {floors:?}");
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+/// The control: planted upward imports, in each form an import can take, are found.
+#[test]
+fn a_planted_upward_import_is_found() {
+    let floors = floors(&readme());
+    for planted in [
+        "use crate::allocator::Inner;",
+        "use crate::{\n    ground::sync::lock,\n    allocator::{Inner, Lane},\n};",
+        "fn f() { crate::vulkan::is_out_of_memory(e); }",
+    ] {
+        let files = [("planted.rs".to_owned(), planted.to_owned())];
+        assert_eq!(upward(&floors, "retire", &files).len(), 1, "{planted}");
+    }
+    let clean = [("clean.rs".to_owned(), "use crate::ground::bits; // not crate::fake".to_owned())];
+    assert!(upward(&floors, "retire", &clean).is_empty());
+    assert_eq!(upward(&floors, "unknown", &clean).len(), 1);
+}
+
+#[test]
+fn pure_floors_forbid_unsafe_code() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for pure in ["tlsf", "retire", "policy", "memory"] {
+        let door = fs::read_to_string(source.join(pure).join("mod.rs")).unwrap();
+        assert!(door.contains("#![forbid(unsafe_code)]"), "{pure}");
+    }
+}
