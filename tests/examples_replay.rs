@@ -281,7 +281,7 @@ fn every_shipped_trace_replays_whole() {
 }
 
 #[test]
-#[ignore = "deep: every shipped trace whole, two minutes"]
+#[ignore = "deep: 72 GB of allocations over the fake driver"]
 fn memory_that_runs_out_is_taken_back_and_the_trace_goes_on() {
     // 72 GB are allocated, nothing is done before it is waited for, and 24 GiB are there.
     let report = clean("vello-wgpu", &["--no-driver", "--frames-in-flight", "1000000"]);

@@ -137,7 +137,7 @@ fn on_fake(
     let mut outcome = replay(trace, stage, progress)?;
     // The fake judges at the end, and calls what is alive then a leak.
     if let Err(violations) = fake.finish() {
-        outcome.verdict.mismatches = violations.count() as u64;
+        outcome.verdict.mismatches = violations.count();
         outcome.verdict.first = violations.list().first().map(ToString::to_string);
     }
     let driver = format!("the fake driver as {}", fake.profile().name());
