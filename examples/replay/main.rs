@@ -6,11 +6,12 @@
 //! cargo run --release --example replay -- FILE --driver swiftshader --frames-in-flight 3 --json
 //! ```
 //!
-//! Each `a` of a trace is a buffer or an image of that size in fencepost's memory, whose first,
-//! last and every 64th kibibyte's word are written; each `f` is a drop; each `s` a submit; each `p`
-//! a frame, at which the allocator collects. What a drop gives up is read back by the submit after
+//! Each `a` of a trace is a buffer or an image of that size in fencepost's memory, whose first and
+//! last word and one per 64 KiB are written; each `f` is a drop; each `s` a submit; each `p` a
+//! frame, at which the allocator collects. What a drop gives up is read back by the submit after
 //! the drop: were its range handed out too early, the words would be another's. All of it is
-//! fencepost's everyday face; begin with `replayer.rs`, which is the whole of a program that uses it.
+//! fencepost's everyday face; begin with `replayer.rs`, which is the whole of a program that uses
+//! it.
 
 mod arguments;
 mod batch;

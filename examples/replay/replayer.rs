@@ -76,9 +76,12 @@ pub(crate) fn replay(
             progress.set_position(number as u64);
         }
     }
+    // What follows is the replay's doing, not the program's.
+    replayer.footprint.sample(&replayer.stage.allocator);
+    let footprint = replayer.footprint;
     replayer.free_all()?;
     let elapsed = start.elapsed();
-    let Replayer { stage, footprint, submits, .. } = replayer;
+    let Replayer { stage, submits, .. } = replayer;
     let Stage { allocator, timeline, witness, .. } = stage;
     let verdict = witness.verdict().clone();
     drop((timeline, witness));
