@@ -8,6 +8,7 @@ struct View {
     eye: vec3<f32>,
     seconds: f32,
     sun: vec3<f32>,
+    weather: f32,
 }
 
 @group(0) @binding(0) var<uniform> view: View;
@@ -87,7 +88,7 @@ fn air(direction: vec3<f32>) -> vec3<f32> {
     let horizon = mix(vec3(0.5, 0.56, 0.68), vec3(1.05, 0.68, 0.38), glow_4);
     let colour = mix(zenith, horizon, fading(3.4 * up));
     return colour
-        + vec3(0.5, 0.28, 0.12) * glow_8
+        + vec3(0.36, 0.2, 0.09) * glow_8
         + vec3(0.9, 0.68, 0.4) * glow_32 * glow_32;
 }
 
@@ -95,12 +96,12 @@ fn air(direction: vec3<f32>) -> vec3<f32> {
 fn sky(direction: vec3<f32>) -> vec3<f32> {
     var colour = air(direction);
     let toward_sun = dot(direction, view.sun);
-    colour += vec3(14.0, 10.0, 6.0) * smoothstep(0.99955, 0.9998, toward_sun);
+    colour += vec3(14.0, 10.0, 6.0) * smoothstep(0.99965, 0.99992, toward_sun);
     if (direction.y > 0.0) {
         let plane = direction.xz / (direction.y + 0.12);
-        let drift = vec2(0.012, 0.004) * view.seconds;
-        let thick = octaves(plane * vec2(0.9, 1.3) + drift, 5);
-        let lit = octaves(plane * vec2(0.9, 1.3) + drift + view.sun.xz * 0.16, 3);
+        let cloud_place = plane * vec2(0.9, 1.3) + vec2(0.012, 0.004) * view.seconds + view.weather;
+        let thick = octaves(cloud_place, 5);
+        let lit = octaves(cloud_place + view.sun.xz * 0.16, 3);
         let cloud = smoothstep(0.47, 0.75, thick) * smoothstep(0.01, 0.16, direction.y);
         let bright = clamp(0.5 + 2.2 * (thick - lit), 0.0, 1.0);
         let white = mix(vec3(0.5, 0.5, 0.62), vec3(1.35, 1.08, 0.88), bright);
@@ -114,10 +115,10 @@ fn sky(direction: vec3<f32>) -> vec3<f32> {
     let around = atan2(direction.x, direction.z) * 6.0;
     for (var layer = 3; layer > 0; layer--) {
         let far = f32(layer);
-        let peaks = octaves(vec2(around * (0.4 + 0.35 * far) + 19.0 * far, 3.0 * far), 4);
+        let peaks = octaves(vec2(around * (0.4 + 0.35 * far) + 19.0 * far + view.weather, 3.0 * far), 4);
         let top = 0.012 + 0.028 * far * peaks * peaks + 0.02 * peaks;
         let haze = air(normalize(vec3(direction.x, 0.02, direction.z)));
-        let ridge = mix(vec3(0.13, 0.17, 0.27), haze, 0.45 + 0.16 * far);
+        let ridge = mix(vec3(0.13, 0.17, 0.27), haze, 0.7 + 0.09 * far);
         colour = mix(colour, ridge, smoothstep(0.0, -0.0015, direction.y - top));
     }
     return colour;
@@ -130,7 +131,9 @@ fn through_air(colour: vec3<f32>, place: vec3<f32>) -> vec3<f32> {
     let direction = way / metres;
     let low = fading(max(place.y, 0.0) / 190.0);
     let far = metres / HAZE_METRES;
-    let amount = 1.0 - fading(far * sqrt(far) * mix(0.55, 1.25, low));
+    // Where the world ends nothing of it is left to see.
+    let end = smoothstep(0.92, 1.18, far);
+    let amount = max(end, 1.0 - fading(far * sqrt(far) * mix(0.55, 1.25, low)));
     let haze = air(normalize(vec3(direction.x, max(direction.y, 0.02), direction.z)));
     return mix(colour, haze, amount);
 }
@@ -290,7 +293,7 @@ fn water_fragment(point: WaterPoint) -> @location(0) vec4<f32> {
     let reflection = textureSampleLevel(picture, blended, mirrored, 0.0).rgb;
 
     let grazing = 1.0 - max(dot(normal, toward_eye), 0.0);
-    let fresnel = 0.03 + 0.9 * grazing * grazing * grazing * grazing;
+    let fresnel = 0.04 + 0.93 * grazing * grazing * grazing;
     let depth = max(point.depth, 0.0);
     let clear = exp(-depth * vec3(0.75, 0.42, 0.5));
     let scattered = vec3(0.03, 0.105, 0.1) * lit(vec3(0.0, 1.0, 0.0), 0.8) * (1.0 - clear);

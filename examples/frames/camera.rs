@@ -67,6 +67,11 @@ impl Camera {
             * look_to_mat4(self.eye, self.forward, Vec3::Y)
     }
 
+    /// How high a thing appears that is `metres` high and stands `away`, in a picture of `rows`.
+    pub(crate) fn rows_of(&self, metres: f32, away: Vec3, rows: u32) -> f32 {
+        metres / self.eye.distance(away).max(NEAR) / FIELD_OF_VIEW * rows as f32
+    }
+
     /// Whether any part of a box may be in the picture.
     pub(crate) fn sees(&self, low: Vec3, high: Vec3) -> bool {
         let rows = self.clip_from_world();

@@ -9,7 +9,7 @@ use bytemuck::{Pod, Zeroable};
 use glam::{IVec2, Vec2, Vec3, Vec3Swizzles};
 
 /// Side of a chunk, in metres.
-pub(crate) const CHUNK: f32 = 96.0;
+pub(crate) const CHUNK: f32 = 128.0;
 
 /// How finely a chunk is made: 0 is the finest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -19,15 +19,11 @@ impl Detail {
     /// All there are.
     pub(crate) const ALL: [Detail; 4] = [Detail(0), Detail(1), Detail(2), Detail(3)];
 
-    /// The coarsest at which trees have all their branches.
-    pub(crate) const NEAR_TREES: Detail = Detail(1);
-
-    /// The coarsest at which the water mirrors trees.
-    pub(crate) const MIRRORED_TREES: Detail = Detail(2);
+    const COARSEST: Detail = Detail(3);
 
     /// Squares along one side of the mesh.
     pub(crate) fn quads(self) -> usize {
-        [32, 18, 10, 6][usize::from(self.0)]
+        [32, 18, 12, 10][usize::from(self.0)]
     }
 
     /// Texels along one side of the texture.
@@ -95,7 +91,7 @@ impl Land {
             self.ground.paint(&self.forest, &land, &shade, &trees, corner, detail.texels());
         let inside = |place: Vec2| place.cmpge(corner).all() && place.cmplt(corner + CHUNK).all();
         trees.retain(|tree| inside(tree.place.xz()));
-        if detail > Detail::MIRRORED_TREES {
+        if detail == Detail::COARSEST {
             trees = trees::thinned(&trees);
         }
         let pines = trees.iter().filter(|tree| tree.species == Species::Pine).count() as u32;

@@ -1,12 +1,16 @@
 //! Recording of a frame's drawing: what the water mirrors, then the picture.
-use super::chunk::Detail;
 use super::images::{Target, Targets, Use, turn};
 use super::pipelines::Pipelines;
-use super::trees::Species;
+use super::trees::{Species, TALLEST};
 use super::view::View;
 use super::world::{Chunk, World};
 use fencepost::{DescriptorSet, vk};
 use std::ops::Range;
+
+/// Rows of pixels that a tall tree must fill to be drawn at all.
+const VISIBLE: f32 = 3.0;
+/// And to be drawn with all its branches.
+const DETAILED: f32 = 36.0;
 
 /// A command buffer that is being recorded, and what it draws with.
 pub(crate) struct Pen<'a> {
@@ -20,8 +24,8 @@ impl Pen<'_> {
     pub(crate) fn frame(
         &self,
         targets: &Targets,
-        mirrored: (&View, &[&Chunk]),
-        straight: (&View, &[&Chunk]),
+        mirrored: &View<'_>,
+        straight: &View<'_>,
         mirror: &DescriptorSet,
     ) {
         self.barriers(&[
@@ -31,12 +35,12 @@ impl Pen<'_> {
             turn(&targets.depth.image, Use::Nothing, Use::DepthTarget),
         ]);
         self.pass(&targets.mirror, &targets.mirror_depth, targets.mirror_size(), || {
-            self.land(mirrored.0, mirrored.1, true);
+            self.land(mirrored, targets.mirror_size().height);
         });
         self.barriers(&[turn(&targets.mirror.image, Use::ColourTarget, Use::Sampled)]);
         self.pass(&targets.colour, &targets.depth, targets.size, || {
-            self.land(straight.0, straight.1, false);
-            self.water(straight.1, mirror);
+            self.land(straight, targets.size.height);
+            self.water(straight, mirror);
         });
     }
 
@@ -82,23 +86,22 @@ impl Pen<'_> {
         }
     }
 
-    /// Ground, trees, and the sky behind them. What is mirrored needs no branches, and far away
-    /// no trees at all.
-    fn land(&self, view: &View, chunks: &[&Chunk], mirrored: bool) {
+    /// Ground, trees, and the sky behind them, in a picture of `rows`.
+    fn land(&self, view: &View<'_>, rows: u32) {
         self.bind_set(0, &view.set);
         self.bind_pipeline(self.pipelines.ground);
-        for chunk in chunks {
+        for chunk in &view.chunks {
             self.bind_set(1, &chunk.ground);
             self.mesh(chunk);
         }
         self.bind_pipeline(self.pipelines.trees);
-        for chunk in chunks {
-            if mirrored && chunk.detail > Detail::MIRRORED_TREES {
-                continue;
+        for chunk in &view.chunks {
+            let tall = view.camera.rows_of(TALLEST, (chunk.low + chunk.high) * 0.5, rows);
+            if tall >= VISIBLE {
+                let near = tall >= DETAILED;
+                self.trees(chunk, Species::Pine, near, 0..chunk.pines);
+                self.trees(chunk, Species::Broadleaf, near, chunk.pines..chunk.trees_count);
             }
-            let near = !mirrored && chunk.detail <= Detail::NEAR_TREES;
-            self.trees(chunk, Species::Pine, near, 0..chunk.pines);
-            self.trees(chunk, Species::Broadleaf, near, chunk.pines..chunk.trees_count);
         }
         self.bind_pipeline(self.pipelines.sky);
         // SAFETY: the pipeline reads no vertex; the view's set is bound.
@@ -106,10 +109,10 @@ impl Pen<'_> {
     }
 
     /// Water over the ground that is low.
-    fn water(&self, chunks: &[&Chunk], mirror: &DescriptorSet) {
+    fn water(&self, view: &View<'_>, mirror: &DescriptorSet) {
         self.bind_pipeline(self.pipelines.water);
         self.bind_set(1, mirror);
-        for chunk in chunks.iter().filter(|chunk| chunk.low.y < 0.0) {
+        for chunk in view.chunks.iter().filter(|chunk| chunk.low.y < 0.0) {
             self.mesh(chunk);
         }
     }

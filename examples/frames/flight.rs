@@ -63,7 +63,6 @@ impl Flight {
         let seconds = number as f32 / FRAMES_PER_SECOND;
         let aspect = size.width as f32 / size.height as f32;
         let camera = Camera::in_flight(&self.world.land().terrain, number, aspect);
-        let mirrored = camera.mirrored();
         let uploaded = self.world.approach(&camera, &self.pipelines, &mut self.uploads)?;
 
         let commands = self.ring.begin(&self.timeline)?;
@@ -71,18 +70,11 @@ impl Flight {
         {
             let targets = Targets::new(&self.allocator, size)?;
             let mirror = picture_set(&self.allocator, &self.pipelines, &targets.mirror.view)?;
-            let look = |camera| {
-                let grain = &self.world.grain_view;
-                View::new(&self.allocator, &self.pipelines, grain, camera, seconds)
-            };
-            let (below, above) = (look(&mirrored)?, look(&camera)?);
+            let look =
+                |camera| View::new(&self.allocator, &self.pipelines, &self.world, camera, seconds);
+            let (below, above) = (look(camera.mirrored())?, look(camera)?);
             let pen = Pen { commands, pipelines: &self.pipelines, world: &self.world };
-            pen.frame(
-                &targets,
-                (&below, &self.world.seen(&mirrored)),
-                (&above, &self.world.seen(&camera)),
-                &mirror,
-            );
+            pen.frame(&targets, &below, &above, &mirror);
             finish(&pen, &targets)?;
         }
         // The commands that draw these chunks are recorded but not submitted.

@@ -15,7 +15,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) frames: u32,
     /// Which world: each number is another one, and the same one every time.
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 3)]
     pub(crate) seed: u64,
     /// A part of the name of the driver or device to use, such as lavapipe or swiftshader.
     #[arg(long, value_name = "NAME")]

@@ -8,9 +8,9 @@ use super::trees::Tree;
 use glam::{Vec2, Vec3, Vec3Swizzles};
 
 /// Height of the sun over the horizon, in radians.
-const ELEVATION: f32 = 0.36;
+const ELEVATION: f32 = 0.31;
 /// Where the sun stands on the horizon, in radians to the right of straight ahead.
-const AZIMUTH: f32 = 0.62;
+const AZIMUTH: f32 = 0.5;
 /// How far a shadow of the land is followed, in metres.
 const REACH: f32 = 260.0;
 /// Distance between the heights that a shadow is looked up in, in metres.

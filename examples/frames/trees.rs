@@ -138,7 +138,8 @@ impl Tree {
     }
 }
 
-/// Half of the trees, each a little larger: from afar it is the same forest.
+/// Half of the trees, each a little larger, and all of one shape: from afar it is the same forest.
 pub(crate) fn thinned(trees: &[Tree]) -> Vec<Tree> {
-    trees.iter().step_by(2).map(|tree| Tree { height: 1.2 * tree.height, ..*tree }).collect()
+    let far = |tree: &Tree| Tree { height: 1.2 * tree.height, species: Species::Pine, ..*tree };
+    trees.iter().step_by(2).map(far).collect()
 }

@@ -3,6 +3,7 @@ use super::Result;
 use super::camera::Camera;
 use super::pipelines::Pipelines;
 use super::sunlight;
+use super::world::{Chunk, World};
 use bytemuck::{Pod, Zeroable};
 use fencepost::{
     AllocationDesc, Allocator, Buffer, BufferDesc, DescriptorCounts, DescriptorSet, ImageView, vk,
@@ -17,22 +18,26 @@ struct Uniforms {
     eye: [f32; 3],
     seconds: f32,
     sun: [f32; 3],
-    _unused: f32,
+    /// Where in the endless clouds this world's sky is.
+    weather: f32,
 }
 
 /// A look at the world. The set is declared before the buffer that it names, so it goes first.
-pub(crate) struct View {
+pub(crate) struct View<'a> {
     pub(crate) set: DescriptorSet,
     _uniforms: Buffer,
+    pub(crate) camera: Camera,
+    /// The chunks that may be seen.
+    pub(crate) chunks: Vec<&'a Chunk>,
 }
 
-impl View {
+impl<'a> View<'a> {
     /// The view from a camera at a time.
     pub(crate) fn new(
         allocator: &Allocator,
         pipelines: &Pipelines,
-        grain: &ImageView,
-        camera: &Camera,
+        world: &'a World,
+        camera: Camera,
         seconds: f32,
     ) -> Result<Self> {
         let contents = Uniforms {
@@ -41,7 +46,7 @@ impl View {
             eye: camera.eye.to_array(),
             seconds,
             sun: sunlight::direction().to_array(),
-            _unused: 0.0,
+            weather: world.weather(),
         };
         let size = size_of::<Uniforms>() as u64;
         let mut uniforms = allocator.create_buffer(
@@ -59,7 +64,7 @@ impl View {
         let set = unsafe { allocator.create_descriptor_set(pipelines.view_sets, &counts) }?;
         let buffers =
             [vk::DescriptorBufferInfo::default().buffer(uniforms.handle()).range(vk::WHOLE_SIZE)];
-        let images = [sampled(grain)];
+        let images = [sampled(&world.grain_view)];
         let write = vk::WriteDescriptorSet::default().dst_set(set.handle());
         let writes = [
             write
@@ -73,7 +78,7 @@ impl View {
         ];
         // SAFETY: the set is new, so nothing uses it, and what it names is alive.
         unsafe { pipelines.device.update_descriptor_sets(&writes, &[]) };
-        Ok(Self { set, _uniforms: uniforms })
+        Ok(Self { set, _uniforms: uniforms, camera, chunks: world.seen(&camera) })
     }
 }
 

@@ -5,6 +5,7 @@
 use super::Result;
 use super::camera::Camera;
 use super::chunk::{CHUNK, Detail, Land, ground_indices};
+use super::noise::Noise;
 use super::pipelines::Pipelines;
 use super::texels;
 use super::tree_mesh;
@@ -24,7 +25,7 @@ const AHEAD: f32 = 420.0;
 /// From which distance on a chunk is made in the next lower detail, in metres.
 const RINGS: [f32; 3] = [150.0, 300.0, 560.0];
 /// How many chunks are made in one frame at most.
-const PER_FRAME: usize = 4;
+const PER_FRAME: usize = 2;
 
 /// One chunk on the GPU. The order of the fields is the order of their end: a set before the view
 /// it names, a view before its image.
@@ -57,6 +58,7 @@ pub(crate) struct World {
     indices: Vec<Buffer>,
     trees: Vec<TreeMesh>,
     pub(crate) grain_view: ImageView,
+    weather: f32,
     _grain: Image,
     /// Chunks made so far.
     pub(crate) made: u32,
@@ -93,6 +95,7 @@ impl World {
             indices,
             trees,
             grain_view,
+            weather: 400.0 * Noise::new(seed, 30).cell(0, 0),
             _grain: grain,
             made: 0,
             dropped: 0,
@@ -102,6 +105,11 @@ impl World {
     /// The land the chunks are made from.
     pub(crate) fn land(&self) -> &Land {
         &self.land
+    }
+
+    /// A number of this world alone, for its sky.
+    pub(crate) fn weather(&self) -> f32 {
+        self.weather
     }
 
     /// Makes the nearest few chunks that are missing or too coarse or too fine, and uploads them.
