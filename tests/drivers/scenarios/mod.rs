@@ -1,0 +1,12 @@
+//! The scenarios, a file for each promise.
+
+mod contents;
+mod pending;
+mod threads;
+
+use crate::harness::Scenario;
+
+/// All scenarios, in the order of the report.
+pub(crate) fn all() -> Vec<Scenario> {
+    [contents::scenarios(), pending::scenarios(), threads::scenarios()].concat()
+}
