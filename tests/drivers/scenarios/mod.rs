@@ -1,6 +1,9 @@
 //! The scenarios, a file for each promise.
 
 mod contents;
+mod image;
+mod lag;
+mod order;
 mod pending;
 mod threads;
 
@@ -8,5 +11,13 @@ use crate::harness::Scenario;
 
 /// All scenarios, in the order of the report.
 pub(crate) fn all() -> Vec<Scenario> {
-    [contents::scenarios(), pending::scenarios(), threads::scenarios()].concat()
+    [
+        contents::scenarios(),
+        pending::scenarios(),
+        threads::scenarios(),
+        order::scenarios(),
+        image::scenarios(),
+        lag::scenarios(),
+    ]
+    .concat()
 }
