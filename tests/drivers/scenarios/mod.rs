@@ -1,6 +1,9 @@
 //! The scenarios, a file for each promise.
 
+mod clean;
 mod contents;
+mod ends;
+mod hazard;
 mod image;
 mod lag;
 mod order;
@@ -17,6 +20,9 @@ pub(crate) fn all() -> Vec<Scenario> {
         threads::scenarios(),
         order::scenarios(),
         image::scenarios(),
+        hazard::scenarios(),
+        clean::scenarios(),
+        ends::scenarios(),
         lag::scenarios(),
     ]
     .concat()
