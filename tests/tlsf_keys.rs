@@ -124,6 +124,18 @@ fn a_key_of_another_block_is_refused() {
 }
 
 #[test]
+fn a_key_with_the_greatest_index_is_refused() {
+    let mut scene = scene();
+    let bound = scene.tlsf.index_bound();
+    for index in [bound, bound + 1, u32::MAX - 1000, u32::MAX - 1, u32::MAX] {
+        let key = Key::from_bits(u64::from(index)).unwrap();
+        for operation in [FREE, RETIRE, REACH, BATCH, GET] {
+            refuses(&mut scene, operation, key, KeyError::Unknown);
+        }
+    }
+}
+
+#[test]
 fn a_batch_with_one_wrong_key_changes_nothing() {
     let mut scene = scene();
     let (pending, other) = (scene.pending, scene.used);

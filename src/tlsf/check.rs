@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::bins::{Link, PENDING, USED, VACANT, node_at, place_of};
+use super::bins::{Link, PENDING, USED, VACANT, node_at};
 use super::class::{BINS, COLUMNS, ROWS, row_of};
 use super::region::Node;
 use super::{Sum, Tlsf, bin_beside};
@@ -187,7 +187,7 @@ impl Tlsf {
         let expected = self.nodes.len() as u32 - 1 - regions;
         let (mut found, mut node) = (0, self.vacant);
         while node != 0 && found <= expected {
-            match self.bins.links.get(place_of(node) as usize) {
+            match self.bins.get(node) {
                 Some(link) if link.prev == VACANT => node = link.next,
                 _ => return Err(Broken::Mark { node }),
             }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::tlsf::bins::LOOSE;
+use crate::tlsf::bins::place_of;
 use crate::tlsf::{Config, Key};
 
 /// A block of 16 granules with nodes 2 used, 3 free (4..8), 4 pending and 1 the free tail (12..16).
