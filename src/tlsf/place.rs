@@ -147,8 +147,9 @@ impl Tlsf {
         if let Some(found) = self.try_bin(request, bin, observe) {
             return Some(found);
         }
-        // Large enough even with the most padding.
-        let most = (request.size + request.mask).min(UNITS_BOUND);
+        // Large enough even with the most padding. From 2³¹ granules on there is none, not even the
+        // tail: it would begin the block, and so need no padding.
+        let most = request.size + request.mask;
         observe.bin();
         let bin = self.bins.first_from(bin_at_least(most))?;
         let node = node_at(self.bins.links[bin as usize].next)?;
