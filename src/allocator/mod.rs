@@ -20,6 +20,7 @@ mod resource_desc;
 mod sync;
 mod timeline;
 mod turn;
+mod view;
 
 use core::fmt;
 use std::sync::Arc;
@@ -43,9 +44,10 @@ pub use recording::{Recording, Signal, Submitted};
 pub use report::{
     BlockPicture, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,
 };
-pub use resource::{Buffer, Image, ImageView};
+pub use resource::{Buffer, Image};
 pub use resource_desc::{BufferDesc, ImageDesc, ImageViewDesc};
 pub use timeline::Timeline;
+pub use view::ImageView;
 
 /// The allocator of one device's memory. `Clone` gives another handle to the same one; all calls
 /// take `&self`, on any thread.

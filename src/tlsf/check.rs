@@ -143,16 +143,9 @@ impl Tlsf {
                 rows |= 1 << row_of(bin);
             }
         }
-<<<<<<< HEAD
-        for (row, (counted, kept)) in (0..).zip(columns.iter().zip(&self.bins.columns)) {
-            if counted != kept {
-                let wrong = counted ^ kept;
-                return Err(Broken::Bit { bin: row * COLUMNS + wrong.trailing_zeros() });
-=======
         for (row, (ours, theirs)) in (0..).zip(columns.iter().zip(&self.bins.columns)) {
             if ours != theirs {
                 return Err(Broken::Bit { bin: row * COLUMNS + (ours ^ theirs).trailing_zeros() });
->>>>>>> tlsf
             }
         }
         if rows != self.bins.rows {
