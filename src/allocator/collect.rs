@@ -50,9 +50,13 @@ impl Inner {
         }
         state.bags.file(bag, entry);
         lane.publish(&state);
+        let first_untimed =
+            bag == BagNumber::UNTIMED && !self.untimed_reported.swap(true, Ordering::Relaxed);
         drop(state);
-        if bag == BagNumber::UNTIMED {
-            self.report_untimed();
+        // Nothing of `self` is touched any more: another thread may collect the entry now, and end
+        // the allocator with it.
+        if first_untimed {
+            report_untimed();
         }
         Ok(None)
     }
@@ -129,17 +133,6 @@ impl Inner {
         let blocks = state.blocks.remove_expired(now);
         lane.publish_expiry(state);
         blocks
-    }
-
-    fn report_untimed(&self) {
-        let reported = &self.untimed_reported;
-        if !reported.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                target: "fencepost",
-                "an allocation was dropped before any timeline existed: it stays pending until \
-                 `assume_idle`, because nothing tells when the GPU is done with it"
-            );
-        }
     }
 
     /// Reads every busy timeline once and tells how far the GPU is. Takes the register's lock
@@ -323,4 +316,12 @@ impl LaneState {
             Err(error) => unreachable!("{entry:?} was pending: {error}"),
         }
     }
+}
+
+fn report_untimed() {
+    tracing::warn!(
+        target: "fencepost",
+        "an allocation was dropped before any timeline existed: it stays pending until \
+         `assume_idle`, because nothing tells when the GPU is done with it"
+    );
 }
