@@ -40,7 +40,7 @@ pub(crate) struct Inner {
     lanes: Box<[Lane]>,
     pub(super) objects: ObjectLane,
     #[cfg(feature = "descriptors")]
-    pub(super) descriptors: super::descriptor::DescriptorLane,
+    pub(super) descriptors: super::descriptor_pools::DescriptorLane,
     register: Mutex<Register>,
     /// The register's bag numbers, so that a drop need not take its lock.
     current: AtomicU64,
@@ -168,7 +168,7 @@ impl Inner {
             lanes: lanes.into(),
             objects: ObjectLane::default(),
             #[cfg(feature = "descriptors")]
-            descriptors: super::descriptor::DescriptorLane::default(),
+            descriptors: super::descriptor_pools::DescriptorLane::default(),
             register: Mutex::new(Register::new(id)),
             current: AtomicU64::new(BagNumber::UNTIMED.get()),
             reached: AtomicU64::new(0),

@@ -6,6 +6,8 @@ mod collect;
 mod desc;
 #[cfg(feature = "descriptors")]
 mod descriptor;
+#[cfg(feature = "descriptors")]
+mod descriptor_pools;
 mod ends;
 mod error;
 mod fence_ring;
@@ -17,6 +19,7 @@ mod register;
 mod report;
 mod resource;
 mod resource_desc;
+mod shared;
 mod sync;
 mod timeline;
 mod turn;
@@ -34,13 +37,15 @@ pub use allocation::{Allocation, RawAllocation};
 pub use collect::Collected;
 pub use desc::{AllocationDesc, AllocatorDesc, EndPolicy};
 #[cfg(feature = "descriptors")]
-pub use descriptor::{DescriptorCounts, DescriptorError, DescriptorSet};
+pub use descriptor::DescriptorSet;
+#[cfg(feature = "descriptors")]
+pub use descriptor_pools::{DescriptorCounts, DescriptorError};
 pub use ends::CloseReport;
 pub use error::{
     AllocateError, BeginError, CopyError, CreateError, DescError, KeyError, NewError, Refused,
-    ReportError, SubmitError, SubmitRefusal, SubmittedError, TimelineError, WaitError,
+    ReportError, SubmitRefusal, TimelineError, WaitError,
 };
-pub use recording::{Recording, Signal, Submitted};
+pub use recording::{Recording, Signal, SubmitError, Submitted, SubmittedError};
 pub use report::{
     BlockPicture, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,
 };

@@ -105,6 +105,23 @@ impl Allocator {
     }
 }
 
+impl Inner {
+    /// Gives an object up. O(1), one lock.
+    pub(super) fn retire_object(self: &Arc<Self>, index: u32) {
+        if self.life() == Life::ShutDown {
+            return;
+        }
+        let bags = || (self.current_bag(), self.reached_bag());
+        if let Some(object) = self.objects.retire(index, bags) {
+            // SAFETY: the device contract; nothing is submitted or being recorded.
+            unsafe { self.vulkan.destroy_object(object) };
+        }
+        if self.life() == Life::Closed {
+            self.finish_pending();
+        }
+    }
+}
+
 /// How many levels or layers a view shows, if they exist.
 fn view_count(base: u32, count: u32, available: u32) -> Option<u32> {
     let remaining = available.checked_sub(base).filter(|&remaining| remaining > 0)?;
