@@ -178,7 +178,7 @@ impl Inner {
             .and_then(|slot| state.blocks.allocate_in(slot, size, alignment, request.tenant()));
         let Some(grant) = granted else {
             // An empty block has room: only the host's memory for the books can have run out.
-            let blocks = state.blocks.remove_empty(0);
+            let blocks = state.blocks.remove_empty();
             drop(state);
             if made.is_err() {
                 // SAFETY: the memory was never used.

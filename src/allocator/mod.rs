@@ -20,6 +20,7 @@ mod resource_desc;
 mod sync;
 mod timeline;
 mod turn;
+mod view;
 
 use core::fmt;
 use std::sync::Arc;
@@ -43,9 +44,10 @@ pub use recording::{Recording, Signal, Submitted};
 pub use report::{
     BlockPicture, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,
 };
-pub use resource::{Buffer, Image, ImageView};
+pub use resource::{Buffer, Image};
 pub use resource_desc::{BufferDesc, ImageDesc, ImageViewDesc};
 pub use timeline::Timeline;
+pub use view::ImageView;
 
 /// The allocator of one device's memory. `Clone` gives another handle to the same one; all calls
 /// take `&self`, on any thread.
@@ -80,7 +82,8 @@ impl Allocator {
     ///   until everything of this allocator is gone ([`AllocatorDesc::keep_alive`] sees to that).
     /// * The features and the version named are enabled on the device.
     /// * Every queue whose work may touch memory of this allocator has a [`Timeline`], and all such
-    ///   work is submitted through its recordings.
+    ///   work is submitted through its recordings. (With no timeline at all nothing dropped is
+    ///   handed out again, until [`assume_idle`](Self::assume_idle).)
     pub unsafe fn new(desc: &AllocatorDesc<'_>) -> Result<Self, NewError> {
         // SAFETY: the caller's promise.
         let inner = unsafe { Inner::new(desc) }?;
@@ -96,8 +99,9 @@ impl Allocator {
         self.inner().collect()
     }
 
-    /// Gives every empty block back to the driver, and returns how many. Empty blocks linger
-    /// otherwise, one a memory type, because a driver's allocation is slow.
+    /// Gives every empty block back to the driver, and returns how many. Otherwise an empty block
+    /// lingers for 64 collects, and one a memory type for good, because a driver's allocation is
+    /// slow.
     pub fn trim(&self) -> u64 {
         self.inner().trim()
     }

@@ -168,7 +168,12 @@ impl Timeline {
         }
         if let Sync::Ring(ring) = &*self.shared.sync {
             // SAFETY: the device contract.
-            unsafe { ring.reserve(&inner.vulkan) }?;
+            let reserved = unsafe { ring.reserve(&inner.vulkan) };
+            reserved.inspect_err(|&error| {
+                if error == BeginError::DeviceLost {
+                    inner.lose();
+                }
+            })?;
         }
         let begun = inner.with_register(|register| register.cuts_mut().begin(self.shared.id));
         match begun {
