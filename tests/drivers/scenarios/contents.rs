@@ -127,7 +127,7 @@ fn every_byte(room: &Room<'_>) {
         let mut random = Random::new(seed);
         let (allocator, _yard) = allocator(&gpu);
         let mut live: Vec<(Allocation, u64)> = Vec::new();
-        for round in 0..room.times(4, 200) {
+        for round in 0..room.times(4, 60) {
             while live.len() < 150 {
                 let alignment = 1 << random.below(13);
                 let needs = vk::MemoryRequirements {

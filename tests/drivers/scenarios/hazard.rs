@@ -19,7 +19,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("the_hazard_oracle_is_silent_over_dropped_buffers", |room| {
             for seed in room.seeds() {
-                let (messages, reused) = frames(room, GiveUp::Drop, seed, room.times(60, 1000));
+                let (messages, reused) = frames(room, GiveUp::Drop, seed, room.times(40, 1000));
                 assert_clean(&messages);
                 assert!(reused > 20, "only {reused} ranges were given again");
             }

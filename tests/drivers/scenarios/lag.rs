@@ -20,7 +20,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-const ROUNDS: u32 = 60;
+const ROUNDS: u32 = 30;
 const SECONDS_20: u64 = 20_000_000_000;
 
 /// The timeline's semaphore and the test's own fence are signalled by one submit.

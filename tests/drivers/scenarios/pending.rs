@@ -66,7 +66,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 
 fn hold(room: &Room<'_>, kind: Kind) {
     let gpu = room.open();
-    let steps = room.times(240, 40_000);
+    let steps = room.times(220, 40_000);
     let seeds = room.seeds();
     let counts: Vec<_> = seeds.into_iter().map(|seed| hold_once(&gpu, kind, seed, steps)).collect();
     assert_meant_something(&counts);

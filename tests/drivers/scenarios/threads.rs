@@ -1,9 +1,12 @@
 //! While the GPU may touch a range, nobody else gets it: with several threads at once.
 //!
 //! Each thread allocates, records, submits, drops and collects on its own; another opens the gate
-//! ticket by ticket. What a thread gives up it tells the checker first, and what it gets it tells
-//! the checker afterwards, so the checker is never too strict, however the threads interleave.
+//! ticket by ticket. Whatever ends a use (a drop, a submission in a recording's place, a ticket that
+//! opens) the checker is told before it happens, and whatever begins one it is told afterwards, so
+//! it is never too strict, however the threads interleave. A ticket opens only once its work was
+//! submitted, so it is never too lax either.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
@@ -35,6 +38,8 @@ const MOST_WAITING: u64 = 6;
 struct World {
     gate: Gate,
     checker: Mutex<Intervals>,
+    /// The tickets whose work was submitted.
+    submitted: Mutex<BTreeSet<u64>>,
     line: Line,
     allocator: Allocator,
 }
@@ -69,7 +74,10 @@ impl World {
     fn open_bit_by_bit(&self, done: &AtomicBool) {
         while !done.load(Ordering::Acquire) {
             thread::sleep(Duration::from_micros(300));
-            self.open((self.gate.opened() + 1).min(self.gate.issued()));
+            let next = self.gate.opened() + 1;
+            if self.submitted.lock().expect("no holder panics").contains(&next) {
+                self.open(next);
+            }
         }
         self.open(self.gate.issued());
     }
@@ -96,6 +104,7 @@ fn run(room: &Room<'_>, kind: Kind) {
         let world = World {
             gate: Gate::new(&gpu),
             checker: Mutex::default(),
+            submitted: Mutex::default(),
             line: Line::new(&yard, &allocator, kind),
             allocator,
         };
@@ -194,11 +203,12 @@ impl<'a> Worker<'a> {
         if self.random.chance(50) {
             self.give_one_up();
         }
-        let (line, gate) = (&self.world.line, &self.world.gate);
-        self.last = Some(line.submit_behind(recording, &[fill], gate, ticket));
         for number in numbers {
             self.world.checker().submit(number, ticket);
         }
+        let (line, gate) = (&self.world.line, &self.world.gate);
+        self.last = Some(line.submit_behind(recording, &[fill], gate, ticket));
+        self.world.submitted.lock().expect("no holder panics").insert(ticket);
         if self.random.chance(50) {
             self.give_one_up();
         }
