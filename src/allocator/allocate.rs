@@ -158,7 +158,12 @@ impl Inner {
         alignment: u64,
         request: &Request,
     ) -> Result<Grant, AllocateError> {
-        let reserved = lane.lock().blocks.reserved();
+        // Blocks that are empty and yet too small for this make room for one that is not.
+        let (outgrown, reserved) = {
+            let mut state = lane.lock();
+            (state.blocks.remove_empty(), state.blocks.reserved())
+        };
+        self.free_blocks(outgrown);
         let mut block_size = lane.growth.next_block(reserved, size);
         let (memory, mapping) = loop {
             match self.allocate_memory(lane, block_size, Resource::None) {
