@@ -94,6 +94,7 @@ pub(crate) struct Gpu {
     pub(crate) timeline_semaphore: bool,
     pub(crate) synchronization2: bool,
     pub(crate) buffer_device_address: bool,
+    pub(crate) dynamic_rendering: bool,
     driver: String,
     messenger: Option<(ext::debug_utils::Instance, vk::DebugUtilsMessengerEXT)>,
     messages: Arc<Messages>,
@@ -134,6 +135,7 @@ impl Gpu {
             timeline_semaphore: parts.features.timeline_semaphore,
             synchronization2: parts.features.synchronization2,
             buffer_device_address: parts.features.buffer_device_address,
+            dynamic_rendering: parts.features.dynamic_rendering,
             driver: parts.chosen.name,
             messenger,
             messages,
@@ -272,6 +274,7 @@ struct Features {
     timeline_semaphore: bool,
     synchronization2: bool,
     buffer_device_address: bool,
+    dynamic_rendering: bool,
 }
 
 struct DeviceParts {
@@ -378,7 +381,7 @@ fn choose_families(instance: &ash::Instance, device: vk::PhysicalDevice) -> Opti
     Some(Families { main, transfer: transfer.filter(|&family| family != main) })
 }
 
-/// A device with one queue of each family and those of the three features that there are.
+/// A device with one queue of each family and those of the features that there are.
 fn create_device(
     instance: &ash::Instance,
     chosen: &Chosen,
@@ -398,12 +401,14 @@ fn create_device(
         timeline_semaphore: have12.timeline_semaphore == vk::TRUE,
         synchronization2: have13.synchronization2 == vk::TRUE,
         buffer_device_address: have12.buffer_device_address == vk::TRUE,
+        dynamic_rendering: have13.dynamic_rendering == vk::TRUE,
     };
     let mut wanted12 = vk::PhysicalDeviceVulkan12Features::default()
         .timeline_semaphore(features.timeline_semaphore)
         .buffer_device_address(features.buffer_device_address);
-    let mut wanted13 =
-        vk::PhysicalDeviceVulkan13Features::default().synchronization2(features.synchronization2);
+    let mut wanted13 = vk::PhysicalDeviceVulkan13Features::default()
+        .synchronization2(features.synchronization2)
+        .dynamic_rendering(features.dynamic_rendering);
     let priorities = [1.0];
     let queues: Vec<_> = std::iter::once(families.main)
         .chain(families.transfer)
