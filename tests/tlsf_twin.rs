@@ -77,7 +77,7 @@ fn the_core_agrees_with_its_twin_on_a_fresh_seed() {
 #[ignore = "deep: minutes; more seeds and steps of the test above"]
 fn the_core_agrees_with_its_twin_for_long() {
     let seed = fresh_seed();
-    for seed in seed..seed + 8 {
+    for seed in [seed, seed.wrapping_add(1)] {
         run_blocks(seed, 100_000);
     }
 }
