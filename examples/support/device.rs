@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ash::{ext, vk};
+use fencepost::DeviceFeatures;
 
 use super::drivers::{INSTALL, expose_swiftshader};
 use super::messages::{Messages, messenger_info};
@@ -144,6 +145,27 @@ impl Gpu {
     /// The device's name, the driver's name and its version.
     pub(crate) fn driver(&self) -> &str {
         &self.driver
+    }
+
+    /// What is enabled, in the allocator's words.
+    pub(crate) fn features(&self) -> DeviceFeatures {
+        [
+            (self.timeline_semaphore, DeviceFeatures::TIMELINE_SEMAPHORE),
+            (self.synchronization2, DeviceFeatures::SYNCHRONIZATION2),
+            (self.buffer_device_address, DeviceFeatures::BUFFER_DEVICE_ADDRESS),
+        ]
+        .into_iter()
+        .filter_map(|(enabled, feature)| enabled.then_some(feature))
+        .collect()
+    }
+
+    /// A timeline semaphore that stands at 0. The caller destroys it.
+    pub(crate) fn new_timeline_semaphore(&self) -> Result<vk::Semaphore, vk::Result> {
+        let mut kind =
+            vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
+        let info = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
+        // SAFETY: the device is alive; without the feature the driver answers with an error.
+        unsafe { self.device.create_semaphore(&info, None) }
     }
 
     /// The list that the validation layer's messages go to.

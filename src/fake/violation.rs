@@ -344,7 +344,7 @@ violations! {
 }
 
 /// The violations of a run, in order; of very many the first [`Violations::KEPT`].
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Violations {
     pub(super) list: Vec<Violation>,
     pub(super) dropped: u64,
@@ -383,6 +383,13 @@ impl fmt::Display for Violations {
             write!(f, "\n  and {} more", self.dropped)?;
         }
         Ok(())
+    }
+}
+
+/// The same text as `Display`, because this is what a failed `unwrap` shows.
+impl fmt::Debug for Violations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 
 use ash::vk;
-use fencepost::fake::{Object, Profile, Use, Violation};
+use fencepost::fake::{Object, Profile, Use, Violation, Violations};
 
 use crate::support::{Gpu, object};
 
@@ -115,6 +115,7 @@ fn run(mut seed: u64) {
     let memory = gpu.memory(MEMORY);
     let queues = (0..QUEUES).map(|_| VecDeque::new()).collect();
     let mut twin = Twin { pieces: Vec::new(), queues, predicted: Vec::new() };
+    let mut seen = 0;
     for step in 0..250 {
         match random(8) {
             0..3 => {
@@ -151,13 +152,16 @@ fn run(mut seed: u64) {
                 assert_eq!(stepped, twin.queues[queue].pop_front().is_some());
             }
         }
-        let mut found: Vec<Broken> = gpu.fake.violations().iter().map(broken).collect();
-        let mut wanted = twin.predicted.clone();
+        let violations = gpu.fake.violations();
+        let mut found: Vec<Broken> = violations[seen..].iter().map(broken).collect();
+        let mut wanted = std::mem::take(&mut twin.predicted);
         found.sort_unstable();
-        found.dedup();
         wanted.sort_unstable();
-        wanted.dedup();
         assert_eq!(found, wanted, "seed {started:#x}, step {step}");
+        seen = violations.len();
+        if seen > Violations::KEPT / 2 {
+            break;
+        }
     }
 }
 
