@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --example buffer
 //! ```
-use fencepost::{AllocationDesc, Allocator, AllocatorDesc, BufferDesc, DeviceFeatures, vk};
+use fencepost::{AllocationDesc, Allocator, AllocatorDesc, BufferDesc, vk};
 use std::time::Duration;
 
 mod support;
@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let gpu = Gpu::open(&GpuRequest::default())?;
     let desc = AllocatorDesc::new(&gpu.instance, gpu.physical_device, &gpu.device)
         .api_version(gpu.api_version)
-        .features(DeviceFeatures::TIMELINE_SEMAPHORE)
+        .features(gpu.features())
         .keep_alive(gpu.clone());
     // SAFETY: the device lives as long as the allocator, and the queue in use gets a timeline.
     let allocator = unsafe { Allocator::new(&desc)? };

@@ -72,17 +72,23 @@ impl Camera {
         metres / self.eye.distance(away).max(NEAR) / FIELD_OF_VIEW * rows as f32
     }
 
+    /// What is in the picture.
+    pub(crate) fn sight(&self) -> Sight {
+        let clip = self.plain_clip_from_world();
+        let (x, y, w) = (clip.row(0), clip.row(1), clip.row(3));
+        Sight { planes: [w + x, w - x, w + y, w - y, w] }
+    }
+}
+
+/// The room that a picture shows, between planes whose normals point inwards.
+pub(crate) struct Sight {
+    planes: [Vec4; 5],
+}
+
+impl Sight {
     /// Whether any part of a box may be in the picture.
-    pub(crate) fn sees(&self, low: Vec3, high: Vec3) -> bool {
-        let rows = self.clip_from_world();
-        let planes = [
-            rows.row(3) + rows.row(0),
-            rows.row(3) - rows.row(0),
-            rows.row(3) + rows.row(1),
-            rows.row(3) - rows.row(1),
-            rows.row(3),
-        ];
-        planes.iter().all(|plane: &Vec4| {
+    pub(crate) fn meets(&self, low: Vec3, high: Vec3) -> bool {
+        self.planes.iter().all(|plane| {
             let inward = plane.truncate();
             let corner = Vec3::select(inward.cmpge(Vec3::ZERO), high, low);
             inward.dot(corner) + plane.w >= 0.0

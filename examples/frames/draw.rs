@@ -1,14 +1,15 @@
 //! Recording of a frame's drawing: what the water mirrors, then the picture.
 use super::images::{Target, Targets, Use, turn};
 use super::pipelines::Pipelines;
+use super::shared::Shared;
 use super::trees::{Species, TALLEST};
 use super::view::View;
-use super::world::{Chunk, World};
+use super::world::Chunk;
 use fencepost::{DescriptorSet, vk};
 use std::ops::Range;
 
-/// Rows of pixels that a tall tree must fill to be drawn at all.
-const VISIBLE: f32 = 3.0;
+/// Rows of pixels that a tall tree must fill to be drawn at all: small frames have a forest less.
+const VISIBLE: f32 = 6.0;
 /// And to be drawn with all its branches.
 const DETAILED: f32 = 36.0;
 
@@ -16,7 +17,7 @@ const DETAILED: f32 = 36.0;
 pub(crate) struct Pen<'a> {
     pub(crate) commands: vk::CommandBuffer,
     pub(crate) pipelines: &'a Pipelines,
-    pub(crate) world: &'a World,
+    pub(crate) shared: &'a Shared,
 }
 
 impl Pen<'_> {
@@ -118,7 +119,7 @@ impl Pen<'_> {
     }
 
     fn mesh(&self, chunk: &Chunk) {
-        let indices = self.world.indices(chunk.detail);
+        let indices = self.shared.indices(chunk.detail);
         let count = (indices.size() / size_of::<u16>() as u64) as u32;
         let (commands, device) = (self.commands, &self.pipelines.device);
         // SAFETY: a ground or water pipeline and its sets are bound, and the indices of this detail
@@ -132,7 +133,7 @@ impl Pen<'_> {
 
     fn trees(&self, chunk: &Chunk, species: Species, near: bool, which: Range<u32>) {
         let Some(instances) = chunk.trees.as_ref().filter(|_| !which.is_empty()) else { return };
-        let (mesh, corners) = self.world.tree_mesh(species, near);
+        let (mesh, corners) = self.shared.tree_mesh(species, near);
         let buffers = [mesh.handle(), instances.handle()];
         let (commands, device) = (self.commands, &self.pipelines.device);
         // SAFETY: the tree pipeline and the view's set are bound; the range lies within the trees.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 /// How many frames make a second of the flight.
 const FRAMES_PER_SECOND: f32 = 30.0;
+
 /// Everything that flies.
 pub(crate) struct Flight {
     allocator: Allocator,
@@ -63,7 +64,7 @@ impl Flight {
         let seconds = number as f32 / FRAMES_PER_SECOND;
         let aspect = size.width as f32 / size.height as f32;
         let camera = Camera::in_flight(&self.world.land().terrain, number, aspect);
-        let uploaded = self.world.approach(&camera, &self.pipelines, &mut self.uploads)?;
+        self.world.approach(&camera, &self.pipelines, &mut self.uploads)?;
 
         let commands = self.ring.begin(&self.timeline)?;
         let recording = self.timeline.begin()?;
@@ -73,7 +74,7 @@ impl Flight {
             let look =
                 |camera| View::new(&self.allocator, &self.pipelines, &self.world, camera, seconds);
             let (below, above) = (look(camera.mirrored())?, look(camera)?);
-            let pen = Pen { commands, pipelines: &self.pipelines, world: &self.world };
+            let pen = Pen { commands, pipelines: &self.pipelines, shared: &self.world.shared };
             pen.frame(&targets, &below, &above, &mirror);
             finish(&pen, &targets)?;
         }
@@ -81,8 +82,7 @@ impl Flight {
         self.world.leave_behind(&camera);
 
         let infos = [vk::CommandBufferSubmitInfo::default().command_buffer(commands)];
-        let waits: Vec<_> =
-            uploaded.map(|point| self.uploads.wait_info(point)).into_iter().collect();
+        let waits: Vec<_> = self.uploads.done().into_iter().collect();
         let submit =
             vk::SubmitInfo2::default().wait_semaphore_infos(&waits).command_buffer_infos(&infos);
         // SAFETY: the command buffer is being recorded.

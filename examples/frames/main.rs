@@ -27,6 +27,7 @@ mod noise;
 mod options;
 mod photograph;
 mod pipelines;
+mod shared;
 mod summary;
 mod sunlight;
 #[path = "../support/mod.rs"]
@@ -39,13 +40,13 @@ mod upload;
 mod view;
 mod world;
 
-use fencepost::{Allocator, AllocatorDesc, BlockPicture, DeviceFeatures, EndPolicy, vk};
+use fencepost::{Allocator, AllocatorDesc, BlockPicture, EndPolicy, vk};
 use flight::Flight;
 use indicatif::{ProgressBar, ProgressStyle};
 use options::Options;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::BufWriter;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -96,15 +97,16 @@ fn run(options: &Options) -> Result<()> {
     summary.leaks = report.leaks.len();
     summary.still_pending = report.still_pending;
 
-    photograph::write_png(BufWriter::new(landscape_file), options.size, &pixels)?;
+    photograph::write_png(landscape_file, options.size, &pixels)?;
     let title = format!("Memory after {} frames on {}", summary.frames, summary.driver);
     let words = summary.memory_words(blocks.len());
-    svg::write(BufWriter::new(memory_file), &memory_picture::draw(&blocks, &title, &words))?;
+    svg::write(memory_file, &memory_picture::draw(&blocks, &title, &words))?;
+    let mut out = io::stdout().lock();
     if options.json {
-        println!("{}", serde_json::to_string(&summary)?);
+        writeln!(out, "{}", serde_json::to_string(&summary)?)?;
     } else {
-        println!("{summary}");
-        println!("  pictures    {} and {}", landscape.display(), memory.display());
+        writeln!(out, "{summary}")?;
+        writeln!(out, "  pictures    {} and {}", landscape.display(), memory.display())?;
     }
 
     if let Some(leak) = report.leaks.first() {
@@ -125,11 +127,11 @@ fn run(options: &Options) -> Result<()> {
 fn open_allocator(gpu: &Arc<Gpu>) -> Result<Allocator> {
     let desc = AllocatorDesc::new(&gpu.instance, gpu.physical_device, &gpu.device)
         .api_version(gpu.api_version)
-        .features(DeviceFeatures::TIMELINE_SEMAPHORE | DeviceFeatures::SYNCHRONIZATION2)
+        .features(gpu.features())
         .end_policy(EndPolicy::Wait(Duration::from_secs(60)))
         .keep_alive(Arc::<Gpu>::clone(gpu));
     // SAFETY: instance and device are alive and stay so while the allocator does; the features are
-    // enabled; every queue in use gets a timeline.
+    // those enabled; every queue in use gets a timeline.
     Ok(unsafe { Allocator::new(&desc) }?)
 }
 

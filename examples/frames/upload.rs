@@ -20,6 +20,7 @@ pub(crate) struct Uploads {
     ring: CommandRing,
     /// The two queue families that touch what is uploaded, or none if they are one.
     families: Vec<u32>,
+    last: Option<Point>,
 }
 
 impl Uploads {
@@ -37,6 +38,7 @@ impl Uploads {
             timeline,
             ring: CommandRing::new(allocator, device, own)?,
             families: if own == reader { Vec::new() } else { vec![own, reader] },
+            last: None,
         })
     }
 
@@ -47,12 +49,11 @@ impl Uploads {
         Ok(Batch { recording, commands, uploads: self })
     }
 
-    /// The semaphore of the uploads and the value it will have at a point.
-    pub(crate) fn wait_info(&self, point: Point) -> vk::SemaphoreSubmitInfo<'static> {
-        vk::SemaphoreSubmitInfo::default()
-            .semaphore(self.timeline.semaphore().unwrap_or_default())
-            .value(point.value())
-            .stage_mask(vk::PipelineStageFlags2::ALL_COMMANDS)
+    /// What work has to wait for that uses what was uploaded so far.
+    pub(crate) fn done(&self) -> Option<vk::SemaphoreSubmitInfo<'static>> {
+        let all = vk::PipelineStageFlags2::ALL_COMMANDS;
+        let info = vk::SemaphoreSubmitInfo::default().stage_mask(all);
+        Some(info.semaphore(self.timeline.semaphore()?).value(self.last?.value()))
     }
 }
 
@@ -123,7 +124,7 @@ impl Batch<'_> {
     }
 
     /// Sends the uploads to their queue.
-    pub(crate) fn submit(self) -> Result<Point> {
+    pub(crate) fn submit(self) -> Result<()> {
         let Batch { uploads, recording, commands } = self;
         let infos = [vk::CommandBufferSubmitInfo::default().command_buffer(commands)];
         let submit = vk::SubmitInfo2::default().command_buffer_infos(&infos);
@@ -132,7 +133,8 @@ impl Batch<'_> {
         // SAFETY: the commands name only what was made since `recording` began.
         let point = recording.submit(|signal| unsafe { signal.queue_submit2(&[submit]) })?;
         uploads.ring.submitted(point);
-        Ok(point)
+        uploads.last = Some(point);
+        Ok(())
     }
 
     fn staging<T: Pod>(&self, contents: &[T]) -> Result<Buffer> {

@@ -46,7 +46,7 @@ impl<'a> View<'a> {
             eye: camera.eye.to_array(),
             seconds,
             sun: sunlight::direction().to_array(),
-            weather: world.weather(),
+            weather: world.weather,
         };
         let size = size_of::<Uniforms>() as u64;
         let mut uniforms = allocator.create_buffer(
@@ -64,7 +64,7 @@ impl<'a> View<'a> {
         let set = unsafe { allocator.create_descriptor_set(pipelines.view_sets, &counts) }?;
         let buffers =
             [vk::DescriptorBufferInfo::default().buffer(uniforms.handle()).range(vk::WHOLE_SIZE)];
-        let images = [sampled(&world.grain_view)];
+        let images = [sampled(&world.shared.grain_view)];
         let write = vk::WriteDescriptorSet::default().dst_set(set.handle());
         let writes = [
             write

@@ -4,15 +4,13 @@
 //! There is no list of things to delete later: that is what fencepost is for.
 use super::Result;
 use super::camera::Camera;
-use super::chunk::{CHUNK, Detail, Land, ground_indices};
+use super::chunk::{CHUNK, Detail, Land};
 use super::noise::Noise;
 use super::pipelines::Pipelines;
-use super::texels;
-use super::tree_mesh;
-use super::trees::Species;
+use super::shared::Shared;
 use super::upload::{Batch, Uploads};
 use super::view::picture_set;
-use fencepost::{Allocator, Buffer, DescriptorSet, Image, ImageView, ImageViewDesc, Point, vk};
+use fencepost::{Allocator, Buffer, DescriptorSet, Image, ImageView, ImageViewDesc, vk};
 use glam::{IVec2, Vec2, Vec3, Vec3Swizzles};
 use std::collections::BTreeMap;
 
@@ -42,24 +40,16 @@ pub(crate) struct Chunk {
     pub(crate) high: Vec3,
 }
 
-struct TreeMesh {
-    species: Species,
-    near: bool,
-    buffer: Buffer,
-    corners: u32,
-}
-
-/// The resident chunks, and what all of them share.
+/// The resident chunks.
 pub(crate) struct World {
     allocator: Allocator,
     land: Land,
     /// Ordered by place, so that every run goes through them alike.
     chunks: BTreeMap<(i32, i32), Chunk>,
-    indices: Vec<Buffer>,
-    trees: Vec<TreeMesh>,
-    pub(crate) grain_view: ImageView,
-    weather: f32,
-    _grain: Image,
+    /// What all of them share.
+    pub(crate) shared: Shared,
+    /// A number of this world alone, for its sky.
+    pub(crate) weather: f32,
     /// Chunks made so far.
     pub(crate) made: u32,
     /// Chunks dropped so far, for a better one or for good.
@@ -69,34 +59,12 @@ pub(crate) struct World {
 impl World {
     /// A world without chunks.
     pub(crate) fn new(allocator: &Allocator, uploads: &mut Uploads, seed: u64) -> Result<Self> {
-        let mut batch = uploads.begin()?;
-        let grain = batch.texture("grain", &texels::grain(seed))?;
-        let grain_view = allocator
-            .create_image_view(&grain, &ImageViewDesc::new(vk::ImageAspectFlags::COLOR))?;
-        let mut indices = Vec::new();
-        for detail in Detail::ALL {
-            let usage = vk::BufferUsageFlags::INDEX_BUFFER;
-            indices.push(batch.buffer("ground indices", usage, &ground_indices(detail))?);
-        }
-        let mut trees = Vec::new();
-        for species in [Species::Pine, Species::Broadleaf] {
-            for near in [true, false] {
-                let usage = vk::BufferUsageFlags::VERTEX_BUFFER;
-                let corners = tree_mesh::mesh(species, near);
-                let buffer = batch.buffer("tree mesh", usage, &corners)?;
-                trees.push(TreeMesh { species, near, buffer, corners: corners.len() as u32 });
-            }
-        }
-        batch.submit()?;
         Ok(Self {
             allocator: allocator.clone(),
             land: Land::new(seed),
             chunks: BTreeMap::new(),
-            indices,
-            trees,
-            grain_view,
+            shared: Shared::new(allocator, uploads, seed)?,
             weather: 400.0 * Noise::new(seed, 30).cell(0, 0),
-            _grain: grain,
             made: 0,
             dropped: 0,
         })
@@ -107,22 +75,16 @@ impl World {
         &self.land
     }
 
-    /// A number of this world alone, for its sky.
-    pub(crate) fn weather(&self) -> f32 {
-        self.weather
-    }
-
     /// Makes the nearest few chunks that are missing or too coarse or too fine, and uploads them.
-    /// A frame that draws them waits for the point.
     pub(crate) fn approach(
         &mut self,
         camera: &Camera,
         pipelines: &Pipelines,
         uploads: &mut Uploads,
-    ) -> Result<Option<Point>> {
+    ) -> Result<()> {
         let mut wanted = self.wanted(camera);
         if wanted.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         wanted.truncate(PER_FRAME);
         let mut batch = uploads.begin()?;
@@ -133,7 +95,7 @@ impl World {
             self.made += 1;
             self.dropped += u32::from(before.is_some());
         }
-        Ok(Some(batch.submit()?))
+        batch.submit()
     }
 
     /// Drops the chunks that lie behind.
@@ -146,23 +108,12 @@ impl World {
 
     /// The chunks that may be seen, the nearest first: they hide the others.
     pub(crate) fn seen(&self, camera: &Camera) -> Vec<&Chunk> {
+        let sight = camera.sight();
         let mut seen: Vec<_> =
-            self.chunks.values().filter(|chunk| camera.sees(chunk.low, chunk.high)).collect();
+            self.chunks.values().filter(|chunk| sight.meets(chunk.low, chunk.high)).collect();
         let near = |chunk: &Chunk| ((chunk.low + chunk.high) * 0.5).distance(camera.eye);
         seen.sort_by(|one, other| near(one).total_cmp(&near(other)));
         seen
-    }
-
-    /// The triangles of the ground at a detail.
-    pub(crate) fn indices(&self, detail: Detail) -> &Buffer {
-        &self.indices[usize::from(detail.0)]
-    }
-
-    /// The mesh of a species of trees, and how many corners it has.
-    pub(crate) fn tree_mesh(&self, species: Species, near: bool) -> (&Buffer, u32) {
-        let fits = |mesh: &&TreeMesh| mesh.species == species && mesh.near == near;
-        let mesh = self.trees.iter().find(fits).expect("every species has two meshes");
-        (&mesh.buffer, mesh.corners)
     }
 
     /// What is missing, the nearest first.
