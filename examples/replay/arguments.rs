@@ -1,0 +1,72 @@
+//! The command line.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// Replays captured allocation streams of real programs through fencepost.
+///
+/// Each allocation becomes a buffer or an image that the GPU writes; each free is a drop, after
+/// which the GPU still reads the written words back. A range that is reused too early shows as a
+/// wrong word.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "replay", version)]
+pub(crate) struct Arguments {
+    /// Traces: text, or text packed by Zstandard [default: warzone2100-vulkan of benches/traces]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// The Vulkan driver or device, by a part of its name, such as lavapipe or swiftshader
+    #[arg(long, value_name = "NAME", conflicts_with = "no_driver")]
+    pub(crate) driver: Option<String>,
+
+    /// Replays over the fake driver, a discrete GPU, at full speed
+    #[arg(long)]
+    pub(crate) no_driver: bool,
+
+    /// The fake driver takes the memory of a recorded GPU, by a part of its name
+    #[arg(long, value_name = "NAME", requires = "no_driver")]
+    pub(crate) topology: Option<String>,
+
+    /// The most submits that the GPU may not have done yet [default: 64; 2 over the fake driver]
+    #[arg(long, value_name = "N")]
+    pub(crate) frames_in_flight: Option<NonZeroUsize>,
+
+    /// Stops after so many operations of each trace
+    #[arg(long, value_name = "N")]
+    pub(crate) operations: Option<NonZeroUsize>,
+
+    /// Divides all sizes by this
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = scale)]
+    pub(crate) scale: f64,
+
+    /// Follows the GPU by a ring of fences, as in Vulkan 1.0, instead of a timeline semaphore
+    #[arg(long)]
+    pub(crate) fences: bool,
+
+    /// Lets the Vulkan validation layer listen; a word from it is a failure
+    #[arg(long, conflicts_with = "no_driver")]
+    pub(crate) validation: bool,
+
+    /// Prints one line of JSON per trace
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// FAULT INJECTION, for the self-test: does something wrong on purpose, which must be reported
+    #[arg(long = "break", value_name = "FAULT", hide = true)]
+    pub(crate) fault: Option<Fault>,
+}
+
+/// A fault injected on purpose.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Small buffers give their range up at once, while the GPU has yet to read it.
+    EarlyFree,
+}
+
+fn scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if scale.is_finite() && scale > 0.0 => Ok(scale),
+        _ => Err("it is not a number above 0".into()),
+    }
+}

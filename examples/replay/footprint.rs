@@ -1,0 +1,45 @@
+//! How much memory a replay took, at most.
+
+use fencepost::{Allocator, Statistics};
+
+/// Peaks over a replay, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Footprint {
+    live: u64,
+    /// What the trace had alive at a time: the sizes that the driver asked for.
+    pub(crate) peak_live: u64,
+    /// What was dropped and waited for the GPU, as seen at each submit.
+    pub(crate) peak_pending: u64,
+    /// Both together: what no allocator could have gone below.
+    pub(crate) peak_held: u64,
+    /// What was taken from the driver.
+    pub(crate) peak_reserved: u64,
+    /// `vkAllocateMemory` calls.
+    pub(crate) driver_allocations: u64,
+}
+
+impl Footprint {
+    pub(crate) fn allocated(&mut self, bytes: u64) {
+        self.live += bytes;
+        self.peak_live = self.peak_live.max(self.live);
+    }
+
+    pub(crate) fn freed(&mut self, bytes: u64) {
+        self.live -= bytes;
+    }
+
+    /// Looks at the allocator, before it collects.
+    pub(crate) fn sample(&mut self, allocator: &Allocator) {
+        let Statistics { live, pending, peak_reserved, driver_allocations, .. } =
+            allocator.statistics();
+        self.peak_pending = self.peak_pending.max(pending);
+        self.peak_held = self.peak_held.max(live + pending);
+        self.peak_reserved = peak_reserved;
+        self.driver_allocations = driver_allocations;
+    }
+
+    /// Bytes taken from the driver for each byte alive, at their peaks.
+    pub(crate) fn ratio(&self) -> f64 {
+        self.peak_reserved as f64 / self.peak_live.max(1) as f64
+    }
+}

@@ -1,0 +1,226 @@
+//! The replay itself: each operation of a trace as a call of fencepost.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use ash::vk;
+use fencepost::{Allocator, CreateError, Point, Recording, Timeline};
+use indicatif::ProgressBar;
+
+use super::fault::EarlyFree;
+use super::footprint::Footprint;
+use super::resource::Resource;
+use super::stop::Stop;
+use super::trace::{Operation, Trace};
+use super::witness::{Verdict, Witness};
+
+/// A GPU that takes longer for one submit hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Operations between two moves of the progress bar.
+const PROGRESS_STEP: usize = 512;
+
+/// Where a trace is replayed, and how.
+pub(crate) struct Stage<W> {
+    pub(crate) allocator: Allocator,
+    pub(crate) timeline: Timeline,
+    pub(crate) witness: W,
+    /// The longest side of an image that the device can have, in texels.
+    pub(crate) longest_side: u32,
+    /// The most submits that may be outstanding.
+    pub(crate) in_flight: usize,
+    /// There when something shall go wrong on purpose.
+    pub(crate) early_free: Option<EarlyFree>,
+}
+
+/// What came of a replay.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) footprint: Footprint,
+    pub(crate) verdict: Verdict,
+    pub(crate) submits: u64,
+    pub(crate) elapsed: Duration,
+    /// Allocations that the allocator reported as leaked at its end.
+    pub(crate) leaks: usize,
+}
+
+/// Replays the whole trace, checks what is alive at its end, and waits for the GPU.
+pub(crate) fn replay(
+    trace: &Trace,
+    stage: Stage<impl Witness>,
+    progress: &ProgressBar,
+) -> Result<Outcome, Stop> {
+    let start = Instant::now();
+    let mut replayer = Replayer {
+        live: std::iter::repeat_with(|| None).take(trace.allocations()).collect(),
+        trace,
+        stage,
+        recording: None,
+        outstanding: VecDeque::new(),
+        footprint: Footprint::default(),
+        submits: 0,
+    };
+    // Where nothing is presented, each submit is a frame.
+    let frame = if trace.presents() { Operation::Present } else { Operation::Submit };
+    for (number, operation) in trace.operations().iter().enumerate() {
+        match *operation {
+            Operation::Allocate(id) => replayer.allocate(id)?,
+            Operation::Free(id) => replayer.free(id)?,
+            Operation::Submit => replayer.submit()?,
+            Operation::Present => {}
+        }
+        if *operation == frame {
+            replayer.stage.allocator.collect();
+        }
+        if number % PROGRESS_STEP == 0 {
+            progress.set_position(number as u64);
+        }
+    }
+    // What follows is the replay's doing, not the program's.
+    replayer.footprint.sample(&replayer.stage.allocator);
+    let footprint = replayer.footprint;
+    replayer.free_all()?;
+    let elapsed = start.elapsed();
+    let Replayer { stage, submits, .. } = replayer;
+    let Stage { allocator, timeline, witness, .. } = stage;
+    let verdict = witness.verdict().clone();
+    drop((timeline, witness));
+    let leaks = allocator.close().map_or(0, |report| report.leaks.len());
+    Ok(Outcome { footprint, verdict, submits, elapsed, leaks })
+}
+
+struct Replayer<'a, W> {
+    trace: &'a Trace,
+    stage: Stage<W>,
+    /// The resources alive, by their numbers.
+    live: Vec<Option<Resource>>,
+    /// Open from the first operation after a submit until the next submit.
+    recording: Option<Recording>,
+    /// The submits that the GPU may not have done, oldest first.
+    outstanding: VecDeque<Point>,
+    footprint: Footprint,
+    submits: u64,
+}
+
+impl<W: Witness> Replayer<'_, W> {
+    fn allocate(&mut self, id: u32) -> Result<(), Stop> {
+        self.begin()?;
+        let mut resource = match self.create(id) {
+            // What was dropped may be all that is needed, once the GPU has passed it.
+            Err(CreateError::Allocate(error)) if error.is_out_of_memory() => {
+                self.drain()?;
+                self.begin()?;
+                self.create(id)
+            }
+            created => created,
+        }
+        .map_err(|error| {
+            let size = self.trace.request(id).size.get();
+            Stop::Create { id, size, error }
+        })?;
+        self.footprint.allocated(resource.allocation().size());
+        self.make_room(&resource)?;
+        self.stage.witness.write(id, &mut resource)?;
+        self.live[id as usize] = Some(resource);
+        Ok(())
+    }
+
+    fn create(&self, id: u32) -> Result<Resource, CreateError> {
+        let Stage { allocator, longest_side, .. } = &self.stage;
+        Resource::create(allocator, self.trace.request(id), *longest_side)
+    }
+
+    fn free(&mut self, id: u32) -> Result<(), Stop> {
+        let resource = self.live[id as usize].take().expect("a trace frees what is alive");
+        self.begin()?;
+        self.make_room(&resource)?;
+        self.stage.witness.check(id, &resource)?;
+        self.footprint.freed(resource.allocation().size());
+        match (&mut self.stage.early_free, resource) {
+            (Some(fault), Resource::Buffer { buffer, .. }) => fault.free(buffer),
+            (_, resource) => drop(resource),
+        }
+        Ok(())
+    }
+
+    /// Opens the recording for what comes next, before any command names a resource.
+    fn begin(&mut self) -> Result<(), Stop> {
+        if self.recording.is_none() {
+            self.recording = Some(self.stage.timeline.begin()?);
+        }
+        Ok(())
+    }
+
+    /// Submits early if the open batch is too full for the resource.
+    fn make_room(&mut self, resource: &Resource) -> Result<(), Stop> {
+        if !self.stage.witness.has_room(resource) {
+            self.submit()?;
+            self.begin()?;
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self) -> Result<(), Stop> {
+        self.begin()?;
+        let commands = self.stage.witness.end()?;
+        let batches: Vec<vk::SubmitInfo<'_>> = commands
+            .iter()
+            .flatten()
+            .map(|one| vk::SubmitInfo::default().command_buffers(std::slice::from_ref(one)))
+            .collect();
+        if let Some(recording) = self.recording.take() {
+            // SAFETY:
+            // - The commands are complete, and what they name is alive or was dropped since the
+            //   recording began.
+            // - This thread alone uses the queue.
+            let point = recording
+                .submit(|signal| unsafe { signal.queue_submit(&batches) })
+                .map_err(|error| Stop::Submit(error.to_string()))?;
+            self.outstanding.push_back(point);
+        }
+        self.submits += 1;
+        if let Some(fault) = &mut self.stage.early_free {
+            fault.submitted();
+        }
+        self.footprint.sample(&self.stage.allocator);
+        self.settle(self.stage.in_flight)
+    }
+
+    /// Judges the batches that the GPU has done, and waits while more than `most` are outstanding.
+    fn settle(&mut self, most: usize) -> Result<(), Stop> {
+        while let Some(&point) = self.outstanding.front() {
+            let timeline = &self.stage.timeline;
+            if self.outstanding.len() > most {
+                if !timeline.wait(point, PATIENCE)? {
+                    return Err(Stop::Hangs(PATIENCE.as_secs()));
+                }
+            } else if !timeline.is_reached(point)? {
+                break;
+            }
+            self.outstanding.pop_front();
+            self.stage.witness.judge()?;
+            if let Some(fault) = &mut self.stage.early_free {
+                fault.done();
+            }
+        }
+        Ok(())
+    }
+
+    /// Submits what is open, waits for all of it and takes it back.
+    fn drain(&mut self) -> Result<(), Stop> {
+        self.submit()?;
+        self.settle(0)?;
+        self.stage.allocator.collect();
+        Ok(())
+    }
+
+    /// Frees what the trace left alive, in the order of its making.
+    fn free_all(&mut self) -> Result<(), Stop> {
+        for id in 0..self.live.len() {
+            if self.live[id].is_some() {
+                self.free(id as u32)?;
+            }
+        }
+        self.drain()
+    }
+}

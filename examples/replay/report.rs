@@ -1,0 +1,135 @@
+//! What a replay has to say: lines for people, or one line of JSON.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::replayer::Outcome;
+use super::setup::Played;
+use super::stop::Stop;
+use super::trace::Trace;
+
+/// All that is printed about one trace. Sizes in bytes.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) trace: String,
+    pub(crate) driver: String,
+    pub(crate) operations: usize,
+    pub(crate) allocations: usize,
+    pub(crate) submits: u64,
+    pub(crate) most_in_flight: usize,
+    pub(crate) scale: f64,
+    /// Most reserved by most alive.
+    pub(crate) footprint: f64,
+    pub(crate) peak_reserved: u64,
+    pub(crate) peak_live: u64,
+    pub(crate) peak_pending: u64,
+    /// The peak of alive and pending together.
+    pub(crate) peak_held: u64,
+    /// The most allocations alive at a time.
+    pub(crate) peak_count: usize,
+    /// `vkAllocateMemory` calls.
+    pub(crate) driver_allocations: u64,
+    pub(crate) seconds: f64,
+    pub(crate) nanoseconds_per_operation: f64,
+    pub(crate) verified: u64,
+    pub(crate) mismatches: u64,
+    pub(crate) first_mismatch: Option<String>,
+    pub(crate) leaks: usize,
+}
+
+impl Report {
+    pub(crate) fn new(name: String, trace: &Trace, played: &Played, scale: f64) -> Self {
+        let Outcome { footprint, verdict, submits, elapsed, leaks } = &played.outcome;
+        let operations = trace.operations().len();
+        Self {
+            trace: name,
+            driver: played.driver.clone(),
+            operations,
+            allocations: trace.allocations(),
+            submits: *submits,
+            most_in_flight: played.in_flight,
+            scale,
+            footprint: footprint.ratio(),
+            peak_reserved: footprint.peak_reserved,
+            peak_live: footprint.peak_live,
+            peak_pending: footprint.peak_pending,
+            peak_held: footprint.peak_held,
+            peak_count: trace.peak().count,
+            driver_allocations: footprint.driver_allocations,
+            seconds: elapsed.as_secs_f64(),
+            nanoseconds_per_operation: elapsed.as_nanos() as f64 / operations.max(1) as f64,
+            verified: verdict.verified,
+            mismatches: verdict.mismatches,
+            first_mismatch: verdict.first.clone(),
+            leaks: *leaks,
+        }
+    }
+
+    /// One line of JSON.
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string(self).expect("a report has no keys but texts")
+    }
+
+    /// An error if anything was not as it must be.
+    pub(crate) fn judge(&self) -> Result<(), Stop> {
+        match &self.first_mismatch {
+            Some(first) => Err(Stop::Corruption {
+                wrong: self.mismatches,
+                verified: self.verified,
+                first: first.clone(),
+            }),
+            None if self.leaks > 0 => Err(Stop::Leaks(self.leaks)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "{} on {}", self.trace, self.driver)?;
+        writeln!(
+            out,
+            "  footprint   {:.3}: {} reserved at most, for {} alive at most",
+            self.footprint,
+            Bytes(self.peak_reserved),
+            Bytes(self.peak_live),
+        )?;
+        writeln!(
+            out,
+            "  pending     {} at most; alive and pending together {} at most",
+            Bytes(self.peak_pending),
+            Bytes(self.peak_held),
+        )?;
+        writeln!(
+            out,
+            "  allocations {}, {} alive at most, from {} of vkAllocateMemory",
+            self.allocations, self.peak_count, self.driver_allocations,
+        )?;
+        writeln!(
+            out,
+            "  time        {:.2} s for {} operations and {} submits: {:.1} us an operation",
+            self.seconds,
+            self.operations,
+            self.submits,
+            self.nanoseconds_per_operation / 1e3,
+        )?;
+        write!(out, "  verified    {}, of which wrong: {}", self.verified, self.mismatches)
+    }
+}
+
+/// Bytes as people read them.
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = ["GiB", "MiB", "KiB"];
+        let unit = units.iter().zip([30, 20, 10]).find(|(_, shift)| self.0 >> shift > 0);
+        match unit {
+            Some((unit, shift)) => {
+                write!(out, "{:.1} {unit}", self.0 as f64 / (1_u64 << shift) as f64)
+            }
+            None => write!(out, "{} B", self.0),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A request of a trace as a real buffer or image in fencepost's memory.
+
+use ash::vk;
+use fencepost::{
+    Allocation, AllocationDesc, Allocator, Buffer, BufferDesc, CreateError, Image, ImageDesc,
+};
+
+use super::touch::{self, WORD};
+use super::trace::{self, Intent, Request};
+
+/// A live resource of the trace.
+pub(crate) enum Resource {
+    Buffer { buffer: Buffer, intent: Intent },
+    Image { image: Image, shape: Shape },
+}
+
+/// Width and height of an image with four bytes a texel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+impl Resource {
+    /// Creates what the request asks for. A size is rounded up to whole words; an image gets the
+    /// shape whose texels are nearest to the size.
+    pub(crate) fn create(
+        allocator: &Allocator,
+        request: &Request,
+        longest_side: u32,
+    ) -> Result<Self, CreateError> {
+        let memory = match request.intent {
+            Intent::DeviceLocal => AllocationDesc::device_local(),
+            Intent::Upload => AllocationDesc::upload(),
+            Intent::Readback => AllocationDesc::readback(),
+        }
+        .min_alignment(request.alignment);
+        match request.resource {
+            trace::Resource::Buffer => {
+                let size = request.size.get().next_multiple_of(WORD);
+                let usage = vk::BufferUsageFlags::TRANSFER_SRC | vk::BufferUsageFlags::TRANSFER_DST;
+                let buffer = allocator.create_buffer(&BufferDesc::new(size, usage), &memory)?;
+                Ok(Self::Buffer { buffer, intent: request.intent })
+            }
+            trace::Resource::Image => {
+                let shape = Shape::nearest(request.size.get(), longest_side);
+                let usage = vk::ImageUsageFlags::TRANSFER_SRC | vk::ImageUsageFlags::TRANSFER_DST;
+                let format = vk::Format::R8G8B8A8_UNORM;
+                let desc = ImageDesc::new_2d(format, shape.width, shape.height, usage);
+                Ok(Self::Image { image: allocator.create_image(&desc, &memory)?, shape })
+            }
+        }
+    }
+
+    /// The memory that it lies in.
+    pub(crate) fn allocation(&self) -> &Allocation {
+        match self {
+            Self::Buffer { buffer, .. } => buffer.allocation(),
+            Self::Image { image, .. } => image.allocation(),
+        }
+    }
+
+    /// The byte offsets of its touched words.
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = u64> + Clone + use<> {
+        let (size, most) = match self {
+            Self::Buffer { buffer, .. } => (buffer.size(), touch::MOST_OF_BUFFER),
+            Self::Image { shape, .. } => (shape.bytes(), touch::MOST_OF_IMAGE),
+        };
+        touch::offsets(size, most)
+    }
+}
+
+impl Shape {
+    /// The shape of about `size` bytes whose width is a power of two and at most the height, as far
+    /// as the longest side allows.
+    pub(crate) fn nearest(size: u64, longest_side: u32) -> Self {
+        let texels = size.div_ceil(WORD).max(1);
+        let longest = u64::from(longest_side.max(1));
+        let width = (1 << (texels.isqrt().ilog2())).max(texels.div_ceil(longest)).min(longest);
+        let height = (texels / width).clamp(1, longest);
+        // Both are at most `longest_side`.
+        Self { width: width as u32, height: height as u32 }
+    }
+
+    /// Bytes of its texels.
+    pub(crate) fn bytes(self) -> u64 {
+        u64::from(self.width) * u64::from(self.height) * WORD
+    }
+
+    /// The texel that begins at this byte, counted row by row.
+    pub(crate) fn texel(self, offset: u64) -> vk::Offset3D {
+        let (index, width) = (offset / WORD, u64::from(self.width));
+        vk::Offset3D { x: (index % width) as i32, y: (index / width) as i32, z: 0 }
+    }
+}

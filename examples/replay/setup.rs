@@ -1,0 +1,173 @@
+//! Opens a real or a fake device, replays a trace on it, and closes it again.
+
+use std::sync::Arc;
+
+use ash::vk;
+use fencepost::fake::{FakeDriver, Profile};
+use fencepost::{Allocator, AllocatorDesc, DeviceFeatures, NewError, Timeline};
+use indicatif::ProgressBar;
+
+use super::arguments::{Arguments, Fault};
+use super::copies::Copies;
+use super::declared::Declared;
+use super::fault::EarlyFree;
+use super::fit::{Machine, available_memory};
+use super::replayer::{Outcome, Stage, replay};
+use super::stop::Stop;
+use super::support::{Gpu, GpuRequest, Validation};
+use super::trace::Trace;
+
+/// The most submits outstanding on a real driver, unless told. It bounds the memory that waits for
+/// a slow GPU.
+const IN_FLIGHT_REAL: usize = 64;
+
+/// The same over the fake driver, whose GPU is always as late as it may be.
+const IN_FLIGHT_FAKE: usize = 2;
+
+/// What came of a trace, and where.
+pub(crate) struct Played {
+    pub(crate) outcome: Outcome,
+    pub(crate) driver: String,
+    pub(crate) in_flight: usize,
+}
+
+/// Replays on the device that the arguments name.
+pub(crate) fn play(
+    trace: &Trace,
+    arguments: &Arguments,
+    progress: &ProgressBar,
+) -> Result<Played, Stop> {
+    let wanted = arguments.frames_in_flight.map(usize::from);
+    if arguments.no_driver {
+        on_fake(trace, arguments, wanted.unwrap_or(IN_FLIGHT_FAKE), progress)
+    } else {
+        on_driver(trace, arguments, wanted.unwrap_or(IN_FLIGHT_REAL), progress)
+    }
+}
+
+fn on_driver(
+    trace: &Trace,
+    arguments: &Arguments,
+    in_flight: usize,
+    progress: &ProgressBar,
+) -> Result<Played, Stop> {
+    // Host waits on timeline semaphores are unknown to the layer's check of hazards.
+    let listening = if arguments.fences { Validation::Synchronization } else { Validation::Core };
+    let gpu = Gpu::open(&GpuRequest {
+        driver: arguments.driver.as_deref(),
+        validation: arguments.validation.then_some(listening),
+        ..GpuRequest::default()
+    })?;
+    // The memory of these is the machine's own.
+    let shared = [vk::PhysicalDeviceType::CPU, vk::PhysicalDeviceType::INTEGRATED_GPU]
+        .contains(&gpu.properties.device_type);
+    let available = if shared { available_memory() } else { None };
+    Machine::new(&gpu.memory, available).check(&trace.peak())?;
+
+    // SAFETY: all work on the memory goes to the one queue that `open_timeline` is for.
+    let allocator = unsafe { allocator_on(&gpu) }?;
+    let fences = arguments.fences || !gpu.timeline_semaphore;
+    let stage = Stage {
+        timeline: open_timeline(&allocator, gpu.main.queue, fences, in_flight)?,
+        allocator,
+        witness: Copies::new(&gpu, trace.allocations() as u32)?,
+        longest_side: gpu.properties.limits.max_image_dimension2_d,
+        in_flight,
+        early_free: early_free(arguments, &gpu.device),
+    };
+    let outcome = replay(trace, stage, progress)?;
+
+    let (driver, messages) = (gpu.driver().to_owned(), gpu.messages());
+    // The layer names what is alive when the device goes, so it must go here.
+    drop(Arc::into_inner(gpu).ok_or(Stop::DeviceKept)?);
+    match &messages.take()[..] {
+        [] => Ok(Played { outcome, driver, in_flight }),
+        [first, ..] => Err(Stop::Validation(first.to_string())),
+    }
+}
+
+/// An allocator that keeps the device alive.
+///
+/// # Safety
+/// Every queue whose work may touch its memory has a timeline of it, or nothing of it is dropped
+/// but by `free_now`.
+pub(crate) unsafe fn allocator_on(gpu: &Arc<Gpu>) -> Result<Allocator, NewError> {
+    let mut features = DeviceFeatures::empty();
+    features.set(DeviceFeatures::TIMELINE_SEMAPHORE, gpu.timeline_semaphore);
+    let desc = AllocatorDesc::new(&gpu.instance, gpu.physical_device, &gpu.device)
+        .api_version(gpu.api_version)
+        .features(features)
+        .keep_alive(Arc::clone(gpu) as _);
+    // SAFETY: instance, device, version and features belong together, and `keep_alive` owns them;
+    // the caller promises the rest.
+    unsafe { Allocator::new(&desc) }
+}
+
+fn on_fake(
+    trace: &Trace,
+    arguments: &Arguments,
+    in_flight: usize,
+    progress: &ProgressBar,
+) -> Result<Played, Stop> {
+    let fake = FakeDriver::new(&profile(arguments.topology.as_deref())?);
+    let (instance, physical_device) = (fake.instance(), fake.physical_device());
+    // SAFETY: the physical device is the instance's.
+    let (properties, memory) = unsafe {
+        (
+            instance.get_physical_device_properties(physical_device),
+            instance.get_physical_device_memory_properties(physical_device),
+        )
+    };
+    Machine::new(&memory, None).check(&trace.peak())?;
+
+    let desc = AllocatorDesc::new(instance, physical_device, fake.device())
+        .api_version(properties.api_version)
+        .features(DeviceFeatures::TIMELINE_SEMAPHORE)
+        .keep_alive(Arc::new(fake.clone()));
+    // SAFETY: as on a driver.
+    let allocator = unsafe { Allocator::new(&desc) }?;
+    let stage = Stage {
+        timeline: open_timeline(&allocator, fake.queue(0), arguments.fences, in_flight)?,
+        allocator,
+        witness: Declared::new(fake.clone()),
+        longest_side: properties.limits.max_image_dimension2_d,
+        in_flight,
+        early_free: early_free(arguments, fake.device()),
+    };
+    let mut outcome = replay(trace, stage, progress)?;
+    // The fake judges at the end, and calls what is alive then a leak.
+    if let Err(violations) = fake.finish() {
+        outcome.verdict.mismatches = violations.count();
+        outcome.verdict.first = violations.list().first().map(ToString::to_string);
+    }
+    let driver = format!("the fake driver as {}", fake.profile().name());
+    Ok(Played { outcome, driver, in_flight })
+}
+
+/// The profile of the recorded GPU of that name, or else of the first whose name has it as a part.
+fn profile(topology: Option<&str>) -> Result<Profile, Stop> {
+    let Some(wanted) = topology else { return Ok(Profile::default()) };
+    let has_part =
+        |one: &Profile| one.name().to_ascii_lowercase().contains(&wanted.to_ascii_lowercase());
+    Profile::topology(wanted)
+        .or_else(|| Profile::all().find(has_part))
+        .ok_or_else(|| Stop::UnknownTopology(wanted.to_owned()))
+}
+
+fn open_timeline(
+    allocator: &Allocator,
+    queue: vk::Queue,
+    fences: bool,
+    in_flight: usize,
+) -> Result<Timeline, Stop> {
+    if !fences {
+        return Ok(allocator.timeline(queue)?);
+    }
+    // One more than are outstanding, for the recording that is open.
+    let fences = u32::try_from(in_flight).unwrap_or(u32::MAX).saturating_add(1);
+    Ok(allocator.fence_timeline(queue, fences)?)
+}
+
+fn early_free(arguments: &Arguments, device: &ash::Device) -> Option<EarlyFree> {
+    (arguments.fault == Some(Fault::EarlyFree)).then(|| EarlyFree::new(device))
+}

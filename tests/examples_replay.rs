@@ -1,0 +1,289 @@
+//! The `replay` example as its user runs it: whole traces over the fake driver and on two real
+//! ones, a fault that must be reported, and a sentence for each bad input.
+//!
+//! Each replay is a process of its own: this test program, started again as
+//! [`the_replay_process`]. `-- --ignored` adds every shipped trace whole.
+
+#[allow(dead_code, reason = "the tests enter the example below its command line")]
+#[path = "../examples/replay/main.rs"]
+mod replay;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Output, exit};
+
+use serde_json::Value;
+
+const SMALL: [&str; 3] = ["warzone2100-vulkan", "glmark2-zink", "supertuxkart-vulkan"];
+const LARGE: [&str; 3] = ["minetest-zink", "pygfx-wgpu", "vello-wgpu"];
+const BLENDER: &str = "blender-eevee-vulkan";
+const DRIVERS: [&str; 2] = ["lavapipe", "swiftshader"];
+
+/// Carries a command line to [`the_replay_process`].
+const ARGUMENTS: &str = "REPLAY_TEST_ARGUMENTS";
+
+/// No test by itself: the process that the others start, which is the example.
+#[test]
+fn the_replay_process() {
+    if let Ok(arguments) = std::env::var(ARGUMENTS) {
+        let program = std::iter::once("replay");
+        let code = replay::enter(program.chain(arguments.lines()));
+        exit(if code == ExitCode::SUCCESS { 0 } else { 1 });
+    }
+}
+
+fn start(arguments: &[&str]) -> Output {
+    // One thread: the example sets the environment up before it starts any.
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_replay_process", "--nocapture", "--test-threads=1"])
+        .env(ARGUMENTS, arguments.join("\n"))
+        .output()
+        .unwrap()
+}
+
+/// A report in JSON, and what the process said on standard error; none if it failed.
+fn report(trace: &str, arguments: &[&str]) -> Result<Value, String> {
+    let path = shipped(trace);
+    let output = start(&[&[path.to_str().unwrap(), "--json"], arguments].concat());
+    let sentence = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        return Err(sentence);
+    }
+    let text = String::from_utf8(output.stdout).unwrap();
+    // The test harness has begun the line already.
+    let json = text.lines().find_map(|line| Some(&line[line.find('{')?..]));
+    Ok(serde_json::from_str(json.expect("a line of JSON")).unwrap())
+}
+
+fn shipped(trace: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/traces");
+    folder.join(format!("{trace}.trace.zst"))
+}
+
+/// Replays a trace and holds that all is well: the report.
+fn clean(trace: &str, arguments: &[&str]) -> Value {
+    let report = report(trace, arguments).unwrap_or_else(|sentence| {
+        panic!("{trace} {}: {sentence}", arguments.join(" "));
+    });
+    let number = |name: &str| report[name].as_u64().unwrap();
+    assert_eq!((number("mismatches"), number("leaks")), (0, 0), "{report}");
+    assert!(number("verified") >= number("allocations"), "each allocation is verified: {report}");
+    assert!(number("peak_reserved") >= number("peak_held"), "{report}");
+    assert!(number("peak_held") >= number("peak_live"), "{report}");
+    assert!(number("driver_allocations") > 0, "{report}");
+    report
+}
+
+/// Runs it and holds that it fails with one sentence: the sentence.
+fn refusal(arguments: &[&str]) -> String {
+    let output = start(arguments);
+    assert!(!output.status.success(), "{arguments:?} went through");
+    let text = String::from_utf8(output.stderr).unwrap();
+    let sentence = text.strip_prefix("replay: ").unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(sentence.trim_end().lines().count(), 1, "one sentence: {sentence}");
+    sentence.trim_end().to_owned()
+}
+
+/// Writes a trace of these lines and hands its path out.
+fn with_lines(name: &str, lines: &str, test: impl FnOnce(&str)) {
+    let name = format!("{name}-{}.trace", std::process::id());
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, lines).unwrap();
+    test(path.to_str().unwrap());
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn small_traces_replay_whole_over_the_fake_driver() {
+    for trace in SMALL {
+        let report = clean(trace, &["--no-driver"]);
+        // Each resource is declared as used twice: when it is written and when it is checked.
+        assert_eq!(
+            report["verified"].as_u64().unwrap(),
+            2 * report["allocations"].as_u64().unwrap()
+        );
+    }
+}
+
+#[test]
+fn small_traces_replay_whole_on_both_drivers() {
+    for driver in DRIVERS {
+        for trace in SMALL {
+            clean(trace, &["--driver", driver]);
+        }
+    }
+}
+
+#[test]
+fn large_traces_begin_well_on_both_drivers_and_the_fake_one() {
+    for trace in LARGE {
+        for driver in DRIVERS {
+            clean(trace, &["--driver", driver, "--operations", "5000"]);
+        }
+        clean(trace, &["--no-driver", "--operations", "20000"]);
+    }
+    for driver in DRIVERS {
+        // Its first 5,000 operations hold 1.6 GiB.
+        clean(BLENDER, &["--driver", driver, "--operations", "5000", "--scale", "8"]);
+    }
+    clean(BLENDER, &["--no-driver", "--operations", "20000"]);
+}
+
+#[test]
+fn rings_of_fences_serve_as_well_as_timeline_semaphores() {
+    for driver in DRIVERS {
+        clean("supertuxkart-vulkan", &["--driver", driver, "--fences", "--frames-in-flight", "3"]);
+    }
+    clean("supertuxkart-vulkan", &["--no-driver", "--fences"]);
+}
+
+#[test]
+fn the_validation_layer_has_nothing_to_say() {
+    for driver in DRIVERS {
+        for more in [&["--operations", "6000"][..], &["--operations", "6000", "--fences"]] {
+            let arguments = [&["--driver", driver, "--validation"], more].concat();
+            clean("supertuxkart-vulkan", &arguments);
+        }
+    }
+}
+
+#[test]
+fn an_early_free_is_reported_as_corruption_on_every_driver() {
+    let trace = "supertuxkart-vulkan";
+    for place in [&["--no-driver"][..], &["--driver", DRIVERS[0]], &["--driver", DRIVERS[1]]] {
+        let arguments = [place, &["--operations", "6000"]].concat();
+        clean(trace, &arguments);
+        let broken = [&arguments[..], &["--break", "early-free"]].concat();
+        let sentence = report(trace, &broken).expect_err("the fault went unseen");
+        assert!(sentence.contains("corruption: "), "{sentence}");
+    }
+}
+
+#[test]
+fn frames_in_flight_bound_what_is_pending() {
+    let pending = |frames| {
+        let report = clean("vello-wgpu", &["--no-driver", "--frames-in-flight", frames]);
+        report["peak_pending"].as_u64().unwrap()
+    };
+    let (short, long) = (pending("1"), pending("100"));
+    assert!(short < long, "{short} bytes pending with one submit in flight, {long} with 100");
+}
+
+#[test]
+fn recorded_topologies_take_a_trace_as_well() {
+    for topology in ["Adreno (TM) 650", "geforce 920m", "Mali-G615", "RADV RENOIR"] {
+        clean("warzone2100-vulkan", &["--no-driver", "--topology", topology]);
+    }
+}
+
+#[test]
+fn sizes_scale_and_operations_stop() {
+    let whole = clean("warzone2100-vulkan", &["--no-driver"]);
+    let half = clean("warzone2100-vulkan", &["--no-driver", "--scale", "2"]);
+    let ratio = whole["peak_live"].as_f64().unwrap() / half["peak_live"].as_f64().unwrap();
+    assert!((1.8..2.0).contains(&ratio), "alignment alone is not halved: {ratio}");
+    let short = clean("warzone2100-vulkan", &["--no-driver", "--operations", "77"]);
+    assert_eq!(short["operations"], 77);
+}
+
+#[test]
+fn without_a_file_it_replays_a_shipped_one() {
+    let output = start(&["--no-driver"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(text.contains("warzone2100-vulkan on the fake driver"), "{text}");
+    assert!(text.contains("footprint"), "{text}");
+}
+
+#[test]
+fn bad_files_end_in_one_sentence() {
+    assert!(refusal(&["no/such.trace", "--no-driver"]).starts_with("no/such.trace cannot be read"));
+    let cases = [
+        ("damaged", "a 0 16 16 b d\na 1 sixteen 16 b d\n", "line 2: an allocation reads"),
+        ("unknown", "# text\na 0 16 16 b d\nf 7\n", "line 3: allocation 7 is freed but was never"),
+        ("twice", "a 0 16 16 b d\nf 0\ns\nf 0\n", "line 4: allocation 0 is freed a second time"),
+        ("nothing", "# text\n", "holds no operation"),
+    ];
+    for (name, lines, wanted) in cases {
+        with_lines(name, lines, |path| {
+            let sentence = refusal(&[path, "--no-driver"]);
+            assert!(sentence.starts_with(path) && sentence.contains(wanted), "{sentence}");
+        });
+    }
+}
+
+#[test]
+fn unknown_drivers_and_topologies_end_in_one_sentence() {
+    let driver = refusal(&["--driver", "voodoo"]);
+    assert!(driver.contains("no Vulkan device is called voodoo"), "{driver}");
+    let topology = refusal(&["--no-driver", "--topology", "voodoo"]);
+    assert_eq!(topology, "no recorded GPU is called voodoo");
+}
+
+#[test]
+fn a_trace_larger_than_the_machine_is_refused_before_it_begins() {
+    let path = shipped(BLENDER);
+    for driver in DRIVERS {
+        let sentence = refusal(&[path.to_str().unwrap(), "--driver", driver]);
+        assert!(sentence.contains("5.2 GiB alive at a time"), "{sentence}");
+        assert!(sentence.contains("--scale 3.5"), "{sentence}");
+    }
+    with_lines("petabyte", "a 0 1125899906842624 16 b d\n", |path| {
+        let sentence = refusal(&[path, "--no-driver"]);
+        assert!(sentence.contains("of 8.0 GiB there a replay takes at most 6.0 GiB"), "{sentence}");
+    });
+}
+
+#[test]
+fn bad_arguments_are_refused_by_name() {
+    for arguments in [
+        &["--scale", "0"][..],
+        &["--scale", "nan"],
+        &["--frames-in-flight", "0"],
+        &["--operations", "many"],
+        &["--topology", "Adreno"],
+        &["--no-driver", "--driver", "lavapipe"],
+        &["--break", "everything"],
+    ] {
+        let output = start(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.starts_with("error: "), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn odd_sizes_and_shapes_replay_too() {
+    let mut lines = String::new();
+    for (id, size) in [1, 2, 3, 5, 63, 4097, 65_535, 65_537, 1_000_003].into_iter().enumerate() {
+        for (turn, kind) in ["b d", "b u", "b r", "i d"].into_iter().enumerate() {
+            lines += &format!("a {} {size} {} {kind}\n", id * 4 + turn, 1 << (turn * 4));
+        }
+    }
+    lines += "s\nf 3\nf 1\nf 0\ns\n";
+    with_lines("odd", &lines, |path| {
+        for place in [&["--no-driver"][..], &["--driver", DRIVERS[0]], &["--driver", DRIVERS[1]]] {
+            let output = start(&[&[path], place].concat());
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    });
+}
+
+#[test]
+#[ignore = "deep: every shipped trace whole, two minutes"]
+fn every_shipped_trace_replays_whole() {
+    for trace in LARGE {
+        clean(trace, &["--driver", "lavapipe"]);
+        clean(trace, &["--driver", "lavapipe", "--fences", "--frames-in-flight", "3"]);
+        clean(trace, &["--no-driver"]);
+    }
+    clean(BLENDER, &["--driver", "lavapipe", "--scale", "8"]);
+    clean(BLENDER, &["--no-driver"]);
+}
+
+#[test]
+#[ignore = "deep: 72 GB of allocations over the fake driver"]
+fn memory_that_runs_out_is_taken_back_and_the_trace_goes_on() {
+    // 72 GB are allocated, nothing is done before it is waited for, and 24 GiB are there.
+    let report = clean("vello-wgpu", &["--no-driver", "--frames-in-flight", "1000000"]);
+    assert!(report["peak_pending"].as_u64().unwrap() > 8 << 30, "{report}");
+}
