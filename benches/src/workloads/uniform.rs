@@ -1,0 +1,42 @@
+//! Random sizes, random lives: each power of two from 256 B to 64 KiB is equally likely.
+
+use crate::random::Random;
+use crate::stream::{Builder, Slot, Stream};
+
+/// A free, then an allocation.
+pub(super) fn pairs(live: usize, steps: usize, seed: u64) -> Stream {
+    churn(live, steps, seed, 1)
+}
+
+/// A frame of frees, then as many allocations.
+pub(super) fn frames(live: usize, steps: usize, seed: u64) -> Stream {
+    churn(live, steps, seed, 64)
+}
+
+fn churn(live: usize, steps: usize, seed: u64, frame: usize) -> Stream {
+    let mut random = Random::new(seed);
+    let mut builder = Builder::new("");
+    let allocate = |builder: &mut Builder, random: &mut Random| {
+        let alignment = random.pick(&[16, 64, 256]);
+        builder.allocate(random.log_uniform(8, 17), alignment)
+    };
+    let mut alive: Vec<Slot> = (0..live).map(|_| allocate(&mut builder, &mut random)).collect();
+    // So many go and come again, so that the measured part starts among holes.
+    for _ in 0..live {
+        let at = random.below(live);
+        builder.free(alive[at]);
+        alive[at] = allocate(&mut builder, &mut random);
+    }
+    builder.begin_steady();
+    while builder.measured() < steps {
+        for _ in 0..frame {
+            let at = random.below(alive.len());
+            builder.free(alive.swap_remove(at));
+        }
+        for _ in 0..frame {
+            alive.push(allocate(&mut builder, &mut random));
+        }
+        builder.end_frame();
+    }
+    builder.finish()
+}
