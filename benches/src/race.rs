@@ -1,5 +1,9 @@
-//! Times allocators side by side: in every replay each segment of the stream is run by one after the
-//! other, so that whatever else the machine does falls on all of them alike.
+//! Times allocators side by side: they replay the stream in turn, again and again, so that whatever else
+//! the machine does falls on all of them alike.
+//!
+//! Each replay begins with the part of the stream that makes the live set, so the caches hold what is
+//! the allocator's own. The measured part is timed in segments; a segment counts with its median over
+//! the replays, so that a few that were interrupted do not count at all.
 
 use std::ops::Range;
 
@@ -83,7 +87,7 @@ pub struct Times {
     pub free: Option<f64>,
 }
 
-/// Lets the lanes run the segments in turn, in so many replays; each segment counts with its median.
+/// Lets the lanes replay the stream in turn, so often each.
 pub fn race(
     stream: &Stream,
     segments: &[Range<usize>],
@@ -93,13 +97,11 @@ pub fn race(
 ) -> Vec<Times> {
     // By lane, by segment, by replay.
     let mut spent = vec![vec![Vec::with_capacity(replays); segments.len()]; lanes.len()];
-    for replay in 0..replays {
-        lanes.iter_mut().for_each(|lane| lane.begin());
-        for (index, segment) in segments.iter().enumerate() {
-            // Who goes first changes, so that nobody always comes after the same one.
-            for turn in 0..lanes.len() {
-                let lane = (turn + index + replay) % lanes.len();
-                spent[lane][index].push(lanes[lane].segment(segment.clone()));
+    for _ in 0..replays {
+        for (lane, spent) in lanes.iter_mut().zip(&mut spent) {
+            lane.begin();
+            for (segment, spent) in segments.iter().zip(spent) {
+                spent.push(lane.segment(segment.clone()));
             }
         }
     }
