@@ -12,13 +12,28 @@ use crate::subject::Subject;
 pub enum Fault {
     /// It is not at a multiple of its alignment.
     #[error("step {step}: {offset:#x} is not aligned")]
-    Alignment { step: usize, offset: u64 },
+    Alignment {
+        /// The step of the stream.
+        step: usize,
+        /// What it gave out.
+        offset: u64,
+    },
     /// It does not lie in the arena.
     #[error("step {step}: {offset:#x} is not in the arena")]
-    Bounds { step: usize, offset: u64 },
+    Bounds {
+        /// The step of the stream.
+        step: usize,
+        /// What it gave out.
+        offset: u64,
+    },
     /// It lies over another one that lives.
     #[error("step {step}: {offset:#x} overlaps what is there")]
-    Overlap { step: usize, offset: u64 },
+    Overlap {
+        /// The step of the stream.
+        step: usize,
+        /// What it gave out.
+        offset: u64,
+    },
 }
 
 /// What became of a stream.

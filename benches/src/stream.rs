@@ -17,9 +17,19 @@ pub struct Step {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Call {
     /// Allocate so many bytes at such an alignment, and keep the handle in the slot.
-    Allocate { slot: usize, size: u64, alignment: u64 },
+    Allocate {
+        /// Keeps the handle; below [`Stream::slots`].
+        slot: usize,
+        /// Bytes, not 0.
+        size: u64,
+        /// A power of two.
+        alignment: u64,
+    },
     /// Free what the slot keeps.
-    Free { slot: usize },
+    Free {
+        /// Keeps the handle.
+        slot: usize,
+    },
 }
 
 impl Step {

@@ -71,31 +71,33 @@ fn main() -> ExitCode {
         arguments.live = vec![1_000, 10_000, 100_000, 1_000_000];
     }
     let mut contenders = contenders();
-    let named = |contender: &Box<dyn Contender>| {
+    contenders.retain(|contender| {
         let wanted = &arguments.subject;
         wanted.is_empty() || wanted.iter().any(|name| contender.name().contains(name.as_str()))
-    };
-    contenders.retain(named);
+    });
     let traces = traces.into_iter().filter(|trace| trace.name.contains(&arguments.workload));
     let traces = traces.collect();
     let suite = Suite { arguments, clock: Clock::calibrate(), contenders, traces };
-    let tables: [(Table, fn(&Suite)); 6] = [
-        (Table::Time, Suite::time),
-        (Table::Latency, Suite::latency),
-        (Table::Footprint, Suite::footprint),
-        (Table::Deferral, Suite::deferral),
-        (Table::Metadata, Suite::metadata),
-        (Table::Probes, Suite::probes),
-    ];
-    for (table, print) in tables {
+    for &table in Table::value_variants() {
         if suite.arguments.only.is_empty() || suite.arguments.only.contains(&table) {
-            print(&suite);
+            suite.print(table);
         }
     }
     ExitCode::SUCCESS
 }
 
 impl Suite {
+    fn print(&self, table: Table) {
+        match table {
+            Table::Time => self.time(),
+            Table::Latency => self.latency(),
+            Table::Footprint => self.footprint(),
+            Table::Deferral => self.deferral(),
+            Table::Metadata => self.metadata(),
+            Table::Probes => self.probes(),
+        }
+    }
+
     /// The made workloads that were asked for.
     fn workloads(&self) -> impl Iterator<Item = Workload> + '_ {
         let wanted = |workload: &Workload| workload.name().contains(&self.arguments.workload);
@@ -169,12 +171,12 @@ impl Suite {
 
     /// A row with a cell for each contender; those that are missing get a dash.
     fn row(&self, name: &str, cells: &[(&str, String)], more: &[String]) {
-        let cell = |contender: &Box<dyn Contender>| {
+        let cell = |contender: &dyn Contender| {
             let found = cells.iter().find(|(name, _)| *name == contender.name());
             found.map_or("–", |(_, text)| text.as_str()).to_owned()
         };
-        let cells: Vec<String> =
-            self.contenders.iter().map(cell).chain(more.iter().cloned()).collect();
+        let all = self.contenders.iter().map(AsRef::as_ref);
+        let cells: Vec<String> = all.map(cell).chain(more.iter().cloned()).collect();
         println!("| {name} | {} |", cells.join(" | "));
     }
 
@@ -293,10 +295,7 @@ impl Suite {
             let middle = figures.get(figures.len().checked_sub(1)? / 2)?;
             (figures.len() == streams.len()).then_some((contender.name(), *middle))
         };
-        let mut able = self.able(&streams[0]);
-        // In packing a batch differs only by the order of its frees.
-        able.retain(|contender| streams[0].peak_live <= contender.largest_live());
-        able.iter().filter_map(of).collect()
+        self.able(&streams[0]).iter().filter_map(of).collect()
     }
 
     fn footprint(&self) {

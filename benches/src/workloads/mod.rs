@@ -21,6 +21,8 @@ pub enum Workload {
     Uniform,
     /// The same in frames: 64 frees, then 64 allocations.
     UniformFrames,
+    /// As `Uniform`, with odd sizes and alignments of up to 4 KiB.
+    UniformAligned,
     /// Small buffers, mip chains, transients, level switches.
     Renderer,
     /// A cache of assets, least recently used out first.
@@ -37,9 +39,10 @@ pub enum Workload {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Uniform,
         Self::UniformFrames,
+        Self::UniformAligned,
         Self::Renderer,
         Self::Streaming,
         Self::Training,
@@ -53,6 +56,7 @@ impl Workload {
         match self {
             Self::Uniform => "uniform",
             Self::UniformFrames => "uniform frames",
+            Self::UniformAligned => "uniform aligned",
             Self::Renderer => "renderer",
             Self::Streaming => "streaming",
             Self::Training => "ml",
@@ -67,6 +71,7 @@ impl Workload {
         let make = match self {
             Self::Uniform => uniform::pairs,
             Self::UniformFrames => uniform::frames,
+            Self::UniformAligned => uniform::aligned,
             Self::Renderer => renderer::stream,
             Self::Streaming => streaming::stream,
             Self::Training => training::stream,
