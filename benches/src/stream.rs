@@ -71,8 +71,9 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The same stream with what is freed held back until so many more frames have ended, as a program
-    /// does whose GPU is so far behind. The peaks stay: they do not count what is held back.
+    /// The same stream by a program that keeps so many frames in flight: what a frame frees comes back
+    /// where the frame begins that waits for it, so many later; with none in flight at once. The peaks
+    /// stay: they do not count what is held back.
     #[must_use]
     pub fn deferred(&self, frames: usize) -> Self {
         if frames == 0 {
@@ -184,5 +185,58 @@ impl Builder {
     pub fn finish(mut self) -> Stream {
         self.stream.slots = self.sizes.len();
         self.stream
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three frames, in each an allocation that the next frame frees.
+    fn stream() -> Stream {
+        let mut builder = Builder::new("test");
+        let lasting = builder.allocate(1_000, 16);
+        builder.begin_steady();
+        let mut last = None;
+        for size in [10, 20, 30] {
+            let slot = builder.allocate(size, 16);
+            last.replace(slot).into_iter().for_each(|slot| builder.free(slot));
+            builder.end_frame();
+        }
+        builder.free(lasting);
+        builder.finish()
+    }
+
+    /// `+10` allocates 10 bytes, `-10` frees such.
+    fn calls(stream: &Stream) -> Vec<i64> {
+        let mut sizes = vec![0; stream.slots];
+        let call = |step: &Step| match step.call() {
+            Call::Allocate { slot, size, .. } => {
+                assert_eq!(sizes[slot], 0, "the slot is in use");
+                sizes[slot] = size as i64;
+                size as i64
+            }
+            Call::Free { slot } => -std::mem::take(&mut sizes[slot]),
+        };
+        stream.steps.iter().map(call).collect()
+    }
+
+    #[test]
+    fn a_stream_knows_its_peaks_and_its_parts() {
+        let stream = stream();
+        assert_eq!(calls(&stream), [1_000, 10, 20, -10, 30, -20, -1_000]);
+        assert_eq!((stream.peak_bytes, stream.peak_live), (1_050, 3));
+        assert_eq!((stream.steady, stream.slots), (1, 3));
+        assert_eq!(stream.frames, [2, 4, 6]);
+    }
+
+    #[test]
+    fn deferred_frees_come_so_many_frames_later() {
+        let stream = stream();
+        assert_eq!(calls(&stream.deferred(0)), calls(&stream));
+        assert_eq!(calls(&stream.deferred(1)), [1_000, 10, 20, -10, 30, -20]);
+        assert_eq!(calls(&stream.deferred(2)), [1_000, 10, 20, 30, -10]);
+        assert_eq!(calls(&stream.deferred(8)), [1_000, 10, 20, 30]);
+        assert_eq!(stream.deferred(8).peak_bytes, stream.peak_bytes);
     }
 }

@@ -139,7 +139,7 @@ impl Suite {
         able: Vec<&'a dyn Contender>,
     ) -> (u64, Vec<&'a dyn Contender>) {
         let mut largest = (0, Vec::new());
-        for factor in [1.5, 2.0, 3.0, 4.0] {
+        for factor in [1.5, 2.0, 3.0, 4.0, 8.0] {
             let bytes = arena_bytes(stream, factor);
             let mut passed = Vec::new();
             let mut refused = false;

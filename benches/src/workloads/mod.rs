@@ -84,3 +84,53 @@ impl Workload {
         stream
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::check;
+    use crate::footprint::arena_bytes;
+    use crate::for_each_subject;
+    use crate::subject::Subject;
+
+    #[test]
+    fn every_workload_is_its_seed_and_has_its_live_count() {
+        for workload in Workload::ALL {
+            let stream = workload.stream(1_000, 5_000, 7);
+            assert_eq!(stream.steps, workload.stream(1_000, 5_000, 7).steps, "{}", stream.name);
+            assert!(stream.steps.len() - stream.steady >= 5_000, "{}", stream.name);
+            let live = stream.peak_live;
+            assert!((500..=1_500).contains(&live), "{}: {live} alive", stream.name);
+        }
+        let sizes = |seed| Workload::Renderer.stream(100, 500, seed).steps;
+        assert_ne!(sizes(1), sizes(2));
+    }
+
+    #[test]
+    fn every_subject_is_sound_on_every_workload() {
+        for workload in Workload::ALL {
+            let stream = workload.stream(200, 2_000, 3);
+            macro_rules! sound {
+                ($subject:ty) => {
+                    let bytes = arena_bytes(&stream, 8.0);
+                    let outcome = check::<$subject>(&stream, bytes);
+                    // No outcome: the arena is too large for it.
+                    let outcome = outcome.unwrap_or(Ok(Default::default()));
+                    let name = <$subject>::NAME;
+                    let outcome = outcome.unwrap_or_else(|fault| panic!("{name}: {fault}"));
+                    assert_eq!(outcome.refused, 0, "{name} on {}", stream.name);
+                };
+            }
+            for_each_subject!(sound);
+        }
+    }
+
+    #[test]
+    fn the_captured_streams_are_read() {
+        let traces = traces().expect("the suite's own traces");
+        assert!(traces.len() >= 7);
+        for trace in traces {
+            assert!(trace.peak_live > 0 && !trace.frames.is_empty(), "{}", trace.name);
+        }
+    }
+}
