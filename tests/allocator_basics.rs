@@ -311,3 +311,26 @@ fn raw_keys_used_twice_or_elsewhere_are_typed_errors() {
     fake.finish().unwrap();
     other.finish().unwrap();
 }
+
+#[test]
+fn an_empty_block_lingers_for_a_while_and_one_stays() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let _frames = allocator.timeline(fake.queue(0)).unwrap();
+    let fill = || -> Vec<_> { (0..6).map(|_| buffer(&allocator, 1 << 20)).collect() };
+    drop(fill());
+    let blocks = allocator.statistics().blocks;
+    assert!(blocks > 2);
+    for _ in 0..200 {
+        // A program that empties itself every frame does not call the driver.
+        drop(fill());
+        allocator.collect();
+    }
+    assert_eq!(fake.calls(Call::AllocateMemory), u64::from(blocks));
+    for _ in 0..100 {
+        allocator.collect();
+    }
+    assert_eq!((allocator.statistics().blocks, fake.live().memories), (1, 1));
+    assert_eq!(allocator.trim(), 1);
+    assert_eq!(fake.live().memories, 0);
+}

@@ -2,7 +2,8 @@
 //! ones, a fault that must be reported, and a sentence for each bad input.
 //!
 //! Each replay is a process of its own: this test program, started again as
-//! [`the_replay_process`]. `-- --ignored` adds every shipped trace whole.
+//! [`the_replay_process`]. `-- --ignored` adds every shipped trace whole, and
+//! `FENCEPOST_DRIVERS=lavapipe` leaves SwiftShader out.
 
 #[allow(dead_code, reason = "the tests enter the example below its command line")]
 #[path = "../examples/replay/main.rs"]
@@ -16,7 +17,18 @@ use serde_json::Value;
 const SMALL: [&str; 3] = ["warzone2100-vulkan", "glmark2-zink", "supertuxkart-vulkan"];
 const LARGE: [&str; 3] = ["minetest-zink", "pygfx-wgpu", "vello-wgpu"];
 const BLENDER: &str = "blender-eevee-vulkan";
-const DRIVERS: [&str; 2] = ["lavapipe", "swiftshader"];
+
+/// The drivers that `FENCEPOST_DRIVERS` names, or both.
+fn drivers() -> impl Iterator<Item = &'static str> {
+    let named = std::env::var("FENCEPOST_DRIVERS").ok();
+    let wanted = move |name: &&str| named.as_ref().is_none_or(|named| named.contains(*name));
+    ["lavapipe", "swiftshader"].into_iter().filter(wanted)
+}
+
+/// The options for the fake driver and for each real one.
+fn places() -> impl Iterator<Item = Vec<&'static str>> {
+    std::iter::once(vec!["--no-driver"]).chain(drivers().map(|driver| vec!["--driver", driver]))
+}
 
 /// Carries a command line to [`the_replay_process`].
 const ARGUMENTS: &str = "REPLAY_TEST_ARGUMENTS";
@@ -106,7 +118,7 @@ fn small_traces_replay_whole_over_the_fake_driver() {
 
 #[test]
 fn small_traces_replay_whole_on_both_drivers() {
-    for driver in DRIVERS {
+    for driver in drivers() {
         for trace in SMALL {
             clean(trace, &["--driver", driver]);
         }
@@ -116,12 +128,12 @@ fn small_traces_replay_whole_on_both_drivers() {
 #[test]
 fn large_traces_begin_well_on_both_drivers_and_the_fake_one() {
     for trace in LARGE {
-        for driver in DRIVERS {
+        for driver in drivers() {
             clean(trace, &["--driver", driver, "--operations", "5000"]);
         }
         clean(trace, &["--no-driver", "--operations", "20000"]);
     }
-    for driver in DRIVERS {
+    for driver in drivers() {
         // Its first 5,000 operations hold 1.6 GiB.
         clean(BLENDER, &["--driver", driver, "--operations", "5000", "--scale", "8"]);
     }
@@ -130,7 +142,7 @@ fn large_traces_begin_well_on_both_drivers_and_the_fake_one() {
 
 #[test]
 fn rings_of_fences_serve_as_well_as_timeline_semaphores() {
-    for driver in DRIVERS {
+    for driver in drivers() {
         clean("supertuxkart-vulkan", &["--driver", driver, "--fences", "--frames-in-flight", "3"]);
     }
     clean("supertuxkart-vulkan", &["--no-driver", "--fences"]);
@@ -138,7 +150,7 @@ fn rings_of_fences_serve_as_well_as_timeline_semaphores() {
 
 #[test]
 fn the_validation_layer_has_nothing_to_say() {
-    for driver in DRIVERS {
+    for driver in drivers() {
         for more in [&["--operations", "6000"][..], &["--operations", "6000", "--fences"]] {
             let arguments = [&["--driver", driver, "--validation"], more].concat();
             clean("supertuxkart-vulkan", &arguments);
@@ -149,8 +161,8 @@ fn the_validation_layer_has_nothing_to_say() {
 #[test]
 fn an_early_free_is_reported_as_corruption_on_every_driver() {
     let trace = "supertuxkart-vulkan";
-    for place in [&["--no-driver"][..], &["--driver", DRIVERS[0]], &["--driver", DRIVERS[1]]] {
-        let arguments = [place, &["--operations", "6000"]].concat();
+    for place in places() {
+        let arguments = [&place[..], &["--operations", "6000"]].concat();
         clean(trace, &arguments);
         let broken = [&arguments[..], &["--break", "early-free"]].concat();
         let sentence = report(trace, &broken).expect_err("the fault went unseen");
@@ -222,7 +234,7 @@ fn unknown_drivers_and_topologies_end_in_one_sentence() {
 #[test]
 fn a_trace_larger_than_the_machine_is_refused_before_it_begins() {
     let path = shipped(BLENDER);
-    for driver in DRIVERS {
+    for driver in drivers() {
         let sentence = refusal(&[path.to_str().unwrap(), "--driver", driver]);
         assert!(sentence.contains("5.2 GiB alive at a time"), "{sentence}");
         assert!(sentence.contains("--scale 3.5"), "{sentence}");
@@ -261,8 +273,8 @@ fn odd_sizes_and_shapes_replay_too() {
     }
     lines += "s\nf 3\nf 1\nf 0\ns\n";
     with_lines("odd", &lines, |path| {
-        for place in [&["--no-driver"][..], &["--driver", DRIVERS[0]], &["--driver", DRIVERS[1]]] {
-            let output = start(&[&[path], place].concat());
+        for place in places() {
+            let output = start(&[&[path], &place[..]].concat());
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
     });

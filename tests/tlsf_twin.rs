@@ -64,20 +64,20 @@ fn run_blocks(seed: u64, steps: u64) {
 #[test]
 fn the_core_agrees_with_its_twin() {
     for seed in 1..=4 {
-        run_blocks(seed, 10_000);
+        run_blocks(seed, 6_000);
     }
 }
 
 #[test]
 fn the_core_agrees_with_its_twin_on_a_fresh_seed() {
-    run_blocks(fresh_seed(), 10_000);
+    run_blocks(fresh_seed(), 6_000);
 }
 
 #[test]
 #[ignore = "deep: minutes; more seeds and steps of the test above"]
 fn the_core_agrees_with_its_twin_for_long() {
     let seed = fresh_seed();
-    for seed in seed..seed + 8 {
+    for seed in [seed, seed.wrapping_add(1)] {
         run_blocks(seed, 100_000);
     }
 }
@@ -88,7 +88,7 @@ fn the_harness_finds_every_fault() {
     let found = |fault| {
         BLOCKS.iter().take(4).find_map(|(config, mix)| {
             let mut twins = Twins::new(subject(config, fault), subject(config, None));
-            run(&mut twins, 7, mix, 20_000).err()
+            run(&mut twins, 7, mix, 5_000).err()
         })
     };
     assert_eq!(found(None), None, "a right allocator is found right");

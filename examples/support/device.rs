@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ash::{ext, vk};
+use fencepost::DeviceFeatures;
 
 use super::drivers::{INSTALL, expose_swiftshader};
 use super::messages::{Messages, messenger_info};
@@ -93,6 +94,7 @@ pub(crate) struct Gpu {
     pub(crate) timeline_semaphore: bool,
     pub(crate) synchronization2: bool,
     pub(crate) buffer_device_address: bool,
+    pub(crate) dynamic_rendering: bool,
     driver: String,
     messenger: Option<(ext::debug_utils::Instance, vk::DebugUtilsMessengerEXT)>,
     messages: Arc<Messages>,
@@ -133,6 +135,7 @@ impl Gpu {
             timeline_semaphore: parts.features.timeline_semaphore,
             synchronization2: parts.features.synchronization2,
             buffer_device_address: parts.features.buffer_device_address,
+            dynamic_rendering: parts.features.dynamic_rendering,
             driver: parts.chosen.name,
             messenger,
             messages,
@@ -142,6 +145,27 @@ impl Gpu {
     /// The device's name, the driver's name and its version.
     pub(crate) fn driver(&self) -> &str {
         &self.driver
+    }
+
+    /// What is enabled, in the allocator's words.
+    pub(crate) fn features(&self) -> DeviceFeatures {
+        [
+            (self.timeline_semaphore, DeviceFeatures::TIMELINE_SEMAPHORE),
+            (self.synchronization2, DeviceFeatures::SYNCHRONIZATION2),
+            (self.buffer_device_address, DeviceFeatures::BUFFER_DEVICE_ADDRESS),
+        ]
+        .into_iter()
+        .filter_map(|(enabled, feature)| enabled.then_some(feature))
+        .collect()
+    }
+
+    /// A timeline semaphore that stands at 0. The caller destroys it.
+    pub(crate) fn new_timeline_semaphore(&self) -> Result<vk::Semaphore, vk::Result> {
+        let mut kind =
+            vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
+        let info = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
+        // SAFETY: the device is alive; without the feature the driver answers with an error.
+        unsafe { self.device.create_semaphore(&info, None) }
     }
 
     /// The list that the validation layer's messages go to.
@@ -250,6 +274,7 @@ struct Features {
     timeline_semaphore: bool,
     synchronization2: bool,
     buffer_device_address: bool,
+    dynamic_rendering: bool,
 }
 
 struct DeviceParts {
@@ -356,7 +381,7 @@ fn choose_families(instance: &ash::Instance, device: vk::PhysicalDevice) -> Opti
     Some(Families { main, transfer: transfer.filter(|&family| family != main) })
 }
 
-/// A device with one queue of each family and those of the three features that there are.
+/// A device with one queue of each family and those of the features that there are.
 fn create_device(
     instance: &ash::Instance,
     chosen: &Chosen,
@@ -376,12 +401,14 @@ fn create_device(
         timeline_semaphore: have12.timeline_semaphore == vk::TRUE,
         synchronization2: have13.synchronization2 == vk::TRUE,
         buffer_device_address: have12.buffer_device_address == vk::TRUE,
+        dynamic_rendering: have13.dynamic_rendering == vk::TRUE,
     };
     let mut wanted12 = vk::PhysicalDeviceVulkan12Features::default()
         .timeline_semaphore(features.timeline_semaphore)
         .buffer_device_address(features.buffer_device_address);
-    let mut wanted13 =
-        vk::PhysicalDeviceVulkan13Features::default().synchronization2(features.synchronization2);
+    let mut wanted13 = vk::PhysicalDeviceVulkan13Features::default()
+        .synchronization2(features.synchronization2)
+        .dynamic_rendering(features.dynamic_rendering);
     let priorities = [1.0];
     let queues: Vec<_> = std::iter::once(families.main)
         .chain(families.transfer)

@@ -158,7 +158,12 @@ impl Inner {
         alignment: u64,
         request: &Request,
     ) -> Result<Grant, AllocateError> {
-        let reserved = lane.lock().blocks.reserved();
+        // Blocks that are empty and yet too small for this make room for one that is not.
+        let (outgrown, reserved) = {
+            let mut state = lane.lock();
+            (state.blocks.remove_empty(), state.blocks.reserved())
+        };
+        self.free_blocks(outgrown);
         let mut block_size = lane.growth.next_block(reserved, size);
         let (memory, mapping) = loop {
             match self.allocate_memory(lane, block_size, Resource::None) {
@@ -178,7 +183,7 @@ impl Inner {
             .and_then(|slot| state.blocks.allocate_in(slot, size, alignment, request.tenant()));
         let Some(grant) = granted else {
             // An empty block has room: only the host's memory for the books can have run out.
-            let blocks = state.blocks.remove_empty(0);
+            let blocks = state.blocks.remove_empty();
             drop(state);
             if made.is_err() {
                 // SAFETY: the memory was never used.

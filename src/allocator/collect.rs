@@ -5,7 +5,7 @@
 //! memory types whose oldest bag is reached; destroys what sat on the ranges; and then frees the
 //! ranges as a batch.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, MutexGuard, atomic::Ordering};
 
 use smallvec::SmallVec;
 
@@ -50,9 +50,13 @@ impl Inner {
         }
         state.bags.file(bag, entry);
         lane.publish(&state);
+        let first_untimed =
+            bag == BagNumber::UNTIMED && !self.untimed_reported.swap(true, Ordering::Relaxed);
         drop(state);
-        if bag == BagNumber::UNTIMED {
-            self.report_untimed();
+        // Nothing of `self` is touched any more: another thread may collect the entry now, and end
+        // the allocator with it.
+        if first_untimed {
+            report_untimed();
         }
         Ok(None)
     }
@@ -87,7 +91,7 @@ impl Inner {
         }
         let (size, emptied) = state.blocks.free(entry)?;
         state.live -= size;
-        Ok(if emptied { self.vacate(state, entry.slot) } else { None })
+        Ok(if emptied { self.vacate(lane, state, entry.slot) } else { None })
     }
 
     /// Pending → Free for one entry in hand; its resource is destroyed outside the lock.
@@ -105,28 +109,30 @@ impl Inner {
             state = lane.lock();
         }
         let (_, emptied) = state.reach(entry);
-        if emptied { self.vacate(state, entry.slot) } else { None }
+        if emptied { self.vacate(lane, state, entry.slot) } else { None }
     }
 
-    /// The block of `slot` is empty: its count comes out, and blocks that linger too many go.
-    fn vacate(&self, mut state: MutexGuard<'_, LaneState>, slot: u32) -> Keeper {
+    /// The block of `slot` is empty: its count comes out, and blocks that linger too long go.
+    fn vacate(&self, lane: &Lane, mut state: MutexGuard<'_, LaneState>, slot: u32) -> Keeper {
         let keeper = state.unkeep(slot);
-        let blocks = state.blocks.remove_empty(LINGERING);
+        let blocks = self.sweep(lane, &mut state, &[slot]);
         drop(state);
         // The keeper in hand keeps `self` alive to the end of this.
         self.free_blocks(blocks);
         keeper
     }
 
-    fn report_untimed(&self) {
-        let reported = &self.untimed_reported;
-        if !reported.swap(true, std::sync::atomic::Ordering::Relaxed) {
-            tracing::warn!(
-                target: "fencepost",
-                "an allocation was dropped before any timeline existed: it stays pending until \
-                 `assume_idle`, because nothing tells when the GPU is done with it"
-            );
+    /// Notes which blocks are empty now, and takes out those that linger too long.
+    fn sweep(&self, lane: &Lane, state: &mut LaneState, emptied: &[u32]) -> Vec<Block> {
+        let now = self.collects.load(Ordering::Relaxed);
+        for &slot in emptied {
+            if let Some(block) = state.blocks.block_mut(slot) {
+                block.empty_since = now;
+            }
         }
+        let blocks = state.blocks.remove_expired(now);
+        lane.publish_expiry(state);
+        blocks
     }
 
     /// Reads every busy timeline once and tells how far the GPU is. Takes the register's lock
@@ -181,6 +187,7 @@ impl Inner {
 
     fn collect_reached(self: &Arc<Self>, reached: &Reached) -> Collected {
         let mut collected = Collected::default();
+        let now = self.collects.fetch_add(1, Ordering::Relaxed) + 1;
         // Views go before the images they look at: a view dropped no later than its image lies in
         // no later bag.
         collected.objects += self.objects.collect(&self.vulkan, reached);
@@ -189,7 +196,7 @@ impl Inner {
             collected.objects += self.descriptors.collect(&self.vulkan, reached);
         }
         for lane in self.lanes() {
-            if lane.may_have_reached(reached.bag()) {
+            if lane.may_have_reached(reached.bag()) || lane.may_have_expired(now) {
                 let mut state = lane.lock();
                 let mut entries = core::mem::take(&mut state.scratch);
                 state.bags.take_reached(reached, &mut entries);
@@ -227,10 +234,6 @@ impl Inner {
         mut entries: Vec<Entry>,
         collected: &mut Collected,
     ) {
-        if entries.is_empty() {
-            state.scratch = entries;
-            return;
-        }
         entries.sort_unstable_by_key(|entry| (entry.slot, entry.key.index()));
         let resources: SmallVec<[Resource; 32]> = entries
             .iter()
@@ -248,18 +251,23 @@ impl Inner {
         }
         // The keepers go after the lock; the caller holds a count of its own.
         let mut keepers: SmallVec<[Keeper; 4]> = SmallVec::new();
+        let mut emptied_slots: SmallVec<[u32; 4]> = SmallVec::new();
         for &entry in &entries {
             let (bytes, emptied) = state.reach(entry);
             collected.bytes += bytes;
             if emptied {
                 keepers.push(state.unkeep(entry.slot));
+                emptied_slots.push(entry.slot);
             }
         }
         collected.allocations += entries.len() as u64;
         entries.clear();
         state.scratch = entries;
-        let blocks =
-            if keepers.is_empty() { Vec::new() } else { state.blocks.remove_empty(LINGERING) };
+        let now = self.collects.load(Ordering::Relaxed);
+        let blocks = match emptied_slots.is_empty() && !lane.may_have_expired(now) {
+            true => Vec::new(),
+            false => self.sweep(lane, &mut state, &emptied_slots),
+        };
         drop(state);
         collected.blocks += self.free_blocks(blocks);
         drop(keepers);
@@ -273,7 +281,7 @@ impl Inner {
         self.lanes()
             .iter()
             .map(|lane| {
-                let blocks = lane.lock().blocks.remove_empty(0);
+                let blocks = lane.lock().blocks.remove_empty();
                 self.free_blocks(blocks)
             })
             .sum()
@@ -293,9 +301,6 @@ impl Inner {
     }
 }
 
-/// How many empty shared blocks of a memory type stay for what comes next.
-const LINGERING: usize = 1;
-
 impl LaneState {
     /// Used → Pending.
     fn retire(&mut self, entry: Entry) -> Result<(), KeyError> {
@@ -311,4 +316,12 @@ impl LaneState {
             Err(error) => unreachable!("{entry:?} was pending: {error}"),
         }
     }
+}
+
+fn report_untimed() {
+    tracing::warn!(
+        target: "fencepost",
+        "an allocation was dropped before any timeline existed: it stays pending until \
+         `assume_idle`, because nothing tells when the GPU is done with it"
+    );
 }

@@ -223,7 +223,7 @@ fn free_at_end(vulkan: &Vulkan, inner: &Inner) {
         unsafe { sync.destroy(vulkan) };
     }
     for lane in inner.lanes() {
-        let blocks = lane.lock().blocks.remove_empty(0);
+        let blocks = lane.lock().blocks.remove_empty();
         inner.free_blocks(blocks);
     }
 }

@@ -278,16 +278,6 @@ pub struct Refused<T> {
     pub point: Point,
 }
 
-/// Why a reported submission was not taken. The recording comes back, open.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub struct SubmittedError {
-    /// The recording, still open.
-    pub recording: super::Recording,
-    /// What is wrong.
-    pub error: ReportError,
-}
-
 /// What is wrong with a reported value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -298,35 +288,6 @@ pub enum ReportError {
     /// The value does not rise.
     #[error(transparent)]
     End(#[from] EndError),
-}
-
-/// Why a submission through a recording failed.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError<E> {
-    /// The closure failed before anything was submitted. The recording comes back, open.
-    #[error("the submission failed: {error}")]
-    Failed {
-        /// The recording, still open.
-        recording: super::Recording,
-        /// The closure's error.
-        error: E,
-    },
-    /// The work was submitted, but the closure failed afterwards. The recording has ended.
-    #[error("submitted as {point:?}, but then: {error}")]
-    AfterSubmission {
-        /// The point of what was submitted.
-        point: Point,
-        /// The closure's error.
-        error: E,
-    },
-    /// The timeline cannot submit so. The recording comes back, open.
-    #[error("{reason}")]
-    Refused {
-        /// The recording, still open.
-        recording: super::Recording,
-        /// Why.
-        reason: SubmitRefusal,
-    },
 }
 
 /// Why a timeline refused to begin a submission.

@@ -92,7 +92,10 @@ impl FenceRing {
         let ready = |state: &State| state.slots.iter().filter(|slot| slot.is_ready()).count();
         if ready(&state) <= state.reserved {
             // SAFETY: the device contract.
-            unsafe { state.poll(vulkan) }.map_err(BeginError::Driver)?;
+            unsafe { state.poll(vulkan) }.map_err(|error| match error {
+                vk::Result::ERROR_DEVICE_LOST => BeginError::DeviceLost,
+                other => BeginError::Driver(other),
+            })?;
         }
         if ready(&state) <= state.reserved {
             return Err(BeginError::RingFull);

@@ -40,13 +40,15 @@ pub(crate) struct Inner {
     lanes: Box<[Lane]>,
     pub(super) objects: ObjectLane,
     #[cfg(feature = "descriptors")]
-    pub(super) descriptors: super::descriptor::DescriptorLane,
+    pub(super) descriptors: super::descriptor_pools::DescriptorLane,
     register: Mutex<Register>,
     /// The register's bag numbers, so that a drop need not take its lock.
     current: AtomicU64,
     reached: AtomicU64,
     life: AtomicU8,
     lost: AtomicBool,
+    /// Collects so far: the clock by which empty blocks linger.
+    pub(super) collects: AtomicU64,
     pub(super) untimed_reported: AtomicBool,
     pub(super) end_policy: EndPolicy,
     pub(super) driver: DriverCounts,
@@ -77,6 +79,8 @@ pub(super) struct Lane {
     /// The oldest bag with anything in it; a hint that saves `collect` the lock.
     oldest: AtomicU64,
     dated: AtomicBool,
+    /// The collect at which an empty block has lingered too long; a hint like `oldest`.
+    expiry: AtomicU64,
     state: Mutex<LaneState>,
 }
 
@@ -152,6 +156,7 @@ impl Inner {
                 granule: SMALLEST_GRANULE.max(atom),
                 oldest: AtomicU64::new(BagNumber::NEVER.get()),
                 dated: AtomicBool::new(false),
+                expiry: AtomicU64::new(u64::MAX),
                 state: Mutex::default(),
             });
         }
@@ -163,12 +168,13 @@ impl Inner {
             lanes: lanes.into(),
             objects: ObjectLane::default(),
             #[cfg(feature = "descriptors")]
-            descriptors: super::descriptor::DescriptorLane::default(),
+            descriptors: super::descriptor_pools::DescriptorLane::default(),
             register: Mutex::new(Register::new(id)),
             current: AtomicU64::new(BagNumber::UNTIMED.get()),
             reached: AtomicU64::new(0),
             life: AtomicU8::new(Life::Open as u8),
             lost: AtomicBool::new(false),
+            collects: AtomicU64::new(0),
             untimed_reported: AtomicBool::new(false),
             end_policy: desc.end_policy,
             driver: DriverCounts::default(),
@@ -279,6 +285,16 @@ impl Lane {
     /// Whether anything here may be reached, without the lock: a drop on its way is seen next time.
     pub(super) fn may_have_reached(&self, reached: BagNumber) -> bool {
         self.oldest.load(Ordering::Relaxed) <= reached.get() || self.dated.load(Ordering::Relaxed)
+    }
+
+    /// Whether an empty block may have lingered too long, without the lock.
+    pub(super) fn may_have_expired(&self, now: u64) -> bool {
+        self.expiry.load(Ordering::Relaxed) <= now
+    }
+
+    /// Tells [`may_have_expired`](Self::may_have_expired) what the blocks are now.
+    pub(super) fn publish_expiry(&self, state: &LaneState) {
+        self.expiry.store(state.blocks.next_expiry(), Ordering::Relaxed);
     }
 
     /// Tells [`may_have_reached`](Self::may_have_reached) what the bags hold now.

@@ -1,11 +1,10 @@
 //! Objects without memory of their own (views, samplers, framebuffers) that retire like all else.
 
 use std::sync::{
-    Arc, Mutex,
+    Mutex,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use super::inner::{Inner, Life};
 use crate::{
     ground::sync::lock,
     retire::{BagNumber, Bags, Reached},
@@ -20,23 +19,6 @@ pub(crate) struct ObjectLane {
     /// As a memory type's: saves `collect` the lock.
     oldest: AtomicU64,
     filled: AtomicBool,
-}
-
-impl Inner {
-    /// Gives an object up. O(1), one lock.
-    pub(super) fn retire_object(self: &Arc<Self>, index: u32) {
-        if self.life() == Life::ShutDown {
-            return;
-        }
-        let bags = || (self.current_bag(), self.reached_bag());
-        if let Some(object) = self.objects.retire(index, bags) {
-            // SAFETY: the device contract; nothing is submitted or being recorded.
-            unsafe { self.vulkan.destroy_object(object) };
-        }
-        if self.life() == Life::Closed {
-            self.finish_pending();
-        }
-    }
 }
 
 #[derive(Default)]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use ash::vk;
 
 use super::{
-    error::{ReportError, SubmitError, SubmitRefusal, SubmittedError},
+    error::{ReportError, SubmitRefusal},
     inner::Life,
+    shared::Shared,
     sync::Sync,
-    timeline::Shared,
 };
 use crate::{
     retire::{Point, RecordingId},
@@ -71,6 +71,45 @@ enum Outcome {
 #[must_use = "return it from the closure"]
 #[derive(Debug)]
 pub struct Submitted<'a>(PhantomData<&'a ()>);
+
+/// Why a reported submission was not taken. The recording comes back, open.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct SubmittedError {
+    /// The recording, still open.
+    pub recording: Recording,
+    /// What is wrong.
+    pub error: ReportError,
+}
+
+/// Why a submission through a recording failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError<E> {
+    /// The closure failed before anything was submitted. The recording comes back, open.
+    #[error("the submission failed: {error}")]
+    Failed {
+        /// The recording, still open.
+        recording: Recording,
+        /// The closure's error.
+        error: E,
+    },
+    /// The work was submitted, but the closure failed afterwards. The recording has ended.
+    #[error("submitted as {point:?}, but then: {error}")]
+    AfterSubmission {
+        /// The point of what was submitted.
+        point: Point,
+        /// The closure's error.
+        error: E,
+    },
+    /// The timeline cannot submit so. The recording comes back, open.
+    #[error("{reason}")]
+    Refused {
+        /// The recording, still open.
+        recording: Recording,
+        /// Why.
+        reason: SubmitRefusal,
+    },
+}
 
 impl<'a> Signal<'a> {
     /// `vkQueueSubmit` of these batches on the timeline's queue, in one call with the signal.

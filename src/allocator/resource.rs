@@ -1,7 +1,6 @@
 //! Buffers and images that own their memory, and views that retire with them.
 
 use core::fmt;
-use std::sync::Arc;
 
 use ash::vk;
 use bytemuck::Pod;
@@ -12,13 +11,13 @@ use super::{
     allocation::Allocation,
     desc::AllocationDesc,
     error::{AllocateError, CopyError, CreateError, DescError, Refused},
-    inner::{Inner, Life},
-    resource_desc::{BufferDesc, ImageDesc, ImageViewDesc},
+    inner::Life,
+    resource_desc::{BufferDesc, ImageDesc},
 };
 use crate::{
     policy::granularity::ResourceKind,
     retire::Point,
-    vulkan::{Dedicate, Object, Requirements, Resource},
+    vulkan::{Dedicate, Requirements, Resource},
 };
 
 /// A buffer and its memory. Dropping it is safe at any time: see [`Allocation`].
@@ -35,19 +34,11 @@ pub struct Buffer {
 pub struct Image {
     allocation: Allocation,
     handle: vk::Image,
-    image_type: vk::ImageType,
+    pub(super) image_type: vk::ImageType,
     format: vk::Format,
     extent: vk::Extent3D,
     mip_levels: u32,
     array_layers: u32,
-}
-
-/// A view of an image. Dropping it is safe at any time; drop it no later than its image.
-#[must_use = "dropping a view retires it at once"]
-pub struct ImageView {
-    inner: Arc<Inner>,
-    index: u32,
-    handle: vk::ImageView,
 }
 
 impl fmt::Debug for Buffer {
@@ -68,12 +59,6 @@ impl fmt::Debug for Image {
             .field("extent", &self.extent)
             .field("allocation", &self.allocation)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for ImageView {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ImageView").field("handle", &self.handle).finish_non_exhaustive()
     }
 }
 
@@ -204,24 +189,6 @@ impl Image {
     }
 
     ends!(vk::Image);
-}
-
-impl ImageView {
-    /// The Vulkan handle. It is destroyed with this view's end.
-    pub fn handle(&self) -> vk::ImageView {
-        self.handle
-    }
-
-    /// Gives it up: what `Drop` does, said aloud.
-    pub fn retire(self) {
-        drop(self);
-    }
-}
-
-impl Drop for ImageView {
-    fn drop(&mut self) {
-        self.inner.retire_object(self.index);
-    }
 }
 
 impl Allocator {
@@ -390,63 +357,6 @@ impl Allocator {
         Ok(Allocation::new(inner, lane, &grant))
     }
 
-    /// Creates a view of an image, in the image's format. It retires like all else.
-    ///
-    /// # Errors
-    /// A view that does not fit its image, or a driver that refuses.
-    pub fn create_image_view(
-        &self,
-        image: &Image,
-        desc: &ImageViewDesc,
-    ) -> Result<ImageView, CreateError> {
-        self.check_open()?;
-        let inner = self.inner();
-        if !core::ptr::eq(image.allocation.inner(), &raw const **inner) {
-            return Err(DescError::View.into());
-        }
-        let range = &desc.range;
-        let levels = view_count(range.base_mip_level, range.level_count, image.mip_levels);
-        let layers = view_count(range.base_array_layer, range.layer_count, image.array_layers);
-        let (Some(_), Some(layers)) = (levels, layers) else {
-            return Err(DescError::View.into());
-        };
-        let view_type = desc.view_type.unwrap_or(match image.image_type {
-            vk::ImageType::TYPE_1D => vk::ImageViewType::TYPE_1D,
-            vk::ImageType::TYPE_3D => vk::ImageViewType::TYPE_3D,
-            _ if layers > 1 => vk::ImageViewType::TYPE_2D_ARRAY,
-            _ => vk::ImageViewType::TYPE_2D,
-        });
-        if !view_fits(view_type, image.image_type, layers) || range.aspect_mask.is_empty() {
-            return Err(DescError::View.into());
-        }
-        let info = vk::ImageViewCreateInfo::default()
-            .image(image.handle)
-            .view_type(view_type)
-            .format(image.format)
-            .subresource_range(*range);
-        // SAFETY: the device contract; the range and the type fit the image.
-        let made = unsafe { inner.vulkan.create_image_view(&info) };
-        let handle = made.map_err(CreateError::Create)?;
-        let index = inner.objects.insert(Object::ImageView(handle));
-        Ok(ImageView { inner: Arc::clone(inner), index, handle })
-    }
-
-    /// Hands over an object of yours to be destroyed when the GPU is done with it: by the same rule
-    /// as a drop, and before any image or buffer that is dropped no earlier. O(1), one lock.
-    ///
-    /// After [`shutdown`](Self::shutdown) nothing happens: the device may be gone.
-    ///
-    /// # Safety
-    /// The object belongs to this device, nobody else destroys it, and work that uses it is
-    /// submitted through recordings that are open now or were submitted before.
-    pub unsafe fn retire_object(&self, object: Object) {
-        let inner = self.inner();
-        if inner.life() != Life::ShutDown {
-            let index = inner.objects.insert(object);
-            inner.retire_object(index);
-        }
-    }
-
     pub(super) fn check_open(&self) -> Result<(), AllocateError> {
         let inner = self.inner();
         match inner.life() {
@@ -478,28 +388,5 @@ fn request(
         kind,
         resource,
         name: desc.name,
-    }
-}
-
-/// How many levels or layers a view shows, if they exist.
-fn view_count(base: u32, count: u32, available: u32) -> Option<u32> {
-    let remaining = available.checked_sub(base).filter(|&remaining| remaining > 0)?;
-    match count {
-        0 => None,
-        vk::REMAINING_MIP_LEVELS => Some(remaining),
-        count => (count <= remaining).then_some(count),
-    }
-}
-
-/// The view types that need neither a feature nor a flag of the image that is not checked here.
-fn view_fits(view: vk::ImageViewType, image: vk::ImageType, layers: u32) -> bool {
-    use vk::{ImageType as I, ImageViewType as V};
-    match (view, image) {
-        (V::TYPE_1D, I::TYPE_1D) | (V::TYPE_2D, I::TYPE_2D) | (V::TYPE_3D, I::TYPE_3D) => {
-            layers == 1
-        }
-        (V::TYPE_1D_ARRAY, I::TYPE_1D) | (V::TYPE_2D_ARRAY, I::TYPE_2D) => true,
-        (V::CUBE, I::TYPE_2D) => layers == 6,
-        _ => false,
     }
 }

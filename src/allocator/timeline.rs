@@ -11,8 +11,8 @@ use super::{
     fence_ring::FenceRing,
     inner::{Inner, Life},
     recording::Recording,
+    shared::Shared,
     sync::Sync,
-    turn::Turn,
 };
 use crate::retire::{Point, TimelineId};
 
@@ -28,31 +28,12 @@ pub struct Timeline {
     shared: Arc<Shared>,
 }
 
-/// What a timeline and its recordings share.
-pub(super) struct Shared {
-    pub(super) inner: Arc<Inner>,
-    pub(super) id: TimelineId,
-    pub(super) queue: vk::Queue,
-    pub(super) sync: Arc<Sync>,
-    /// Submissions take turns, so that values rise in submission order.
-    pub(super) turn: Turn,
-}
-
 impl fmt::Debug for Timeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timeline")
             .field("id", &self.shared.id)
             .field("queue", &self.shared.queue)
             .finish_non_exhaustive()
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.inner.with_register(|register| register.give_up(self.id));
-        if self.inner.life() == Life::Closed {
-            self.inner.finish_pending();
-        }
     }
 }
 
@@ -147,7 +128,9 @@ impl Allocator {
             return Err(TimelineError::QueueTaken);
         };
         let inner = Arc::clone(inner);
-        Ok(Timeline { shared: Arc::new(Shared { inner, id, queue, sync, turn: Turn::default() }) })
+        Ok(Timeline {
+            shared: Arc::new(Shared { inner, id, queue, sync, turn: Default::default() }),
+        })
     }
 }
 
@@ -168,7 +151,12 @@ impl Timeline {
         }
         if let Sync::Ring(ring) = &*self.shared.sync {
             // SAFETY: the device contract.
-            unsafe { ring.reserve(&inner.vulkan) }?;
+            let reserved = unsafe { ring.reserve(&inner.vulkan) };
+            reserved.inspect_err(|&error| {
+                if error == BeginError::DeviceLost {
+                    inner.lose();
+                }
+            })?;
         }
         let begun = inner.with_register(|register| register.cuts_mut().begin(self.shared.id));
         match begun {

@@ -1,4 +1,4 @@
-//! Command pools and command buffers, which hold uses instead of commands.
+//! Command pools and command buffers, which hold what they touch and do instead of commands.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use super::object::{Object, Submission};
 use super::slab::Slab;
 use super::state::State;
 use super::track::{Busy, Kind, Tracked, tracked};
+use super::transfer::Work;
 use super::uses::{Touched, Use};
 use super::violation::Violation;
 
@@ -27,7 +28,8 @@ pub(super) struct Command {
     pool: vk::CommandPool,
     stage: Stage,
     flags: vk::CommandBufferUsageFlags,
-    uses: Arc<[Use]>,
+    uses: Arc<Vec<Use>>,
+    work: Arc<Vec<Work>>,
     busy: Busy,
 }
 
@@ -38,6 +40,12 @@ pub(super) struct CommandPool {
 }
 
 tracked!(Command, CommandPool);
+
+impl Command {
+    fn clear(&mut self) {
+        (self.uses, self.work) = Default::default();
+    }
+}
 
 impl Kind for vk::CommandPool {
     type Value = CommandPool;
@@ -65,7 +73,8 @@ impl State {
             pool: vk::CommandPool::null(),
             stage: Stage::Executable,
             flags: vk::CommandBufferUsageFlags::ONE_TIME_SUBMIT,
-            uses: uses.into(),
+            uses: Arc::new(uses.to_vec()),
+            work: Arc::default(),
             busy: Busy::default(),
         })
     }
@@ -83,11 +92,26 @@ impl State {
         match self.commands.get_mut(&handle) {
             None => self.report(Violation::Unknown { call, object: commands }),
             Some(it) if matches!(it.stage, Stage::Recording | Stage::Executable) => {
-                it.uses = it.uses.iter().chain(uses).copied().collect();
+                Arc::make_mut(&mut it.uses).extend_from_slice(uses);
                 self.check_commands_idle(call, handle);
             }
             Some(_) => self.report(Violation::CommandState { call, commands }),
         }
+    }
+
+    /// Adds what a `vkCmd…` touches and does.
+    pub(super) fn record_command(
+        &mut self,
+        call: Call,
+        handle: vk::CommandBuffer,
+        uses: &[Use],
+        work: Option<Work>,
+    ) {
+        self.set_stage(call, handle, |command| {
+            Arc::make_mut(&mut command.uses).extend_from_slice(uses);
+            Arc::make_mut(&mut command.work).extend(work);
+            command.stage == Stage::Recording
+        });
     }
 
     pub(super) fn allocate_commands(
@@ -100,7 +124,8 @@ impl State {
             pool,
             stage: Stage::Initial,
             flags: vk::CommandBufferUsageFlags::empty(),
-            uses: Arc::new([]),
+            uses: Arc::default(),
+            work: Arc::default(),
             busy: Busy::default(),
         });
         if let Some(pool) = self.command_pools.get_mut(pool) {
@@ -151,7 +176,8 @@ impl State {
         self.check_commands_idle(Call::BeginCommandBuffer, handle);
         self.set_stage(Call::BeginCommandBuffer, handle, |command| {
             let allowed = command.stage != Stage::Recording;
-            (command.stage, command.flags, command.uses) = (Stage::Recording, flags, Arc::new([]));
+            (command.stage, command.flags) = (Stage::Recording, flags);
+            command.clear();
             allowed
         });
     }
@@ -167,7 +193,8 @@ impl State {
     pub(super) fn reset_commands(&mut self, call: Call, handle: vk::CommandBuffer) {
         self.check_commands_idle(call, handle);
         self.set_stage(call, handle, |command| {
-            (command.stage, command.uses) = (Stage::Initial, Arc::new([]));
+            command.stage = Stage::Initial;
+            command.clear();
             true
         });
     }
@@ -196,25 +223,27 @@ impl State {
         }
     }
 
-    /// Resolves what a submitted command buffer touches.
+    /// Resolves what a submitted command buffer touches; what it does when it completes.
     pub(super) fn touch_commands(
         &mut self,
         submission: Submission,
         handle: vk::CommandBuffer,
         touched: &mut Vec<Touched>,
-    ) {
+    ) -> Option<Arc<Vec<Work>>> {
         let commands = Object::of(handle);
         let call = Call::QueueSubmit;
         let Some(command) = self.commands.get_mut(&handle) else {
-            return self.report(Violation::Unknown { call, object: commands });
+            self.report(Violation::Unknown { call, object: commands });
+            return None;
         };
         if command.stage != Stage::Executable {
-            return self.report(Violation::SubmitNotRecorded { submission, commands });
+            self.report(Violation::SubmitNotRecorded { submission, commands });
+            return None;
         }
         if command.flags.contains(vk::CommandBufferUsageFlags::ONE_TIME_SUBMIT) {
             command.stage = Stage::Spent;
         }
-        let uses = Arc::clone(&command.uses);
+        let (uses, work) = (Arc::clone(&command.uses), Arc::clone(&command.work));
         let pending = command.busy().any();
         if !command.flags.contains(vk::CommandBufferUsageFlags::SIMULTANEOUS_USE) {
             if let Some(submission) = pending {
@@ -225,6 +254,7 @@ impl State {
         for used in uses.iter() {
             self.touch(submission, used, touched);
         }
+        Some(work).filter(|work| !work.is_empty())
     }
 
     /// Ends a command buffer of the fake's own once its submission has ended.

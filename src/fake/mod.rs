@@ -50,7 +50,10 @@
 //!   the wait is over. What can never complete does not hang: it is a violation, and `TIMEOUT`.
 //!   A signal of `vkQueueSubmit2` whose `stageMask` is less than all commands comes one step before
 //!   its batch completes.
-//! - **Not at all**: shaders, commands (`vkCmd…`), surfaces, sparse memory, external handles. These
+//! - **Commands**: copies, fills and updates of buffers touch them and change their bytes when the
+//!   batch completes; copies from and to images touch them; barriers do nothing. For all other work
+//!   the test says what it touches ([`FakeDriver::record`], [`FakeDriver::record_into`]).
+//! - **Not at all**: shaders and all other `vkCmd…`, surfaces, sparse memory, external handles. These
 //!   commands are null, and `ash` aborts with their name when they are called.
 //!
 //! The topologies are from the reports of [vulkan.gpuinfo.org](https://vulkan.gpuinfo.org), licensed
@@ -81,6 +84,7 @@ mod state;
 mod sync;
 mod topologies;
 mod track;
+mod transfer;
 mod uses;
 mod violation;
 

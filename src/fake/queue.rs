@@ -1,6 +1,7 @@
 //! Queues and the GPU's clock: batches are submitted, complete in order, and signal.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use ash::vk;
 use ash::vk::Handle;
@@ -11,6 +12,7 @@ use super::object::{Object, Submission};
 use super::state::State;
 use super::sync::MAX_DIFFERENCE;
 use super::track::Tracked;
+use super::transfer::Work;
 use super::uses::Touched;
 use super::violation::Violation;
 
@@ -52,6 +54,7 @@ pub(super) struct Batch {
     signals: SmallVec<[Signal; 2]>,
     fence: vk::Fence,
     touched: Vec<Touched>,
+    work: SmallVec<[Arc<Vec<Work>>; 1]>,
     /// Whether the signals that do not cover all are given.
     begun: bool,
 }
@@ -81,9 +84,9 @@ impl State {
             self.last_submission += 1;
             let id = Submission { queue: index as u32, number: self.last_submission };
             let mut touched = Vec::new();
-            for commands in &arguments.commands {
-                self.touch_commands(id, *commands, &mut touched);
-            }
+            let commands = arguments.commands.iter();
+            let work =
+                commands.filter_map(|it| self.touch_commands(id, *it, &mut touched)).collect();
             let waits = arguments.waits.into_iter().filter(|wait| self.submit_wait(*wait));
             let waits: SmallVec<_> = waits.collect();
             let signals = arguments.signals.into_iter().filter(|s| self.submit_signal(id, s));
@@ -98,7 +101,7 @@ impl State {
                 self.enter(id, object);
             }
             if let Some(queue) = self.queues.get_mut(index) {
-                let batch = Batch { id, waits, signals, fence, touched, begun: false };
+                let batch = Batch { id, waits, signals, fence, touched, work, begun: false };
                 queue.pending.push_back(batch);
             }
         }
@@ -202,6 +205,7 @@ impl State {
             }
         }
         if let Some(batch) = self.queues.get_mut(index).and_then(|q| q.pending.pop_front()) {
+            batch.work.iter().flat_map(|work| work.iter()).for_each(|work| self.carry_out(work));
             self.release(&batch);
             batch.signals.iter().filter(|s| s.covers_all).for_each(|s| self.give(s));
             if let Some(fence) = self.fences.get_mut(batch.fence) {

@@ -28,6 +28,8 @@ impl ResourceId {
 }
 
 pub(super) struct Resource {
+    /// The size that a buffer was created with.
+    pub(super) size: u64,
     pub(super) requirements: Requirements,
     /// Buffers and linear images, as `bufferImageGranularity` tells resources apart.
     linear: bool,
@@ -84,6 +86,7 @@ impl State {
             self.need_device_address(Call::CreateBuffer);
         }
         self.create(Resource {
+            size: info.size,
             requirements: self.profile.buffer_requirements(info.size, info.flags),
             linear: true,
             wants_address,
@@ -99,6 +102,7 @@ impl State {
             return Err(vk::Result::ERROR_VALIDATION_FAILED_EXT);
         }
         self.create(Resource {
+            size: 0,
             requirements: self.profile.image_requirements(shape),
             linear: shape.tiling == vk::ImageTiling::LINEAR,
             wants_address: false,
@@ -249,7 +253,6 @@ impl State {
         let (start, end) = (range.offset, range.offset.saturating_add(range.size));
         let page = self.profile.page();
         let mut aliased = false;
-        let mut last = None;
         for (linear, segments) in memory.bound.iter().enumerate() {
             let other_kind = linear != usize::from(place.linear);
             let (from, to) = if other_kind && page > 1 {
@@ -260,21 +263,19 @@ impl State {
             for (other_start, other_end, other) in segments.overlapping(from, to) {
                 let overlaps = other_start < end && other_end > start;
                 aliased |= overlaps;
-                if last == Some((other, overlaps)) {
-                    continue;
-                }
-                last = Some((other, overlaps));
                 let busy = self.resource(other).and_then(|found| found.busy.any());
                 let other = other.object();
-                match (overlaps, busy) {
-                    (false, _) => broken.push(Violation::Granularity { resource, range, other }),
-                    (true, _) if self.aliasing => {}
+                let violation = match (overlaps, busy) {
+                    (false, _) => Violation::Granularity { resource, range, other },
+                    (true, _) if self.aliasing => continue,
                     (true, Some(submission)) => {
-                        broken.push(Violation::BindInUse { resource, range, other, submission });
+                        Violation::BindInUse { resource, range, other, submission }
                     }
-                    (true, None) => {
-                        broken.push(Violation::BindOverlap { resource, range, other });
-                    }
+                    (true, None) => Violation::BindOverlap { resource, range, other },
+                };
+                // The other one may lie in several segments.
+                if !broken.contains(&violation) {
+                    broken.push(violation);
                 }
             }
         }

@@ -316,6 +316,17 @@ violations! {
         /// The command buffer.
         commands: Object,
     } "{call:?}: {commands} is not in a state for this",
+    /// A command reaches past the end of a buffer.
+    CommandOutOfRange {
+        /// The command.
+        call: Call,
+        /// The buffer.
+        buffer: Object,
+        /// The first byte.
+        offset: u64,
+        /// The number of bytes.
+        size: u64,
+    } "{call:?}: {size} bytes at {offset} are not inside {buffer}",
     /// An object is alive at the end.
     Leak {
         /// The object.
@@ -333,7 +344,7 @@ violations! {
 }
 
 /// The violations of a run, in order; of very many the first [`Violations::KEPT`].
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Violations {
     pub(super) list: Vec<Violation>,
     pub(super) dropped: u64,
@@ -372,6 +383,13 @@ impl fmt::Display for Violations {
             write!(f, "\n  and {} more", self.dropped)?;
         }
         Ok(())
+    }
+}
+
+/// The same text as `Display`, because this is what a failed `unwrap` shows.
+impl fmt::Debug for Violations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -32,6 +32,9 @@ pub(crate) struct Grant {
     pub(crate) first: bool,
 }
 
+/// How many collects an empty block waits for a new use: a second or so of frames.
+const LINGER: u64 = 64;
+
 /// What a slot holds.
 #[expect(clippy::large_enum_variant, reason = "few slots, and nearly all of them hold a block")]
 #[derive(Debug)]
@@ -120,18 +123,36 @@ impl BlockList {
         Some(block)
     }
 
-    /// Takes out empty blocks, all but the first `keep` shared ones.
-    pub(crate) fn remove_empty(&mut self, keep: usize) -> Vec<Block> {
-        let empty: Vec<u32> = (self.iter().filter(|(_, block)| block.is_empty()))
-            .map(|(slot, block)| (slot, block.is_dedicated()))
-            .scan(keep, |keep, (slot, dedicated)| {
-                let kept = !dedicated && *keep > 0;
-                *keep -= usize::from(kept);
-                Some((!kept).then_some(slot))
-            })
-            .flatten()
-            .collect();
-        empty.into_iter().filter_map(|slot| self.remove(slot)).collect()
+    /// Takes every empty block out.
+    pub(crate) fn remove_empty(&mut self) -> Vec<Block> {
+        self.remove_where(Block::is_empty)
+    }
+
+    /// Takes out empty blocks that nobody will want soon: dedicated ones, and shared ones that have
+    /// been empty for [`LINGER`] collects. The first empty shared block stays in any case, so that a
+    /// program that empties itself and comes back does not call the driver.
+    pub(crate) fn remove_expired(&mut self, now: u64) -> Vec<Block> {
+        let mut first = true;
+        self.remove_where(|block| {
+            if !block.is_empty() || block.is_dedicated() {
+                return block.is_empty();
+            }
+            let stays = core::mem::take(&mut first);
+            !stays && block.empty_since + LINGER <= now
+        })
+    }
+
+    /// The collect at which [`remove_expired`](Self::remove_expired) will find something next.
+    pub(crate) fn next_expiry(&self) -> u64 {
+        let empty = self.iter().filter(|(_, block)| block.is_empty() && !block.is_dedicated());
+        let expiries = empty.skip(1).map(|(_, block)| block.empty_since + LINGER);
+        expiries.min().unwrap_or(u64::MAX)
+    }
+
+    fn remove_where(&mut self, mut goes: impl FnMut(&Block) -> bool) -> Vec<Block> {
+        let slots = self.iter().filter(|&(_, block)| goes(block)).map(|(slot, _)| slot);
+        let slots: Vec<u32> = slots.collect();
+        slots.into_iter().filter_map(|slot| self.remove(slot)).collect()
     }
 
     /// Used → Pending. O(1).

@@ -27,7 +27,8 @@ impl Growth {
     /// The size of the next block, for a request that no block holds. At least `size`.
     pub(crate) fn next_block(&self, reserved: u64, size: u64) -> u64 {
         let by_share = floor_power_of_two(reserved / 4).clamp(self.first, self.largest);
-        let by_size = size.checked_next_power_of_two().unwrap_or(size);
+        // A request that is larger than its share asks for little more than itself.
+        let by_size = size.checked_next_multiple_of(SMALLEST).unwrap_or(size);
         by_share.max(by_size)
     }
 }

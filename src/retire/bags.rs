@@ -6,8 +6,9 @@ use alloc::{
 };
 
 use super::{
-    cuts::{BagNumber, Broken, Reached},
-    point::Point,
+    error::Broken,
+    point::{BagNumber, Point},
+    reached::Reached,
 };
 
 /// Retired entries, waiting for their bag or for points named by hand.

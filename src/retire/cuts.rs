@@ -2,105 +2,11 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use smallvec::SmallVec;
-
-use super::point::{Point, TimelineId};
-
-/// The running number of a bag. Bags are reached in the order of their numbers.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct BagNumber(pub(crate) u64);
-
-impl BagNumber {
-    /// The bag of a drop made before any timeline existed: never reached by a signal.
-    pub const UNTIMED: Self = Self(0);
-    /// The first bag after the first timeline came.
-    pub const FIRST: Self = Self(1);
-    /// Later than every bag.
-    pub const NEVER: Self = Self(u64::MAX);
-
-    /// Whether a drop into this bag is free, given the newest reached bag. O(1).
-    ///
-    /// The untimed bag is reached only when everything is ([`NEVER`](Self::NEVER), a lost device).
-    pub const fn is_reached(self, newest_reached: Self) -> bool {
-        (self.0 != Self::UNTIMED.0 && self.0 <= newest_reached.0)
-            || newest_reached.0 == Self::NEVER.0
-    }
-
-    /// The number itself, for an atomic.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    /// The bag of a number that [`get`](Self::get) gave.
-    pub const fn from_number(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-/// Names an open recording.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct RecordingId {
-    number: u64,
-    timeline: TimelineId,
-}
-
-impl RecordingId {
-    /// The recording's running number among all recordings of its allocator.
-    pub const fn number(self) -> u64 {
-        self.number
-    }
-}
-
-/// Why a recording could not end so.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum EndError {
-    /// The recording has ended before.
-    #[error("the recording has ended before")]
-    Ended,
-    /// The timeline is not one of this allocator's, or has ended.
-    #[error("the timeline is not one of this allocator's, or has ended")]
-    UnknownTimeline,
-    /// Values of a timeline must rise with every submission.
-    #[error("the value does not rise above {last}, the last submitted one")]
-    NotRising {
-        /// The last submitted value.
-        last: u64,
-    },
-}
-
-/// A counter read that proves nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum SignalError {
-    /// The counter stands above every value that was assigned: a signal from elsewhere. Nothing is
-    /// released by it.
-    #[error("the counter stands at {value}, above {assigned}, the last assigned value")]
-    Jumped {
-        /// What was read.
-        value: u64,
-        /// The last value that was assigned to a submission.
-        assigned: u64,
-    },
-    /// The timeline is not one of this allocator's, or has ended.
-    #[error("the timeline is not one of this allocator's, or has ended")]
-    UnknownTimeline,
-}
-
-/// A broken invariant: a bug in this crate.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Broken {
-    /// The counts or the order of bags.
-    #[error("bag counts or their order are broken")]
-    Bags,
-    /// The queue of recordings.
-    #[error("the queue of open recordings is broken")]
-    Recordings,
-    /// The queue of cuts.
-    #[error("the queue of cuts is broken")]
-    Cuts,
-    /// The values of a timeline.
-    #[error("a timeline's values are broken")]
-    Timeline,
-}
+use super::{
+    error::{Broken, EndError, SignalError},
+    point::{BagNumber, Point, RecordingId, TimelineId},
+    reached::Reached,
+};
 
 /// More cuts than this are merged: the newest takes the place of its predecessor, so a program that
 /// submits without ever collecting holds a bounded number, released late rather than early.
@@ -466,42 +372,6 @@ impl Cuts {
         } else {
             Err(Broken::Cuts)
         }
-    }
-}
-
-/// How far the GPU was at one moment. Cheap to ask, owns what it tells.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Reached {
-    owner: u32,
-    bag: BagNumber,
-    timelines: SmallVec<[(u32, u64); 4]>,
-    known: u32,
-    lost: bool,
-}
-
-impl Reached {
-    /// Bags up to this one are reached.
-    pub fn bag(&self) -> BagNumber {
-        self.bag
-    }
-
-    /// Whether a point is reached. A timeline that has ended has reached all its points; a foreign
-    /// point never is.
-    pub fn has(&self, point: Point) -> bool {
-        if point.timeline.owner != self.owner || point.timeline.number >= self.known {
-            return false;
-        }
-        let number = point.timeline.number;
-        self.lost
-            || self
-                .timelines
-                .binary_search_by_key(&number, |&(number, _)| number)
-                .map_or(true, |index| self.timelines[index].1 >= point.value)
-    }
-
-    /// Whether a point belongs to this allocator.
-    pub fn knows(&self, point: Point) -> bool {
-        point.timeline.owner == self.owner && point.timeline.number < self.known
     }
 }
 

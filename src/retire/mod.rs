@@ -24,8 +24,12 @@
 
 mod bags;
 mod cuts;
+mod error;
 mod point;
+mod reached;
 
 pub use bags::Bags;
-pub use cuts::{BagNumber, Broken, Cuts, EndError, Reached, RecordingId, SignalError};
-pub use point::{Point, TimelineId};
+pub use cuts::Cuts;
+pub use error::{Broken, EndError, SignalError};
+pub use point::{BagNumber, Point, RecordingId, TimelineId};
+pub use reached::Reached;

@@ -1,4 +1,4 @@
-//! A point: one submitted value of one timeline.
+//! Names: of timelines, of points on them, of recordings and of bags.
 
 /// Names a timeline: the allocator it belongs to and its running number there.
 ///
@@ -33,5 +33,50 @@ impl Point {
     /// The value that the timeline's counter reaches, for a wait on `(semaphore, value)`.
     pub const fn value(self) -> u64 {
         self.value
+    }
+}
+
+/// Names an open recording.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct RecordingId {
+    pub(super) number: u64,
+    pub(super) timeline: TimelineId,
+}
+
+impl RecordingId {
+    /// The recording's running number among all recordings of its allocator.
+    pub const fn number(self) -> u64 {
+        self.number
+    }
+}
+
+/// The running number of a bag. Bags are reached in the order of their numbers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct BagNumber(pub(super) u64);
+
+impl BagNumber {
+    /// The bag of a drop made before any timeline existed: never reached by a signal.
+    pub const UNTIMED: Self = Self(0);
+    /// The first bag after the first timeline came.
+    pub const FIRST: Self = Self(1);
+    /// Later than every bag.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// Whether a drop into this bag is free, given the newest reached bag. O(1).
+    ///
+    /// The untimed bag is reached only when everything is ([`NEVER`](Self::NEVER), a lost device).
+    pub const fn is_reached(self, newest_reached: Self) -> bool {
+        (self.0 != Self::UNTIMED.0 && self.0 <= newest_reached.0)
+            || newest_reached.0 == Self::NEVER.0
+    }
+
+    /// The number itself, for an atomic.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The bag of a number that [`get`](Self::get) gave.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::class::{BINS, COLUMNS, ROWS, row_of};
+use super::class::{BINS, COLUMNS, ROWS, UNITS_BOUND, row_of};
 
 /// Two neighbours in a ring, or what stands in their place while a region is in no ring.
 ///
@@ -34,11 +34,13 @@ impl Link {
 pub(super) const USED: u32 = u32::MAX;
 /// Mark of a pending region. `next` is its serial.
 pub(super) const PENDING: u32 = u32::MAX - 1;
-/// Mark of a region just reached that waits to be put in a bin; the lowest mark. `next` is its serial.
-pub(super) const LOOSE: u32 = u32::MAX - 3;
-/// Mark of a node that stands for no region. `next` is the next vacant node,
-/// or 0.
+/// Mark of a node that stands for no region. `next` is the next vacant node, or 0.
 pub(super) const VACANT: u32 = u32::MAX - 2;
+/// Mark of a region just reached that waits to be put in a bin. `next` is its serial.
+pub(super) const LOOSE: u32 = u32::MAX - 3;
+
+// There are fewer nodes than granules and an eighth more, so no place is a mark.
+const _: () = assert!(BINS + UNITS_BOUND + UNITS_BOUND / 8 < LOOSE);
 
 /// The place of a node.
 #[inline]
@@ -76,6 +78,12 @@ impl Bins {
     #[inline]
     pub(super) fn link(&self, node: u32) -> Link {
         self.links[place_of(node) as usize]
+    }
+
+    /// The link of a node that may not be there.
+    #[inline]
+    pub(super) fn get(&self, node: u32) -> Option<Link> {
+        self.links.get(BINS.saturating_add(node) as usize).copied()
     }
 
     /// Sets the link of a node that is in no ring.

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::bins::{Link, PENDING, USED, VACANT, place_of};
+use super::bins::{Link, PENDING, USED, VACANT, node_at};
 use super::class::{BINS, COLUMNS, ROWS, row_of};
 use super::region::Node;
 use super::{Sum, Tlsf, bin_beside};
@@ -143,10 +143,9 @@ impl Tlsf {
                 rows |= 1 << row_of(bin);
             }
         }
-        for (row, (counted, kept)) in (0..).zip(columns.iter().zip(&self.bins.columns)) {
-            if counted != kept {
-                let wrong = counted ^ kept;
-                return Err(Broken::Bit { bin: row * COLUMNS + wrong.trailing_zeros() });
+        for (row, (ours, theirs)) in (0..).zip(columns.iter().zip(&self.bins.columns)) {
+            if ours != theirs {
+                return Err(Broken::Bit { bin: row * COLUMNS + (ours ^ theirs).trailing_zeros() });
             }
         }
         if rows != self.bins.rows {
@@ -162,24 +161,24 @@ impl Tlsf {
     /// Walks a bin that is not empty; tells how many regions are in it.
     fn check_ring(&self, bin: u32) -> Result<u32, Broken> {
         let mut binned = 0;
-        let mut before = bin;
-        for node in self.bins.nodes_of(bin) {
-            let region = *self.nodes.get(node as usize).ok_or(Broken::Ring { bin })?;
-            if self.bins.link(node).prev != before {
-                return Err(Broken::Ring { bin });
+        let (mut before, mut place) = (bin, self.bins.links[bin as usize].next);
+        // Each link must name the one the walk came from, so the walk ends.
+        while let Some(&link) = self.bins.links.get(place as usize) {
+            if link.prev != before {
+                break;
             }
+            let Some(node) = node_at(place) else {
+                // A bin, and it must be this one.
+                return if place == bin { Ok(binned) } else { Err(Broken::Ring { bin }) };
+            };
+            let region = self.nodes[node as usize];
             if bin_beside(region.size, region.right) != bin {
                 return Err(Broken::WrongBin { node, bin });
             }
-            before = place_of(node);
+            (before, place) = (place, link.next);
             binned += 1;
         }
-        // The walk ends at a bin; it must be this one.
-        let links = &self.bins.links;
-        if links[before as usize].next != bin || links[bin as usize].prev != before {
-            return Err(Broken::Ring { bin });
-        }
-        Ok(binned)
+        Err(Broken::Ring { bin })
     }
 
     /// Walks the list of vacant nodes.
@@ -188,7 +187,7 @@ impl Tlsf {
         let expected = self.nodes.len() as u32 - 1 - regions;
         let (mut found, mut node) = (0, self.vacant);
         while node != 0 && found <= expected {
-            match self.bins.links.get(place_of(node) as usize) {
+            match self.bins.get(node) {
                 Some(link) if link.prev == VACANT => node = link.next,
                 _ => return Err(Broken::Mark { node }),
             }
@@ -200,3 +199,6 @@ impl Tlsf {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

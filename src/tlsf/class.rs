@@ -38,7 +38,7 @@ pub(super) const fn row_of(bin: u32) -> u32 {
     bin / COLUMNS % ROWS as u32
 }
 
-/// The bin of regions of `units` granules; `units` is at most [`UNITS_BOUND`].
+/// The bin of regions of `units` granules. From [`UNITS_BOUND`] on it is the tail's or one above.
 #[inline]
 pub(super) const fn bin_of(units: u32) -> u32 {
     // The size without its topmost bit and the five below it is the position inside a step.
@@ -103,6 +103,11 @@ mod tests {
                 assert_eq!(bin_at_least(size as u32), bin + 1, "size {size}");
             }
         }
+    }
+
+    #[test]
+    fn sizes_above_every_block_have_a_row_too() {
+        assert!(row_of(bin_of(u32::MAX)) == bin_of(u32::MAX) / COLUMNS);
     }
 
     #[test]

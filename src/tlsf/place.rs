@@ -9,7 +9,7 @@ use super::{Tlsf, bin_beside};
 /// Regions of one bin that are tried before the search goes on.
 const TRIES: u32 = 4;
 
-/// Counts what a search visits: bins looked up, and free regions looked at.
+/// Counts what a search visits; filled by [`Tlsf::allocate_counted`].
 #[doc(hidden)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Probes {
@@ -99,14 +99,14 @@ impl Tlsf {
         observe: &mut impl Observe,
     ) -> Result<Placed, AllocateError> {
         let request = self.request(size, alignment)?;
-        // Room for the allocation's own node, and for the padding's.
+        let Some(found) = self.find(request, observe) else {
+            return Err(self.full());
+        };
+        // A node for the allocation, and one for what is left before or after it.
         if self.vacant_count < 2 && self.grow().is_none() {
             return Err(AllocateError::OutOfHostMemory);
         }
-        match self.find(request, observe) {
-            Some(found) => Ok(self.take(request, found)),
-            None => Err(self.full()),
-        }
+        Ok(self.take(request, found))
     }
 
     /// The request in granules.
@@ -134,8 +134,8 @@ impl Tlsf {
     /// A free region for the request. Looks at a bounded number of regions.
     #[inline]
     fn find(&self, request: Request, observe: &mut impl Observe) -> Option<Found> {
-        // In the bin of the size some regions may be too small; the few that are tried pack best. The
-        // bin is tried even where it is `sure` itself: to ask would be one more coin flip.
+        // Regions in the bin of the size pack best, but may be too small: a few are tried. That none
+        // can be too small where every size has a bin is not asked, it would be one more coin flip.
         let own = bin_of(request.size);
         observe.bin();
         if let Some(found) = self.try_bin(request, own, observe) {
@@ -147,8 +147,9 @@ impl Tlsf {
         if let Some(found) = self.try_bin(request, bin, observe) {
             return Some(found);
         }
-        // Large enough even with the most padding.
-        let most = (request.size + request.mask).min(UNITS_BOUND);
+        // Large enough even with the most padding. From 2³¹ granules on there is none, not even the
+        // tail: it would begin the block, and so need no padding.
+        let most = request.size + request.mask;
         observe.bin();
         let bin = self.bins.first_from(bin_at_least(most))?;
         let node = node_at(self.bins.links[bin as usize].next)?;
@@ -234,19 +235,17 @@ impl Tlsf {
         self.bins.insert(padding_node, bin_of(padding));
         self.nodes[padding_node as usize].size = padding;
         self.nodes[padding_node as usize].right = node;
-        let next = if rest == 0 {
-            right
-        } else {
-            let rest_node = self.take_vacant();
+        let mut taken = Node { start, size: request.size, left: padding_node, right };
+        let mut last = node;
+        if rest != 0 {
+            last = self.take_vacant();
+            taken.right = last;
             let start = start + request.size;
-            self.nodes[rest_node as usize] = Node { start, size: rest, left: node, right };
-            self.bins.insert(rest_node, bin_beside(rest, right));
-            rest_node
-        };
-        // The region after what is taken: the rest, or the right neighbour.
-        self.nodes[right as usize].left = if rest == 0 { node } else { next };
-        self.nodes[node as usize] =
-            Node { start, size: request.size, left: padding_node, right: next };
+            self.nodes[last as usize] = Node { start, size: rest, left: node, right };
+            self.bins.insert(last, bin_beside(rest, right));
+        }
+        self.nodes[right as usize].left = last;
+        self.nodes[node as usize] = taken;
         node
     }
 }

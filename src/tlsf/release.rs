@@ -1,6 +1,6 @@
 //! The end of an allocation: freed at once, or retired and later reached.
 
-use super::bins::{LOOSE, Link, PENDING, USED, place_of};
+use super::bins::{LOOSE, Link, PENDING, USED};
 use super::class::bin_of;
 use super::error::KeyError;
 use super::region::{Freed, Key, Node};
@@ -84,9 +84,9 @@ impl Tlsf {
     #[inline]
     fn expect(&self, key: Key, mark: u32) -> Result<u32, KeyError> {
         let node = key.index();
-        match self.bins.links.get(place_of(node) as usize) {
-            Some(&link) if link == (Link { next: key.serial(), prev: mark }) => Ok(node),
-            link => Err(refusal(link.copied(), key)),
+        match self.bins.get(node) {
+            Some(link) if link == (Link { next: key.serial(), prev: mark }) => Ok(node),
+            link => Err(refusal(link, key)),
         }
     }
 

@@ -7,12 +7,11 @@
 //! SwiftShader's ICD file where it is found in no known place, and `FENCEPOST_SEED` repeats a run.
 
 mod harness;
+mod rig;
+mod scenarios;
 #[path = "../../examples/support/mod.rs"]
 mod support;
 
-use harness::Scenario;
-
 fn main() -> std::process::ExitCode {
-    let scenarios = [Scenario::new("opens", |room| drop(room.open()))];
-    harness::main(&scenarios)
+    harness::main(&scenarios::all())
 }

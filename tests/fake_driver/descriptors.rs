@@ -68,6 +68,22 @@ fn a_pool_gives_what_it_has_and_all_or_nothing() {
 }
 
 #[test]
+fn sets_are_freed_in_any_order() {
+    let gpu = Gpu::new();
+    let (layout, pool) = (layout(&gpu, 1, Default::default()), pool(&gpu, 4, 4, true));
+    let four = sets(&gpu, pool, &[layout; 4]).unwrap();
+    let free = |set| unsafe { gpu.device.free_descriptor_sets(pool, &[set]) }.unwrap();
+    free(four[1]);
+    sets(&gpu, pool, &[layout]).unwrap();
+    free(four[3]);
+    free(four[0]);
+    assert_eq!(gpu.fake.live().descriptor_sets, 2);
+    unsafe { gpu.device.destroy_descriptor_pool(pool, None) };
+    assert_eq!(gpu.fake.live().descriptor_sets, 0);
+    gpu.kept();
+}
+
+#[test]
 fn sets_are_freed_once_to_their_own_pool_if_it_allows() {
     let gpu = Gpu::new();
     let layout = layout(&gpu, 1, Default::default());

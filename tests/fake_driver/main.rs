@@ -19,6 +19,8 @@ mod support;
 mod sync;
 mod threads;
 mod topologies;
+mod transfer;
+mod twin;
 
 /// Keeps this suite complete: a kind of violation without a test that names it fails here.
 #[test]
@@ -34,6 +36,7 @@ fn every_kind_of_violation_is_provoked_somewhere() {
         include_str!("queues.rs"),
         include_str!("sync.rs"),
         include_str!("threads.rs"),
+        include_str!("transfer.rs"),
     ]
     .concat();
     let definition = include_str!("../../src/fake/violation.rs");

@@ -228,6 +228,7 @@ fn the_end_finds_leaks_and_pending_work() {
     assert_eq!(end.count(), 3);
     let text = end.to_string();
     assert!(text.starts_with("3 violations\n"), "{text}");
+    assert_eq!(format!("{end:?}"), text, "what unwrap shows");
     assert!(text.contains(&format!("leaked {} (256 bytes)", object(buffer))), "{text}");
     gpu.fake.run();
     unsafe {

@@ -152,6 +152,7 @@ impl<S: Subject> Twins<S> {
 
     pub fn allocate(&mut self, size: u64, alignment: u64) -> Agreement {
         let serial = self.twin.next_serial();
+        let bounds = self.subject.bounds();
         let result = self.subject.allocate(size, alignment);
         match result {
             Ok(Placed { key, offset, size: granted }) => {
@@ -179,6 +180,7 @@ impl<S: Subject> Twins<S> {
                 };
                 same("error", error, expected)?;
                 same("serial", self.subject.next_serial(), serial)?;
+                same("bounds", self.subject.bounds(), bounds)?;
             }
         }
         self.compare()

@@ -222,6 +222,23 @@ pub(super) unsafe extern "system" fn image_format_properties(
     vk::Result::SUCCESS
 }
 
+pub(super) unsafe extern "system" fn image_format_properties2(
+    physical_device: vk::PhysicalDevice,
+    info: *const vk::PhysicalDeviceImageFormatInfo2<'_>,
+    out: *mut vk::ImageFormatProperties2<'_>,
+) -> vk::Result {
+    // SAFETY: C1, C2, C3.
+    unsafe {
+        let (Some(info), Some(out)) = (info.as_ref(), out.as_mut()) else {
+            return driver(physical_device).null(Call::GetPhysicalDeviceImageFormatProperties);
+        };
+        let properties = &raw mut out.image_format_properties;
+        let (format, kind, tiling) = (info.format, info.ty, info.tiling);
+        let (usage, flags) = (info.usage, info.flags);
+        image_format_properties(physical_device, format, kind, tiling, usage, flags, properties)
+    }
+}
+
 pub(super) unsafe extern "system" fn get_queue(
     device: vk::Device,
     family: u32,

@@ -19,6 +19,7 @@ mod properties;
 mod sets;
 mod sync;
 mod table;
+mod transfer;
 
 use std::ffi::c_void;
 use std::slice;

@@ -8,7 +8,7 @@ use ash::vk;
 
 use super::create::*;
 use super::handle::driver;
-use super::{commands, instance, memory, properties, sets, sync};
+use super::{commands, instance, memory, properties, sets, sync, transfer};
 use crate::fake::driver::Driver;
 use crate::fake::profile::Profile;
 
@@ -54,6 +54,8 @@ fn find(name: &CStr, profile: &Profile) -> vk::PFN_vkVoidFunction {
         b"vkGetPhysicalDeviceQueueFamilyProperties2" if v11 => PFN_vkGetPhysicalDeviceQueueFamilyProperties2(instance::queue_families2),
         b"vkGetPhysicalDeviceFormatProperties" => PFN_vkGetPhysicalDeviceFormatProperties(instance::format_properties),
         b"vkGetPhysicalDeviceImageFormatProperties" => PFN_vkGetPhysicalDeviceImageFormatProperties(instance::image_format_properties),
+        b"vkGetPhysicalDeviceImageFormatProperties2" if v11 => PFN_vkGetPhysicalDeviceImageFormatProperties2(instance::image_format_properties2),
+        b"vkGetPhysicalDeviceImageFormatProperties2KHR" => PFN_vkGetPhysicalDeviceImageFormatProperties2(instance::image_format_properties2),
         b"vkGetDeviceQueue" => PFN_vkGetDeviceQueue(instance::get_queue),
         b"vkGetDeviceQueue2" if v11 => PFN_vkGetDeviceQueue2(instance::get_queue2),
 
@@ -122,6 +124,18 @@ fn find(name: &CStr, profile: &Profile) -> vk::PFN_vkVoidFunction {
         b"vkBeginCommandBuffer" => PFN_vkBeginCommandBuffer(commands::begin_commands),
         b"vkEndCommandBuffer" => PFN_vkEndCommandBuffer(commands::end_commands),
         b"vkResetCommandBuffer" => PFN_vkResetCommandBuffer(commands::reset_commands),
+
+        b"vkCmdCopyBuffer" => PFN_vkCmdCopyBuffer(transfer::copy_buffer),
+        b"vkCmdCopyBuffer2" if v13 => PFN_vkCmdCopyBuffer2(transfer::copy_buffer2),
+        b"vkCmdCopyBuffer2KHR" => PFN_vkCmdCopyBuffer2(transfer::copy_buffer2),
+        b"vkCmdFillBuffer" => PFN_vkCmdFillBuffer(transfer::fill_buffer),
+        b"vkCmdUpdateBuffer" => PFN_vkCmdUpdateBuffer(transfer::update_buffer),
+        b"vkCmdCopyImage" => PFN_vkCmdCopyImage(transfer::copy_image),
+        b"vkCmdCopyBufferToImage" => PFN_vkCmdCopyBufferToImage(transfer::copy_buffer_to_image),
+        b"vkCmdCopyImageToBuffer" => PFN_vkCmdCopyImageToBuffer(transfer::copy_image_to_buffer),
+        b"vkCmdPipelineBarrier" => PFN_vkCmdPipelineBarrier(transfer::barrier),
+        b"vkCmdPipelineBarrier2" if v13 => PFN_vkCmdPipelineBarrier2(transfer::barrier2),
+        b"vkCmdPipelineBarrier2KHR" => PFN_vkCmdPipelineBarrier2(transfer::barrier2),
 
         b"vkCreateDescriptorSetLayout" => PFN_vkCreateDescriptorSetLayout(create::<CreateDescriptorSetLayout>),
         b"vkDestroyDescriptorSetLayout" => PFN_vkDestroyDescriptorSetLayout(destroy),

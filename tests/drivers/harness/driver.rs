@@ -15,18 +15,23 @@ pub(super) struct Driver {
     pub(super) found: bool,
 }
 
+type Find = fn() -> Option<PathBuf>;
+
+const DRIVERS: [(&str, Find); 2] = [("lavapipe", lavapipe_file), ("swiftshader", swiftshader_file)];
+
 /// The drivers to run on: both, or those that `FENCEPOST_DRIVERS` names.
-pub(super) fn drivers() -> Vec<Driver> {
+pub(super) fn drivers() -> Result<Vec<Driver>, String> {
+    let wanted = env::var("FENCEPOST_DRIVERS").unwrap_or_else(|_| "lavapipe,swiftshader".into());
     let given = driver_files_given();
-    let wanted = env::var("FENCEPOST_DRIVERS").ok();
-    [("lavapipe", lavapipe_file as fn() -> Option<PathBuf>), ("swiftshader", swiftshader_file)]
-        .into_iter()
-        .filter(|(name, _)| {
-            wanted.as_ref().is_none_or(|wanted| wanted.split(',').any(|one| one.trim() == *name))
-        })
-        .map(|(name, find)| {
+    wanted
+        .split(',')
+        .map(|wanted| {
+            let known = DRIVERS.iter().find(|(name, _)| *name == wanted.trim());
+            let (name, find) = known.ok_or_else(|| {
+                format!("FENCEPOST_DRIVERS names {wanted}; there are lavapipe and swiftshader")
+            })?;
             let file = if given { None } else { find() };
-            Driver { name, found: given || file.is_some(), file }
+            Ok(Driver { name, found: given || file.is_some(), file })
         })
         .collect()
 }

@@ -25,8 +25,6 @@ const DEEP_DEADLINE: Duration = Duration::from_secs(600);
 enum Test<'a> {
     /// A control of the harness itself; it needs no driver.
     Control(&'static Control),
-    /// The driver's files are there.
-    Installed(&'a Driver),
     /// A scenario on a driver.
     Scenario { driver: &'a Driver, scenario: &'a Scenario, deep: bool },
 }
@@ -35,7 +33,6 @@ impl fmt::Display for Test<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Control(control) => write!(out, "harness::{}", control.name),
-            Self::Installed(driver) => write!(out, "{}::is_installed", driver.name),
             Self::Scenario { driver, scenario, deep } => {
                 let deep = if *deep { "deep::" } else { "" };
                 write!(out, "{}::{deep}{}", driver.name, scenario.name)
@@ -44,7 +41,7 @@ impl fmt::Display for Test<'_> {
     }
 }
 
-/// What came of a test: `Ok` holds what to show beside the name.
+/// What came of a test. `ended` is `None` if no child ran.
 struct Outcome {
     failure: Option<String>,
     ended: Option<Ended>,
@@ -59,7 +56,13 @@ pub(crate) fn main(scenarios: &[Scenario]) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let drivers = drivers();
+    let drivers = match drivers() {
+        Ok(drivers) => drivers,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let tests = all_tests(&drivers, scenarios);
     if let Some(name) = &arguments.child {
         run_as_child(&tests, name);
@@ -86,7 +89,6 @@ pub(crate) fn main(scenarios: &[Scenario]) -> ExitCode {
 /// Every test there is, in the order of the report.
 fn all_tests<'a>(drivers: &'a [Driver], scenarios: &'a [Scenario]) -> Vec<Test<'a>> {
     let mut tests: Vec<Test<'a>> = CONTROLS.iter().map(Test::Control).collect();
-    tests.extend(drivers.iter().map(Test::Installed));
     for scenario in scenarios {
         for driver in drivers {
             tests.push(Test::Scenario { driver, scenario, deep: false });
@@ -185,16 +187,10 @@ fn run_in_child(test: &Test<'_>) -> Outcome {
     let start =
         |deadline, prepare: &dyn Fn(&mut Command)| child::run(&test.to_string(), deadline, prepare);
     let ended = match test {
-        Test::Installed(driver) => {
-            let failure = (!driver.found).then(|| {
-                format!("{} is not installed; on Debian or Ubuntu: {INSTALL}", driver.name)
-            });
-            return Outcome { failure, ended: None };
-        }
         Test::Control(control) => start(control.deadline, &|_| {}),
         Test::Scenario { driver, .. } if !driver.found => {
-            let failure = Some(format!("{} is not installed: {INSTALL}", driver.name));
-            return Outcome { failure, ended: None };
+            let words = format!("is not installed; on Debian or Ubuntu it comes by: {INSTALL}");
+            return Outcome { failure: Some(format!("{} {words}", driver.name)), ended: None };
         }
         Test::Scenario { driver, scenario, deep } => {
             start(if *deep { DEEP_DEADLINE } else { DEADLINE }, &|command| {

@@ -9,6 +9,7 @@ use ash::vk;
 use crate::support::{Gpu, GpuRequest, Validation};
 
 /// One fact about the allocator, shown on a driver.
+#[derive(Clone, Copy)]
 pub(crate) struct Scenario {
     /// The fact it holds.
     pub(crate) name: &'static str,

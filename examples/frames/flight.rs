@@ -1,0 +1,112 @@
+//! The frames: three on their way at any time, each dropping what it no longer needs.
+use super::Result;
+use super::camera::Camera;
+use super::commands::CommandRing;
+use super::draw::Pen;
+use super::images::Targets;
+use super::pipelines::Pipelines;
+use super::support::Gpu;
+use super::upload::Uploads;
+use super::view::{View, picture_set};
+use super::world::World;
+use fencepost::{Allocator, Point, Timeline, vk};
+use std::time::Duration;
+
+/// How many frames make a second of the flight.
+const FRAMES_PER_SECOND: f32 = 30.0;
+/// Everything that flies.
+pub(crate) struct Flight {
+    allocator: Allocator,
+    pipelines: Pipelines,
+    /// Of the queue that draws.
+    timeline: Timeline,
+    ring: CommandRing,
+    uploads: Uploads,
+    /// What is on the GPU now.
+    pub(crate) world: World,
+}
+
+impl Flight {
+    /// Makes ready: pipelines, queues, and a world without chunks.
+    pub(crate) fn new(gpu: &Gpu, allocator: &Allocator, seed: u64) -> Result<Self> {
+        let timeline = allocator.timeline(gpu.main.queue)?;
+        // A timeline belongs to a queue. Where there is a queue for transfers the uploads run
+        // beside the frames, on a timeline of their own; elsewhere they share the queue of the
+        // frames, and so its timeline. Nothing else in this program knows the difference.
+        let (upload_timeline, upload_family) = match gpu.transfer {
+            Some(transfer) => (allocator.timeline(transfer.queue)?, transfer.family),
+            None => (timeline.clone(), gpu.main.family),
+        };
+        let mut uploads =
+            Uploads::new(allocator, &gpu.device, upload_timeline, upload_family, gpu.main.family)?;
+        Ok(Self {
+            allocator: allocator.clone(),
+            pipelines: Pipelines::new(allocator, &gpu.device)?,
+            timeline,
+            ring: CommandRing::new(allocator, &gpu.device, gpu.main.family)?,
+            world: World::new(allocator, &mut uploads, seed)?,
+            uploads,
+        })
+    }
+
+    /// Streams and draws one frame, with `finish` recording what is to be done with its picture.
+    ///
+    /// Everything made here is dropped here: before the frame is submitted, long before it is
+    /// drawn. The open recording pins it, the submission says what to wait for, and a later
+    /// `collect` takes it back.
+    pub(crate) fn frame(
+        &mut self,
+        number: u32,
+        size: vk::Extent2D,
+        finish: impl FnOnce(&Pen<'_>, &Targets) -> Result<()>,
+    ) -> Result<Point> {
+        let seconds = number as f32 / FRAMES_PER_SECOND;
+        let aspect = size.width as f32 / size.height as f32;
+        let camera = Camera::in_flight(&self.world.land().terrain, number, aspect);
+        let mirrored = camera.mirrored();
+        let uploaded = self.world.approach(&camera, &self.pipelines, &mut self.uploads)?;
+
+        let commands = self.ring.begin(&self.timeline)?;
+        let recording = self.timeline.begin()?;
+        {
+            let targets = Targets::new(&self.allocator, size)?;
+            let mirror = picture_set(&self.allocator, &self.pipelines, &targets.mirror.view)?;
+            let look = |camera| {
+                let grain = &self.world.grain_view;
+                View::new(&self.allocator, &self.pipelines, grain, camera, seconds)
+            };
+            let (below, above) = (look(&mirrored)?, look(&camera)?);
+            let pen = Pen { commands, pipelines: &self.pipelines, world: &self.world };
+            pen.frame(
+                &targets,
+                (&below, &self.world.seen(&mirrored)),
+                (&above, &self.world.seen(&camera)),
+                &mirror,
+            );
+            finish(&pen, &targets)?;
+        }
+        // The commands that draw these chunks are recorded but not submitted.
+        self.world.leave_behind(&camera);
+
+        let infos = [vk::CommandBufferSubmitInfo::default().command_buffer(commands)];
+        let waits: Vec<_> =
+            uploaded.map(|point| self.uploads.wait_info(point)).into_iter().collect();
+        let submit =
+            vk::SubmitInfo2::default().wait_semaphore_infos(&waits).command_buffer_infos(&infos);
+        // SAFETY: the command buffer is being recorded.
+        unsafe { self.pipelines.device.end_command_buffer(commands) }?;
+        // SAFETY: all that the commands name was alive when `recording` began or was made since,
+        // and they wait for the uploads.
+        let point = recording.submit(|signal| unsafe { signal.queue_submit2(&[submit]) })?;
+        self.ring.submitted(point);
+        Ok(point)
+    }
+
+    /// Waits until a frame is drawn.
+    pub(crate) fn wait(&self, point: Point) -> Result<()> {
+        match self.timeline.wait(point, Duration::from_secs(60))? {
+            true => Ok(()),
+            false => Err("the GPU is stuck: the last frame does not end".into()),
+        }
+    }
+}

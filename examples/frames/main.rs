@@ -1,0 +1,185 @@
+//! A headless renderer with three frames in flight that streams a world through little memory.
+//!
+//! ```text
+//! cargo run --release --example frames -- --out out
+//! ```
+//!
+//! A camera flies down a river. Chunks of land come near and are made, uploaded through staging
+//! buffers, drawn, made again finer or coarser, and left behind. The program keeps no list of
+//! things to delete and waits for no idle GPU: what is no longer needed is dropped where that
+//! becomes known, in [`flight`], [`upload`] and [`world`], even between the recording of a command
+//! buffer that uses it and its submission. At the end there is a picture of the land, a picture of
+//! the memory, and a summary; and nothing is left behind.
+//!
+//! Where to look first: `flight.rs` is a frame from begin to submit, `world.rs` what streams,
+//! `upload.rs` the way into device-local memory. `terrain.rs`, `trees.rs`, `ground.rs` and
+//! `sunlight.rs` make the land on the CPU and know nothing of Vulkan.
+mod camera;
+mod chunk;
+mod commands;
+mod draw;
+mod flight;
+mod ground;
+mod height_grid;
+mod images;
+mod memory_picture;
+mod noise;
+mod options;
+mod photograph;
+mod pipelines;
+mod summary;
+mod sunlight;
+#[path = "../support/mod.rs"]
+mod support;
+mod terrain;
+mod texels;
+mod tree_mesh;
+mod trees;
+mod upload;
+mod view;
+mod world;
+
+use fencepost::{Allocator, AllocatorDesc, BlockPicture, DeviceFeatures, EndPolicy, vk};
+use flight::Flight;
+use indicatif::{ProgressBar, ProgressStyle};
+use options::Options;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use summary::Summary;
+use support::{Gpu, GpuRequest, Validation};
+
+/// What can go wrong, as one sentence.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    enter(std::env::args_os())
+}
+
+/// The program, given its command line.
+pub(crate) fn enter(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    let done = Options::read(arguments).map_err(Into::into).and_then(|options| run(&options));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("frames: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    fs::create_dir_all(&options.out)
+        .map_err(|error| format!("cannot make the folder {}: {error}", options.out.display()))?;
+    let (landscape, memory) = (options.out.join("landscape.png"), options.out.join("memory.svg"));
+    // Both are opened before the flight: better no flight than one without a picture.
+    let (landscape_file, memory_file) = (create(&landscape)?, create(&memory)?);
+
+    let gpu = Gpu::open(&GpuRequest {
+        driver: options.driver.as_deref(),
+        validation: options.validate.then_some(Validation::Synchronization),
+        ..GpuRequest::default()
+    })?;
+    require(&gpu)?;
+    let messages = gpu.messages();
+    let mut summary = Summary::new(gpu.driver(), options, gpu.transfer.is_some());
+    let (pixels, blocks, report) = {
+        let allocator = open_allocator(&gpu)?;
+        let (pixels, blocks) = fly(&gpu, &allocator, options, &mut summary)?;
+        (pixels, blocks, allocator.close().ok_or("the flight kept the allocator")?)
+    };
+    drop(gpu);
+    summary.leaks = report.leaks.len();
+    summary.still_pending = report.still_pending;
+
+    photograph::write_png(BufWriter::new(landscape_file), options.size, &pixels)?;
+    let title = format!("Memory after {} frames on {}", summary.frames, summary.driver);
+    let words = summary.memory_words(blocks.len());
+    svg::write(BufWriter::new(memory_file), &memory_picture::draw(&blocks, &title, &words))?;
+    if options.json {
+        println!("{}", serde_json::to_string(&summary)?);
+    } else {
+        println!("{summary}");
+        println!("  pictures    {} and {}", landscape.display(), memory.display());
+    }
+
+    if let Some(leak) = report.leaks.first() {
+        return Err(format!("{} allocations leaked, one of them {leak:?}", summary.leaks).into());
+    }
+    if report.still_pending > 0 {
+        return Err(format!("the GPU kept {} bytes to the end", report.still_pending).into());
+    }
+    let messages = messages.take();
+    if let Some(first) = messages.first() {
+        let count = messages.len();
+        return Err(format!("the validation layer has {count} messages, at first: {first}").into());
+    }
+    Ok(())
+}
+
+/// An allocator that keeps the GPU's device alive until all its memory is given back.
+fn open_allocator(gpu: &Arc<Gpu>) -> Result<Allocator> {
+    let desc = AllocatorDesc::new(&gpu.instance, gpu.physical_device, &gpu.device)
+        .api_version(gpu.api_version)
+        .features(DeviceFeatures::TIMELINE_SEMAPHORE | DeviceFeatures::SYNCHRONIZATION2)
+        .end_policy(EndPolicy::Wait(Duration::from_secs(60)))
+        .keep_alive(Arc::<Gpu>::clone(gpu));
+    // SAFETY: instance and device are alive and stay so while the allocator does; the features are
+    // enabled; every queue in use gets a timeline.
+    Ok(unsafe { Allocator::new(&desc) }?)
+}
+
+/// Flies, and returns the pixels of the photograph and the memory as it was before it.
+fn fly(
+    gpu: &Gpu,
+    allocator: &Allocator,
+    options: &Options,
+    summary: &mut Summary,
+) -> Result<(Vec<u8>, Vec<BlockPicture>)> {
+    let start = Instant::now();
+    let sixth = |side: u32| (side / 6).max(2) & !1;
+    let (width, height) = (sixth(options.size.width), sixth(options.size.height));
+    let small = vk::Extent2D { width, height };
+    let progress = progress_bar(options.frames);
+    let mut flight = Flight::new(gpu, allocator, options.seed)?;
+    for number in 0..options.frames {
+        allocator.collect();
+        flight.frame(number, small, |_, _| Ok(()))?;
+        summary.look(&allocator.statistics());
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    let blocks = allocator.blocks();
+    let pixels = photograph::take(&mut flight, allocator, options.frames, options.size)?;
+    summary.seconds = start.elapsed().as_secs_f64();
+    summary.chunks_made = flight.world.made;
+    summary.chunks_dropped = flight.world.dropped;
+    Ok((pixels, blocks))
+}
+
+/// What this program needs beyond what fencepost does: it is written for Vulkan 1.3.
+fn require(gpu: &Gpu) -> Result<()> {
+    // SAFETY: the physical device is one of the instance's.
+    let families =
+        unsafe { gpu.instance.get_physical_device_queue_family_properties(gpu.physical_device) };
+    let draws = families[gpu.main.family as usize].queue_flags.contains(vk::QueueFlags::GRAPHICS);
+    if draws && gpu.timeline_semaphore && gpu.synchronization2 && gpu.dynamic_rendering {
+        return Ok(());
+    }
+    Err(format!("{} does not draw with Vulkan 1.3, which this example needs", gpu.driver()).into())
+}
+
+fn create(path: &Path) -> Result<File> {
+    File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn progress_bar(frames: u32) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} frame {pos} of {len}, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(u64::from(frames)).with_style(style)
+}

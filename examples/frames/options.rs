@@ -1,0 +1,63 @@
+//! The command line.
+use clap::Parser;
+use fencepost::vk;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Flies down a river, streaming the land around it through a few megabytes of GPU memory.
+///
+/// Writes a picture of the last thing seen (`landscape.png`), a picture of the memory that it took
+/// (`memory.svg`), and a summary.
+#[derive(Parser)]
+#[command(name = "frames")]
+pub(crate) struct Options {
+    /// How many frames to fly before the picture is taken.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) frames: u32,
+    /// Which world: each number is another one, and the same one every time.
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// A part of the name of the driver or device to use, such as lavapipe or swiftshader.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) driver: Option<String>,
+    /// The folder to write to; it is made if need be.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub(crate) out: PathBuf,
+    /// The size of the picture in pixels. The flight itself is drawn at a sixth of it.
+    #[arg(long, value_name = "WxH", default_value = "1280x720", value_parser = size)]
+    pub(crate) size: vk::Extent2D,
+    /// Have the validation layer watch; anything it says is a failure.
+    #[arg(long)]
+    pub(crate) validate: bool,
+    /// Write nothing to standard output but the summary, as one line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Options {
+    /// Reads a command line. What is wrong with it is one sentence.
+    pub(crate) fn read(
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, String> {
+        Self::try_parse_from(arguments).map_err(|error| {
+            if !error.use_stderr() {
+                error.exit(); // The help that was asked for is no mistake.
+            }
+            let text = error.to_string();
+            let sentence = text.lines().next().unwrap_or_default();
+            sentence.trim_start_matches("error: ").to_owned()
+        })
+    }
+}
+
+/// Pixels along one side of the picture, at most: twice as many are in every device's limits.
+const LARGEST: u32 = 2048;
+
+fn size(text: &str) -> Result<vk::Extent2D, String> {
+    let side = |text: &str| text.parse().ok().filter(|side| (16..=LARGEST).contains(side));
+    text.split_once('x')
+        .and_then(|(width, height)| {
+            Some(vk::Extent2D { width: side(width)?, height: side(height)? })
+        })
+        .ok_or_else(|| format!("give width x height like 1280x720, each from 16 to {LARGEST}"))
+}

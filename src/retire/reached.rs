@@ -1,0 +1,41 @@
+//! How far the GPU is, carried out of a lock.
+
+use smallvec::SmallVec;
+
+use super::point::{BagNumber, Point};
+
+/// How far the GPU was at one moment. Cheap to ask, owns what it tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reached {
+    pub(super) owner: u32,
+    pub(super) bag: BagNumber,
+    pub(super) timelines: SmallVec<[(u32, u64); 4]>,
+    pub(super) known: u32,
+    pub(super) lost: bool,
+}
+
+impl Reached {
+    /// Bags up to this one are reached.
+    pub fn bag(&self) -> BagNumber {
+        self.bag
+    }
+
+    /// Whether a point is reached. A timeline that has ended has reached all its points; a foreign
+    /// point never is.
+    pub fn has(&self, point: Point) -> bool {
+        if point.timeline.owner != self.owner || point.timeline.number >= self.known {
+            return false;
+        }
+        let number = point.timeline.number;
+        self.lost
+            || self
+                .timelines
+                .binary_search_by_key(&number, |&(number, _)| number)
+                .map_or(true, |index| self.timelines[index].1 >= point.value)
+    }
+
+    /// Whether a point belongs to this allocator.
+    pub fn knows(&self, point: Point) -> bool {
+        point.timeline.owner == self.owner && point.timeline.number < self.known
+    }
+}

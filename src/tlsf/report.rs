@@ -1,0 +1,186 @@
+//! What a block tells about itself: sums, sizes and its regions.
+
+use core::fmt;
+use core::iter::{FusedIterator, successors};
+
+use super::Tlsf;
+use super::bins::{Link, PENDING, USED};
+use super::class::{TAIL, smallest_of};
+use super::error::KeyError;
+use super::region::{Key, Node, Region, State};
+
+impl Tlsf {
+    /// Size of the block in bytes, a multiple of the granule.
+    #[inline]
+    pub fn size(&self) -> u64 {
+        self.bytes(self.units)
+    }
+
+    /// The granule in bytes: every offset and size is a multiple of it.
+    #[inline]
+    pub fn granule(&self) -> u64 {
+        1 << self.shift
+    }
+
+    /// Bytes in free regions.
+    #[inline]
+    pub fn free_bytes(&self) -> u64 {
+        self.bytes(self.units - self.used.units - self.pending.units)
+    }
+
+    /// Bytes in used regions.
+    #[inline]
+    pub fn used_bytes(&self) -> u64 {
+        self.bytes(self.used.units)
+    }
+
+    /// Bytes in pending regions.
+    #[inline]
+    pub fn pending_bytes(&self) -> u64 {
+        self.bytes(self.pending.units)
+    }
+
+    /// Number of free regions.
+    #[inline]
+    pub fn free_count(&self) -> u32 {
+        // All nodes but the border and the vacant ones stand for regions.
+        self.index_bound() - 1 - self.vacant_count - self.used.count - self.pending.count
+    }
+
+    /// Number of used regions.
+    #[inline]
+    pub fn used_count(&self) -> u32 {
+        self.used.count
+    }
+
+    /// Number of pending regions.
+    #[inline]
+    pub fn pending_count(&self) -> u32 {
+        self.pending.count
+    }
+
+    /// Whether nothing is used or pending.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.used.count == 0 && self.pending.count == 0
+    }
+
+    /// Size of the largest free region in bytes, 0 if there is none.
+    ///
+    /// Exact, so it walks all regions of the highest bin: meant for reports.
+    pub fn largest_free(&self) -> u64 {
+        let largest_of = |bin: u32| {
+            let sizes = self.bins.nodes_of(bin).map(|node| self.nodes[node as usize].size);
+            sizes.max().unwrap_or(0)
+        };
+        let highest = self.bins.last_up_to(TAIL - 1).map_or(0, largest_of);
+        self.bytes(highest.max(largest_of(TAIL)))
+    }
+
+    /// A request of this many bytes or fewer at the granule's alignment is granted; may be 0.
+    ///
+    /// A lower bound of [`largest_free`](Self::largest_free), less than 1/32 below it, in O(1).
+    #[inline]
+    pub fn largest_class(&self) -> u64 {
+        let highest = self.bins.last_up_to(TAIL - 1).map_or(0, smallest_of);
+        let last = self.nodes[0].left;
+        let tail =
+            if self.bins.link(last).is_binned() { self.nodes[last as usize].size } else { 0 };
+        self.bytes(highest.max(tail))
+    }
+
+    /// The serial that the next allocation gets.
+    #[inline]
+    pub fn next_serial(&self) -> u32 {
+        self.serial
+    }
+
+    /// Every key's [index](Key::index) is below this. It never falls; side tables are sized by it.
+    #[inline]
+    pub fn index_bound(&self) -> u32 {
+        self.nodes.len() as u32
+    }
+
+    /// Bytes of host memory held for this block, in use or reserved.
+    pub fn metadata_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.nodes.capacity() * size_of::<Node>()
+            + self.bins.links.capacity() * size_of::<Link>()
+    }
+
+    /// The region of a used or pending allocation.
+    ///
+    /// # Errors
+    /// The key is of no allocation that lives.
+    #[inline]
+    pub fn get(&self, key: Key) -> Result<Region, KeyError> {
+        let link = self.bins.get(key.index()).ok_or(KeyError::Unknown)?;
+        if link.next == key.serial() && (link.prev == USED || link.prev == PENDING) {
+            Ok(self.region_of(key.index()))
+        } else {
+            Err(KeyError::Stale)
+        }
+    }
+
+    /// All regions in the order of their addresses. O(1) per region.
+    pub fn regions(&self) -> Regions<'_> {
+        Regions { tlsf: self, next: self.nodes[0].right }
+    }
+
+    /// Where the free regions begin, in the order of the bins. With [`regions`](Self::regions) it is
+    /// all that decides about future operations: tests compare whole states by it.
+    #[doc(hidden)]
+    pub fn search_order(&self) -> impl Iterator<Item = u64> {
+        let next = |bin: &u32| self.bins.first_from(bin + 1);
+        let bins = successors(self.bins.first_from(0), next);
+        let nodes = bins.flat_map(|bin| self.bins.nodes_of(bin));
+        nodes.map(|node| self.bytes(self.nodes[node as usize].start))
+    }
+
+    /// What the node of a region says.
+    fn region_of(&self, node: u32) -> Region {
+        let link = self.bins.link(node);
+        let Node { start, size, .. } = self.nodes[node as usize];
+        let (state, key) = match link.prev {
+            USED => (State::Used, Some(Key::new(node, link.next))),
+            PENDING => (State::Pending, Some(Key::new(node, link.next))),
+            _ => (State::Free, None),
+        };
+        Region { state, offset: self.bytes(start), size: self.bytes(size), key }
+    }
+}
+
+impl fmt::Debug for Tlsf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tlsf")
+            .field("size", &self.size())
+            .field("granule", &self.granule())
+            .field("used", &self.used_bytes())
+            .field("pending", &self.pending_bytes())
+            .field("free", &self.free_bytes())
+            .field("regions", &(self.used.count + self.pending.count + self.free_count()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The regions of a block in the order of their addresses, made by [`Tlsf::regions`].
+#[derive(Clone, Debug)]
+pub struct Regions<'a> {
+    tlsf: &'a Tlsf,
+    next: u32,
+}
+
+impl Iterator for Regions<'_> {
+    type Item = Region;
+
+    fn next(&mut self) -> Option<Region> {
+        if self.next == 0 {
+            return None;
+        }
+        let region = self.tlsf.region_of(self.next);
+        self.next = self.tlsf.nodes[self.next as usize].right;
+        Some(region)
+    }
+}
+
+impl FusedIterator for Regions<'_> {}

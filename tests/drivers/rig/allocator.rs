@@ -1,0 +1,59 @@
+//! The allocator of a scenario, and what the validation layer said of it.
+
+use std::sync::Arc;
+
+use ash::vk;
+use fencepost::{Allocation, AllocationDesc, Allocator, AllocatorDesc, ResourceKind};
+
+use super::yard::Yard;
+use crate::support::{Gpu, Message};
+
+/// One block of this many bytes holds all of a scenario's small resources.
+pub(crate) const BLOCK: u64 = 16 << 20;
+
+/// An allocator of the device. The yard is what it keeps alive.
+pub(crate) fn allocator(gpu: &Arc<Gpu>) -> (Allocator, Arc<Yard>) {
+    allocator_with(gpu, |desc| desc)
+}
+
+/// As [`allocator`], with a change of the description.
+pub(crate) fn allocator_with(
+    gpu: &Arc<Gpu>,
+    change: impl FnOnce(AllocatorDesc<'_>) -> AllocatorDesc<'_>,
+) -> (Allocator, Arc<Yard>) {
+    let yard = Yard::new(gpu);
+    let desc = AllocatorDesc::new(&gpu.instance, gpu.physical_device, &gpu.device)
+        .api_version(gpu.api_version)
+        .features(gpu.features())
+        .first_block(BLOCK)
+        .keep_alive(Arc::clone(&yard) as Arc<_>);
+    let desc = change(desc);
+    // SAFETY: the description names what the device was created with, the yard keeps it alive, and
+    // scenarios make a timeline for the one queue that they use.
+    let allocator = unsafe { Allocator::new(&desc) }.expect("an allocator");
+    (allocator, yard)
+}
+
+/// A small allocation that keeps its block from being freed while a control, on purpose, frees
+/// what the GPU still uses: that is to go wrong inside the block, not in the driver.
+pub(crate) fn anchor(allocator: &Allocator) -> Allocation {
+    let needs = vk::MemoryRequirements { size: 256, alignment: 256, memory_type_bits: !0 };
+    allocator
+        .allocate(&needs, ResourceKind::Linear, &AllocationDesc::upload().name("anchor"))
+        .expect("an anchor")
+}
+
+/// Panics with the first of the messages if there is one.
+pub(crate) fn assert_clean(messages: &[Message]) {
+    if let Some(first) = messages.first() {
+        panic!("the validation layer has {} messages; the first: {first}", messages.len());
+    }
+}
+
+/// Panics unless a message of this name is among them.
+pub(crate) fn assert_seen(messages: &[Message], id: &str) {
+    assert!(
+        messages.iter().any(|message| message.id.contains(id)),
+        "the validation layer must say {id}, but it says {messages:?}"
+    );
+}

@@ -1,0 +1,218 @@
+//! Command buffers for one thread, and the few commands that scenarios record.
+
+use std::sync::Arc;
+
+use ash::vk;
+
+use crate::support::Gpu;
+
+/// A command pool. Its buffers are used once, and go with the pool when the device is idle.
+pub(crate) struct Commands {
+    gpu: Arc<Gpu>,
+    pool: vk::CommandPool,
+}
+
+impl Commands {
+    pub(crate) fn new(gpu: &Arc<Gpu>) -> Self {
+        let info = vk::CommandPoolCreateInfo::default().queue_family_index(gpu.main.family);
+        // SAFETY: the device is alive.
+        let pool = unsafe { gpu.device.create_command_pool(&info, None) }.expect("a command pool");
+        Self { gpu: Arc::clone(gpu), pool }
+    }
+
+    /// A command buffer that does what `record` writes into it, after what was submitted before it
+    /// has done its writes.
+    pub(crate) fn record(&self, record: impl FnOnce(&Recorder<'_>)) -> vk::CommandBuffer {
+        let device = &self.gpu.device;
+        let info = vk::CommandBufferAllocateInfo::default()
+            .command_pool(self.pool)
+            .command_buffer_count(1);
+        let begin = vk::CommandBufferBeginInfo::default()
+            .flags(vk::CommandBufferUsageFlags::ONE_TIME_SUBMIT);
+        // SAFETY: the pool is this thread's alone; the buffer is begun before it is recorded and
+        // ended after.
+        unsafe {
+            let commands = device.allocate_command_buffers(&info).expect("a command buffer")[0];
+            device.begin_command_buffer(commands, &begin).expect("a recording");
+            record(&Recorder { device, commands });
+            device.end_command_buffer(commands).expect("a command buffer");
+            commands
+        }
+    }
+}
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        // SAFETY: after the wait no command buffer of the pool is pending. A scenario that drops
+        // its gate later would hang here: gates are declared after their commands.
+        unsafe {
+            let _ = self.gpu.device.device_wait_idle();
+            self.gpu.device.destroy_command_pool(self.pool, None);
+        }
+    }
+}
+
+/// Records commands. Handles given to it are alive and of a fitting usage: scenarios see to that.
+pub(crate) struct Recorder<'a> {
+    device: &'a ash::Device,
+    pub(crate) commands: vk::CommandBuffer,
+}
+
+impl Recorder<'_> {
+    /// All that came before happens before all that comes after, for every kind of access.
+    pub(crate) fn barrier(&self) {
+        let all = vk::PipelineStageFlags::ALL_COMMANDS;
+        let memory = vk::MemoryBarrier::default()
+            .src_access_mask(vk::AccessFlags::MEMORY_WRITE)
+            .dst_access_mask(vk::AccessFlags::MEMORY_READ | vk::AccessFlags::MEMORY_WRITE);
+        // SAFETY: the command buffer is being recorded.
+        unsafe {
+            self.device.cmd_pipeline_barrier(
+                self.commands,
+                all,
+                all | vk::PipelineStageFlags::HOST,
+                vk::DependencyFlags::empty(),
+                &[memory],
+                &[],
+                &[],
+            );
+        }
+    }
+
+    /// Fills the whole buffer with a word.
+    pub(crate) fn fill(&self, buffer: vk::Buffer, word: u32) {
+        // SAFETY: the command buffer is being recorded; the buffer is as the type asks.
+        unsafe {
+            self.device.cmd_fill_buffer(self.commands, buffer, 0, vk::WHOLE_SIZE, word);
+        }
+    }
+
+    /// A barrier that names a buffer.
+    pub(crate) fn buffer_barrier(&self, buffer: vk::Buffer) {
+        let all = vk::PipelineStageFlags::ALL_COMMANDS;
+        let barrier = vk::BufferMemoryBarrier::default()
+            .buffer(buffer)
+            .size(vk::WHOLE_SIZE)
+            .src_access_mask(vk::AccessFlags::MEMORY_WRITE)
+            .dst_access_mask(vk::AccessFlags::MEMORY_READ)
+            .src_queue_family_index(vk::QUEUE_FAMILY_IGNORED)
+            .dst_queue_family_index(vk::QUEUE_FAMILY_IGNORED);
+        // SAFETY: as in `fill`.
+        unsafe {
+            self.device.cmd_pipeline_barrier(
+                self.commands,
+                all,
+                all,
+                vk::DependencyFlags::empty(),
+                &[],
+                &[barrier],
+                &[],
+            );
+        }
+    }
+
+    /// Binds a descriptor set for compute.
+    pub(crate) fn bind(&self, layout: vk::PipelineLayout, set: vk::DescriptorSet) {
+        let compute = vk::PipelineBindPoint::COMPUTE;
+        // SAFETY: as in `fill`.
+        unsafe {
+            self.device.cmd_bind_descriptor_sets(self.commands, compute, layout, 0, &[set], &[]);
+        }
+    }
+
+    /// Copies the first `size` bytes.
+    pub(crate) fn copy(&self, from: vk::Buffer, to: vk::Buffer, size: u64) {
+        let region = vk::BufferCopy::default().size(size);
+        // SAFETY: as in `fill`.
+        unsafe { self.device.cmd_copy_buffer(self.commands, from, to, &[region]) };
+    }
+
+    /// Brings an image whose contents do not matter (`from` is UNDEFINED) or do into a layout.
+    pub(crate) fn layout(&self, image: vk::Image, from: vk::ImageLayout, to: vk::ImageLayout) {
+        let all = vk::PipelineStageFlags::ALL_COMMANDS;
+        let change = vk::ImageMemoryBarrier::default()
+            .image(image)
+            .old_layout(from)
+            .new_layout(to)
+            .src_access_mask(vk::AccessFlags::MEMORY_WRITE)
+            .dst_access_mask(vk::AccessFlags::MEMORY_READ | vk::AccessFlags::MEMORY_WRITE)
+            .src_queue_family_index(vk::QUEUE_FAMILY_IGNORED)
+            .dst_queue_family_index(vk::QUEUE_FAMILY_IGNORED)
+            .subresource_range(color_range());
+        // SAFETY: as in `fill`.
+        unsafe {
+            self.device.cmd_pipeline_barrier(
+                self.commands,
+                all,
+                all,
+                vk::DependencyFlags::empty(),
+                &[],
+                &[],
+                &[change],
+            );
+        }
+    }
+
+    /// Clears an image in TRANSFER_DST_OPTIMAL or GENERAL layout.
+    pub(crate) fn clear(&self, image: vk::Image, layout: vk::ImageLayout, color: [u8; 4]) {
+        let color = vk::ClearColorValue { float32: color.map(|byte| f32::from(byte) / 255.0) };
+        // SAFETY: as in `fill`.
+        unsafe {
+            self.device.cmd_clear_color_image(
+                self.commands,
+                image,
+                layout,
+                &color,
+                &[color_range()],
+            );
+        }
+    }
+
+    /// Copies tightly packed texels into an image in TRANSFER_DST_OPTIMAL layout.
+    pub(crate) fn copy_to_image(&self, from: vk::Buffer, to: vk::Image, extent: vk::Extent3D) {
+        // SAFETY: as in `fill`.
+        unsafe {
+            self.device.cmd_copy_buffer_to_image(
+                self.commands,
+                from,
+                to,
+                vk::ImageLayout::TRANSFER_DST_OPTIMAL,
+                &[whole_image(extent)],
+            );
+        }
+    }
+
+    /// Copies an image in TRANSFER_SRC_OPTIMAL or GENERAL layout into tightly packed texels.
+    pub(crate) fn copy_from_image(
+        &self,
+        from: vk::Image,
+        layout: vk::ImageLayout,
+        to: vk::Buffer,
+        extent: vk::Extent3D,
+    ) {
+        // SAFETY: as in `fill`.
+        unsafe {
+            self.device.cmd_copy_image_to_buffer(
+                self.commands,
+                from,
+                layout,
+                to,
+                &[whole_image(extent)],
+            );
+        }
+    }
+}
+
+fn color_range() -> vk::ImageSubresourceRange {
+    vk::ImageSubresourceRange::default()
+        .aspect_mask(vk::ImageAspectFlags::COLOR)
+        .level_count(vk::REMAINING_MIP_LEVELS)
+        .layer_count(vk::REMAINING_ARRAY_LAYERS)
+}
+
+fn whole_image(extent: vk::Extent3D) -> vk::BufferImageCopy {
+    let layers = vk::ImageSubresourceLayers::default()
+        .aspect_mask(vk::ImageAspectFlags::COLOR)
+        .layer_count(1);
+    vk::BufferImageCopy::default().image_subresource(layers).image_extent(extent)
+}

@@ -1,0 +1,99 @@
+//! Buffers of both makes: fencepost's own, and the test's bound to an allocation.
+
+use ash::vk;
+use fencepost::{Allocation, AllocationDesc, Allocator, Buffer, BufferDesc, ResourceKind};
+
+use super::yard::Yard;
+
+/// A buffer with memory of the allocator, host-visible.
+#[derive(Debug)]
+pub(crate) enum Thing {
+    /// The allocator owns buffer and range.
+    Buffer(Buffer),
+    /// The allocator owns the range; the yard owns the buffer, which outlives it. So `free_now`
+    /// gives up the bytes alone, and the driver's objects stay whole when a control misuses it.
+    Bound(Allocation, vk::Buffer),
+}
+
+impl Thing {
+    /// fencepost's own buffer.
+    pub(crate) fn buffer(allocator: &Allocator, size: u64) -> Self {
+        let usage = vk::BufferUsageFlags::TRANSFER_SRC | vk::BufferUsageFlags::TRANSFER_DST;
+        let buffer = allocator
+            .create_buffer(&BufferDesc::new(size, usage), &AllocationDesc::readback())
+            .unwrap_or_else(|error| panic!("{size} bytes: {error}"));
+        Self::Buffer(buffer)
+    }
+
+    /// The yard's buffer, bound to an allocation.
+    pub(crate) fn bound(allocator: &Allocator, yard: &Yard, size: u64) -> Self {
+        let buffer = yard.buffer(size);
+        let device = &yard.gpu.device;
+        // SAFETY: the device is alive.
+        let needs = unsafe { device.get_buffer_memory_requirements(buffer) };
+        let allocation = allocator
+            .allocate(&needs, ResourceKind::Linear, &AllocationDesc::readback())
+            .unwrap_or_else(|error| panic!("{size} bytes: {error}"));
+        // SAFETY: the range is the buffer's, of a fitting size, alignment and type.
+        unsafe { device.bind_buffer_memory(buffer, allocation.memory(), allocation.offset()) }
+            .expect("a bind");
+        Self::Bound(allocation, buffer)
+    }
+
+    pub(crate) fn handle(&self) -> vk::Buffer {
+        match self {
+            Self::Buffer(buffer) => buffer.handle(),
+            Self::Bound(_, buffer) => *buffer,
+        }
+    }
+
+    pub(crate) fn allocation(&self) -> &Allocation {
+        match self {
+            Self::Buffer(buffer) => buffer.allocation(),
+            Self::Bound(allocation, _) => allocation,
+        }
+    }
+
+    /// Fills the first `size` bytes with a word.
+    pub(crate) fn write_words(&mut self, size: u64, word: u32) {
+        let words = vec![word; (size / 4) as usize];
+        match self {
+            Self::Buffer(buffer) => buffer.write(0, &words),
+            Self::Bound(allocation, _) => allocation.write(0, &words),
+        }
+        .expect("the memory is host-visible");
+    }
+
+    /// The first `size` bytes, as words.
+    pub(crate) fn read_words(&self, size: u64) -> Vec<u32> {
+        let mut words = vec![0; (size / 4) as usize];
+        match self {
+            Self::Buffer(buffer) => buffer.read(0, &mut words),
+            Self::Bound(allocation, _) => allocation.read(0, &mut words),
+        }
+        .expect("the memory is host-visible");
+        words
+    }
+
+    /// Panics unless each of the first `size` bytes' words is `word`.
+    pub(crate) fn assert_words(&self, size: u64, word: u32, whose: &str) {
+        for (index, seen) in self.read_words(size).into_iter().enumerate() {
+            assert_eq!(seen, word, "word {index} of {whose}");
+        }
+    }
+
+    /// Gives the range up at once, although the GPU may use it.
+    ///
+    /// # Safety
+    /// The GPU never saw the range; or this is a control, nothing but the range is lost, and the
+    /// block stays.
+    pub(crate) unsafe fn free_now(self) {
+        // SAFETY: by this function's contract.
+        unsafe {
+            match self {
+                Self::Buffer(buffer) => buffer.free_now(),
+                Self::Bound(allocation, _) => allocation.free_now(),
+            }
+        }
+    }
+}

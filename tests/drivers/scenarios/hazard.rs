@@ -1,0 +1,100 @@
+//! The validation layer as a second judge: it reports a range that is written by two submits with
+//! nothing known to lie between them.
+//!
+//! The layer learns that a submit is done from fences alone (in the version measured, a host's wait
+//! for a timeline semaphore tells it nothing), so the frames here go over a ring of fences.
+
+use std::time::Duration;
+
+use fencepost::{BeginError, Point};
+
+use crate::harness::{Room, Scenario};
+use crate::rig::{
+    Commands, Gate, Intervals, Kind, Line, Random, Range, Thing, allocator, anchor, assert_clean,
+    assert_seen,
+};
+use crate::support::{Message, Validation};
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("the_hazard_oracle_is_silent_over_dropped_buffers", |room| {
+            for seed in room.seeds() {
+                let (messages, reused) = frames(room, GiveUp::Drop, seed, room.times(40, 1000));
+                assert_clean(&messages);
+                assert!(reused > 20, "only {reused} ranges were given again");
+            }
+        })
+        .validation(Validation::Synchronization)
+        .with_deep(),
+        Scenario::new("control_the_hazard_oracle_reports_free_now", |room| {
+            let (messages, _) = frames(room, GiveUp::FreeNow, 0x5EED_0004, 3);
+            assert_seen(&messages, "SYNC-HAZARD-WRITE-AFTER-WRITE");
+        })
+        .validation(Validation::Synchronization),
+    ]
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum GiveUp {
+    Drop,
+    FreeNow,
+}
+
+/// The GPU is held this many frames behind the host.
+const BEHIND: u64 = 2;
+
+/// Frames that each write buffers of their own and give them up at once. Returns what the layer
+/// says, and how many ranges were given again.
+fn frames(room: &Room<'_>, give_up: GiveUp, seed: u64, frames: usize) -> (Vec<Message>, usize) {
+    let gpu = room.open();
+    let messages = gpu.messages();
+    let (allocator, yard) = allocator(&gpu);
+    let _anchor = anchor(&allocator);
+    let line = Line::new(&yard, &allocator, Kind::Fences(3));
+    let commands = Commands::new(&gpu);
+    let gate = Gate::new(&gpu);
+    let mut random = Random::new(seed);
+    let mut checker = Intervals::default();
+    let mut points: Vec<Point> = Vec::new();
+    for _ in 0..frames {
+        let recording = loop {
+            match line.timeline.begin() {
+                Ok(recording) => break recording,
+                Err(BeginError::RingFull) => line.wait(points.remove(0)),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        allocator.collect();
+        let size = 4096 << random.below(3);
+        let things: Vec<Thing> = (0..1 + random.below(4))
+            .map(|_| match give_up {
+                GiveUp::Drop => Thing::buffer(&allocator, size),
+                GiveUp::FreeNow => Thing::bound(&allocator, &yard, size),
+            })
+            .collect();
+        let numbers: Vec<u32> =
+            things.iter().map(|thing| checker.give(Range::of(thing.allocation()))).collect();
+        // No barrier at the head: a frame may not lean on what an earlier one did.
+        let fill = commands.record(|recorder| {
+            for thing in &things {
+                recorder.fill(thing.handle(), 7);
+            }
+        });
+        let ticket = gate.ticket();
+        points.push(line.submit_behind(recording, &[fill], &gate, ticket));
+        gate.open(ticket.saturating_sub(BEHIND));
+        for (thing, number) in things.into_iter().zip(numbers) {
+            checker.give_up(number);
+            match give_up {
+                GiveUp::Drop => drop(thing),
+                // SAFETY: this is the control. Its buffer is the yard's and its block is anchored.
+                GiveUp::FreeNow => unsafe { thing.free_now() },
+            }
+        }
+    }
+    gate.open(gate.issued());
+    let last = points.pop().expect("there were frames");
+    assert!(line.timeline.wait(last, Duration::from_secs(20)).expect("a wait"), "it ends");
+    allocator.collect();
+    (messages.take(), checker.reused)
+}

@@ -1,0 +1,29 @@
+//! The scenarios, a file for each promise.
+
+mod clean;
+mod contents;
+mod ends;
+mod hazard;
+mod image;
+mod lag;
+mod order;
+mod pending;
+mod threads;
+
+use crate::harness::Scenario;
+
+/// All scenarios, in the order of the report.
+pub(crate) fn all() -> Vec<Scenario> {
+    [
+        contents::scenarios(),
+        pending::scenarios(),
+        threads::scenarios(),
+        order::scenarios(),
+        image::scenarios(),
+        hazard::scenarios(),
+        clean::scenarios(),
+        ends::scenarios(),
+        lag::scenarios(),
+    ]
+    .concat()
+}
