@@ -230,7 +230,12 @@ impl Suite {
                 lanes.push(lane);
             }
         }
-        let replays = if self.arguments.quick { 9 } else { 21 };
+        let replays = match (self.arguments.quick, stream.peak_live) {
+            (true, 500_000..) => 3,
+            (true, _) => 9,
+            (false, 500_000..) => 7,
+            (false, _) => 21,
+        };
         let measured = stream.steps.len() - stream.steady;
         let segments = segments(stream, (measured / 64).max(1_024));
         let times = race(stream, &segments, &mut lanes, replays, self.clock.tick);
