@@ -18,8 +18,10 @@ use fencepost_benches::workloads::{Workload, traces};
 fn made(criterion: &mut Criterion) {
     for workload in Workload::ALL {
         for (live, label) in [(1_000, "1k"), (10_000, "10k"), (100_000, "100k")] {
-            let stream = workload.stream(live, (2 * live).max(50_000), 1);
-            cell(criterion, &format!("{}/{label}", workload.name()), &stream);
+            let name = format!("{}/{label}", workload.name());
+            if is_wanted(&name) {
+                cell(criterion, &name, &workload.stream(live, (2 * live).max(50_000), 1));
+            }
         }
     }
 }
@@ -27,8 +29,16 @@ fn made(criterion: &mut Criterion) {
 /// Every captured stream.
 fn captured(criterion: &mut Criterion) {
     for stream in traces().expect("the suite's own traces") {
-        cell(criterion, &stream.name, &stream);
+        if is_wanted(&stream.name) {
+            cell(criterion, &stream.name, &stream);
+        }
     }
+}
+
+/// Whether the filter on the command line may want some of a group, which is dear to prepare.
+fn is_wanted(group: &str) -> bool {
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    filter.is_none_or(|filter| filter.starts_with(group) || group.contains(&filter))
 }
 
 /// One workload, all subjects; an iteration is the measured part of the stream.
