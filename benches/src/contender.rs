@@ -87,6 +87,9 @@ impl<S: Subject + 'static> Contender for Of<S> {
     }
 
     fn metadata(&self, stream: &Stream, bytes: u64) -> Option<f64> {
+        if !S::COUNTABLE {
+            return None;
+        }
         let frees = stream.steps.iter().filter(|step| step.frees()).count();
         let alive = stream.steps.len() - 2 * frees;
         let before = counting::bytes();

@@ -24,6 +24,9 @@ pub trait Subject: Sized {
     /// The live count up to which it is fast enough to be timed at all.
     const LARGEST_LIVE: usize = usize::MAX;
 
+    /// Whether its records lie on Rust's heap, where they are counted.
+    const COUNTABLE: bool = true;
+
     /// What frees an allocation.
     type Handle;
 

@@ -361,7 +361,7 @@ impl Suite {
         self.header(
             "Records",
             "Bytes on the host's heap for each live allocation, after churn; what malloc adds to each \
-             piece is not counted. In-band records are in the footprint instead.",
+             piece is not counted, and neither is VMA. In-band records are in the footprint instead.",
             &[],
         );
         for &live in self.arguments.live.iter().filter(|&&live| live <= 100_000) {

@@ -22,6 +22,7 @@ const LARGEST: u64 = 16 << 30;
 impl Subject for Rlsf {
     const NAME: &'static str = "rlsf (in-band)";
     const LARGEST_LIVE: usize = 200_000;
+    const COUNTABLE: bool = false;
     type Handle = (NonNull<u8>, u32);
 
     fn new(bytes: u64, _live: usize) -> Option<Self> {

@@ -1,15 +1,12 @@
 //! VMA's `VirtualBlock` by way of `vk-mem`: TLSF without Vulkan, in three strategies, no mutex.
 
-use std::ffi::c_void;
 use std::marker::PhantomData;
 
-use ash::vk;
 use vk_mem::{
     VirtualAllocation, VirtualAllocationCreateFlags as Flags, VirtualAllocationCreateInfo,
     VirtualBlockCreateInfo,
 };
 
-use crate::counting;
 use crate::subject::{Placed, Subject, granule};
 
 /// `vk_mem::VirtualBlock`, searched in the way that `S` says.
@@ -53,16 +50,15 @@ impl Strategy for MinTime {
 
 impl<S: Strategy> Subject for VirtualBlock<S> {
     const NAME: &'static str = S::NAME;
+    /// Its block's records come from C's `malloc`, whatever callbacks it is given.
+    const COUNTABLE: bool = false;
     type Handle = VirtualAllocation;
 
     fn new(bytes: u64, _live: usize) -> Option<Self> {
-        // Its records come in large pieces, so that they are counted costs no time.
-        let callbacks =
-            vk::AllocationCallbacks::default().pfn_allocation(Some(allocate)).pfn_free(Some(free));
         let info = VirtualBlockCreateInfo {
             size: bytes,
             flags: vk_mem::VirtualBlockCreateFlags::empty(),
-            allocation_callbacks: Some(&callbacks),
+            allocation_callbacks: None,
         };
         let block = vk_mem::VirtualBlock::new(info).ok()?;
         Some(Self { block, granule: granule(bytes), strategy: PhantomData })
@@ -93,18 +89,4 @@ impl<S> Drop for VirtualBlock<S> {
         // SAFETY: no handle of an arena that is given up is used again.
         unsafe { self.block.clear() }
     }
-}
-
-unsafe extern "system" fn allocate(
-    _: *mut c_void,
-    size: usize,
-    alignment: usize,
-    _: vk::SystemAllocationScope,
-) -> *mut c_void {
-    counting::allocate_sized(size, alignment)
-}
-
-unsafe extern "system" fn free(_: *mut c_void, memory: *mut c_void) {
-    // SAFETY: VMA gives back what `allocate` gave it, or null.
-    unsafe { counting::free_sized(memory) }
 }

@@ -30,10 +30,13 @@ fn churn(live: usize, steps: usize, seed: u64, frame: usize, alignments: &[u64])
     };
     let mut alive: Vec<Slot> = (0..live).map(|_| allocate(&mut builder, &mut random)).collect();
     // So many go and come again, so that the measured part starts among holes.
-    for _ in 0..live {
+    for pair in 1..=live {
         let at = random.below(live);
         builder.free(alive[at]);
         alive[at] = allocate(&mut builder, &mut random);
+        if pair % frame == 0 {
+            builder.end_frame();
+        }
     }
     builder.begin_steady();
     while builder.measured() < steps {
