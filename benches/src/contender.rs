@@ -1,0 +1,127 @@
+//! A subject as a value, so that tables can go over all of them: the only place with dynamic dispatch,
+//! and never inside of what is timed.
+
+use std::marker::PhantomData;
+
+use crate::check::{Fault, Outcome, check};
+use crate::clock::Clock;
+use crate::counting;
+use crate::footprint;
+use crate::for_each_subject;
+use crate::latency::{self, Latency};
+use crate::race::{self, Lane};
+use crate::replay::Arena;
+use crate::stream::Stream;
+use crate::subject::{Probes, Subject};
+
+/// What can be asked of any subject.
+pub trait Contender {
+    /// What the tables call it.
+    fn name(&self) -> &'static str;
+    /// Whether it is no rival in time.
+    fn is_reference(&self) -> bool;
+    /// Whether it frees in batches.
+    fn is_batched(&self) -> bool;
+    /// The live count up to which it is measured.
+    fn largest_live(&self) -> usize;
+    /// [`check`](crate::check::check).
+    fn check(&self, stream: &Stream, bytes: u64) -> Option<Result<Outcome, Fault>>;
+    /// [`race::lane`].
+    fn lane<'a>(&self, stream: &'a Stream, bytes: u64) -> Option<Box<dyn Lane + 'a>>;
+    /// [`latency::latency`].
+    fn latency(&self, stream: &Stream, bytes: u64, replays: usize, clock: Clock)
+    -> Option<Latency>;
+    /// [`footprint::smallest`].
+    fn smallest(&self, stream: &Stream) -> Option<f64>;
+    /// [`footprint::refused`].
+    fn refused(&self, stream: &Stream) -> Option<usize>;
+    /// Bytes of the host's heap after the stream, for each allocation that is alive then.
+    fn metadata(&self, stream: &Stream, bytes: u64) -> Option<f64>;
+    /// What the searches of the stream visited.
+    fn probes(&self, stream: &Stream, bytes: u64) -> Option<Probes>;
+}
+
+struct Of<S>(PhantomData<S>);
+
+impl<S: Subject + 'static> Contender for Of<S> {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn is_reference(&self) -> bool {
+        S::REFERENCE
+    }
+
+    fn is_batched(&self) -> bool {
+        S::BATCHED
+    }
+
+    fn largest_live(&self) -> usize {
+        S::LARGEST_LIVE
+    }
+
+    fn check(&self, stream: &Stream, bytes: u64) -> Option<Result<Outcome, Fault>> {
+        check::<S>(stream, bytes)
+    }
+
+    fn lane<'a>(&self, stream: &'a Stream, bytes: u64) -> Option<Box<dyn Lane + 'a>> {
+        race::lane::<S>(stream, bytes)
+    }
+
+    fn latency(
+        &self,
+        stream: &Stream,
+        bytes: u64,
+        replays: usize,
+        clock: Clock,
+    ) -> Option<Latency> {
+        latency::latency::<S>(stream, bytes, replays, clock)
+    }
+
+    fn smallest(&self, stream: &Stream) -> Option<f64> {
+        footprint::smallest::<S>(stream)
+    }
+
+    fn refused(&self, stream: &Stream) -> Option<usize> {
+        footprint::refused::<S>(stream)
+    }
+
+    fn metadata(&self, stream: &Stream, bytes: u64) -> Option<f64> {
+        if !S::COUNTABLE {
+            return None;
+        }
+        let frees = stream.steps.iter().filter(|step| step.frees()).count();
+        let alive = stream.steps.len() - 2 * frees;
+        let before = counting::bytes();
+        let subject = S::new(bytes, stream.slots)?;
+        let empty = counting::bytes() - before + size_of::<S>();
+        let mut arena = Arena::with(subject, stream);
+        let before = counting::bytes();
+        arena.run(&stream.steps).ok()?;
+        let grown = counting::bytes() as f64 - before as f64;
+        (alive != 0).then(|| (empty as f64 + grown) / alive as f64)
+    }
+
+    fn probes(&self, stream: &Stream, bytes: u64) -> Option<Probes> {
+        let mut arena = Arena::<S>::new(stream, bytes)?;
+        arena.run_leniently(&stream.steps);
+        arena.subject.probes()
+    }
+}
+
+/// A subject as a value.
+pub fn contender<S: Subject + 'static>() -> Box<dyn Contender> {
+    Box::new(Of::<S>(PhantomData))
+}
+
+/// All subjects, ours first.
+pub fn contenders() -> Vec<Box<dyn Contender>> {
+    let mut all = Vec::new();
+    macro_rules! push {
+        ($subject:ty) => {
+            all.push(contender::<$subject>());
+        };
+    }
+    for_each_subject!(push);
+    all
+}

@@ -1,0 +1,71 @@
+//! The time of every single call: how the slow ones compare with the usual one.
+
+use crate::clock::{Clock, ticks};
+use crate::replay::Arena;
+use crate::stream::{Call, Stream};
+use crate::subject::Subject;
+
+/// Nanoseconds that so many of the calls did not exceed.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Quantiles {
+    /// Half of them.
+    pub p50: f64,
+    /// 99 %.
+    pub p99: f64,
+    /// 99.9 %.
+    pub p999: f64,
+    /// All.
+    pub most: f64,
+}
+
+/// Of both calls.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Latency {
+    /// Of allocations.
+    pub allocate: Quantiles,
+    /// Of frees.
+    pub free: Quantiles,
+}
+
+/// Times each measured call alone, in so many replays over the same arena, and takes each call's
+/// shortest time: what remains is the call's own, not the machine's. The arena's records were all made in
+/// a replay before, so that no page is touched for the first time.
+pub fn latency<S: Subject>(
+    stream: &Stream,
+    bytes: u64,
+    replays: usize,
+    clock: Clock,
+) -> Option<Latency> {
+    let mut arena = Arena::<S>::new(stream, bytes)?;
+    arena.run(&stream.steps).ok()?;
+    let (before, measured) = stream.steps.split_at(stream.steady);
+    let mut shortest = vec![u32::MAX; measured.len()];
+    for _ in 0..replays {
+        arena.clear();
+        arena.run(before).ok()?;
+        for (step, shortest) in measured.iter().zip(&mut shortest) {
+            let start = ticks();
+            match step.call() {
+                Call::Allocate { slot, size, alignment } => {
+                    arena.allocate(slot, size, alignment).ok()?;
+                }
+                Call::Free { slot } => arena.free(slot),
+            }
+            let spent = (ticks() - start).saturating_sub(clock.reading);
+            *shortest = (*shortest).min(u32::try_from(spent).unwrap_or(u32::MAX));
+        }
+    }
+    let times = |frees: bool| {
+        let calls = measured.iter().zip(&shortest).filter(|(step, _)| step.frees() == frees);
+        quantiles(calls.map(|(_, &time)| time).collect(), clock.tick)
+    };
+    Some(Latency { allocate: times(false)?, free: times(true)? })
+}
+
+/// `None` of no values.
+fn quantiles(mut ticks: Vec<u32>, tick: f64) -> Option<Quantiles> {
+    ticks.sort_unstable();
+    let last = ticks.len().checked_sub(1)?;
+    let at = |part: f64| f64::from(ticks[(last as f64 * part) as usize]) * tick;
+    Some(Quantiles { p50: at(0.5), p99: at(0.99), p999: at(0.999), most: at(1.0) })
+}

@@ -1,0 +1,18 @@
+//! fencepost's core and its peers, checked and then measured side by side in one run.
+//!
+//! `cargo run --release --bin table` prints every figure as Markdown; `cargo bench` runs the standard
+//! cells under criterion. A peer is one file in `subjects`, a workload one file in `workloads`.
+
+pub mod check;
+pub mod clock;
+pub mod contender;
+pub mod counting;
+pub mod footprint;
+pub mod latency;
+pub mod race;
+pub mod random;
+pub mod replay;
+pub mod stream;
+pub mod subject;
+pub mod subjects;
+pub mod workloads;

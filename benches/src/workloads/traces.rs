@@ -1,0 +1,61 @@
+//! The captured streams of real programs, all their memory in one arena.
+
+use std::path::{Path, PathBuf};
+
+use crate::stream::{Builder, Slot, Stream};
+
+#[path = "../../../examples/replay/file.rs"]
+mod file;
+#[path = "../../../examples/replay/trace.rs"]
+#[allow(dead_code)] // The example uses more of it.
+mod trace;
+
+/// A trace that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {fault}")]
+pub struct ReadError {
+    path: PathBuf,
+    fault: String,
+}
+
+/// All traces of the suite's folder, by name. A stream whose program presents has those as frames, any
+/// other its submits. All of a trace is measured.
+///
+/// # Errors
+/// The folder or a file in it cannot be read.
+pub fn traces() -> Result<Vec<Stream>, ReadError> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("traces");
+    let fault = |path: &Path, fault: String| ReadError { path: path.to_owned(), fault };
+    let entries = folder.read_dir().map_err(|error| fault(&folder, error.to_string()))?;
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "zst"));
+    paths.sort();
+    let read = |path: &PathBuf| {
+        let trace = file::read(path).map_err(|error| fault(path, error.to_string()))?;
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok(stream(file.split('.').next().unwrap_or(&file), &trace))
+    };
+    paths.iter().map(read).collect()
+}
+
+fn stream(name: &str, trace: &trace::Trace) -> Stream {
+    let presents = trace.presents();
+    let mut builder = Builder::new(name);
+    let mut slots: Vec<Option<Slot>> = vec![None; trace.allocations()];
+    for operation in trace.operations() {
+        match *operation {
+            trace::Operation::Allocate(id) => {
+                let request = trace.request(id);
+                let alignment = request.alignment.max(16);
+                slots[id as usize] = Some(builder.allocate(request.size.get(), alignment));
+            }
+            trace::Operation::Free(id) => {
+                builder.free(slots[id as usize].expect("the reader checked the order"));
+            }
+            trace::Operation::Submit if !presents => builder.end_frame(),
+            trace::Operation::Present => builder.end_frame(),
+            trace::Operation::Submit => {}
+        }
+    }
+    builder.finish()
+}
