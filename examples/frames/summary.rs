@@ -28,6 +28,7 @@ pub(crate) struct Summary {
     pub(crate) pending: u64,
     /// Taken from the driver by then.
     pub(crate) reserved: u64,
+    /// The most after any frame of the flight; likewise below.
     pub(crate) peak_live: u64,
     pub(crate) peak_pending: u64,
     pub(crate) peak_reserved: u64,
