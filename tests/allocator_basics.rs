@@ -30,9 +30,7 @@ fn a_frame_holds_what_is_dropped_during_it_until_the_gpu_is_done() {
         let commands = [fake.record(&[Use::buffer(mesh.handle())])];
         drop(mesh);
         assert_eq!(allocator.collect().allocations, 0);
-        let batch = vk::SubmitInfo::default().command_buffers(&commands);
-        // SAFETY: the fake's command buffer is recorded.
-        let point = frame.submit(|signal| unsafe { signal.queue_submit(&[batch]) }).unwrap();
+        let point = submit(frame, &commands).unwrap();
         assert_eq!(allocator.collect().allocations, 0);
         let statistics = allocator.statistics();
         assert_eq!((statistics.live_count, statistics.pending_count), (0, 1));
@@ -97,9 +95,7 @@ fn a_ring_of_fences_counts_like_a_semaphore_and_can_be_full() {
             assert!(matches!(frames.begin(), Err(fencepost::BeginError::RingFull)), "{round}");
             let commands = [fake.record(&[Use::memory(memory.memory(), memory.offset(), 1000)])];
             drop(memory);
-            let batch = vk::SubmitInfo::default().command_buffers(&commands);
-            // SAFETY: the fake's command buffers are recorded.
-            let point = frame.submit(|s| unsafe { s.queue_submit(&[batch]) }).unwrap();
+            let point = submit(frame, &commands).unwrap();
             // SAFETY: it was never recorded.
             unsafe { second.abandon() };
             assert_eq!(allocator.collect().allocations, 0);
@@ -273,9 +269,7 @@ fn views_retire_before_their_images() {
         let commands = [fake.record(&[Use::view(view.handle())])];
         drop(view);
         drop(image);
-        let batch = vk::SubmitInfo::default().command_buffers(&commands);
-        // SAFETY: the fake's command buffers are recorded.
-        frame.submit(|s| unsafe { s.queue_submit(&[batch]) }).unwrap();
+        submit(frame, &commands).unwrap();
         assert_eq!(allocator.collect().objects, 0);
         fake.run();
         let collected = allocator.collect();

@@ -52,9 +52,7 @@ fn close_waits_for_the_gpu_and_then_leaves_nothing() {
     let frame = frames.begin().unwrap();
     let commands = [fake.record(&[Use::buffer(mesh.handle())])];
     drop(mesh);
-    let batch = vk::SubmitInfo::default().command_buffers(&commands);
-    // SAFETY: the fake's command buffer is recorded.
-    frame.submit(|s| unsafe { s.queue_submit(&[batch]) }).unwrap();
+    submit(frame, &commands).unwrap();
     drop(frames);
     let report = allocator.close().unwrap();
     assert_eq!((report.leaks.len(), report.still_pending), (0, 0));
@@ -76,9 +74,7 @@ fn what_the_gpu_never_passes_is_kept_and_reported_never_freed_in_flight() {
         let commands = [fake.record(&[Use::buffer(mesh.handle())])];
         drop(mesh);
         fake.set_stalled(fake.queue(0), true);
-        let batch = vk::SubmitInfo::default().command_buffers(&commands);
-        // SAFETY: the fake's command buffer is recorded.
-        frame.submit(|s| unsafe { s.queue_submit(&[batch]) }).unwrap();
+        submit(frame, &commands).unwrap();
         drop(frames);
         let report = allocator.close().unwrap();
         assert!(report.still_pending >= 1000);
@@ -144,9 +140,7 @@ fn a_lost_device_counts_as_reached_and_hands_nothing_out() {
         let (mesh, kept) = (buffer(&allocator, 1000), buffer(&allocator, 1000));
         let frame = frames.begin().unwrap();
         let commands = [fake.record(&[Use::buffer(mesh.handle())])];
-        let batch = vk::SubmitInfo::default().command_buffers(&commands);
-        // SAFETY: the fake's command buffer is recorded.
-        let point = frame.submit(|s| unsafe { s.queue_submit(&[batch]) }).unwrap();
+        let point = submit(frame, &commands).unwrap();
         drop(mesh);
         fake.lose_device();
         assert_eq!(allocator.collect().allocations, 1);
@@ -171,9 +165,7 @@ fn a_jumped_counter_releases_nothing() {
     let commands = [fake.record(&[Use::buffer(mesh.handle())])];
     drop(mesh);
     fake.set_stalled(fake.queue(0), true);
-    let batch = vk::SubmitInfo::default().command_buffers(&commands);
-    // SAFETY: the fake's command buffer is recorded.
-    frame.submit(|s| unsafe { s.queue_submit(&[batch]) }).unwrap();
+    submit(frame, &commands).unwrap();
     for jump in [2, u64::MAX] {
         fake.set_counter(frames.semaphore().unwrap(), jump);
         assert_eq!(allocator.collect().allocations, 0);

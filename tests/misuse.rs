@@ -237,9 +237,7 @@ fn descriptor_sets_wait_for_the_gpu_like_memory() {
             let set = unsafe { allocator.create_descriptor_set(layout, &TEN) }.unwrap();
             let commands = [fake.record(&[Use::descriptor_set(set.handle())])];
             drop(set);
-            let batch = vk::SubmitInfo::default().command_buffers(&commands);
-            // SAFETY: the fake's command buffer is recorded.
-            frame.submit(|signal| unsafe { signal.queue_submit(&[batch]) }).unwrap();
+            submit(frame, &commands).unwrap();
             allocator.collect();
             assert_eq!(allocator.statistics().pending_objects, 1);
             fake.run();

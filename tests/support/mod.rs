@@ -42,6 +42,16 @@ pub fn buffer(allocator: &Allocator, size: u64) -> Buffer {
         .expect("the fake has room")
 }
 
+/// Submits a recording with command buffers of the fake's.
+pub fn submit(
+    recording: Recording,
+    commands: &[vk::CommandBuffer],
+) -> Result<Point, SubmitError<vk::Result>> {
+    let batches = [vk::SubmitInfo::default().command_buffers(commands)];
+    // SAFETY: the fake recorded the command buffers; it judges what they use.
+    recording.submit(|signal| unsafe { signal.queue_submit(&batches) })
+}
+
 /// Submits a recording that holds nothing.
 pub fn submit_nothing(recording: Recording) -> Result<Point, SubmitError<vk::Result>> {
     // SAFETY: an empty submission on the fake's queue.
