@@ -69,12 +69,45 @@ impl Inner {
                 break;
             }
         }
+        if failure.is_out_of_memory() {
+            if let Some(granted) = self.allocate_anywhere(ranking.iter(), request) {
+                return Ok(granted);
+            }
+        }
         match failure {
             AllocateError::OutOfDeviceMemory { .. } => {
                 Err(self.out_of_memory(request, ranking.iter()))
             }
             other => Err(other),
         }
+    }
+
+    /// The last way out: a range that the quick search does not see. O(blocks).
+    fn allocate_anywhere(
+        &self,
+        mut types: impl Iterator<Item = u32>,
+        request: &Request,
+    ) -> Option<Granted<'_>> {
+        if request.dedicate == Dedicate::Require {
+            return None;
+        }
+        types.find_map(|memory_type| {
+            let lane = self.lane(memory_type)?;
+            let (size, alignment) = self.placed(request).ok()?;
+            let mut state = lane.lock();
+            let grant = state.blocks.allocate_anywhere(size, alignment, request.tenant())?;
+            self.settle(&mut state, &grant);
+            drop(state);
+            Some((lane, grant))
+        })
+    }
+
+    /// Size and alignment of the range.
+    fn placed(&self, request: &Request) -> Result<(u64, u64), AllocateError> {
+        let granularity = self.vulkan.properties().buffer_image_granularity;
+        placed(request.kind, request.size, request.alignment, granularity).ok_or(
+            AllocateError::TooLarge { requested: request.size, limit: u64::MAX - granularity },
+        )
     }
 
     fn validate(&self, request: &Request) -> Result<(), AllocateError> {
@@ -100,11 +133,7 @@ impl Inner {
     }
 
     fn allocate_from(&self, lane: &Lane, request: &Request) -> Result<Grant, AllocateError> {
-        let granularity = self.vulkan.properties().buffer_image_granularity;
-        let (size, alignment) =
-            placed(request.kind, request.size, request.alignment, granularity).ok_or(
-                AllocateError::TooLarge { requested: request.size, limit: u64::MAX - granularity },
-            )?;
+        let (size, alignment) = self.placed(request)?;
         let own = request.dedicate == Dedicate::Require || lane.growth.wants_dedicated(size);
         if own || (request.dedicate == Dedicate::Prefer && size >= lane.growth.first / 4) {
             match self.allocate_dedicated(lane, request) {

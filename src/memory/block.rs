@@ -50,6 +50,9 @@ pub enum Broken {
     /// Counts and bytes of blocks.
     #[error("a block's counts do not add up")]
     Count,
+    /// What tells which blocks have room, and which are empty.
+    #[error("an index of blocks does not fit them")]
+    Index,
     /// What waits for the GPU.
     #[error("a queue of pending entries is broken")]
     Pending,
@@ -159,6 +162,15 @@ impl Block {
     pub(crate) fn largest_free(&self) -> u64 {
         match &self.space {
             Space::Shared(tlsf) => tlsf.largest_free(),
+            Space::Dedicated(_) => 0,
+        }
+    }
+
+    /// A request of this many bytes is granted, at the granule's alignment; 0 for a dedicated block.
+    /// O(1).
+    pub(crate) fn largest_class(&self) -> u64 {
+        match &self.space {
+            Space::Shared(tlsf) => tlsf.largest_class(),
             Space::Dedicated(_) => 0,
         }
     }

@@ -4,6 +4,7 @@ use ash::vk;
 
 use super::{
     block::{Block, Broken},
+    fit_index::{self, FitIndex, class_at_least, class_of},
     tenants::Tenant,
 };
 use crate::{
@@ -32,6 +33,9 @@ pub(crate) struct Grant {
     pub(crate) first: bool,
 }
 
+/// How many blocks are tried that may have room, oldest first, before one that surely has.
+const TRIES: u32 = 3;
+
 /// How many collects an empty block waits for a new use: a second or so of frames.
 const LINGER: u64 = 64;
 
@@ -49,15 +53,43 @@ enum Slot {
 pub(crate) struct BlockList {
     slots: Vec<Slot>,
     vacant: Vec<u32>,
+    /// The slots of empty blocks, in the order in which they became so.
+    empty: Vec<u32>,
+    fits: FitIndex,
     reserved: u64,
     blocks: u32,
+    /// Blocks tried so far.
+    #[cfg(test)]
+    tried: u32,
 }
 
 impl BlockList {
-    /// A range in a shared block, the oldest that has one. O(blocks).
+    /// A range in a shared block, an old one rather than a young one. O(1): at most four blocks are
+    /// tried, however many there are. Where an alignment asks for padding, a range may go unseen that
+    /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64, tenant: Tenant) -> Option<Grant> {
-        (0..self.slots.len() as u32)
-            .find_map(|slot| self.allocate_in(slot, size, alignment, tenant))
+        let mut slot = 0;
+        for _ in 0..TRIES {
+            slot = self.fits.first(class_of(size).max(1), slot)?;
+            if let Some(grant) = self.allocate_in(slot, size, alignment, tenant) {
+                return Some(grant);
+            }
+            slot += 1;
+        }
+        // No block has a finer granule, so more padding is never needed.
+        let padded = size.checked_add(alignment.saturating_sub(fit_index::UNIT))?;
+        let slot = self.fits.first(class_at_least(padded)?, 0)?;
+        self.allocate_in(slot, size, alignment, tenant)
+    }
+
+    /// A range in any shared block that has one. O(blocks): for the way out of a failure.
+    pub(crate) fn allocate_anywhere(
+        &mut self,
+        size: u64,
+        alignment: u64,
+        tenant: Tenant,
+    ) -> Option<Grant> {
+        (0..self.slots()).find_map(|slot| self.allocate_in(slot, size, alignment, tenant))
     }
 
     /// A range in the block of this slot. O(1).
@@ -68,11 +100,15 @@ impl BlockList {
         alignment: u64,
         tenant: Tenant,
     ) -> Option<Grant> {
+        #[cfg(test)]
+        {
+            self.tried += 1;
+        }
         let block = self.block_mut(slot)?;
         let first = block.is_empty();
         let placed = block.allocate(size, alignment)?;
         block.tenants.set(placed.key.index(), tenant);
-        Some(Grant {
+        let grant = Grant {
             entry: Entry { slot, key: placed.key },
             memory: block.memory,
             offset: placed.offset,
@@ -80,7 +116,13 @@ impl BlockList {
             mapping: block.mapping,
             block_size: block.size,
             first,
-        })
+        };
+        let largest = block.largest_class();
+        self.fits.set(slot, largest);
+        if first {
+            self.empty.retain(|&empty| empty != slot);
+        }
+        Some(grant)
     }
 
     /// Adds the block that `make` builds, given the serial to continue at. O(1) amortised.
@@ -98,6 +140,8 @@ impl BlockList {
         let block = make(serial)?;
         self.reserved += block.size;
         self.blocks += 1;
+        self.fits.set(slot, block.largest_class());
+        self.empty.push(slot);
         if self.vacant.pop().is_some() {
             self.slots[slot as usize] = Slot::Block(block);
         } else {
@@ -118,6 +162,8 @@ impl BlockList {
             return None;
         };
         self.vacant.push(slot);
+        self.empty.retain(|&empty| empty != slot);
+        self.fits.set(slot, 0);
         self.reserved -= block.size;
         self.blocks -= 1;
         Some(block)
@@ -125,7 +171,7 @@ impl BlockList {
 
     /// Takes every empty block out.
     pub(crate) fn remove_empty(&mut self) -> Vec<Block> {
-        self.remove_where(Block::is_empty)
+        self.remove_where(|_| true)
     }
 
     /// Takes out empty blocks that nobody will want soon: dedicated ones, and shared ones that have
@@ -134,8 +180,8 @@ impl BlockList {
     pub(crate) fn remove_expired(&mut self, now: u64) -> Vec<Block> {
         let mut first = true;
         self.remove_where(|block| {
-            if !block.is_empty() || block.is_dedicated() {
-                return block.is_empty();
+            if block.is_dedicated() {
+                return true;
             }
             let stays = core::mem::take(&mut first);
             !stays && block.empty_since + LINGER <= now
@@ -144,13 +190,15 @@ impl BlockList {
 
     /// The collect at which [`remove_expired`](Self::remove_expired) will find something next.
     pub(crate) fn next_expiry(&self) -> u64 {
-        let empty = self.iter().filter(|(_, block)| block.is_empty() && !block.is_dedicated());
-        let expiries = empty.skip(1).map(|(_, block)| block.empty_since + LINGER);
-        expiries.min().unwrap_or(u64::MAX)
+        let empty = self.empty.iter().filter_map(|&slot| self.block(slot));
+        let shared = empty.filter(|block| !block.is_dedicated());
+        shared.skip(1).map(|block| block.empty_since + LINGER).min().unwrap_or(u64::MAX)
     }
 
+    /// Takes out the empty blocks that `goes` says. O(empty blocks).
     fn remove_where(&mut self, mut goes: impl FnMut(&Block) -> bool) -> Vec<Block> {
-        let slots = self.iter().filter(|&(_, block)| goes(block)).map(|(slot, _)| slot);
+        let empty = self.empty.iter().copied();
+        let slots = empty.filter(|&slot| self.block(slot).is_some_and(&mut goes));
         let slots: Vec<u32> = slots.collect();
         slots.into_iter().filter_map(|slot| self.remove(slot)).collect()
     }
@@ -162,19 +210,29 @@ impl BlockList {
 
     /// Pending → Free. Returns the bytes, and whether the block is empty now. O(1).
     pub(crate) fn reach(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        let block = self.block_mut(entry.slot).ok_or(KeyError::Stale)?;
-        let size = block.reach(entry.key)?;
-        block.tenants.set(entry.key.index(), Tenant::default());
-        Ok((size, block.is_empty()))
+        self.end(entry, Block::reach)
     }
 
     /// Used → Free, for a region without a resource. Returns the bytes, and whether the block is
     /// empty now. O(1).
     pub(crate) fn free(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
+        self.end(entry, Block::free)
+    }
+
+    fn end(
+        &mut self,
+        entry: Entry,
+        end: impl FnOnce(&mut Block, Key) -> Result<u64, KeyError>,
+    ) -> Result<(u64, bool), KeyError> {
         let block = self.block_mut(entry.slot).ok_or(KeyError::Stale)?;
-        let size = block.free(entry.key)?;
+        let size = end(block, entry.key)?;
         block.tenants.set(entry.key.index(), Tenant::default());
-        Ok((size, block.is_empty()))
+        let (emptied, largest) = (block.is_empty(), block.largest_class());
+        self.fits.set(entry.slot, largest);
+        if emptied {
+            self.empty.push(entry.slot);
+        }
+        Ok((size, emptied))
     }
 
     /// A used region and its block. O(1).
@@ -231,10 +289,19 @@ impl BlockList {
         self.blocks
     }
 
-    /// Verifies every block, and the sums. O(regions).
+    /// Verifies every block, the sums and the indices. O(regions).
     pub(crate) fn check(&self) -> Result<(), Broken> {
-        for (_, block) in self.iter() {
+        for (slot, block) in self.iter() {
             block.check()?;
+            let listed = self.empty.iter().filter(|&&empty| empty == slot).count();
+            let indexed = self.fits.class(slot) == class_of(block.largest_class());
+            if listed != usize::from(block.is_empty()) || !indexed {
+                return Err(Broken::Index);
+            }
+        }
+        let vacant = |&slot: &u32| self.fits.class(slot) == 0 && !self.empty.contains(&slot);
+        if !self.vacant.iter().all(vacant) {
+            return Err(Broken::Index);
         }
         let reserved: u64 = self.iter().map(|(_, block)| block.size).sum();
         let sums = reserved == self.reserved && self.iter().count() == self.blocks as usize;
@@ -242,3 +309,6 @@ impl BlockList {
         if sums && slots { Ok(()) } else { Err(Broken::Count) }
     }
 }
+
+#[cfg(test)]
+mod tests;

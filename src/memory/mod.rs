@@ -5,6 +5,7 @@
 
 mod block;
 mod block_list;
+mod fit_index;
 mod tenants;
 
 pub(crate) use block::Block;
