@@ -119,11 +119,12 @@ mod vulkan;
 
 #[cfg(feature = "vulkan")]
 pub use allocator::{
-    AllocateError, Allocation, AllocationDesc, Allocator, AllocatorDesc, BeginError, BlockPicture,
-    Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError, DescError, EndPolicy,
-    Image, ImageDesc, ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError,
-    RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError, Signal, Statistics,
-    SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline, TimelineError, WaitError,
+    AllocateError, Allocation, AllocationDesc, AllocationFlags, Allocator, AllocatorDesc,
+    BeginError, BlockPicture, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError,
+    DescError, EndPolicy, HeapBudget, Image, ImageDesc, ImageView, ImageViewDesc, KeyError, Leak,
+    MemoryTypeStatistics, NewError, RawAllocation, Recording, Refused, RegionPicture, RegionState,
+    ReportError, Signal, Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError,
+    Timeline, TimelineError, Tried, WaitError,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};

@@ -118,7 +118,7 @@ impl Inner {
         let blocks = self.sweep(lane, &mut state, &[slot]);
         drop(state);
         // The keeper in hand keeps `self` alive to the end of this.
-        self.free_blocks(blocks);
+        self.free_blocks(lane, blocks);
         keeper
     }
 
@@ -269,7 +269,7 @@ impl Inner {
             false => self.sweep(lane, &mut state, &emptied_slots),
         };
         drop(state);
-        collected.blocks += self.free_blocks(blocks);
+        collected.blocks += self.free_blocks(lane, blocks);
         drop(keepers);
     }
 
@@ -282,19 +282,18 @@ impl Inner {
             .iter()
             .map(|lane| {
                 let blocks = lane.lock().blocks.remove_empty();
-                self.free_blocks(blocks)
+                self.free_blocks(lane, blocks)
             })
             .sum()
     }
 
     /// `vkFreeMemory` for blocks taken out of their list.
-    pub(super) fn free_blocks(&self, blocks: Vec<Block>) -> u64 {
+    pub(super) fn free_blocks(&self, lane: &Lane, blocks: Vec<Block>) -> u64 {
         let count = blocks.len() as u64;
         for block in blocks {
             if block.memory != ash::vk::DeviceMemory::null() {
                 // SAFETY: the device contract; nothing in the block is used or pending.
-                unsafe { self.vulkan.free_memory(block.memory) };
-                self.count_freed(block.size);
+                unsafe { self.free_memory(lane.heap, block.memory, block.size) };
             }
         }
         count

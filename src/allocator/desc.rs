@@ -34,6 +34,7 @@ pub struct AllocatorDesc<'a> {
     pub(crate) end_policy: EndPolicy,
     pub(crate) first_block: u64,
     pub(crate) largest_block: u64,
+    pub(crate) heap_caps: [u64; vk::MAX_MEMORY_HEAPS],
 }
 
 impl core::fmt::Debug for AllocatorDesc<'_> {
@@ -47,6 +48,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("end_policy", &self.end_policy)
             .field("first_block", &self.first_block)
             .field("largest_block", &self.largest_block)
+            .field("heap_caps", &self.heap_caps)
             .finish()
     }
 }
@@ -69,6 +71,7 @@ impl<'a> AllocatorDesc<'a> {
             end_policy: EndPolicy::Wait(Duration::from_secs(5)),
             first_block: 1 << 20,
             largest_block: 256 << 20,
+            heap_caps: [u64::MAX; vk::MAX_MEMORY_HEAPS],
         }
     }
 
@@ -119,6 +122,18 @@ impl<'a> AllocatorDesc<'a> {
         self.largest_block = bytes;
         self
     }
+
+    /// The most this allocator may hold of a heap, in bytes: blocks and dedicated memories, live,
+    /// pending or free. Never exceeded, whatever the request; without a cap the driver decides,
+    /// and for requests [within the budget](AllocationFlags::WITHIN_BUDGET) the budget. Of no
+    /// effect for a heap that does not exist.
+    #[must_use]
+    pub const fn heap_cap(mut self, heap: u32, bytes: u64) -> Self {
+        if (heap as usize) < self.heap_caps.len() {
+            self.heap_caps[heap as usize] = bytes;
+        }
+        self
+    }
 }
 
 /// What happens to pending work when the last [`Allocator`](crate::Allocator) goes.
@@ -130,6 +145,18 @@ pub enum EndPolicy {
     Wait(Duration),
     /// Do not wait. What is not reached is kept for ever and reported.
     Keep,
+}
+
+bitflags::bitflags! {
+    /// What an allocation must not do, even if it fails for it.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+    pub struct AllocationFlags: u32 {
+        /// Fail rather than go over a heap's [budget](crate::Allocator::heap_budget): a budget that
+        /// is exceeded costs speed, because the system moves memory out of the way.
+        const WITHIN_BUDGET = 1;
+        /// Fail rather than ask the driver for memory: take what existing blocks have.
+        const NEVER_ALLOCATE = 1 << 1;
+    }
 }
 
 /// What memory a resource wants. Start from an intent:
@@ -147,6 +174,7 @@ pub struct AllocationDesc {
     pub(crate) name: Option<&'static str>,
     pub(crate) min_alignment: u64,
     pub(crate) dedicated: bool,
+    pub(crate) flags: AllocationFlags,
 }
 
 impl Default for AllocationDesc {
@@ -159,7 +187,13 @@ impl Default for AllocationDesc {
 impl AllocationDesc {
     const fn intent(required: u32, preferred: u32, avoided: u32) -> Self {
         let wish = Wish { required, preferred, avoided };
-        Self { wish, name: None, min_alignment: 1, dedicated: false }
+        Self {
+            wish,
+            name: None,
+            min_alignment: 1,
+            dedicated: false,
+            flags: AllocationFlags::empty(),
+        }
     }
 
     /// Memory the GPU reaches fastest. The host does not touch it.
@@ -212,6 +246,14 @@ impl AllocationDesc {
     #[must_use]
     pub const fn dedicated(mut self, dedicated: bool) -> Self {
         self.dedicated = dedicated;
+        self
+    }
+
+    /// Adds flags: [within the budget](AllocationFlags::WITHIN_BUDGET),
+    /// [never ask the driver](AllocationFlags::NEVER_ALLOCATE).
+    #[must_use]
+    pub const fn flags(mut self, flags: AllocationFlags) -> Self {
+        self.flags = self.flags.union(flags);
         self
     }
 

@@ -178,8 +178,7 @@ impl Inner {
             }
             for (memory, size) in memories {
                 // SAFETY: the device contract; the device is idle or lost.
-                unsafe { self.vulkan.free_memory(memory) };
-                self.count_freed(size);
+                unsafe { self.free_memory(lane.heap, memory, size) };
             }
         }
         for sync in self.with_register(Register::take_all) {
@@ -224,7 +223,7 @@ fn free_at_end(vulkan: &Vulkan, inner: &Inner) {
     }
     for lane in inner.lanes() {
         let blocks = lane.lock().blocks.remove_empty();
-        inner.free_blocks(blocks);
+        inner.free_blocks(lane, blocks);
     }
 }
 

@@ -51,10 +51,11 @@ pub enum AllocateError {
         /// The largest allocation possible, in bytes.
         limit: u64,
     },
-    /// Every suitable memory type is out of memory, after collecting and trimming.
+    /// Every suitable memory type is out of memory, after all that was tried.
     #[error(
         "out of device memory: {requested} bytes asked, {largest_free} free in one piece, \
-         {pending} bytes pending until the GPU is done with them"
+         {pending} bytes pending until the GPU is done with them; heap {heap} has {left} bytes \
+         left of its budget; tried: {tried:?}"
     )]
     OutOfDeviceMemory {
         /// What was asked for, in bytes.
@@ -64,6 +65,12 @@ pub enum AllocateError {
         /// Bytes in the suitable types that wait for the GPU: if they would do, wait for the
         /// timelines, collect and try again.
         pending: u64,
+        /// The heap of the best suitable memory type.
+        heap: u32,
+        /// How many bytes that heap's budget and cap still leave.
+        left: u64,
+        /// What was tried.
+        tried: Tried,
     },
     /// The host is out of memory.
     #[error("out of host memory")]
@@ -88,6 +95,27 @@ pub enum AllocateError {
     Driver(vk::Result),
 }
 
+bitflags::bitflags! {
+    /// What was tried before a request was refused for want of memory.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+    pub struct Tried: u32 {
+        /// Memory that the GPU had passed was collected.
+        const COLLECT = 1;
+        /// Empty blocks were given back to the driver.
+        const RELEASE = 1 << 1;
+        /// The driver was asked for a smaller block than the policy wanted.
+        const SMALLER = 1 << 2;
+        /// A memory of the request's own was wanted.
+        const DEDICATED = 1 << 3;
+        /// More than one memory type.
+        const OTHER_TYPES = 1 << 4;
+        /// The driver was asked, and refused.
+        const DRIVER = 1 << 5;
+        /// A heap's cap or budget had no room, so the driver was not asked.
+        const BUDGET = 1 << 6;
+    }
+}
+
 impl AllocateError {
     /// Whether giving up other resources, or waiting for the GPU, may help.
     pub const fn is_out_of_memory(self) -> bool {
@@ -99,11 +127,22 @@ impl AllocateError {
         )
     }
 
+    /// Out of device memory, said within the flow: `Inner::allocate` fills it in.
+    pub(crate) const fn out_of_memory() -> Self {
+        let tried = Tried::empty();
+        Self::OutOfDeviceMemory {
+            requested: 0,
+            largest_free: 0,
+            pending: 0,
+            heap: 0,
+            left: 0,
+            tried,
+        }
+    }
+
     pub(crate) fn from_driver(result: vk::Result, limit: u32) -> Self {
         match result {
-            vk::Result::ERROR_OUT_OF_DEVICE_MEMORY => {
-                Self::OutOfDeviceMemory { requested: 0, largest_free: 0, pending: 0 }
-            }
+            vk::Result::ERROR_OUT_OF_DEVICE_MEMORY => Self::out_of_memory(),
             vk::Result::ERROR_OUT_OF_HOST_MEMORY => Self::OutOfHostMemory,
             vk::Result::ERROR_TOO_MANY_OBJECTS => Self::TooManyAllocations { limit },
             vk::Result::ERROR_DEVICE_LOST => Self::DeviceLost,

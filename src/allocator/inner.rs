@@ -15,7 +15,8 @@ use ash::vk;
 
 use super::{
     desc::{AllocatorDesc, EndPolicy},
-    error::{AllocateError, NewError},
+    error::NewError,
+    heaps::Heaps,
     objects::ObjectLane,
     register::Register,
 };
@@ -51,19 +52,9 @@ pub(crate) struct Inner {
     pub(super) collects: AtomicU64,
     pub(super) untimed_reported: AtomicBool,
     pub(super) end_policy: EndPolicy,
-    pub(super) driver: DriverCounts,
+    pub(super) heaps: Heaps,
     /// The user's owner of the device. The last field, so that it goes last.
     _keep_alive: Option<Arc<dyn Any + Send + Sync>>,
-}
-
-/// Memories asked of the driver, over all types. Written where a driver call is made anyway.
-#[derive(Default)]
-pub(super) struct DriverCounts {
-    pub(super) memories: AtomicU32,
-    pub(super) allocations: AtomicU64,
-    pub(super) frees: AtomicU64,
-    pub(super) reserved: AtomicU64,
-    pub(super) peak_reserved: AtomicU64,
 }
 
 /// One memory type: its lock, and its constants. On cache lines of its own.
@@ -138,7 +129,7 @@ impl Inner {
             let heap_size = properties
                 .heaps
                 .get(heap as usize)
-                .copied()
+                .map(|heap| heap.size)
                 .ok_or(NewError::HeaplessType { memory_type })?;
             let coherent = flags & bits::HOST_VISIBLE == 0 || flags & bits::HOST_COHERENT != 0;
             let atom = if coherent { 1 } else { properties.non_coherent_atom_size };
@@ -160,6 +151,7 @@ impl Inner {
                 state: Mutex::default(),
             });
         }
+        let heaps = Heaps::new(properties, &desc.heap_caps);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new_cyclic(|myself| Self {
             myself: Weak::clone(myself),
@@ -177,7 +169,7 @@ impl Inner {
             collects: AtomicU64::new(0),
             untimed_reported: AtomicBool::new(false),
             end_policy: desc.end_policy,
-            driver: DriverCounts::default(),
+            heaps,
             _keep_alive: desc.keep_alive.clone(),
         }))
     }
@@ -237,33 +229,17 @@ impl Inner {
         }
     }
 
-    /// Counts a memory about to be asked of the driver, against `maxMemoryAllocationCount`.
-    pub(super) fn count_memory(&self) -> Result<(), AllocateError> {
-        let limit = self.vulkan.properties().max_allocation_count;
-        let one_more = |count: u32| count.checked_add(1).filter(|&count| count <= limit);
-        let memories = &self.driver.memories;
-        match memories.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(AllocateError::TooManyAllocations { limit }),
-        }
-    }
-
-    pub(super) fn count_allocated(&self, size: u64) {
-        self.driver.allocations.fetch_add(1, Ordering::Relaxed);
-        let reserved = self.driver.reserved.fetch_add(size, Ordering::Relaxed) + size;
-        self.driver.peak_reserved.fetch_max(reserved, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_freed(&self, size: u64) {
-        self.driver.frees.fetch_add(1, Ordering::Relaxed);
-        self.driver.memories.fetch_sub(1, Ordering::Relaxed);
-        self.driver.reserved.fetch_sub(size, Ordering::Relaxed);
-    }
-
     /// Verifies everything at rest, one lock at a time. O(regions).
     pub(super) fn check(&self) -> Result<(), Broken> {
+        let mut held = vec![0; self.vulkan.properties().heaps.len()];
         for lane in &self.lanes {
-            lane.lock().check()?;
+            let state = lane.lock();
+            state.check()?;
+            held[lane.heap as usize] += state.blocks.reserved();
+        }
+        let differs = |(heap, &held): (usize, &u64)| self.heaps.reserved(heap as u32) != held;
+        if self.life() != Life::ShutDown && held.iter().enumerate().any(differs) {
+            return Err(Broken::Count);
         }
         lock(&self.register).cuts().check().map_err(|_| Broken::Pending)
     }

@@ -2,6 +2,7 @@
 
 mod allocate;
 mod allocation;
+mod ask;
 mod collect;
 mod desc;
 #[cfg(feature = "descriptors")]
@@ -11,6 +12,7 @@ mod descriptor_pools;
 mod ends;
 mod error;
 mod fence_ring;
+mod heaps;
 mod home;
 mod inner;
 mod objects;
@@ -35,7 +37,7 @@ use crate::memory::Broken;
 
 pub use allocation::{Allocation, RawAllocation};
 pub use collect::Collected;
-pub use desc::{AllocationDesc, AllocatorDesc, EndPolicy};
+pub use desc::{AllocationDesc, AllocationFlags, AllocatorDesc, EndPolicy};
 #[cfg(feature = "descriptors")]
 pub use descriptor::DescriptorSet;
 #[cfg(feature = "descriptors")]
@@ -43,8 +45,9 @@ pub use descriptor_pools::{DescriptorCounts, DescriptorError};
 pub use ends::CloseReport;
 pub use error::{
     AllocateError, BeginError, CopyError, CreateError, DescError, KeyError, NewError, Refused,
-    ReportError, SubmitRefusal, TimelineError, WaitError,
+    ReportError, SubmitRefusal, TimelineError, Tried, WaitError,
 };
+pub use heaps::HeapBudget;
 pub use recording::{Recording, Signal, SubmitError, Submitted, SubmittedError};
 pub use report::{
     BlockPicture, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,

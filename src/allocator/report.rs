@@ -5,7 +5,6 @@ use super::{
     inner::{Inner, LaneState},
 };
 use crate::{policy::granularity::ResourceKind, tlsf::State};
-use std::sync::atomic::Ordering;
 
 /// Sums over the whole allocator, and for each memory type. All sizes in bytes.
 ///
@@ -188,9 +187,10 @@ impl Allocator {
             total.live_objects += live;
             total.pending_objects += pending;
         }
-        total.peak_reserved = inner.driver.peak_reserved.load(Ordering::Relaxed);
-        total.driver_allocations = inner.driver.allocations.load(Ordering::Relaxed);
-        total.driver_frees = inner.driver.frees.load(Ordering::Relaxed);
+        let heaps = inner.heaps.totals();
+        total.peak_reserved = heaps.peak_reserved;
+        total.driver_allocations = heaps.allocations;
+        total.driver_frees = heaps.frees;
         total.open_recordings =
             inner.with_register(|register| register.cuts().open_recordings()) as u64;
         total

@@ -388,5 +388,6 @@ fn request(
         kind,
         resource,
         name: desc.name,
+        flags: desc.flags,
     }
 }

@@ -28,13 +28,17 @@ impl Growth {
     pub(crate) fn next_block(&self, reserved: u64, size: u64) -> u64 {
         let by_share = floor_power_of_two(reserved / 4).clamp(self.first, self.largest);
         // A request that is larger than its share asks for little more than itself.
-        let by_size = size.checked_next_multiple_of(SMALLEST).unwrap_or(size);
-        by_share.max(by_size)
+        by_share.max(self.least_block(size))
+    }
+
+    /// The smallest block for a request.
+    pub(crate) fn least_block(&self, size: u64) -> u64 {
+        size.checked_next_multiple_of(SMALLEST).unwrap_or(size)
     }
 }
 
 /// Below this a block costs a driver call for little: no block is smaller.
-const SMALLEST: u64 = 64 << 10;
+pub(crate) const SMALLEST: u64 = 64 << 10;
 
 const fn floor_power_of_two(value: u64) -> u64 {
     if value == 0 { 0 } else { 1 << value.ilog2() }

@@ -7,6 +7,15 @@ pub(crate) struct MemoryType {
     pub(crate) heap: u32,
 }
 
+/// A memory heap as the choice sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MemoryHeap {
+    /// In bytes; some drivers list a heap of none.
+    pub(crate) size: u64,
+    /// `VK_MEMORY_HEAP_DEVICE_LOCAL_BIT`.
+    pub(crate) device_local: bool,
+}
+
 /// `VkMemoryPropertyFlagBits`, as far as the choice knows them.
 pub(crate) mod bits {
     pub(crate) const DEVICE_LOCAL: u32 = 0x1;

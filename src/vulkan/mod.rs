@@ -41,6 +41,9 @@ bitflags::bitflags! {
         const DEVICE_COHERENT_MEMORY = 1 << 4;
         /// The feature `protectedMemory`: its memory types may be asked for by flag.
         const PROTECTED_MEMORY = 1 << 5;
+        /// `VK_EXT_memory_budget`: the driver tells how much of each heap the process may use. Of
+        /// use from Vulkan 1.1 on; without it a budget is four fifths of its heap.
+        const MEMORY_BUDGET = 1 << 6;
     }
 }
 
