@@ -122,9 +122,9 @@ pub use allocator::{
     AllocateError, Allocation, AllocationDesc, AllocationFlags, Allocator, AllocatorDesc,
     BeginError, BlockPicture, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError,
     DescError, EndPolicy, HeapBudget, Image, ImageDesc, ImageView, ImageViewDesc, KeyError, Leak,
-    MemoryTypeStatistics, NewError, RawAllocation, Recording, Refused, RegionPicture, RegionState,
-    ReportError, Signal, Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError,
-    Timeline, TimelineError, Tried, WaitError,
+    MemoryTypeStatistics, NewError, Placement, Plan, RawAllocation, Recording, Refused,
+    RegionPicture, RegionState, ReportError, Signal, Statistics, SubmitError, SubmitRefusal,
+    Submitted, SubmittedError, Timeline, TimelineError, Tried, WaitError,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};
@@ -133,7 +133,7 @@ pub use ash::{self, vk};
 #[cfg(feature = "vulkan")]
 pub use memory::Broken;
 #[cfg(feature = "vulkan")]
-pub use policy::granularity::ResourceKind;
+pub use policy::{granularity::ResourceKind, intent::HostAccess};
 #[cfg(feature = "vulkan")]
 pub use retire::Point;
 #[cfg(feature = "vulkan")]
