@@ -124,9 +124,9 @@ pub use allocator::{
     AllocateError, Allocation, AllocationDesc, AllocationFlags, Allocator, AllocatorDesc,
     BeginError, BlockPicture, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError,
     DescError, EndPolicy, HeapBudget, Image, ImageDesc, ImageView, ImageViewDesc, KeyError, Leak,
-    MemoryTypeStatistics, NewError, RawAllocation, Recording, Refused, RegionPicture, RegionState,
-    ReportError, Signal, Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError,
-    Timeline, TimelineError, Tried, WaitError,
+    MemoryTypeStatistics, NewError, Placement, Plan, RawAllocation, Recording, Refused,
+    RegionPicture, RegionState, ReportError, Signal, Statistics, SubmitError, SubmitRefusal,
+    Submitted, SubmittedError, Timeline, TimelineError, Tried, WaitError,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};
@@ -135,7 +135,7 @@ pub use ash::{self, vk};
 #[cfg(feature = "vulkan")]
 pub use memory::Broken;
 #[cfg(feature = "vulkan")]
-pub use policy::granularity::ResourceKind;
+pub use policy::{granularity::ResourceKind, intent::HostAccess};
 pub use pool::{MemoryPool, PoolDesc};
 #[cfg(feature = "std")]
 pub use pool::{Pooled, SharedPool};

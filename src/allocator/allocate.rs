@@ -16,7 +16,7 @@
 use ash::vk;
 
 use super::{
-    desc::AllocationFlags,
+    desc::{AllocationDesc, AllocationFlags},
     error::{AllocateError, Tried},
     heaps::Limit,
     inner::{Inner, Lane, LaneState, Life},
@@ -25,11 +25,43 @@ use crate::{
     memory::{Grant, Tenant},
     policy::{
         granularity::{ResourceKind, placed},
-        growth::SMALLEST,
-        select::{Wish, rank},
+        intent::{GpuUse, Shape},
+        select::{Ranking, Wish, rank},
     },
-    vulkan::{Dedicate, Resource},
+    vulkan::{Dedicate, Requirements, Resource},
 };
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    pub(super) resource: Resource,
+    pub(super) kind: ResourceKind,
+    gpu: GpuUse,
+}
+
+impl Target {
+    /// A resource that is not ours.
+    pub(super) const fn unknown(kind: ResourceKind) -> Self {
+        Self { resource: Resource::None, kind, gpu: GpuUse::Unknown }
+    }
+
+    pub(super) const fn buffer(handle: vk::Buffer, usage: vk::BufferUsageFlags) -> Self {
+        let gpu = GpuUse::of_usage(usage.as_raw());
+        Self { resource: Resource::Buffer(handle), kind: ResourceKind::Linear, gpu }
+    }
+
+    pub(super) fn image(
+        handle: vk::Image,
+        usage: vk::ImageUsageFlags,
+        tiling: vk::ImageTiling,
+    ) -> Self {
+        let kind = match tiling {
+            vk::ImageTiling::LINEAR => ResourceKind::Linear,
+            _ => ResourceKind::Optimal,
+        };
+        Self { resource: Resource::Image(handle), kind, gpu: GpuUse::of_usage(usage.as_raw()) }
+    }
+}
 
 /// A request, in the allocator's own words.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +78,31 @@ pub(super) struct Request {
 }
 
 impl Request {
+    pub(super) fn new(
+        shape: Shape,
+        requirements: &Requirements,
+        target: Target,
+        desc: &AllocationDesc,
+    ) -> Self {
+        let memory = &requirements.memory;
+        // Zero stands for "no wish"; anything else that is not a power of two is found out later.
+        let alignment = match (memory.alignment.max(1), desc.min_alignment.max(1)) {
+            (driver, user) if user.is_power_of_two() => driver.max(user),
+            (_, user) => user,
+        };
+        Self {
+            size: memory.size,
+            alignment,
+            type_bits: memory.memory_type_bits,
+            wish: desc.wish(target.gpu, shape),
+            dedicate: if desc.dedicated { Dedicate::Require } else { requirements.dedicate },
+            kind: target.kind,
+            resource: target.resource,
+            name: desc.name,
+            flags: desc.flags,
+        }
+    }
+
     pub(super) fn tenant(&self) -> Tenant {
         let named = self.name.is_some() || self.resource != Resource::None;
         Tenant { resource: self.resource, kind: named.then_some(self.kind), name: self.name }
@@ -58,7 +115,7 @@ impl Request {
         }
     }
 
-    fn may_ask(&self) -> bool {
+    pub(super) fn may_ask(&self) -> bool {
         !self.flags.contains(AllocationFlags::NEVER_ALLOCATE)
     }
 }
@@ -81,13 +138,8 @@ impl Inner {
     /// O(1) where a block has room; else driver calls, outside all locks.
     pub(super) fn allocate(&self, request: &Request) -> Result<Granted<'_>, AllocateError> {
         self.validate(request)?;
-        let granularity = self.vulkan.properties().buffer_image_granularity;
-        let (size, alignment) =
-            placed(request.kind, request.size, request.alignment, granularity).ok_or(
-                AllocateError::TooLarge { requested: request.size, limit: u64::MAX - granularity },
-            )?;
-        let ranking = rank(&self.vulkan.properties().types, request.type_bits, &request.wish);
-        let mut search = Search { request, size, alignment, tried: Tried::empty() };
+        let ranking = self.rank(request);
+        let mut search = self.search(request)?;
         let mut failure = AllocateError::NoMemoryType {
             type_bits: request.type_bits,
             required: vk::MemoryPropertyFlags::from_raw(request.wish.required),
@@ -122,7 +174,22 @@ impl Inner {
         }
     }
 
-    fn validate(&self, request: &Request) -> Result<(), AllocateError> {
+    pub(super) fn search<'a>(&self, request: &'a Request) -> Result<Search<'a>, AllocateError> {
+        let granularity = self.vulkan.properties().buffer_image_granularity;
+        let (size, alignment) =
+            placed(request.kind, request.size, request.alignment, granularity).ok_or(
+                AllocateError::TooLarge { requested: request.size, limit: u64::MAX - granularity },
+            )?;
+        Ok(Search { request, size, alignment, tried: Tried::empty() })
+    }
+
+    /// The memory types for a request, best first.
+    pub(super) fn rank(&self, request: &Request) -> Ranking {
+        let types = &self.vulkan.properties().types;
+        rank(types, request.type_bits, &request.wish, &self.rules)
+    }
+
+    pub(super) fn validate(&self, request: &Request) -> Result<(), AllocateError> {
         if self.life() == Life::ShutDown {
             return Err(AllocateError::ShutDown);
         }
@@ -148,10 +215,7 @@ impl Inner {
     fn allocate_from(&self, lane: &Lane, search: &mut Search<'_>) -> Result<Grant, AllocateError> {
         let request = search.request;
         let required = request.dedicate == Dedicate::Require;
-        let preferred = request.dedicate == Dedicate::Prefer
-            && search.size >= lane.growth.first / 4
-            && !self.heaps.memories_are_scarce();
-        if request.may_ask() && (required || preferred) {
+        if request.may_ask() && (required || self.prefers_dedicated(lane, search)) {
             let done = self.allocate_dedicated_or_release(lane, search);
             match done {
                 Err(error) if !required && error.is_out_of_memory() => {}
@@ -178,12 +242,21 @@ impl Inner {
             return self.allocate_dedicated_or_release(lane, search);
         }
         match self.allocate_in_new_block(lane, search) {
-            Err(error) if error.is_out_of_memory() && request.size >= SMALLEST => {
+            Err(error)
+                if error.is_out_of_memory() && lane.growth.may_be_dedicated(request.size) =>
+            {
                 search.tried |= Tried::DEDICATED;
                 self.allocate_dedicated(lane, search)
             }
             done => done,
         }
+    }
+
+    /// Whether a memory of its own comes before a range in a block.
+    pub(super) fn prefers_dedicated(&self, lane: &Lane, search: &Search<'_>) -> bool {
+        search.request.dedicate == Dedicate::Prefer
+            && search.size >= lane.growth.first / 4
+            && !self.heaps.memories_are_scarce()
     }
 
     pub(super) fn allocate_in_blocks(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
@@ -221,7 +294,7 @@ impl Inner {
         waits && myself.is_some_and(|myself| Inner::collect(&myself).allocations > 0)
     }
 
-    fn out_of_memory(
+    pub(super) fn out_of_memory(
         &self,
         search: &Search<'_>,
         types: impl Iterator<Item = u32>,

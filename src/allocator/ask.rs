@@ -29,12 +29,7 @@ impl Inner {
             (state.blocks.remove_empty(), state.blocks.reserved())
         };
         self.free_blocks(lane, outgrown);
-        let mut block_size = lane.growth.next_block(reserved, search.size);
-        // A block need not go over the budget where a smaller one does not.
-        let left = self.left(lane.heap, Limit::Budget);
-        while block_size > left && block_size > least {
-            block_size = (block_size / 2).max(least);
-        }
+        let mut block_size = self.block_size(lane, search.size, reserved);
         let mut released = false;
         let (memory, mapping) = loop {
             match self.allocate_memory(lane, block_size, Resource::None, limit, search) {
@@ -80,6 +75,18 @@ impl Inner {
             "allocated a block"
         );
         Ok(grant)
+    }
+
+    /// The size of the next block: the policy's, or less where that goes over the budget and less
+    /// does not.
+    pub(super) fn block_size(&self, lane: &Lane, size: u64, reserved: u64) -> u64 {
+        let least = lane.growth.least_block(size);
+        let left = self.left(lane.heap, Limit::Budget);
+        let mut block_size = lane.growth.next_block(reserved, size);
+        while block_size > left && block_size > least {
+            block_size = (block_size / 2).max(least);
+        }
+        block_size
     }
 
     /// A memory of its own; if there is none, once more after the heap's empty blocks have gone.

@@ -6,7 +6,10 @@ use std::{any::Any, sync::Arc};
 use ash::vk;
 
 use crate::{
-    policy::select::{Wish, bits},
+    policy::{
+        intent::{GpuUse, HostAccess, Intent, Shape, wish},
+        select::Wish,
+    },
     vulkan::DeviceFeatures,
 };
 
@@ -163,14 +166,27 @@ bitflags::bitflags! {
 /// [`device_local`](Self::device_local), [`upload`](Self::upload), [`readback`](Self::readback) or
 /// [`transient`](Self::transient).
 ///
-/// An intent says which memory properties are required, which are preferred, and which are avoided
-/// among equals. The memory type with the fewest preferred properties missing wins; out of memory
-/// there, the next one is tried. Types with properties that need a feature (protected, AMD's
-/// device-coherent) are never taken unless named.
+/// An intent, the resource's usage and the shape of the device tell which memory properties are
+/// required, which are preferred, and which are avoided. The order of preference among the types
+/// that are allowed and have what is required:
+/// 1. not the small window that the host has on a graphics card's memory (a PCI BAR of 256 MiB at
+///    most), unless device-local *and* host-visible are asked for;
+/// 2. the fewest preferred properties missing;
+/// 3. the fewest avoided properties present;
+/// 4. the driver's own order.
+///
+/// Out of memory there, the next one is tried. Types with properties that need a feature (protected,
+/// AMD's device-coherent) or are a vendor's own are never taken unless named by
+/// [`required`](Self::required) or [`preferred`](Self::preferred), and the first two not unless their
+/// feature is on. [`Allocator::plan`](crate::Allocator::plan) tells what comes of a description.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct AllocationDesc {
-    pub(crate) wish: Wish,
+    intent: Intent,
+    access: Option<HostAccess>,
+    prefer_host: bool,
+    /// What the user said of properties by hand; it goes before what the intent says.
+    explicit: Wish,
     pub(crate) name: Option<&'static str>,
     pub(crate) min_alignment: u64,
     pub(crate) dedicated: bool,
@@ -185,10 +201,12 @@ impl Default for AllocationDesc {
 }
 
 impl AllocationDesc {
-    const fn intent(required: u32, preferred: u32, avoided: u32) -> Self {
-        let wish = Wish { required, preferred, avoided };
+    const fn intent(intent: Intent) -> Self {
         Self {
-            wish,
+            intent,
+            access: None,
+            prefer_host: false,
+            explicit: Wish { required: 0, preferred: 0, avoided: 0 },
             name: None,
             min_alignment: 1,
             dedicated: false,
@@ -196,35 +214,57 @@ impl AllocationDesc {
         }
     }
 
+    /// What is asked of memory types, for a use on a device of this shape.
+    pub(crate) fn wish(&self, gpu: GpuUse, shape: Shape) -> Wish {
+        let mut wish = wish(self.intent, self.access, self.prefer_host, gpu, shape);
+        wish.required |= self.explicit.required;
+        wish.prefer(self.explicit.preferred);
+        wish.avoid(self.explicit.avoided);
+        wish
+    }
+
     /// Memory the GPU reaches fastest. The host does not touch it.
     pub const fn device_local() -> Self {
-        Self::intent(0, bits::DEVICE_LOCAL, bits::HOST_VISIBLE | bits::HOST_CACHED)
+        Self::intent(Intent::DeviceLocal)
     }
 
     /// Memory the host writes once, in order, and the GPU reads: staging buffers, uniforms.
-    /// Host-visible, away from the small host-visible part of a graphics card's memory.
+    ///
+    /// Host-visible. Where the host sees all of a graphics card's memory (resizable BAR), what
+    /// shaders read where it lies goes there; what is only copied from, or of unknown use, goes to
+    /// the host's own memory, and so does everything where the host sees but a small window.
     pub const fn upload() -> Self {
-        Self::intent(
-            bits::HOST_VISIBLE,
-            bits::HOST_COHERENT,
-            bits::DEVICE_LOCAL | bits::HOST_CACHED,
-        )
+        Self::intent(Intent::Upload)
     }
 
-    /// Memory the GPU writes and the host reads, in any order. Host-visible and cached.
+    /// Memory the GPU writes and the host reads, in any order. Host-visible, and cached where there
+    /// is such a type.
     pub const fn readback() -> Self {
-        Self::intent(bits::HOST_VISIBLE, bits::HOST_CACHED, bits::DEVICE_LOCAL)
+        Self::intent(Intent::Readback)
     }
 
     /// Memory for attachments that live within one render pass
     /// (`VK_IMAGE_USAGE_TRANSIENT_ATTACHMENT_BIT`): lazily allocated where the GPU has such a type,
     /// device-local elsewhere.
     pub const fn transient() -> Self {
-        Self::intent(
-            0,
-            bits::DEVICE_LOCAL | bits::LAZILY_ALLOCATED,
-            bits::HOST_VISIBLE | bits::HOST_CACHED,
-        )
+        Self::intent(Intent::Transient)
+    }
+
+    /// How the host goes through the memory, where that is not the intent's own way. Makes the
+    /// memory host-visible: [`device_local`](Self::device_local) with it asks for memory of the
+    /// device that the host can write, the window of a graphics card too.
+    #[must_use]
+    pub const fn host_access(mut self, access: HostAccess) -> Self {
+        self.access = Some(access);
+        self
+    }
+
+    /// Rather the host's memory than the device's: for what the GPU rarely touches and should not
+    /// take room from the rest.
+    #[must_use]
+    pub const fn prefer_host(mut self) -> Self {
+        self.prefer_host = true;
+        self
     }
 
     /// A name for reports and pictures. It costs a side-table entry, and nothing where unused.
@@ -260,21 +300,21 @@ impl AllocationDesc {
     /// Adds memory properties that the type must have.
     #[must_use]
     pub const fn required(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.wish.required |= flags.as_raw();
+        self.explicit.required |= flags.as_raw();
         self
     }
 
     /// Adds memory properties that the type should have.
     #[must_use]
     pub const fn preferred(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.wish.preferred |= flags.as_raw();
+        self.explicit.prefer(flags.as_raw());
         self
     }
 
     /// Adds memory properties that the type should not have, if there is a choice.
     #[must_use]
     pub const fn avoided(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.wish.avoided |= flags.as_raw();
+        self.explicit.avoid(flags.as_raw());
         self
     }
 }

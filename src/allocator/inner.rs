@@ -25,7 +25,8 @@ use crate::{
     memory::{BlockList, Broken, Entry},
     policy::{
         growth::Growth,
-        select::{MemoryType, bits},
+        intent::Shape,
+        select::{MemoryType, Rules, bits},
     },
     retire::{BagNumber, Bags},
     vulkan::Vulkan,
@@ -39,6 +40,8 @@ pub(crate) struct Inner {
     /// Tells this allocator's raw keys and points from another's.
     pub(super) id: u32,
     lanes: Box<[Lane]>,
+    pub(super) shape: Shape,
+    pub(super) rules: Rules,
     pub(super) objects: ObjectLane,
     #[cfg(feature = "descriptors")]
     pub(super) descriptors: super::descriptor_pools::DescriptorLane,
@@ -151,6 +154,11 @@ impl Inner {
                 state: Mutex::default(),
             });
         }
+        let shape = Shape::of(&properties.types, &properties.heaps);
+        let rules = Rules {
+            forbidden: vulkan.forbidden_types().as_raw(),
+            guarded_heap: shape.guarded_heap(),
+        };
         let heaps = Heaps::new(properties, &desc.heap_caps);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new_cyclic(|myself| Self {
@@ -158,6 +166,8 @@ impl Inner {
             vulkan,
             id,
             lanes: lanes.into(),
+            shape,
+            rules,
             objects: ObjectLane::default(),
             #[cfg(feature = "descriptors")]
             descriptors: super::descriptor_pools::DescriptorLane::default(),

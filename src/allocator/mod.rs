@@ -16,6 +16,7 @@ mod heaps;
 mod home;
 mod inner;
 mod objects;
+mod plan;
 mod recording;
 mod register;
 mod report;
@@ -48,6 +49,7 @@ pub use error::{
     ReportError, SubmitRefusal, TimelineError, Tried, WaitError,
 };
 pub use heaps::HeapBudget;
+pub use plan::{Placement, Plan};
 pub use recording::{Recording, Signal, SubmitError, Submitted, SubmittedError};
 pub use report::{
     BlockPicture, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,

@@ -7,7 +7,7 @@ use bytemuck::Pod;
 
 use super::{
     Allocator,
-    allocate::Request,
+    allocate::{Request, Target},
     allocation::Allocation,
     desc::AllocationDesc,
     error::{AllocateError, CopyError, CreateError, DescError, Refused},
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     policy::granularity::ResourceKind,
     retire::Point,
-    vulkan::{Dedicate, Requirements, Resource},
+    vulkan::{Dedicate, Requirements},
 };
 
 /// A buffer and its memory. Dropping it is safe at any time: see [`Allocation`].
@@ -221,19 +221,23 @@ impl Allocator {
         desc: &ImageDesc,
         memory: &AllocationDesc,
     ) -> Result<Image, CreateError> {
+        self.check_image(desc)?;
+        // SAFETY: the description was checked, and the driver has such images.
+        unsafe { self.create_image_from(&desc.info(), memory) }
+    }
+
+    /// Checks a description, and asks the driver whether it has such images.
+    pub(super) fn check_image(&self, desc: &ImageDesc) -> Result<(), CreateError> {
         desc.check()?;
-        let info = desc.info();
         self.check_open()?;
         // SAFETY: the device contract.
-        match unsafe { self.inner().vulkan.image_format_properties(&info) } {
-            Ok(limits) if desc.fits(&limits) => {}
+        match unsafe { self.inner().vulkan.image_format_properties(&desc.info()) } {
+            Ok(limits) if desc.fits(&limits) => Ok(()),
             Ok(_) | Err(vk::Result::ERROR_FORMAT_NOT_SUPPORTED) => {
-                return Err(DescError::Unsupported.into());
+                Err(DescError::Unsupported.into())
             }
-            Err(error) => return Err(CreateError::Create(error)),
+            Err(error) => Err(CreateError::Create(error)),
         }
-        // SAFETY: the description was checked, and the driver has such images.
-        unsafe { self.create_image_from(&info, memory) }
     }
 
     /// Creates a buffer from a create-info of yours, extension structs and all.
@@ -252,8 +256,7 @@ impl Allocator {
         // SAFETY: the caller's promise.
         let handle =
             unsafe { self.inner().vulkan.create_buffer(info) }.map_err(CreateError::Create)?;
-        let resource = Resource::Buffer(handle);
-        let allocation = self.allocate_and_bind(resource, ResourceKind::Linear, memory)?;
+        let allocation = self.allocate_and_bind(Target::buffer(handle, info.usage), memory)?;
         Ok(Buffer { allocation, handle, size: info.size, usage: info.usage })
     }
 
@@ -274,11 +277,8 @@ impl Allocator {
         // SAFETY: the caller's promise.
         let handle =
             unsafe { self.inner().vulkan.create_image(info) }.map_err(CreateError::Create)?;
-        let kind = match info.tiling {
-            vk::ImageTiling::LINEAR => ResourceKind::Linear,
-            _ => ResourceKind::Optimal,
-        };
-        let allocation = self.allocate_and_bind(Resource::Image(handle), kind, memory)?;
+        let target = Target::image(handle, info.usage, info.tiling);
+        let allocation = self.allocate_and_bind(target, memory)?;
         Ok(Image {
             allocation,
             handle,
@@ -293,14 +293,14 @@ impl Allocator {
     /// Memory for a new resource, which is destroyed if there is none.
     fn allocate_and_bind(
         &self,
-        resource: Resource,
-        kind: ResourceKind,
+        target: Target,
         memory: &AllocationDesc,
     ) -> Result<Allocation, CreateError> {
         let inner = self.inner();
+        let resource = target.resource;
         // SAFETY: the device contract; the resource is new.
         let requirements = unsafe { inner.vulkan.requirements(resource) };
-        let request = request(&requirements, kind, resource, memory);
+        let request = Request::new(inner.shape, &requirements, target, memory);
         let (lane, grant) = inner.allocate(&request).inspect_err(|_| {
             // SAFETY: the device contract; the resource was never used.
             unsafe { inner.vulkan.destroy_resource(resource) };
@@ -352,7 +352,8 @@ impl Allocator {
     ) -> Result<Allocation, AllocateError> {
         let inner = self.inner();
         let requirements = Requirements { memory: *requirements, dedicate: Dedicate::No };
-        let request = request(&requirements, kind, Resource::None, memory);
+        let target = Target::unknown(kind);
+        let request = Request::new(inner.shape, &requirements, target, memory);
         let (lane, grant) = inner.allocate(&request)?;
         Ok(Allocation::new(inner, lane, &grant))
     }
@@ -364,30 +365,5 @@ impl Allocator {
             _ if inner.is_lost() => Err(AllocateError::DeviceLost),
             _ => Ok(()),
         }
-    }
-}
-
-fn request(
-    requirements: &Requirements,
-    kind: ResourceKind,
-    resource: Resource,
-    desc: &AllocationDesc,
-) -> Request {
-    let memory = &requirements.memory;
-    // Zero stands for "no wish"; anything else that is not a power of two is found out later.
-    let alignment = match (memory.alignment.max(1), desc.min_alignment.max(1)) {
-        (driver, user) if user.is_power_of_two() => driver.max(user),
-        (_, user) => user,
-    };
-    Request {
-        size: memory.size,
-        alignment,
-        type_bits: memory.memory_type_bits,
-        wish: desc.wish,
-        dedicate: if desc.dedicated { Dedicate::Require } else { requirements.dedicate },
-        kind,
-        resource,
-        name: desc.name,
-        flags: desc.flags,
     }
 }

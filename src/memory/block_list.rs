@@ -68,18 +68,38 @@ impl BlockList {
     /// tried, however many there are. Where an alignment asks for padding, a range may go unseen that
     /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64, tenant: Tenant) -> Option<Grant> {
-        let mut slot = 0;
-        for _ in 0..TRIES {
-            slot = self.fits.first(class_of(size).max(1), slot)?;
+        let mut after = 0;
+        for attempt in 0..=TRIES {
+            let slot = self.candidate(attempt, after, size, alignment)?;
             if let Some(grant) = self.allocate_in(slot, size, alignment, tenant) {
                 return Some(grant);
             }
-            slot += 1;
+            after = slot + 1;
+        }
+        None
+    }
+
+    /// Whether [`allocate`](Self::allocate) would find a range. O(1).
+    pub(crate) fn holds(&self, size: u64, alignment: u64) -> bool {
+        let mut after = 0;
+        for attempt in 0..=TRIES {
+            let Some(slot) = self.candidate(attempt, after, size, alignment) else { return false };
+            if self.block(slot).is_some_and(|block| block.holds(size, alignment)) {
+                return true;
+            }
+            after = slot + 1;
+        }
+        false
+    }
+
+    /// The slot to try: first those that may have room, at last one that surely has.
+    fn candidate(&self, attempt: u32, after: u32, size: u64, alignment: u64) -> Option<u32> {
+        if attempt < TRIES {
+            return self.fits.first(class_of(size).max(1), after);
         }
         // No block has a finer granule, so more padding is never needed.
         let padded = size.checked_add(alignment.saturating_sub(fit_index::UNIT))?;
-        let slot = self.fits.first(class_at_least(padded)?, 0)?;
-        self.allocate_in(slot, size, alignment, tenant)
+        self.fits.first(class_at_least(padded)?, 0)
     }
 
     /// A range in any shared block that has one. O(blocks): for the way out of a failure.

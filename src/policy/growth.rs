@@ -24,6 +24,12 @@ impl Growth {
         size > self.largest / 2
     }
 
+    /// Whether a request that finds no block may have a memory of its own: small ones may not, they
+    /// would use up the number of memories that a device can have.
+    pub(crate) fn may_be_dedicated(&self, size: u64) -> bool {
+        size >= SMALLEST
+    }
+
     /// The size of the next block, for a request that no block holds. At least `size`.
     pub(crate) fn next_block(&self, reserved: u64, size: u64) -> u64 {
         let by_share = floor_power_of_two(reserved / 4).clamp(self.first, self.largest);
@@ -38,7 +44,7 @@ impl Growth {
 }
 
 /// Below this a block costs a driver call for little: no block is smaller.
-pub(crate) const SMALLEST: u64 = 64 << 10;
+const SMALLEST: u64 = 64 << 10;
 
 const fn floor_power_of_two(value: u64) -> u64 {
     if value == 0 { 0 } else { 1 << value.ilog2() }

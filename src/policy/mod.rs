@@ -6,4 +6,5 @@
 pub(crate) mod budget;
 pub(crate) mod granularity;
 pub(crate) mod growth;
+pub(crate) mod intent;
 pub(crate) mod select;

@@ -107,6 +107,18 @@ impl Vulkan {
         self.features
     }
 
+    /// Property flags whose types no memory may be of, because their feature is off.
+    pub(crate) fn forbidden_types(&self) -> vk::MemoryPropertyFlags {
+        use vk::MemoryPropertyFlags as Type;
+        let coherent = Type::DEVICE_COHERENT_AMD | Type::DEVICE_UNCACHED_AMD;
+        let owners = [
+            (DeviceFeatures::DEVICE_COHERENT_MEMORY, coherent),
+            (DeviceFeatures::PROTECTED_MEMORY, Type::PROTECTED),
+        ];
+        let off = owners.into_iter().filter(|&(feature, _)| !self.features.contains(feature));
+        off.fold(Type::empty(), |forbidden, (_, flags)| forbidden | flags)
+    }
+
     #[cfg(feature = "descriptors")]
     pub(crate) fn device(&self) -> &ash::Device {
         &self.device
