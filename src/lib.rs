@@ -81,14 +81,15 @@
 //! * **Descriptor sets that retire**: feature `descriptors`,
 //!   `Allocator::create_descriptor_set`. Other handles: [`Allocator::retire_object`].
 //! * **Figures and pictures**: [`Allocator::statistics`], [`Allocator::blocks`].
+//! * **Host or DMA memory by bare pointers**: [`MemoryPool`], [`SharedPool`], `no_std` for the first.
 //! * **Ranges of anything, without Vulkan**: [`tlsf`], `no_std`. The rule of drops alone:
 //!   [`retire`], `no_std`.
 //! * **Tests without a GPU**: feature `fake`, a driver that notices what was touched too late.
 //!
 //! # Features
 //!
-//! * `std`, `vulkan` (default): the allocator over `ash`. Without `vulkan` only [`tlsf`] and
-//!   [`retire`] are left, and need `alloc` alone.
+//! * `std`, `vulkan` (default): the allocator over `ash`. Without `vulkan` only [`tlsf`],
+//!   [`retire`] and [`pool`] are left; without `std` they need `alloc` alone.
 //! * `descriptors`: descriptor sets, with pools by `gpu-descriptor`.
 //! * `fake`: the fake driver. It is small, but has no place in a shipped program.
 //! * `serde`: `Serialize` for statistics and pictures of blocks.
@@ -114,6 +115,7 @@ mod ground;
 mod memory;
 #[cfg(feature = "vulkan")]
 mod policy;
+pub mod pool;
 pub mod retire;
 pub mod tlsf;
 #[cfg(feature = "vulkan")]
@@ -137,6 +139,9 @@ pub use ash::{self, vk};
 pub use memory::Broken;
 #[cfg(feature = "vulkan")]
 pub use policy::{granularity::ResourceKind, intent::HostAccess};
+pub use pool::{MemoryPool, PoolDesc};
+#[cfg(feature = "std")]
+pub use pool::{Pooled, SharedPool};
 #[cfg(feature = "vulkan")]
 pub use retire::Point;
 #[cfg(feature = "vulkan")]
