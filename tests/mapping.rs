@@ -131,7 +131,7 @@ fn coherent_memory_is_never_flushed() {
 
 #[test]
 fn checked_access_waits_for_no_one_and_refuses_what_is_too_early() {
-    let (fake, other_fake) = (FakeDriver::new(&profile()), support::fake());
+    let (fake, other_fake) = (FakeDriver::new(&profile()), fake());
     {
         let allocator = allocator(&fake);
         let frames = allocator.timeline(fake.queue(0)).unwrap();
