@@ -114,6 +114,8 @@ mod allocator;
 pub mod fake;
 mod ground;
 #[cfg(feature = "vulkan")]
+pub mod inspect;
+#[cfg(feature = "vulkan")]
 mod memory;
 #[cfg(feature = "vulkan")]
 mod policy;
@@ -128,16 +130,18 @@ pub use allocator::{
     AliasError, AliasingBuffer, AliasingImage, AllocateError, Allocation, AllocationDesc,
     AllocationFlags, Allocator, AllocatorDesc, Arena, ArenaDesc, ArenaError, BeginError,
     BlockPicture, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError, DescError,
-    EndPolicy, FrameRing, HeapBudget, HostRange, Image, ImageDesc, ImageView, ImageViewDesc,
-    KeyError, Leak, MemoryTypeStatistics, NewError, Placement, Plan, RawAllocation, Recording,
-    Refused, RegionPicture, RegionState, ReportError, RingError, RingPiece, Signal, Statistics,
-    SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline, TimelineError, Tried,
-    WaitError, aliasing_requirements,
+    Difference, EndPolicy, FrameRing, HeapBudget, HostRange, Image, ImageDesc, ImageView,
+    ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement, Plan, RawAllocation,
+    Recording, Refused, RegionPicture, RegionState, ReportError, RingError, RingPiece, Signal,
+    Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, TenantKind, Timeline,
+    TimelineError, Tried, Wait, WaitError, aliasing_requirements,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};
 #[cfg(feature = "vulkan")]
 pub use ash::{self, vk};
+#[cfg(feature = "vulkan")]
+pub use inspect::Snapshot;
 #[cfg(feature = "vulkan")]
 pub use memory::Broken;
 #[cfg(feature = "vulkan")]

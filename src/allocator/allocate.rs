@@ -36,18 +36,20 @@ use crate::{
 pub(super) struct Target {
     pub(super) resource: Resource,
     pub(super) kind: ResourceKind,
+    usage: u32,
     gpu: GpuUse,
 }
 
 impl Target {
     /// A resource that is not ours.
     pub(super) const fn unknown(kind: ResourceKind) -> Self {
-        Self { resource: Resource::None, kind, gpu: GpuUse::Unknown }
+        Self { resource: Resource::None, kind, usage: 0, gpu: GpuUse::Unknown }
     }
 
     pub(super) const fn buffer(handle: vk::Buffer, usage: vk::BufferUsageFlags) -> Self {
-        let gpu = GpuUse::of_usage(usage.as_raw());
-        Self { resource: Resource::Buffer(handle), kind: ResourceKind::Linear, gpu }
+        let usage = usage.as_raw();
+        let gpu = GpuUse::of_usage(usage);
+        Self { resource: Resource::Buffer(handle), kind: ResourceKind::Linear, usage, gpu }
     }
 
     pub(super) fn image(
@@ -59,7 +61,8 @@ impl Target {
             vk::ImageTiling::LINEAR => ResourceKind::Linear,
             _ => ResourceKind::Optimal,
         };
-        Self { resource: Resource::Image(handle), kind, gpu: GpuUse::of_usage(usage.as_raw()) }
+        let usage = usage.as_raw();
+        Self { resource: Resource::Image(handle), kind, usage, gpu: GpuUse::of_usage(usage) }
     }
 }
 
@@ -73,6 +76,7 @@ pub(super) struct Request {
     pub(super) dedicate: Dedicate,
     pub(super) kind: ResourceKind,
     pub(super) resource: Resource,
+    pub(super) usage: u32,
     pub(super) name: Option<&'static str>,
     pub(super) flags: AllocationFlags,
 }
@@ -98,6 +102,7 @@ impl Request {
             dedicate: if desc.dedicated { Dedicate::Require } else { requirements.dedicate },
             kind: target.kind,
             resource: target.resource,
+            usage: target.usage,
             name: desc.name,
             flags: desc.flags,
         }
@@ -120,7 +125,8 @@ impl Request {
 
     pub(super) fn tenant(&self) -> Tenant {
         let named = self.name.is_some() || self.resource != Resource::None;
-        Tenant { resource: self.resource, kind: named.then_some(self.kind), name: self.name }
+        let kind = named.then_some(self.kind);
+        Tenant { resource: self.resource, kind, usage: self.usage, name: self.name }
     }
 
     pub(super) fn limit(&self) -> Limit {

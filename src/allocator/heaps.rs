@@ -299,6 +299,7 @@ impl Heaps {
 
 /// A memory heap: its size, its budget, and what is taken of it. All in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct HeapBudget {
     /// The heap's size.

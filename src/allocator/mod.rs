@@ -61,8 +61,10 @@ pub use heaps::HeapBudget;
 pub use mapping::HostRange;
 pub use plan::{Placement, Plan};
 pub use recording::{Recording, Signal, SubmitError, Submitted, SubmittedError};
+pub(crate) use report::LanePicture;
 pub use report::{
-    BlockPicture, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,
+    BlockPicture, Difference, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,
+    TenantKind, Wait,
 };
 pub use resource::{Buffer, Image};
 pub use resource_desc::{BufferDesc, ImageDesc, ImageViewDesc};

@@ -2,9 +2,15 @@
 
 use super::{
     Allocator,
-    inner::{Inner, LaneState},
+    inner::{Inner, Lane, LaneState},
 };
-use crate::{policy::granularity::ResourceKind, tlsf::State};
+use crate::{
+    memory::Entry,
+    policy::granularity::ResourceKind,
+    retire::{BagNumber, Cuts, Point},
+    tlsf::State,
+    vulkan::{Properties, Resource},
+};
 
 /// Sums over the whole allocator, and for each memory type. All sizes in bytes.
 ///
@@ -46,6 +52,63 @@ pub struct Statistics {
     pub open_recordings: u64,
     /// The figures of each memory type.
     pub memory_types: Vec<MemoryTypeStatistics>,
+    /// The figures of each heap: the sums of its memory types.
+    pub heaps: Vec<MemoryTypeStatistics>,
+}
+
+impl Statistics {
+    /// What has come since an earlier count, however nested: "what did this level load cost?" Other
+    /// threads' allocations count too.
+    ///
+    /// # Example
+    /// ```
+    /// # use fencepost::*;
+    /// # let fake = fake::FakeDriver::new(&Default::default());
+    /// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device());
+    /// # let allocator = unsafe { Allocator::new(&desc)? };
+    /// let before = allocator.statistics();
+    /// let desc = BufferDesc::new(1 << 16, vk::BufferUsageFlags::VERTEX_BUFFER);
+    /// let level = allocator.create_buffer(&desc, &AllocationDesc::device_local())?;
+    /// let cost = allocator.statistics().since(&before);
+    /// assert_eq!((cost.allocations, cost.live_count, cost.live), (1, 1, 1 << 16));
+    /// # unsafe { allocator.shutdown()? };
+    /// # drop(level);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn since(&self, before: &Self) -> Difference {
+        let signed = |now: u64, then: u64| now.wrapping_sub(then) as i64;
+        Difference {
+            allocations: self.allocations.saturating_sub(before.allocations),
+            driver_allocations: self.driver_allocations.saturating_sub(before.driver_allocations),
+            driver_frees: self.driver_frees.saturating_sub(before.driver_frees),
+            live_count: signed(self.live_count, before.live_count),
+            live: signed(self.live, before.live),
+            pending: signed(self.pending, before.pending),
+            reserved: signed(self.reserved, before.reserved),
+        }
+    }
+}
+
+/// What lies between two counts, made by [`Statistics::since`]. Bytes and counts; those with a sign
+/// can have fallen.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Difference {
+    /// Allocations made.
+    pub allocations: u64,
+    /// `vkAllocateMemory` calls that succeeded.
+    pub driver_allocations: u64,
+    /// `vkFreeMemory` calls.
+    pub driver_frees: u64,
+    /// Live allocations more, or fewer.
+    pub live_count: i64,
+    /// Bytes in live allocations.
+    pub live: i64,
+    /// Bytes in pending ones.
+    pub pending: i64,
+    /// Bytes of device memory held.
+    pub reserved: i64,
 }
 
 /// The figures of one memory type, arenas counted in, or of one arena. All sizes in bytes.
@@ -69,12 +132,25 @@ pub struct MemoryTypeStatistics {
     pub allocations: u64,
     /// Blocks.
     pub blocks: u32,
-    /// The most that ever lived at a time; for a type with arenas, the sum of their peaks.
+    /// The most that ever lived at a time; for a type with arenas, and for a heap, the sum of the
+    /// parts' peaks.
     pub peak_live: u64,
+    /// A request of this many bytes is granted without a new block. The largest free range is less
+    /// than 1/32 larger.
+    pub largest_free: u64,
 }
 
 impl MemoryTypeStatistics {
-    /// Counts an arena of the type in.
+    /// How scattered the free bytes are: 1 - [`largest_free`](Self::largest_free) / free. 0 where all
+    /// free bytes are one range, near 1 where they are crumbs, 0 where none are free.
+    pub fn fragmentation(&self) -> f64 {
+        match self.free {
+            0 => 0.0,
+            free => 1.0 - self.largest_free as f64 / free as f64,
+        }
+    }
+
+    /// Counts an arena of the type in, or a type of the heap.
     fn add(&mut self, arena: &Self) {
         self.reserved += arena.reserved;
         self.live += arena.live;
@@ -85,6 +161,7 @@ impl MemoryTypeStatistics {
         self.allocations += arena.allocations;
         self.blocks += arena.blocks;
         self.peak_live += arena.peak_live;
+        self.largest_free = self.largest_free.max(arena.largest_free);
     }
 }
 
@@ -120,6 +197,66 @@ pub struct RegionPicture {
     pub kind: Option<ResourceKind>,
     /// Its allocation's name. A pending region keeps it.
     pub name: Option<&'static str>,
+    /// What lives on it, where that is a resource of ours. A pending region keeps it.
+    pub tenant: TenantKind,
+    /// The Vulkan usage flags of that resource.
+    pub usage: u32,
+    /// How many allocations its block has made since, itself among them; 0 for a free region.
+    pub age: u32,
+    /// What a pending region waits for; known in a [`Snapshot`](crate::Snapshot).
+    pub waits: Option<Wait>,
+}
+
+/// What lives on a region.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum TenantKind {
+    /// Nothing, or nothing of ours.
+    #[default]
+    Unknown,
+    /// A [`Buffer`](crate::Buffer).
+    Buffer,
+    /// An [`Image`](crate::Image).
+    Image,
+}
+
+/// What a pending region waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum Wait {
+    /// A recording that was open when it was dropped, and still is.
+    Recording,
+    /// A value of a timeline, and of so many other timelines.
+    Timeline {
+        /// The timeline's number, counted from 0 in the order in which they were made.
+        timeline: u32,
+        /// The value.
+        value: u64,
+        /// How many other points it waits for.
+        others: u32,
+    },
+    /// The next collect: everything is reached.
+    Collect,
+    /// [`assume_idle`](crate::Allocator::assume_idle): it was dropped before any timeline existed.
+    Assumption,
+}
+
+impl core::fmt::Display for Wait {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match *self {
+            Self::Recording => f.write_str("an open recording"),
+            Self::Timeline { timeline, value, others: 0 } => {
+                write!(f, "timeline {timeline} >= {value}")
+            }
+            Self::Timeline { timeline, value, others } => {
+                write!(f, "timeline {timeline} >= {value}, and {others} more")
+            }
+            Self::Collect => f.write_str("a collect"),
+            Self::Assumption => f.write_str("assume_idle"),
+        }
+    }
 }
 
 /// The state of a region.
@@ -169,6 +306,7 @@ impl LaneState {
             statistics.pending += pending;
             statistics.pending_count += u64::from(pending_count);
             statistics.free += block.size - live - pending;
+            statistics.largest_free = statistics.largest_free.max(block.largest_class());
         }
         statistics
     }
@@ -178,7 +316,11 @@ impl Allocator {
     /// Counts everything. O(blocks), one memory type's lock at a time.
     pub fn statistics(&self) -> Statistics {
         let inner = self.inner();
-        let mut total = Statistics::default();
+        let heap_count = inner.vulkan.properties().heaps.len();
+        let mut total = Statistics {
+            heaps: vec![MemoryTypeStatistics::default(); heap_count],
+            ..Default::default()
+        };
         for lane in inner.lanes() {
             let state = lane.lock();
             let of_type = state.statistics();
@@ -192,6 +334,9 @@ impl Allocator {
             total.pending_count += of_type.pending_count;
             total.allocations += of_type.allocations;
             total.blocks += of_type.blocks;
+            if let Some(heap) = total.heaps.get_mut(lane.heap as usize) {
+                heap.add(&of_type);
+            }
             match total.memory_types.get_mut(lane.memory_type as usize) {
                 None => total.memory_types.push(of_type),
                 Some(sum) => sum.add(&of_type),
@@ -215,36 +360,141 @@ impl Allocator {
     }
 
     /// A picture of every block, region by region. O(regions), one memory type's lock at a time.
+    /// [`snapshot`](Self::snapshot) tells more.
     pub fn blocks(&self) -> Vec<BlockPicture> {
-        let mut pictures = Vec::new();
-        for lane in self.inner().lanes() {
-            let state = lane.lock();
-            for (_, block) in state.blocks.iter() {
-                let regions = block.regions().into_iter().map(|region| {
-                    let tenant = region.key.map(|key| block.tenants.get(key.index()));
-                    let tenant = tenant.unwrap_or_default();
-                    RegionPicture {
-                        state: match region.state {
-                            State::Free => RegionState::Free,
-                            State::Used => RegionState::Used,
-                            State::Pending => RegionState::Pending,
+        self.lane_pictures().into_iter().flat_map(|picture| picture.blocks).collect()
+    }
+
+    /// Each lane, copied under its lock; what pending regions wait for is looked up afterwards.
+    pub(crate) fn lane_pictures(&self) -> Vec<LanePicture> {
+        let inner = self.inner();
+        let mut pictures: Vec<LanePicture> = inner.lanes().map(picture).collect();
+        inner.with_register(|register| {
+            for lane in &mut pictures {
+                lane.resolve(register.cuts());
+            }
+        });
+        pictures
+    }
+
+    /// What reports say of the device.
+    pub(crate) fn properties(&self) -> &Properties {
+        self.inner().vulkan.properties()
+    }
+}
+
+/// One lane as it was at one moment.
+pub(crate) struct LanePicture {
+    pub(crate) memory_type: u32,
+    pub(crate) is_arena: bool,
+    pub(crate) statistics: MemoryTypeStatistics,
+    /// The size of the next block.
+    pub(crate) next_block: u64,
+    pub(crate) blocks: Vec<BlockPicture>,
+    /// The pending regions: block, region, and what it waits for.
+    waiting: Vec<(usize, usize, Filed)>,
+}
+
+/// How a pending region was filed.
+#[derive(Clone, Copy)]
+enum Filed {
+    Bag(BagNumber),
+    At(Point, u32),
+}
+
+impl LanePicture {
+    fn resolve(&mut self, cuts: &Cuts) {
+        // Bags come in runs.
+        let mut known = (BagNumber::NEVER, Wait::Collect);
+        for &(block, region, filed) in &self.waiting {
+            let wait = match filed {
+                Filed::At(point, others) => dated(point, others as usize),
+                Filed::Bag(BagNumber::UNTIMED) => Wait::Assumption,
+                Filed::Bag(bag) if bag == known.0 => known.1,
+                Filed::Bag(bag) => {
+                    let wait = match cuts.waits(bag) {
+                        None => Wait::Recording,
+                        Some(points) => match points.split_first() {
+                            None => Wait::Collect,
+                            Some((&first, others)) => dated(first, others.len()),
                         },
-                        offset: region.offset,
-                        size: region.size,
-                        kind: tenant.kind,
-                        name: tenant.name,
-                    }
-                });
-                pictures.push(BlockPicture {
-                    memory_type: lane.memory_type,
-                    heap: lane.heap,
-                    size: block.size,
-                    dedicated: block.is_dedicated(),
-                    regions: regions.collect(),
-                });
+                    };
+                    known = (bag, wait);
+                    wait
+                }
+            };
+            let block = self.blocks.get_mut(block);
+            if let Some(region) = block.and_then(|block| block.regions.get_mut(region)) {
+                region.waits = Some(wait);
             }
         }
-        pictures
+    }
+}
+
+fn dated(point: Point, others: usize) -> Wait {
+    let timeline = point.timeline().number;
+    Wait::Timeline { timeline, value: point.value(), others: others as u32 }
+}
+
+/// Copies a lane under its lock.
+fn picture(lane: &Lane) -> LanePicture {
+    let state = lane.lock();
+    let bags = state.bags.filed().map(|(bag, entry)| (entry, Filed::Bag(bag)));
+    let points = state.bags.filed_at();
+    let points = points.map(|(point, rest, entry)| (entry, Filed::At(point, rest as u32)));
+    let place = |entry: &Entry| (entry.slot, entry.key.index());
+    let mut filed: Vec<_> = bags.chain(points).map(|(entry, how)| (place(entry), how)).collect();
+    filed.sort_unstable_by_key(|&(place, _)| place);
+
+    let mut waiting = Vec::with_capacity(filed.len());
+    let mut blocks = Vec::with_capacity(state.blocks.count() as usize);
+    for (slot, block) in state.blocks.iter() {
+        let regions = block.regions();
+        let mut pictures = Vec::with_capacity(regions.len());
+        for region in regions {
+            let tenant = region.key.map(|key| block.tenants.get(key.index())).unwrap_or_default();
+            let age = region.key.map_or(0, |key| block.next_serial().wrapping_sub(key.serial()));
+            if let (State::Pending, Some(key)) = (region.state, region.key) {
+                let found = filed.binary_search_by_key(&(slot, key.index()), |&(place, _)| place);
+                if let Some(&(_, how)) = found.ok().and_then(|found| filed.get(found)) {
+                    waiting.push((blocks.len(), pictures.len(), how));
+                }
+            }
+            pictures.push(RegionPicture {
+                state: match region.state {
+                    State::Free => RegionState::Free,
+                    State::Used => RegionState::Used,
+                    State::Pending => RegionState::Pending,
+                },
+                offset: region.offset,
+                size: region.size,
+                kind: tenant.kind,
+                name: tenant.name,
+                tenant: match tenant.resource {
+                    Resource::None => TenantKind::Unknown,
+                    Resource::Buffer(_) => TenantKind::Buffer,
+                    Resource::Image(_) => TenantKind::Image,
+                },
+                usage: tenant.usage,
+                age,
+                waits: None,
+            });
+        }
+        blocks.push(BlockPicture {
+            memory_type: lane.memory_type,
+            heap: lane.heap,
+            size: block.size,
+            dedicated: block.is_dedicated(),
+            regions: pictures,
+        });
+    }
+    LanePicture {
+        memory_type: lane.memory_type,
+        is_arena: lane.index != lane.memory_type,
+        statistics: state.statistics(),
+        next_block: lane.growth.next_block(state.blocks.reserved(), 1),
+        blocks,
+        waiting,
     }
 }
 

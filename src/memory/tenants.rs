@@ -8,6 +8,8 @@ pub(crate) struct Tenant {
     /// Destroyed when the region is reached.
     pub(crate) resource: Resource,
     pub(crate) kind: Option<ResourceKind>,
+    /// The resource's Vulkan usage flags, where the resource is ours.
+    pub(crate) usage: u32,
     pub(crate) name: Option<&'static str>,
 }
 

@@ -145,6 +145,21 @@ impl<T> Bags<T> {
         self.entries.is_empty() && self.dated.is_empty() && self.untimed.is_empty()
     }
 
+    /// The entries of bags with their bag, oldest first; those without a timeline have
+    /// [`BagNumber::UNTIMED`]. For reports. O(1) per entry.
+    pub fn filed(&self) -> impl Iterator<Item = (BagNumber, &T)> {
+        let numbers = self.bags.iter().flat_map(|&(bag, count)| core::iter::repeat_n(bag, count));
+        let untimed = self.untimed.iter().map(|entry| (BagNumber::UNTIMED, entry));
+        numbers.zip(&self.entries).chain(untimed)
+    }
+
+    /// The entries that wait for points named by hand: the next point, how many come after it, and
+    /// the entry. For reports. O(1) per entry.
+    pub fn filed_at(&self) -> impl Iterator<Item = (Point, usize, &T)> {
+        let dated = self.dated.iter();
+        dated.flat_map(|(&point, all)| all.iter().map(move |d| (point, d.rest.len(), &d.entry)))
+    }
+
     /// How many entries wait. O(points filed).
     pub fn len(&self) -> usize {
         self.entries.len() + self.dated.values().map(Vec::len).sum::<usize>() + self.untimed.len()

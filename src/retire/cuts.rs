@@ -325,6 +325,31 @@ impl Cuts {
         })
     }
 
+    /// What a bag still waits for: the unreached values of its cut, for reports. `None` while a
+    /// recording that was open at its drops is. O(cuts).
+    pub fn waits(&self, bag: BagNumber) -> Option<Vec<Point>> {
+        if bag.is_reached(self.reached_bag()) {
+            return Some(Vec::new());
+        }
+        if bag.0 > self.stamped {
+            return None;
+        }
+        let mut start = 0;
+        for cut in &self.cuts {
+            if bag.0 <= cut.bag {
+                let values = self.values.range(start..start + cut.values);
+                let left = values.filter(|(n, v)| !Self::passed(&self.timelines, *n, *v));
+                let point = |&(number, value)| Point {
+                    timeline: TimelineId { owner: self.owner, number },
+                    value,
+                };
+                return Some(left.map(point).collect());
+            }
+            start += cut.values;
+        }
+        Some(Vec::new())
+    }
+
     fn track(&self, timeline: TimelineId) -> Option<&Track> {
         if timeline.owner != self.owner {
             return None;

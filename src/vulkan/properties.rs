@@ -22,6 +22,10 @@ pub(crate) struct Properties {
     pub(crate) max_allocation_count: u32,
     /// The largest single allocation, where the driver says (Vulkan 1.1).
     pub(crate) max_allocation_size: u64,
+    /// For reports.
+    pub(crate) device_name: String,
+    pub(crate) device_type: u32,
+    pub(crate) device_api: u32,
 }
 
 impl Properties {
@@ -36,19 +40,20 @@ impl Properties {
     ) -> Self {
         // SAFETY: the instance contract.
         let memory = unsafe { instance.get_physical_device_memory_properties(physical_device) };
-        let (limits, max_allocation_size) = if api >= vk::API_VERSION_1_1 {
+        let (device, max_allocation_size) = if api >= vk::API_VERSION_1_1 {
             let mut maintenance3 = vk::PhysicalDeviceMaintenance3Properties::default();
             let mut properties =
                 vk::PhysicalDeviceProperties2::default().push_next(&mut maintenance3);
             // SAFETY: the instance contract; Vulkan 1.1 has the call and the chained struct.
             unsafe { instance.get_physical_device_properties2(physical_device, &mut properties) };
-            let limits = properties.properties.limits;
-            (limits, maintenance3.max_memory_allocation_size)
+            (properties.properties, maintenance3.max_memory_allocation_size)
         } else {
             // SAFETY: the instance contract.
             let properties = unsafe { instance.get_physical_device_properties(physical_device) };
-            (properties.limits, 0)
+            (properties, 0)
         };
+        let limits = device.limits;
+        let name = device.device_name_as_c_str().map(|name| name.to_string_lossy().into_owned());
         let types = memory.memory_types_as_slice().iter().map(|memory_type| MemoryType {
             flags: memory_type.property_flags.as_raw(),
             heap: memory_type.heap_index,
@@ -70,6 +75,9 @@ impl Properties {
                 0 => u64::MAX,
                 size => size,
             },
+            device_name: name.unwrap_or_default(),
+            device_type: device.device_type.as_raw() as u32,
+            device_api: device.api_version,
         }
     }
 }
