@@ -82,7 +82,7 @@
 //!   [`Allocation::free_now`]. Both are `unsafe`: they are your word about the GPU.
 //! * **Descriptor sets that retire**: feature `descriptors`,
 //!   `Allocator::create_descriptor_set`. Other handles: [`Allocator::retire_object`].
-//! * **Figures and pictures**: [`Allocator::statistics`], [`Allocator::blocks`].
+//! * **Figures and pictures**: [`Allocator::statistics`], [`Allocator::snapshot`], and [`inspect`].
 //! * **Host or DMA memory by bare pointers**: [`MemoryPool`], [`SharedPool`], `no_std` for the first.
 //! * **Ranges of anything, without Vulkan**: [`tlsf`], `no_std`. The rule of drops alone:
 //!   [`retire`], `no_std`.
@@ -95,6 +95,7 @@
 //! * `descriptors`: descriptor sets, with pools by `gpu-descriptor`.
 //! * `fake`: the fake driver. It is small, but has no place in a shipped program.
 //! * `serde`: `Serialize` for statistics and pictures of blocks.
+//! * `inspect`: what is drawn of them.
 //!
 //! # What it does not do
 //!
