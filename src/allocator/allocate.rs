@@ -1,25 +1,67 @@
-//! The flow of an allocation: rank the memory types, find a range, else ask the driver.
+//! The flow of an allocation: rank the memory types, find a range, else ask the driver (`ask.rs`).
 //!
-//! For each type, best first: a memory of its own if that is required or worth it; a range in an
-//! existing block; what the GPU has given back meanwhile; a new block, halved while the driver is
-//! out of memory; at last a memory of its own. If every type fails, lingering blocks are given back
-//! and all is tried once more. The driver is never called under a lock: two threads may both
-//! make a block, and then both blocks stay.
+//! For each type, best first, the ladder:
+//! 1. a memory of its own, if that is required or the driver prefers it;
+//! 2. a range in an existing block;
+//! 3. *collect*: what has the GPU given back meanwhile?
+//! 4. a new block, or a memory of its own if a block would not pay;
+//! 5. out of memory there: *release* the heap's empty blocks, look into the blocks and ask again;
+//! 6. *halve* the block, down to what the request needs, at least 64 KiB;
+//! 7. *dedicated*: a memory of its own. Not for small requests: they would use up the number of
+//!    memories that a device can have.
+//!
+//! Then the next type; at last a walk over all blocks; then an error that tells what was tried. The
+//! driver is never called under a lock: two threads may both make a block, and then both stay.
 
 use ash::vk;
 
 use super::{
-    error::AllocateError,
+    desc::{AllocationDesc, AllocationFlags},
+    error::{AllocateError, Tried},
+    heaps::Limit,
     inner::{Inner, Lane, LaneState, Life},
 };
 use crate::{
-    memory::{Block, Grant, Tenant},
+    memory::{Grant, Tenant},
     policy::{
         granularity::{ResourceKind, placed},
-        select::{Wish, rank},
+        intent::{GpuUse, Shape},
+        select::{Ranking, Wish, rank},
     },
-    vulkan::{Dedicate, Mapping, Resource, is_out_of_memory},
+    vulkan::{Dedicate, Requirements, Resource},
 };
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    pub(super) resource: Resource,
+    pub(super) kind: ResourceKind,
+    gpu: GpuUse,
+}
+
+impl Target {
+    /// A resource that is not ours.
+    pub(super) const fn unknown(kind: ResourceKind) -> Self {
+        Self { resource: Resource::None, kind, gpu: GpuUse::Unknown }
+    }
+
+    pub(super) const fn buffer(handle: vk::Buffer, usage: vk::BufferUsageFlags) -> Self {
+        let gpu = GpuUse::of_usage(usage.as_raw());
+        Self { resource: Resource::Buffer(handle), kind: ResourceKind::Linear, gpu }
+    }
+
+    pub(super) fn image(
+        handle: vk::Image,
+        usage: vk::ImageUsageFlags,
+        tiling: vk::ImageTiling,
+    ) -> Self {
+        let kind = match tiling {
+            vk::ImageTiling::LINEAR => ResourceKind::Linear,
+            _ => ResourceKind::Optimal,
+        };
+        Self { resource: Resource::Image(handle), kind, gpu: GpuUse::of_usage(usage.as_raw()) }
+    }
+}
 
 /// A request, in the allocator's own words.
 #[derive(Clone, Copy, Debug)]
@@ -32,13 +74,73 @@ pub(super) struct Request {
     pub(super) kind: ResourceKind,
     pub(super) resource: Resource,
     pub(super) name: Option<&'static str>,
+    pub(super) flags: AllocationFlags,
 }
 
 impl Request {
-    fn tenant(&self) -> Tenant {
+    pub(super) fn new(
+        shape: Shape,
+        requirements: &Requirements,
+        target: Target,
+        desc: &AllocationDesc,
+    ) -> Self {
+        let memory = &requirements.memory;
+        // Zero stands for "no wish"; anything else that is not a power of two is found out later.
+        let alignment = match (memory.alignment.max(1), desc.min_alignment.max(1)) {
+            (driver, user) if user.is_power_of_two() => driver.max(user),
+            (_, user) => user,
+        };
+        Self {
+            size: memory.size,
+            alignment,
+            type_bits: memory.memory_type_bits,
+            wish: desc.wish(target.gpu, shape),
+            dedicate: if desc.dedicated { Dedicate::Require } else { requirements.dedicate },
+            kind: target.kind,
+            resource: target.resource,
+            name: desc.name,
+            flags: desc.flags,
+        }
+    }
+
+    /// The least there is, for a block that is made before it is needed.
+    pub(super) fn for_a_block(shape: Shape) -> Self {
+        let memory = vk::MemoryRequirements { size: 1, alignment: 1, memory_type_bits: !0 };
+        let requirements = Requirements { memory, dedicate: Dedicate::No };
+        let target = Target::unknown(ResourceKind::Linear);
+        Self::new(shape, &requirements, target, &AllocationDesc::default())
+    }
+
+    /// Raises the alignment to that of an arena.
+    pub(super) fn align(&mut self, alignment: u64) {
+        if self.alignment.is_power_of_two() {
+            self.alignment = self.alignment.max(alignment);
+        }
+    }
+
+    pub(super) fn tenant(&self) -> Tenant {
         let named = self.name.is_some() || self.resource != Resource::None;
         Tenant { resource: self.resource, kind: named.then_some(self.kind), name: self.name }
     }
+
+    pub(super) fn limit(&self) -> Limit {
+        match self.flags.contains(AllocationFlags::WITHIN_BUDGET) {
+            true => Limit::Budget,
+            false => Limit::Driver,
+        }
+    }
+
+    pub(super) fn may_ask(&self) -> bool {
+        !self.flags.contains(AllocationFlags::NEVER_ALLOCATE)
+    }
+}
+
+/// A request with what a range in a block needs for it, and what was tried so far.
+pub(super) struct Search<'a> {
+    pub(super) request: &'a Request,
+    pub(super) size: u64,
+    pub(super) alignment: u64,
+    pub(super) tried: Tried,
 }
 
 /// A grant and the type it came from.
@@ -51,66 +153,58 @@ impl Inner {
     /// O(1) where a block has room; else driver calls, outside all locks.
     pub(super) fn allocate(&self, request: &Request) -> Result<Granted<'_>, AllocateError> {
         self.validate(request)?;
-        let ranking = rank(&self.vulkan.properties().types, request.type_bits, &request.wish);
+        let ranking = self.rank(request);
+        let mut search = self.search(request)?;
         let mut failure = AllocateError::NoMemoryType {
             type_bits: request.type_bits,
             required: vk::MemoryPropertyFlags::from_raw(request.wish.required),
         };
-        for attempt in 0..2 {
-            for memory_type in ranking.iter() {
-                let Some(lane) = self.lane(memory_type) else { continue };
-                match self.allocate_from(lane, request) {
-                    Ok(grant) => return Ok((lane, grant)),
-                    Err(error) if is_worth_another_type(error) => failure = error,
-                    Err(error) => return Err(error),
-                }
+        for (place, memory_type) in ranking.iter().enumerate() {
+            let Some(lane) = self.lane(memory_type) else { continue };
+            if place > 0 {
+                search.tried |= Tried::OTHER_TYPES;
             }
-            if attempt == 0 && !(failure.is_out_of_memory() && self.release_what_can_be()) {
-                break;
+            match self.allocate_from(lane, &mut search) {
+                Ok(grant) => return Ok((lane, grant)),
+                Err(error) if !is_worth_another_type(error) => return Err(error),
+                // Out of memory says most; of the others, the last.
+                Err(_) if matches!(failure, AllocateError::OutOfDeviceMemory { .. }) => {}
+                Err(error) => failure = error,
             }
         }
-        if failure.is_out_of_memory() {
-            if let Some(granted) = self.allocate_anywhere(ranking.iter(), request) {
+        if failure.is_out_of_memory() && request.dedicate != Dedicate::Require {
+            let anywhere = ranking.iter().find_map(|memory_type| {
+                let lane = self.lane(memory_type)?;
+                Some((lane, self.allocate_anywhere(lane, &search)?))
+            });
+            if let Some(granted) = anywhere {
                 return Ok(granted);
             }
         }
         match failure {
             AllocateError::OutOfDeviceMemory { .. } => {
-                Err(self.out_of_memory(request, ranking.iter()))
+                Err(self.out_of_memory(&search, ranking.iter()))
             }
             other => Err(other),
         }
     }
 
-    /// The last way out: a range that the quick search does not see. O(blocks).
-    fn allocate_anywhere(
-        &self,
-        mut types: impl Iterator<Item = u32>,
-        request: &Request,
-    ) -> Option<Granted<'_>> {
-        if request.dedicate == Dedicate::Require {
-            return None;
-        }
-        types.find_map(|memory_type| {
-            let lane = self.lane(memory_type)?;
-            let (size, alignment) = self.placed(request).ok()?;
-            let mut state = lane.lock();
-            let grant = state.blocks.allocate_anywhere(size, alignment, request.tenant())?;
-            self.settle(&mut state, &grant);
-            drop(state);
-            Some((lane, grant))
-        })
-    }
-
-    /// Size and alignment of the range.
-    fn placed(&self, request: &Request) -> Result<(u64, u64), AllocateError> {
+    pub(super) fn search<'a>(&self, request: &'a Request) -> Result<Search<'a>, AllocateError> {
         let granularity = self.vulkan.properties().buffer_image_granularity;
-        placed(request.kind, request.size, request.alignment, granularity).ok_or(
-            AllocateError::TooLarge { requested: request.size, limit: u64::MAX - granularity },
-        )
+        let (size, alignment) =
+            placed(request.kind, request.size, request.alignment, granularity).ok_or(
+                AllocateError::TooLarge { requested: request.size, limit: u64::MAX - granularity },
+            )?;
+        Ok(Search { request, size, alignment, tried: Tried::empty() })
     }
 
-    fn validate(&self, request: &Request) -> Result<(), AllocateError> {
+    /// The memory types for a request, best first.
+    pub(super) fn rank(&self, request: &Request) -> Ranking {
+        let types = &self.vulkan.properties().types;
+        rank(types, request.type_bits, &request.wish, &self.rules)
+    }
+
+    pub(super) fn validate(&self, request: &Request) -> Result<(), AllocateError> {
         if self.life() == Life::ShutDown {
             return Err(AllocateError::ShutDown);
         }
@@ -124,7 +218,7 @@ impl Inner {
             return Err(AllocateError::Alignment { alignment: request.alignment });
         }
         let properties = self.vulkan.properties();
-        let largest_heap = properties.heaps.iter().copied().max().unwrap_or(0);
+        let largest_heap = properties.heaps.iter().map(|heap| heap.size).max().unwrap_or(0);
         let limit = properties.max_allocation_size.min(largest_heap);
         if request.size > limit {
             return Err(AllocateError::TooLarge { requested: request.size, limit });
@@ -132,45 +226,73 @@ impl Inner {
         Ok(())
     }
 
-    fn allocate_from(&self, lane: &Lane, request: &Request) -> Result<Grant, AllocateError> {
-        let (size, alignment) = self.placed(request)?;
-        let own = request.dedicate == Dedicate::Require || lane.growth.wants_dedicated(size);
-        if own || (request.dedicate == Dedicate::Prefer && size >= lane.growth.first / 4) {
-            match self.allocate_dedicated(lane, request) {
-                Err(error) if !own && error.is_out_of_memory() => {}
+    /// The ladder for one type.
+    fn allocate_from(&self, lane: &Lane, search: &mut Search<'_>) -> Result<Grant, AllocateError> {
+        let request = search.request;
+        let required = request.dedicate == Dedicate::Require;
+        if request.may_ask() && (required || self.prefers_dedicated(lane, search)) {
+            let done = self.allocate_dedicated_or_release(lane, search);
+            match done {
+                Err(error) if !required && error.is_out_of_memory() => {}
                 done => return done,
             }
         }
-        if let Some(grant) = self.allocate_in_blocks(lane, size, alignment, request) {
+        if required {
+            return Err(AllocateError::out_of_memory());
+        }
+        if let Some(grant) = self.allocate_in_blocks(lane, search) {
             return Ok(grant);
         }
         // Before the driver is asked for more: what has the GPU given back meanwhile?
         if self.collect_for(lane) {
-            if let Some(grant) = self.allocate_in_blocks(lane, size, alignment, request) {
+            search.tried |= Tried::COLLECT;
+            if let Some(grant) = self.allocate_in_blocks(lane, search) {
                 return Ok(grant);
             }
         }
-        match self.allocate_in_new_block(lane, size, alignment, request) {
-            Err(error) if error.is_out_of_memory() => self.allocate_dedicated(lane, request),
+        if !request.may_ask() {
+            return Err(AllocateError::out_of_memory());
+        }
+        if lane.growth.wants_dedicated(search.size) {
+            return self.allocate_dedicated_or_release(lane, search);
+        }
+        match self.allocate_in_new_block(lane, search) {
+            Err(error)
+                if error.is_out_of_memory() && lane.growth.may_be_dedicated(request.size) =>
+            {
+                search.tried |= Tried::DEDICATED;
+                self.allocate_dedicated(lane, search)
+            }
             done => done,
         }
     }
 
-    fn allocate_in_blocks(
-        &self,
-        lane: &Lane,
-        size: u64,
-        alignment: u64,
-        request: &Request,
-    ) -> Option<Grant> {
+    /// Whether a memory of its own comes before a range in a block.
+    pub(super) fn prefers_dedicated(&self, lane: &Lane, search: &Search<'_>) -> bool {
+        search.request.dedicate == Dedicate::Prefer
+            && search.size >= lane.growth.first / 4
+            && !self.heaps.memories_are_scarce()
+    }
+
+    pub(super) fn allocate_in_blocks(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
-        let grant = state.blocks.allocate(size, alignment, request.tenant())?;
+        let tenant = search.request.tenant();
+        let grant = state.blocks.allocate(search.size, search.alignment, tenant)?;
+        self.settle(&mut state, &grant);
+        Some(grant)
+    }
+
+    /// A range that the quick search does not see. O(blocks).
+    pub(super) fn allocate_anywhere(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
+        let mut state = lane.lock();
+        let tenant = search.request.tenant();
+        let grant = state.blocks.allocate_anywhere(search.size, search.alignment, tenant)?;
         self.settle(&mut state, &grant);
         Some(grant)
     }
 
     /// A granted range lives from here on.
-    fn settle(&self, state: &mut LaneState, grant: &Grant) {
+    pub(super) fn settle(&self, state: &mut LaneState, grant: &Grant) {
         state.count_live(grant.size);
         if grant.first {
             // The caller's own count keeps this alive, so the upgrade succeeds.
@@ -180,142 +302,22 @@ impl Inner {
         }
     }
 
-    fn allocate_in_new_block(
-        &self,
-        lane: &Lane,
-        size: u64,
-        alignment: u64,
-        request: &Request,
-    ) -> Result<Grant, AllocateError> {
-        // Blocks that are empty and yet too small for this make room for one that is not.
-        let (outgrown, reserved) = {
-            let mut state = lane.lock();
-            (state.blocks.remove_empty(), state.blocks.reserved())
-        };
-        self.free_blocks(outgrown);
-        let mut block_size = lane.growth.next_block(reserved, size);
-        let (memory, mapping) = loop {
-            match self.allocate_memory(lane, block_size, Resource::None) {
-                Ok(memory) => break memory,
-                Err(error) if error.is_out_of_memory() && block_size / 2 >= size => {
-                    block_size /= 2;
-                }
-                Err(error) => return Err(error),
-            }
-        };
-        let mut state = lane.lock();
-        let made = state
-            .blocks
-            .insert(|serial| Block::shared(memory, block_size, lane.granule, serial, mapping));
-        let granted = made
-            .ok()
-            .and_then(|slot| state.blocks.allocate_in(slot, size, alignment, request.tenant()));
-        let Some(grant) = granted else {
-            // An empty block has room: only the host's memory for the books can have run out.
-            let blocks = state.blocks.remove_empty();
-            drop(state);
-            if made.is_err() {
-                // SAFETY: the memory was never used.
-                unsafe { self.vulkan.free_memory(memory) };
-                self.count_freed(block_size);
-            }
-            self.free_blocks(blocks);
-            return Err(AllocateError::OutOfHostMemory);
-        };
-        self.settle(&mut state, &grant);
-        tracing::debug!(
-            target: "fencepost", memory_type = lane.memory_type, block_size,
-            "allocated a block"
-        );
-        Ok(grant)
-    }
-
-    fn allocate_dedicated(&self, lane: &Lane, request: &Request) -> Result<Grant, AllocateError> {
-        let size = request.size;
-        let (memory, mapping) = self.allocate_memory(lane, size, request.resource)?;
-        let mut state = lane.lock();
-        let made = state.blocks.insert(|serial| {
-            Ok::<_, core::convert::Infallible>(Block::dedicated(memory, size, serial, mapping))
-        });
-        let Ok(slot) = made;
-        match state.blocks.allocate_in(slot, size, 1, request.tenant()) {
-            Some(grant) => {
-                self.settle(&mut state, &grant);
-                tracing::debug!(
-                    target: "fencepost", memory_type = lane.memory_type, size,
-                    "allocated a dedicated memory"
-                );
-                Ok(grant)
-            }
-            None => unreachable!("a new dedicated block is free"),
-        }
-    }
-
-    /// Asks the driver, and maps what is host-visible. Nothing is left behind on failure.
-    fn allocate_memory(
-        &self,
-        lane: &Lane,
-        size: u64,
-        dedicated_to: Resource,
-    ) -> Result<(vk::DeviceMemory, Option<Mapping>), AllocateError> {
-        let limit = self.vulkan.properties().max_allocation_count;
-        if size > lane.heap_size {
-            // Vulkan forbids to ask for more than a heap holds.
-            let result = vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
-            return Err(AllocateError::from_driver(result, limit));
-        }
-        self.count_memory()?;
-        // SAFETY: the device contract holds while the allocator is open or closed; `shutdown`'s
-        // caller keeps other threads away.
-        let made = unsafe { self.vulkan.allocate_memory(lane.memory_type, size, dedicated_to) };
-        let memory = match made {
-            Ok(memory) => memory,
-            Err(error) => {
-                self.driver.memories.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-                if error == vk::Result::ERROR_DEVICE_LOST {
-                    self.lose();
-                }
-                return Err(AllocateError::from_driver(error, limit));
-            }
-        };
-        self.count_allocated(size);
-        if !lane.is_host_visible() {
-            return Ok((memory, None));
-        }
-        // SAFETY: as above; the memory is new, host-visible and not mapped.
-        match unsafe { self.vulkan.map_memory(memory) } {
-            Ok(mapping) => Ok((memory, Some(mapping))),
-            Err(error) => {
-                // SAFETY: the memory was never used.
-                unsafe { self.vulkan.free_memory(memory) };
-                self.count_freed(size);
-                if is_out_of_memory(error) {
-                    Err(AllocateError::from_driver(error, limit))
-                } else {
-                    Err(AllocateError::Map(error))
-                }
-            }
-        }
-    }
-
-    /// Collects, and gives empty blocks back. Whether that may have made room.
-    fn release_what_can_be(&self) -> bool {
-        let Some(myself) = self.myself.upgrade() else { return false };
-        let collected = Inner::collect(&myself);
-        let trimmed = Inner::trim(&myself);
-        collected.allocations > 0 || trimmed > 0
-    }
-
     /// Collects if anything of this type may be reached. Whether something was.
-    fn collect_for(&self, lane: &Lane) -> bool {
+    pub(super) fn collect_for(&self, lane: &Lane) -> bool {
         let waits = !lane.lock().bags.is_empty();
         let myself = self.myself.upgrade();
         waits && myself.is_some_and(|myself| Inner::collect(&myself).allocations > 0)
     }
 
-    fn out_of_memory(&self, request: &Request, types: impl Iterator<Item = u32>) -> AllocateError {
+    pub(super) fn out_of_memory(
+        &self,
+        search: &Search<'_>,
+        types: impl Iterator<Item = u32>,
+    ) -> AllocateError {
         let (mut largest_free, mut pending) = (0, 0);
+        let mut best = None;
         for lane in types.filter_map(|memory_type| self.lane(memory_type)) {
+            best = best.or(Some(lane.heap));
             let state = lane.lock();
             for (_, block) in state.blocks.iter() {
                 largest_free = largest_free.max(block.largest_free());
@@ -323,7 +325,15 @@ impl Inner {
                 pending += bytes;
             }
         }
-        AllocateError::OutOfDeviceMemory { requested: request.size, largest_free, pending }
+        let heap = best.unwrap_or(0);
+        AllocateError::OutOfDeviceMemory {
+            requested: search.request.size,
+            largest_free,
+            pending,
+            heap,
+            left: self.left(heap, Limit::Budget),
+            tried: search.tried,
+        }
     }
 }
 

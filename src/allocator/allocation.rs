@@ -1,17 +1,16 @@
 //! The handle to a range of device memory, and its raw key.
 
-use core::{fmt, mem::MaybeUninit, ptr::NonNull};
+use core::fmt;
 use std::sync::Arc;
 
 use ash::vk;
-use bytemuck::Pod;
 
 use super::{
     Allocator,
     collect::Keeper,
-    error::{CopyError, KeyError, Refused},
+    error::{KeyError, Refused},
     home::Home,
-    inner::{Inner, Lane, Life},
+    inner::{Inner, LANE_BITS, Lane, Life},
 };
 use crate::{
     memory::{Entry, Grant},
@@ -29,15 +28,16 @@ use crate::{
 /// Costs: a drop takes one lock, its memory type's, makes no driver call and allocates nothing.
 #[must_use = "dropping an allocation retires it at once"]
 pub struct Allocation {
-    home: Home,
+    pub(super) home: Home,
     entry: Entry,
+    pub(super) lane: u32,
     memory_type: u32,
-    memory: vk::DeviceMemory,
-    offset: u64,
-    size: u64,
+    pub(super) memory: vk::DeviceMemory,
+    pub(super) offset: u64,
+    pub(super) size: u64,
     /// The address of the first byte of this range.
-    mapping: Option<Mapping>,
-    block_size: u64,
+    pub(super) mapping: Option<Mapping>,
+    pub(super) block_size: u64,
 }
 
 impl fmt::Debug for Allocation {
@@ -58,15 +58,15 @@ impl fmt::Debug for Allocation {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct RawAllocation {
     allocator: u32,
-    /// Memory type in the upper 5 bits, slot below.
+    /// Lane in the upper 10 bits, slot below.
     block: u32,
     key: Key,
 }
 
-const SLOT_BITS: u32 = 27;
+const SLOT_BITS: u32 = u32::BITS - LANE_BITS;
 
 impl RawAllocation {
-    fn memory_type(self) -> u32 {
+    fn lane(self) -> u32 {
         self.block >> SLOT_BITS
     }
 
@@ -82,6 +82,7 @@ impl Allocation {
         Self {
             home: Home::new(inner),
             entry: grant.entry,
+            lane: lane.index,
             memory_type: lane.memory_type,
             memory: grant.memory,
             offset: grant.offset,
@@ -116,96 +117,6 @@ impl Allocation {
         self.home.lane(self.memory_type).map_or_else(Default::default, |lane| lane.flags)
     }
 
-    /// Copies values in, at a byte offset, and flushes them where the memory is not coherent: what
-    /// is submitted afterwards sees them. No alignment is asked of the offset.
-    ///
-    /// Nothing waits for the GPU: writing where submitted work reads is a race you avoid with
-    /// points, as in every Vulkan program.
-    ///
-    /// # Errors
-    /// Memory that is not host-visible, a range outside the allocation; nothing is copied then.
-    pub fn write<T: Pod>(&mut self, offset: u64, values: &[T]) -> Result<(), CopyError> {
-        let bytes: &[u8] = bytemuck::cast_slice(values);
-        let Some(target) = self.host_range(offset, bytes.len())? else { return Ok(()) };
-        // SAFETY:
-        // * `host_range` checked that all bytes lie in this mapped range, which this handle alone
-        //   may write by `&mut`;
-        // * `bytes` is host memory that cannot overlap a mapping made by the driver;
-        // * bytes have no alignment and every bit pattern is one.
-        unsafe { target.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-        self.synchronise(offset, bytes.len() as u64, Direction::ToDevice)
-    }
-
-    /// Copies values out, from a byte offset, and first invalidates the range where the memory is
-    /// not coherent: what the GPU wrote before a point you waited for is seen.
-    ///
-    /// # Errors
-    /// As [`write`](Self::write).
-    pub fn read<T: Pod>(&self, offset: u64, values: &mut [T]) -> Result<(), CopyError> {
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(values);
-        let Some(source) = self.host_range(offset, bytes.len())? else { return Ok(()) };
-        self.synchronise(offset, bytes.len() as u64, Direction::ToHost)?;
-        // SAFETY: as in `write`, the other way round. The mapping is never seen as a slice, so
-        // the GPU may even write it meanwhile: then the bytes are whatever was there.
-        unsafe { source.as_ptr().copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
-        Ok(())
-    }
-
-    /// The mapped bytes, for code that writes in place. `None` if the memory is not host-visible.
-    ///
-    /// # Safety
-    /// Until the pointer's last use: the allocation lives, `shutdown` has not been called, and no
-    /// access races with the GPU or another host access. Non-coherent memory is yours to flush.
-    pub unsafe fn mapped(&self) -> Option<NonNull<[MaybeUninit<u8>]>> {
-        let address = self.mapping?.as_ptr().cast::<MaybeUninit<u8>>();
-        Some(NonNull::slice_from_raw_parts(address, usize::try_from(self.size).ok()?))
-    }
-
-    /// The host address of a range of this allocation; `None` for no bytes.
-    fn host_range(&self, offset: u64, length: usize) -> Result<Option<NonNull<u8>>, CopyError> {
-        let length = length as u64;
-        let mapping = self.mapping.ok_or(CopyError::NotMapped)?;
-        if self.home.life() == Life::ShutDown {
-            return Err(CopyError::ShutDown);
-        }
-        match offset.checked_add(length) {
-            Some(end) if end <= self.size => {}
-            _ => return Err(CopyError::OutOfRange { offset, length, size: self.size }),
-        }
-        if length == 0 {
-            return Ok(None);
-        }
-        // SAFETY: the offset lies inside this range, which lies inside the mapping.
-        Ok(Some(unsafe { mapping.add(offset) }.as_ptr()))
-    }
-
-    /// Flushes or invalidates a part of this range, where the memory is not coherent.
-    fn synchronise(&self, offset: u64, length: u64, direction: Direction) -> Result<(), CopyError> {
-        let coherent = self.home.lane(self.memory_type).is_none_or(Lane::is_coherent);
-        if coherent {
-            return Ok(());
-        }
-        // Blocks of this type have a granule of at least one atom, so a whole-atom range that
-        // covers bytes of this allocation covers none of a neighbour's.
-        let atom = self.home.vulkan.properties().non_coherent_atom_size;
-        let begin = (self.offset + offset) / atom * atom;
-        let end = (self.offset + offset + length).next_multiple_of(atom).min(self.block_size);
-        let range = vk::MappedMemoryRange::default()
-            .memory(self.memory)
-            .offset(begin)
-            .size(if end == self.block_size { vk::WHOLE_SIZE } else { end - begin });
-        let vulkan = &self.home.vulkan;
-        // SAFETY: the device contract; the block is mapped as long as this range lives; begin and
-        // end are whole atoms or the end of the block.
-        let done = unsafe {
-            match direction {
-                Direction::ToDevice => vulkan.flush(range),
-                Direction::ToHost => vulkan.invalidate(range),
-            }
-        };
-        done.map_err(CopyError::Driver)
-    }
-
     /// Gives the allocation up: what `Drop` does, said aloud.
     pub fn retire(self) {
         drop(self);
@@ -227,7 +138,7 @@ impl Allocation {
         }
         let unreached: smallvec::SmallVec<[Point; 4]> =
             points.iter().copied().filter(|&point| !reached.has(point)).collect();
-        self.end(|inner, memory_type, entry| inner.retire_at(memory_type, entry, &unreached));
+        self.end(|inner, lane, entry| inner.retire_at(lane, entry, &unreached));
         Ok(())
     }
 
@@ -251,14 +162,14 @@ impl Allocation {
     fn raw(&self) -> RawAllocation {
         RawAllocation {
             allocator: self.home.id,
-            block: self.memory_type << SLOT_BITS | self.entry.slot,
+            block: self.lane << SLOT_BITS | self.entry.slot,
             key: self.entry.key,
         }
     }
 
     /// Takes the resource off the range, so that ending one does not end the other.
     pub(super) fn disown(&self) {
-        if let Some(lane) = self.home.lane(self.memory_type) {
+        if let Some(lane) = self.home.lane(self.lane) {
             lane.lock().blocks.take_resource(self.entry);
         }
     }
@@ -269,9 +180,9 @@ impl Allocation {
 
     /// Ends this handle's region by one of the doors.
     fn end(self, door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>) {
-        let (home, memory_type, entry) = (self.home, self.memory_type, self.entry);
+        let (home, lane, entry) = (self.home, self.lane, self.entry);
         core::mem::forget(self);
-        end_region(home, memory_type, entry, door);
+        end_region(home, lane, entry, door);
     }
 }
 
@@ -279,14 +190,14 @@ impl Allocation {
 /// more, so then this does, by the end policy.
 fn end_region(
     home: Home,
-    memory_type: u32,
+    lane: u32,
     entry: Entry,
     door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>,
 ) {
     let closed = home.life() == Life::Closed;
     // The region still lives, so the count that its block holds can be shared.
     let myself = if closed { home.myself.upgrade() } else { None };
-    match door(&home, memory_type, entry) {
+    match door(&home, lane, entry) {
         // Dropping the keeper may end the allocator: `home` is not touched after this.
         Ok(keeper) => drop(keeper),
         Err(error) => unreachable!("{entry:?} was used and its handle is the only one: {error}"),
@@ -298,13 +209,8 @@ fn end_region(
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        end_region(self.home, self.memory_type, self.entry, Inner::retire);
+        end_region(self.home, self.lane, self.entry, Inner::retire);
     }
-}
-
-enum Direction {
-    ToDevice,
-    ToHost,
 }
 
 impl Allocator {
@@ -322,7 +228,7 @@ impl Allocator {
         if raw.allocator != inner.id {
             return Err(KeyError::Foreign);
         }
-        let lane = inner.lane(raw.memory_type()).ok_or(KeyError::Stale)?;
+        let lane = inner.lane(raw.lane()).ok_or(KeyError::Stale)?;
         let entry = raw.entry();
         let grant = {
             let state = lane.lock();

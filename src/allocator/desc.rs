@@ -6,7 +6,10 @@ use std::{any::Any, sync::Arc};
 use ash::vk;
 
 use crate::{
-    policy::select::{Wish, bits},
+    policy::{
+        intent::{GpuUse, HostAccess, Intent, Shape, wish},
+        select::Wish,
+    },
     vulkan::DeviceFeatures,
 };
 
@@ -34,6 +37,8 @@ pub struct AllocatorDesc<'a> {
     pub(crate) end_policy: EndPolicy,
     pub(crate) first_block: u64,
     pub(crate) largest_block: u64,
+    pub(crate) heap_caps: [u64; vk::MAX_MEMORY_HEAPS],
+    pub(crate) map_on_access: bool,
 }
 
 impl core::fmt::Debug for AllocatorDesc<'_> {
@@ -47,6 +52,8 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("end_policy", &self.end_policy)
             .field("first_block", &self.first_block)
             .field("largest_block", &self.largest_block)
+            .field("heap_caps", &self.heap_caps)
+            .field("map_on_access", &self.map_on_access)
             .finish()
     }
 }
@@ -69,6 +76,8 @@ impl<'a> AllocatorDesc<'a> {
             end_policy: EndPolicy::Wait(Duration::from_secs(5)),
             first_block: 1 << 20,
             largest_block: 256 << 20,
+            heap_caps: [u64::MAX; vk::MAX_MEMORY_HEAPS],
+            map_on_access: false,
         }
     }
 
@@ -119,6 +128,30 @@ impl<'a> AllocatorDesc<'a> {
         self.largest_block = bytes;
         self
     }
+
+    /// The most this allocator may hold of a heap, in bytes: blocks and dedicated memories, live,
+    /// pending or free. Never exceeded, whatever the request; without a cap the driver decides,
+    /// and for requests [within the budget](AllocationFlags::WITHIN_BUDGET) the budget. Of no
+    /// effect for a heap that does not exist.
+    #[must_use]
+    pub const fn heap_cap(mut self, heap: u32, bytes: u64) -> Self {
+        if (heap as usize) < self.heap_caps.len() {
+            self.heap_caps[heap as usize] = bytes;
+        }
+        self
+    }
+}
+
+impl AllocatorDesc<'_> {
+    /// Maps host-visible memory for each `read` and `write` alone, and not for good. For tools that
+    /// watch mapped memory and are slowed by much of it, as RenderDoc is; every access then costs
+    /// two driver calls, accesses to one memory type take turns, and
+    /// [`mapped`](crate::Allocation::mapped) gives nothing.
+    #[must_use]
+    pub const fn map_on_access(mut self, on_access: bool) -> Self {
+        self.map_on_access = on_access;
+        self
+    }
 }
 
 /// What happens to pending work when the last [`Allocator`](crate::Allocator) goes.
@@ -132,21 +165,47 @@ pub enum EndPolicy {
     Keep,
 }
 
+bitflags::bitflags! {
+    /// What an allocation must not do, even if it fails for it.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+    pub struct AllocationFlags: u32 {
+        /// Fail rather than go over a heap's [budget](crate::Allocator::heap_budget): a budget that
+        /// is exceeded costs speed, because the system moves memory out of the way.
+        const WITHIN_BUDGET = 1;
+        /// Fail rather than ask the driver for memory: take what existing blocks have.
+        const NEVER_ALLOCATE = 1 << 1;
+    }
+}
+
 /// What memory a resource wants. Start from an intent:
 /// [`device_local`](Self::device_local), [`upload`](Self::upload), [`readback`](Self::readback) or
 /// [`transient`](Self::transient).
 ///
-/// An intent says which memory properties are required, which are preferred, and which are avoided
-/// among equals. The memory type with the fewest preferred properties missing wins; out of memory
-/// there, the next one is tried. Types with properties that need a feature (protected, AMD's
-/// device-coherent) are never taken unless named.
+/// An intent, the resource's usage and the shape of the device tell which memory properties are
+/// required, which are preferred, and which are avoided. The order of preference among the types
+/// that are allowed and have what is required:
+/// 1. not the small window that the host has on a graphics card's memory (a PCI BAR of 256 MiB at
+///    most), unless device-local *and* host-visible are asked for;
+/// 2. the fewest preferred properties missing;
+/// 3. the fewest avoided properties present;
+/// 4. the driver's own order.
+///
+/// Out of memory there, the next one is tried. Types with properties that need a feature (protected,
+/// AMD's device-coherent) or are a vendor's own are never taken unless named by
+/// [`required`](Self::required) or [`preferred`](Self::preferred), and the first two not unless their
+/// feature is on. [`Allocator::plan`](crate::Allocator::plan) tells what comes of a description.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct AllocationDesc {
-    pub(crate) wish: Wish,
+    intent: Intent,
+    access: Option<HostAccess>,
+    prefer_host: bool,
+    /// What the user said of properties by hand; it goes before what the intent says.
+    explicit: Wish,
     pub(crate) name: Option<&'static str>,
     pub(crate) min_alignment: u64,
     pub(crate) dedicated: bool,
+    pub(crate) flags: AllocationFlags,
 }
 
 impl Default for AllocationDesc {
@@ -157,40 +216,70 @@ impl Default for AllocationDesc {
 }
 
 impl AllocationDesc {
-    const fn intent(required: u32, preferred: u32, avoided: u32) -> Self {
-        let wish = Wish { required, preferred, avoided };
-        Self { wish, name: None, min_alignment: 1, dedicated: false }
+    const fn intent(intent: Intent) -> Self {
+        Self {
+            intent,
+            access: None,
+            prefer_host: false,
+            explicit: Wish { required: 0, preferred: 0, avoided: 0 },
+            name: None,
+            min_alignment: 1,
+            dedicated: false,
+            flags: AllocationFlags::empty(),
+        }
+    }
+
+    /// What is asked of memory types, for a use on a device of this shape.
+    pub(crate) fn wish(&self, gpu: GpuUse, shape: Shape) -> Wish {
+        let mut wish = wish(self.intent, self.access, self.prefer_host, gpu, shape);
+        wish.required |= self.explicit.required;
+        wish.prefer(self.explicit.preferred);
+        wish.avoid(self.explicit.avoided);
+        wish
     }
 
     /// Memory the GPU reaches fastest. The host does not touch it.
     pub const fn device_local() -> Self {
-        Self::intent(0, bits::DEVICE_LOCAL, bits::HOST_VISIBLE | bits::HOST_CACHED)
+        Self::intent(Intent::DeviceLocal)
     }
 
     /// Memory the host writes once, in order, and the GPU reads: staging buffers, uniforms.
-    /// Host-visible, away from the small host-visible part of a graphics card's memory.
+    ///
+    /// Host-visible. Where the host sees all of a graphics card's memory (resizable BAR), what
+    /// shaders read where it lies goes there; what is only copied from, or of unknown use, goes to
+    /// the host's own memory, and so does everything where the host sees but a small window.
     pub const fn upload() -> Self {
-        Self::intent(
-            bits::HOST_VISIBLE,
-            bits::HOST_COHERENT,
-            bits::DEVICE_LOCAL | bits::HOST_CACHED,
-        )
+        Self::intent(Intent::Upload)
     }
 
-    /// Memory the GPU writes and the host reads, in any order. Host-visible and cached.
+    /// Memory the GPU writes and the host reads, in any order. Host-visible, and cached where there
+    /// is such a type.
     pub const fn readback() -> Self {
-        Self::intent(bits::HOST_VISIBLE, bits::HOST_CACHED, bits::DEVICE_LOCAL)
+        Self::intent(Intent::Readback)
     }
 
     /// Memory for attachments that live within one render pass
     /// (`VK_IMAGE_USAGE_TRANSIENT_ATTACHMENT_BIT`): lazily allocated where the GPU has such a type,
     /// device-local elsewhere.
     pub const fn transient() -> Self {
-        Self::intent(
-            0,
-            bits::DEVICE_LOCAL | bits::LAZILY_ALLOCATED,
-            bits::HOST_VISIBLE | bits::HOST_CACHED,
-        )
+        Self::intent(Intent::Transient)
+    }
+
+    /// How the host goes through the memory, where that is not the intent's own way. Makes the
+    /// memory host-visible: [`device_local`](Self::device_local) with it asks for memory of the
+    /// device that the host can write, the window of a graphics card too.
+    #[must_use]
+    pub const fn host_access(mut self, access: HostAccess) -> Self {
+        self.access = Some(access);
+        self
+    }
+
+    /// Rather the host's memory than the device's: for what the GPU rarely touches and should not
+    /// take room from the rest.
+    #[must_use]
+    pub const fn prefer_host(mut self) -> Self {
+        self.prefer_host = true;
+        self
     }
 
     /// A name for reports and pictures. It costs a side-table entry, and nothing where unused.
@@ -215,24 +304,32 @@ impl AllocationDesc {
         self
     }
 
+    /// Adds flags: [within the budget](AllocationFlags::WITHIN_BUDGET),
+    /// [never ask the driver](AllocationFlags::NEVER_ALLOCATE).
+    #[must_use]
+    pub const fn flags(mut self, flags: AllocationFlags) -> Self {
+        self.flags = self.flags.union(flags);
+        self
+    }
+
     /// Adds memory properties that the type must have.
     #[must_use]
     pub const fn required(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.wish.required |= flags.as_raw();
+        self.explicit.required |= flags.as_raw();
         self
     }
 
     /// Adds memory properties that the type should have.
     #[must_use]
     pub const fn preferred(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.wish.preferred |= flags.as_raw();
+        self.explicit.prefer(flags.as_raw());
         self
     }
 
     /// Adds memory properties that the type should not have, if there is a choice.
     #[must_use]
     pub const fn avoided(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.wish.avoided |= flags.as_raw();
+        self.explicit.avoid(flags.as_raw());
         self
     }
 }

@@ -131,7 +131,7 @@ impl Inner {
         }
         self.collect();
         self.trim();
-        let pending: u64 = self.lanes().iter().map(|lane| lane.lock().pending().0).sum();
+        let pending: u64 = self.lanes().map(|lane| lane.lock().pending().0).sum();
         if pending > 0 {
             tracing::warn!(
                 target: "fencepost", bytes = pending,
@@ -178,8 +178,7 @@ impl Inner {
             }
             for (memory, size) in memories {
                 // SAFETY: the device contract; the device is idle or lost.
-                unsafe { self.vulkan.free_memory(memory) };
-                self.count_freed(size);
+                unsafe { self.free_memory(lane.heap, memory, size) };
             }
         }
         for sync in self.with_register(Register::take_all) {
@@ -224,7 +223,7 @@ fn free_at_end(vulkan: &Vulkan, inner: &Inner) {
     }
     for lane in inner.lanes() {
         let blocks = lane.lock().blocks.remove_empty();
-        inner.free_blocks(blocks);
+        inner.free_blocks(lane, blocks);
     }
 }
 

@@ -51,10 +51,11 @@ pub enum AllocateError {
         /// The largest allocation possible, in bytes.
         limit: u64,
     },
-    /// Every suitable memory type is out of memory, after collecting and trimming.
+    /// Every suitable memory type is out of memory, after all that was tried.
     #[error(
         "out of device memory: {requested} bytes asked, {largest_free} free in one piece, \
-         {pending} bytes pending until the GPU is done with them"
+         {pending} bytes pending until the GPU is done with them; heap {heap} has {left} bytes \
+         left of its budget; tried: {tried:?}"
     )]
     OutOfDeviceMemory {
         /// What was asked for, in bytes.
@@ -64,7 +65,16 @@ pub enum AllocateError {
         /// Bytes in the suitable types that wait for the GPU: if they would do, wait for the
         /// timelines, collect and try again.
         pending: u64,
+        /// The heap of the best suitable memory type.
+        heap: u32,
+        /// How many bytes that heap's budget and cap still leave.
+        left: u64,
+        /// What was tried.
+        tried: Tried,
     },
+    /// The resource needs a memory of its own, and an arena gives none.
+    #[error("a memory of its own is needed, and an arena gives none")]
+    NeedsDedicated,
     /// The host is out of memory.
     #[error("out of host memory")]
     OutOfHostMemory,
@@ -88,6 +98,27 @@ pub enum AllocateError {
     Driver(vk::Result),
 }
 
+bitflags::bitflags! {
+    /// What was tried before a request was refused for want of memory.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+    pub struct Tried: u32 {
+        /// Memory that the GPU had passed was collected.
+        const COLLECT = 1;
+        /// Empty blocks were given back to the driver.
+        const RELEASE = 1 << 1;
+        /// The driver was asked for a smaller block than the policy wanted.
+        const SMALLER = 1 << 2;
+        /// A memory of the request's own was wanted.
+        const DEDICATED = 1 << 3;
+        /// More than one memory type.
+        const OTHER_TYPES = 1 << 4;
+        /// The driver was asked, and refused.
+        const DRIVER = 1 << 5;
+        /// A heap's cap or budget had no room, so the driver was not asked.
+        const BUDGET = 1 << 6;
+    }
+}
+
 impl AllocateError {
     /// Whether giving up other resources, or waiting for the GPU, may help.
     pub const fn is_out_of_memory(self) -> bool {
@@ -99,17 +130,71 @@ impl AllocateError {
         )
     }
 
+    /// Out of device memory, said within the flow: `Inner::allocate` fills it in.
+    pub(crate) const fn out_of_memory() -> Self {
+        let tried = Tried::empty();
+        Self::OutOfDeviceMemory {
+            requested: 0,
+            largest_free: 0,
+            pending: 0,
+            heap: 0,
+            left: 0,
+            tried,
+        }
+    }
+
     pub(crate) fn from_driver(result: vk::Result, limit: u32) -> Self {
         match result {
-            vk::Result::ERROR_OUT_OF_DEVICE_MEMORY => {
-                Self::OutOfDeviceMemory { requested: 0, largest_free: 0, pending: 0 }
-            }
+            vk::Result::ERROR_OUT_OF_DEVICE_MEMORY => Self::out_of_memory(),
             vk::Result::ERROR_OUT_OF_HOST_MEMORY => Self::OutOfHostMemory,
             vk::Result::ERROR_TOO_MANY_OBJECTS => Self::TooManyAllocations { limit },
             vk::Result::ERROR_DEVICE_LOST => Self::DeviceLost,
             other => Self::Driver(other),
         }
     }
+}
+
+/// Why no arena was made. Nothing is left behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArenaError {
+    /// No memory type among those named has the required properties.
+    #[error("no memory type fits the arena's description")]
+    NoMemoryType,
+    /// Blocks of no size, or larger than the device can allocate.
+    #[error("a block size of {asked} bytes is not between 1 and {limit}")]
+    BlockSize {
+        /// What was asked for, in bytes.
+        asked: u64,
+        /// The largest allocation possible, in bytes.
+        limit: u64,
+    },
+    /// The most blocks are none, or fewer than the least.
+    #[error("between {min} and {max} blocks there is no arena")]
+    BlockCount {
+        /// The least number asked for.
+        min: u32,
+        /// The greatest number asked for.
+        max: u32,
+    },
+    /// Blocks from the start need a block size.
+    #[error("blocks from the start need a block size")]
+    NoBlockSize,
+    /// A priority is not between 0 and 1.
+    #[error("the priority is not between 0 and 1")]
+    Priority,
+    /// The alignment is not a power of two.
+    #[error("the alignment {alignment} is not a power of two")]
+    Alignment {
+        /// What was asked for, in bytes.
+        alignment: u64,
+    },
+    /// As many arenas live as can.
+    #[error("as many arenas live as can")]
+    TooMany,
+    /// There was no memory for the first blocks.
+    #[error(transparent)]
+    Allocate(#[from] AllocateError),
 }
 
 /// Why no resource was created. Nothing has changed and nothing is left behind.
@@ -202,12 +287,62 @@ pub enum CopyError {
         /// The allocation's size.
         size: u64,
     },
+    /// The GPU has not passed the point.
+    #[error("the GPU has not passed {point:?}")]
+    NotReached {
+        /// The point that was named.
+        point: Point,
+    },
+    /// The point is of another allocator.
+    #[error("{point:?} belongs to another allocator")]
+    Foreign {
+        /// The point that was named.
+        point: Point,
+    },
+    /// A range is of another allocator.
+    #[error("a range belongs to another allocator")]
+    ForeignRange,
     /// The allocator has been shut down and its memory is gone.
     #[error("the allocator has been shut down")]
     ShutDown,
-    /// The driver failed to flush or invalidate.
-    #[error("the driver failed to flush or invalidate: {0}")]
+    /// The driver failed to flush or invalidate, or to map for one access.
+    #[error("the driver failed to map, flush or invalidate: {0}")]
     Driver(vk::Result),
+}
+
+/// Why nothing was taken of a [`FrameRing`](crate::FrameRing).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RingError {
+    /// No room until the GPU is further on: wait for a frame's point, or make a larger ring.
+    #[error("{size} bytes do not fit: {taken} of {capacity} bytes are taken")]
+    Full {
+        /// What was asked for, in bytes.
+        size: u64,
+        /// The ring's size, in bytes.
+        capacity: u64,
+        /// What recordings hold of it, in bytes.
+        taken: u64,
+    },
+    /// No bytes, an alignment of zero, or more than the ring has.
+    #[error("a ring of {capacity} bytes has no {size} bytes aligned to {alignment}")]
+    Impossible {
+        /// What was asked for, in bytes.
+        size: u64,
+        /// What was asked for, in bytes.
+        alignment: u64,
+        /// The ring's size, in bytes.
+        capacity: u64,
+    },
+    /// The recording is of another allocator.
+    #[error("the recording belongs to another allocator")]
+    Foreign,
+    /// The allocator gives nothing any more.
+    #[error(transparent)]
+    Allocate(#[from] AllocateError),
+    /// The values could not be copied in. The room stays taken until the GPU is past it.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
 }
 
 /// Why no timeline was made.

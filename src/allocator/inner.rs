@@ -1,4 +1,5 @@
-//! What all handles share: the device, a lane for each memory type, and the register of timelines.
+//! What all handles share: the device, a lane for each memory type and arena, and the register of
+//! timelines.
 //!
 //! Locks: one for each lane, one for the register, one for objects. Never two at once, and none
 //! across a driver call or user code.
@@ -15,16 +16,19 @@ use ash::vk;
 
 use super::{
     desc::{AllocatorDesc, EndPolicy},
-    error::{AllocateError, NewError},
+    error::NewError,
+    heaps::Heaps,
+    lanes::Lanes,
     objects::ObjectLane,
     register::Register,
 };
 use crate::{
     ground::sync::lock,
-    memory::{BlockList, Broken, Entry},
+    memory::{BlockList, Broken, Entry, Stay},
     policy::{
         growth::Growth,
-        select::{MemoryType, bits},
+        intent::Shape,
+        select::{MemoryType, Rules, bits},
     },
     retire::{BagNumber, Bags},
     vulkan::Vulkan,
@@ -37,7 +41,9 @@ pub(crate) struct Inner {
     pub(super) vulkan: Vulkan,
     /// Tells this allocator's raw keys and points from another's.
     pub(super) id: u32,
-    lanes: Box<[Lane]>,
+    lanes: Lanes<Lane>,
+    pub(super) shape: Shape,
+    pub(super) rules: Rules,
     pub(super) objects: ObjectLane,
     #[cfg(feature = "descriptors")]
     pub(super) descriptors: super::descriptor_pools::DescriptorLane,
@@ -51,24 +57,17 @@ pub(crate) struct Inner {
     pub(super) collects: AtomicU64,
     pub(super) untimed_reported: AtomicBool,
     pub(super) end_policy: EndPolicy,
-    pub(super) driver: DriverCounts,
+    pub(super) map_on_access: bool,
+    pub(super) heaps: Heaps,
     /// The user's owner of the device. The last field, so that it goes last.
     _keep_alive: Option<Arc<dyn Any + Send + Sync>>,
 }
 
-/// Memories asked of the driver, over all types. Written where a driver call is made anyway.
-#[derive(Default)]
-pub(super) struct DriverCounts {
-    pub(super) memories: AtomicU32,
-    pub(super) allocations: AtomicU64,
-    pub(super) frees: AtomicU64,
-    pub(super) reserved: AtomicU64,
-    pub(super) peak_reserved: AtomicU64,
-}
-
-/// One memory type: its lock, and its constants. On cache lines of its own.
+/// One memory type, or one arena: its lock, and its constants. On cache lines of its own.
 #[repr(align(128))]
 pub(super) struct Lane {
+    /// Its place among the lanes: the memory type, or a number above all of them.
+    pub(super) index: u32,
     pub(super) memory_type: u32,
     pub(super) flags: vk::MemoryPropertyFlags,
     pub(super) heap: u32,
@@ -81,6 +80,8 @@ pub(super) struct Lane {
     dated: AtomicBool,
     /// The collect at which an empty block has lingered too long; a hint like `oldest`.
     expiry: AtomicU64,
+    /// Held while a block is mapped for one access.
+    pub(super) mapping_turn: Mutex<()>,
     state: Mutex<LaneState>,
 }
 
@@ -97,6 +98,10 @@ pub(super) struct LaneState {
     pub(super) peak_live: u64,
     /// Allocations ever made.
     pub(super) granted: u64,
+    /// An arena's handle holds this lane.
+    pub(super) claimed: bool,
+    /// Blocks that an arena's threads are just asking for.
+    pub(super) asked: u32,
 }
 
 /// Where an allocator is in its life.
@@ -111,6 +116,9 @@ pub(super) enum Life {
 
 /// Blocks share pages of this size in any case: it keeps small alignments out of the search.
 const SMALLEST_GRANULE: u64 = 64;
+
+/// A lane's index fits this many bits.
+pub(super) const LANE_BITS: u32 = Lanes::<Lane>::BITS;
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
@@ -138,34 +146,45 @@ impl Inner {
             let heap_size = properties
                 .heaps
                 .get(heap as usize)
-                .copied()
+                .map(|heap| heap.size)
                 .ok_or(NewError::HeaplessType { memory_type })?;
             let coherent = flags & bits::HOST_VISIBLE == 0 || flags & bits::HOST_COHERENT != 0;
             let atom = if coherent { 1 } else { properties.non_coherent_atom_size };
+            let growth = Growth::for_heap(
+                desc.first_block,
+                desc.largest_block,
+                heap_size,
+                properties.max_allocation_size,
+            );
             lanes.push(Lane {
+                index: memory_type,
                 memory_type,
                 flags: vk::MemoryPropertyFlags::from_raw(flags),
                 heap,
                 heap_size,
-                growth: Growth::for_heap(
-                    desc.first_block,
-                    desc.largest_block,
-                    heap_size,
-                    properties.max_allocation_size,
-                ),
+                growth,
                 granule: SMALLEST_GRANULE.max(atom),
                 oldest: AtomicU64::new(BagNumber::NEVER.get()),
                 dated: AtomicBool::new(false),
                 expiry: AtomicU64::new(u64::MAX),
+                mapping_turn: Mutex::default(),
                 state: Mutex::default(),
             });
         }
+        let shape = Shape::of(&properties.types, &properties.heaps);
+        let rules = Rules {
+            forbidden: vulkan.forbidden_types().as_raw(),
+            guarded_heap: shape.guarded_heap(),
+        };
+        let heaps = Heaps::new(properties, &desc.heap_caps);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new_cyclic(|myself| Self {
             myself: Weak::clone(myself),
             vulkan,
             id,
-            lanes: lanes.into(),
+            lanes: Lanes::new(lanes),
+            shape,
+            rules,
             objects: ObjectLane::default(),
             #[cfg(feature = "descriptors")]
             descriptors: super::descriptor_pools::DescriptorLane::default(),
@@ -177,17 +196,29 @@ impl Inner {
             collects: AtomicU64::new(0),
             untimed_reported: AtomicBool::new(false),
             end_policy: desc.end_policy,
-            driver: DriverCounts::default(),
+            map_on_access: desc.map_on_access,
+            heaps,
             _keep_alive: desc.keep_alive.clone(),
         }))
     }
 
-    pub(super) fn lanes(&self) -> &[Lane] {
-        &self.lanes
+    /// The lanes of memory types in order, and then those of arenas.
+    pub(super) fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.lanes.iter()
     }
 
-    pub(super) fn lane(&self, memory_type: u32) -> Option<&Lane> {
-        self.lanes.get(memory_type as usize)
+    /// The lane of a memory type, or of an arena.
+    pub(super) fn lane(&self, index: u32) -> Option<&Lane> {
+        self.lanes.get(index)
+    }
+
+    /// A lane for an arena of a memory type: one that another arena left, or a new one. `None` if
+    /// as many arenas live as can, or there is no such type. O(arenas).
+    pub(super) fn claim_lane(&self, memory_type: u32, stay: Stay) -> Option<&Lane> {
+        let twin = self.lane(memory_type).filter(|lane| lane.index == lane.memory_type)?;
+        let mut left = self.lanes.arenas().filter(|lane| lane.memory_type == memory_type);
+        left.find(|lane| lane.lock().claim(stay))
+            .or_else(|| self.lanes.add(|index| Lane::for_arena(twin, index, stay)))
     }
 
     /// Does something to the register, and publishes what drops need to know.
@@ -237,39 +268,43 @@ impl Inner {
         }
     }
 
-    /// Counts a memory about to be asked of the driver, against `maxMemoryAllocationCount`.
-    pub(super) fn count_memory(&self) -> Result<(), AllocateError> {
-        let limit = self.vulkan.properties().max_allocation_count;
-        let one_more = |count: u32| count.checked_add(1).filter(|&count| count <= limit);
-        let memories = &self.driver.memories;
-        match memories.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(AllocateError::TooManyAllocations { limit }),
-        }
-    }
-
-    pub(super) fn count_allocated(&self, size: u64) {
-        self.driver.allocations.fetch_add(1, Ordering::Relaxed);
-        let reserved = self.driver.reserved.fetch_add(size, Ordering::Relaxed) + size;
-        self.driver.peak_reserved.fetch_max(reserved, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_freed(&self, size: u64) {
-        self.driver.frees.fetch_add(1, Ordering::Relaxed);
-        self.driver.memories.fetch_sub(1, Ordering::Relaxed);
-        self.driver.reserved.fetch_sub(size, Ordering::Relaxed);
-    }
-
     /// Verifies everything at rest, one lock at a time. O(regions).
     pub(super) fn check(&self) -> Result<(), Broken> {
-        for lane in &self.lanes {
-            lane.lock().check()?;
+        let mut held = vec![0; self.vulkan.properties().heaps.len()];
+        for lane in self.lanes() {
+            let state = lane.lock();
+            state.check()?;
+            held[lane.heap as usize] += state.blocks.reserved();
+        }
+        let differs = |(heap, &held): (usize, &u64)| self.heaps.reserved(heap as u32) != held;
+        if self.life() != Life::ShutDown && held.iter().enumerate().any(differs) {
+            return Err(Broken::Count);
         }
         lock(&self.register).cuts().check().map_err(|_| Broken::Pending)
     }
 }
 
 impl Lane {
+    /// A claimed lane of the same memory type as `twin`.
+    fn for_arena(twin: &Lane, index: u32, stay: Stay) -> Self {
+        let mut state = LaneState::default();
+        state.claim(stay);
+        Self {
+            index,
+            memory_type: twin.memory_type,
+            flags: twin.flags,
+            heap: twin.heap,
+            heap_size: twin.heap_size,
+            growth: twin.growth,
+            granule: twin.granule,
+            oldest: AtomicU64::new(BagNumber::NEVER.get()),
+            dated: AtomicBool::new(false),
+            expiry: AtomicU64::new(u64::MAX),
+            mapping_turn: Mutex::default(),
+            state: Mutex::new(state),
+        }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, LaneState> {
         lock(&self.state)
     }
@@ -317,6 +352,16 @@ impl LaneState {
     /// The block of `slot` is empty: its count comes out, to be dropped after the lock.
     pub(super) fn unkeep(&mut self, slot: u32) -> Option<Arc<Inner>> {
         self.keepers.get_mut(slot as usize)?.take()
+    }
+
+    /// Gives the lane to an arena, if no other has it and nothing of one is left. Whether it did.
+    fn claim(&mut self, stay: Stay) -> bool {
+        let free = !self.claimed && self.blocks.count() == 0;
+        if free {
+            (self.claimed, self.blocks.stay) = (true, stay);
+            (self.peak_live, self.granted) = (0, 0);
+        }
+        free
     }
 
     pub(super) fn count_live(&mut self, size: u64) {

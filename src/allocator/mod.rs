@@ -2,7 +2,11 @@
 
 mod allocate;
 mod allocation;
+mod arena;
+mod arena_blocks;
+mod ask;
 mod collect;
+mod create;
 mod desc;
 #[cfg(feature = "descriptors")]
 mod descriptor;
@@ -11,14 +15,19 @@ mod descriptor_pools;
 mod ends;
 mod error;
 mod fence_ring;
+mod heaps;
 mod home;
 mod inner;
+mod lanes;
+mod mapping;
 mod objects;
+mod plan;
 mod recording;
 mod register;
 mod report;
 mod resource;
 mod resource_desc;
+mod ring;
 mod shared;
 mod sync;
 mod timeline;
@@ -34,23 +43,28 @@ use inner::Inner;
 use crate::memory::Broken;
 
 pub use allocation::{Allocation, RawAllocation};
+pub use arena::{Arena, ArenaDesc};
 pub use collect::Collected;
-pub use desc::{AllocationDesc, AllocatorDesc, EndPolicy};
+pub use desc::{AllocationDesc, AllocationFlags, AllocatorDesc, EndPolicy};
 #[cfg(feature = "descriptors")]
 pub use descriptor::DescriptorSet;
 #[cfg(feature = "descriptors")]
 pub use descriptor_pools::{DescriptorCounts, DescriptorError};
 pub use ends::CloseReport;
 pub use error::{
-    AllocateError, BeginError, CopyError, CreateError, DescError, KeyError, NewError, Refused,
-    ReportError, SubmitRefusal, TimelineError, WaitError,
+    AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError, KeyError, NewError,
+    Refused, ReportError, RingError, SubmitRefusal, TimelineError, Tried, WaitError,
 };
+pub use heaps::HeapBudget;
+pub use mapping::HostRange;
+pub use plan::{Placement, Plan};
 pub use recording::{Recording, Signal, SubmitError, Submitted, SubmittedError};
 pub use report::{
     BlockPicture, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,
 };
 pub use resource::{Buffer, Image};
 pub use resource_desc::{BufferDesc, ImageDesc, ImageViewDesc};
+pub use ring::{FrameRing, RingPiece};
 pub use timeline::Timeline;
 pub use view::ImageView;
 

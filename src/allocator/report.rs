@@ -5,7 +5,6 @@ use super::{
     inner::{Inner, LaneState},
 };
 use crate::{policy::granularity::ResourceKind, tlsf::State};
-use std::sync::atomic::Ordering;
 
 /// Sums over the whole allocator, and for each memory type. All sizes in bytes.
 ///
@@ -49,7 +48,7 @@ pub struct Statistics {
     pub memory_types: Vec<MemoryTypeStatistics>,
 }
 
-/// The figures of one memory type. All sizes in bytes.
+/// The figures of one memory type, arenas counted in, or of one arena. All sizes in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -70,8 +69,23 @@ pub struct MemoryTypeStatistics {
     pub allocations: u64,
     /// Blocks.
     pub blocks: u32,
-    /// The most that ever lived at a time.
+    /// The most that ever lived at a time; for a type with arenas, the sum of their peaks.
     pub peak_live: u64,
+}
+
+impl MemoryTypeStatistics {
+    /// Counts an arena of the type in.
+    fn add(&mut self, arena: &Self) {
+        self.reserved += arena.reserved;
+        self.live += arena.live;
+        self.pending += arena.pending;
+        self.free += arena.free;
+        self.live_count += arena.live_count;
+        self.pending_count += arena.pending_count;
+        self.allocations += arena.allocations;
+        self.blocks += arena.blocks;
+        self.peak_live += arena.peak_live;
+    }
 }
 
 /// One block, region by region, in address order.
@@ -140,7 +154,7 @@ impl LaneState {
         })
     }
 
-    fn statistics(&self) -> MemoryTypeStatistics {
+    pub(super) fn statistics(&self) -> MemoryTypeStatistics {
         let mut statistics = MemoryTypeStatistics {
             reserved: self.blocks.reserved(),
             blocks: self.blocks.count(),
@@ -178,7 +192,10 @@ impl Allocator {
             total.pending_count += of_type.pending_count;
             total.allocations += of_type.allocations;
             total.blocks += of_type.blocks;
-            total.memory_types.push(of_type);
+            match total.memory_types.get_mut(lane.memory_type as usize) {
+                None => total.memory_types.push(of_type),
+                Some(sum) => sum.add(&of_type),
+            }
         }
         let (live, pending) = inner.objects.counts();
         (total.live_objects, total.pending_objects) = (live, pending);
@@ -188,9 +205,10 @@ impl Allocator {
             total.live_objects += live;
             total.pending_objects += pending;
         }
-        total.peak_reserved = inner.driver.peak_reserved.load(Ordering::Relaxed);
-        total.driver_allocations = inner.driver.allocations.load(Ordering::Relaxed);
-        total.driver_frees = inner.driver.frees.load(Ordering::Relaxed);
+        let heaps = inner.heaps.totals();
+        total.peak_reserved = heaps.peak_reserved;
+        total.driver_allocations = heaps.allocations;
+        total.driver_frees = heaps.frees;
         total.open_recordings =
             inner.with_register(|register| register.cuts().open_recordings()) as u64;
         total

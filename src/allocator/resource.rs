@@ -7,18 +7,14 @@ use bytemuck::Pod;
 
 use super::{
     Allocator,
-    allocate::Request,
     allocation::Allocation,
+    arena_blocks::Place,
     desc::AllocationDesc,
-    error::{AllocateError, CopyError, CreateError, DescError, Refused},
+    error::{AllocateError, CopyError, CreateError, Refused},
     inner::Life,
     resource_desc::{BufferDesc, ImageDesc},
 };
-use crate::{
-    policy::granularity::ResourceKind,
-    retire::Point,
-    vulkan::{Dedicate, Requirements, Resource},
-};
+use crate::{policy::granularity::ResourceKind, retire::Point};
 
 /// A buffer and its memory. Dropping it is safe at any time: see [`Allocation`].
 #[must_use = "dropping a buffer retires it at once"]
@@ -59,6 +55,34 @@ impl fmt::Debug for Image {
             .field("extent", &self.extent)
             .field("allocation", &self.allocation)
             .finish_non_exhaustive()
+    }
+}
+
+impl Buffer {
+    pub(super) fn new(
+        allocation: Allocation,
+        handle: vk::Buffer,
+        info: &vk::BufferCreateInfo<'_>,
+    ) -> Self {
+        Self { allocation, handle, size: info.size, usage: info.usage }
+    }
+}
+
+impl Image {
+    pub(super) fn new(
+        allocation: Allocation,
+        handle: vk::Image,
+        info: &vk::ImageCreateInfo<'_>,
+    ) -> Self {
+        Self {
+            allocation,
+            handle,
+            image_type: info.image_type,
+            format: info.format,
+            extent: info.extent,
+            mip_levels: info.mip_levels,
+            array_layers: info.array_layers,
+        }
     }
 }
 
@@ -137,6 +161,43 @@ impl Buffer {
     pub fn read<T: Pod>(&self, offset: u64, values: &mut [T]) -> Result<(), CopyError> {
         self.check_range(offset, size_of_val(values))?;
         self.allocation.read(offset, values)
+    }
+
+    /// Copies values in, if the GPU has passed a point: see [`Allocation::write_after`].
+    ///
+    /// # Errors
+    /// As [`Allocation::write_after`].
+    pub fn write_after<T: Pod>(
+        &mut self,
+        point: Point,
+        offset: u64,
+        values: &[T],
+    ) -> Result<(), CopyError> {
+        self.check_range(offset, size_of_val(values))?;
+        self.allocation.write_after(point, offset, values)
+    }
+
+    /// Copies values in without a flush: see [`Allocation::write_unflushed`].
+    ///
+    /// # Errors
+    /// As [`Allocation::write_unflushed`].
+    pub fn write_unflushed<T: Pod>(&mut self, offset: u64, values: &[T]) -> Result<(), CopyError> {
+        self.check_range(offset, size_of_val(values))?;
+        self.allocation.write_unflushed(offset, values)
+    }
+
+    /// Copies values out, if the GPU has passed a point: see [`Allocation::read_after`].
+    ///
+    /// # Errors
+    /// As [`Allocation::read_after`].
+    pub fn read_after<T: Pod>(
+        &self,
+        point: Point,
+        offset: u64,
+        values: &mut [T],
+    ) -> Result<(), CopyError> {
+        self.check_range(offset, size_of_val(values))?;
+        self.allocation.read_after(point, offset, values)
     }
 
     fn check_range(&self, offset: u64, length: usize) -> Result<(), CopyError> {
@@ -221,19 +282,9 @@ impl Allocator {
         desc: &ImageDesc,
         memory: &AllocationDesc,
     ) -> Result<Image, CreateError> {
-        desc.check()?;
-        let info = desc.info();
-        self.check_open()?;
-        // SAFETY: the device contract.
-        match unsafe { self.inner().vulkan.image_format_properties(&info) } {
-            Ok(limits) if desc.fits(&limits) => {}
-            Ok(_) | Err(vk::Result::ERROR_FORMAT_NOT_SUPPORTED) => {
-                return Err(DescError::Unsupported.into());
-            }
-            Err(error) => return Err(CreateError::Create(error)),
-        }
+        self.inner().check_image(desc)?;
         // SAFETY: the description was checked, and the driver has such images.
-        unsafe { self.create_image_from(&info, memory) }
+        unsafe { self.create_image_from(&desc.info(), memory) }
     }
 
     /// Creates a buffer from a create-info of yours, extension structs and all.
@@ -248,13 +299,8 @@ impl Allocator {
         info: &vk::BufferCreateInfo<'_>,
         memory: &AllocationDesc,
     ) -> Result<Buffer, CreateError> {
-        self.check_open()?;
         // SAFETY: the caller's promise.
-        let handle =
-            unsafe { self.inner().vulkan.create_buffer(info) }.map_err(CreateError::Create)?;
-        let resource = Resource::Buffer(handle);
-        let allocation = self.allocate_and_bind(resource, ResourceKind::Linear, memory)?;
-        Ok(Buffer { allocation, handle, size: info.size, usage: info.usage })
+        unsafe { self.inner().create_buffer(info, memory, Place::Types) }
     }
 
     /// Creates an image from a create-info of yours, extension structs and all.
@@ -270,52 +316,8 @@ impl Allocator {
         info: &vk::ImageCreateInfo<'_>,
         memory: &AllocationDesc,
     ) -> Result<Image, CreateError> {
-        self.check_open()?;
         // SAFETY: the caller's promise.
-        let handle =
-            unsafe { self.inner().vulkan.create_image(info) }.map_err(CreateError::Create)?;
-        let kind = match info.tiling {
-            vk::ImageTiling::LINEAR => ResourceKind::Linear,
-            _ => ResourceKind::Optimal,
-        };
-        let allocation = self.allocate_and_bind(Resource::Image(handle), kind, memory)?;
-        Ok(Image {
-            allocation,
-            handle,
-            image_type: info.image_type,
-            format: info.format,
-            extent: info.extent,
-            mip_levels: info.mip_levels,
-            array_layers: info.array_layers,
-        })
-    }
-
-    /// Memory for a new resource, which is destroyed if there is none.
-    fn allocate_and_bind(
-        &self,
-        resource: Resource,
-        kind: ResourceKind,
-        memory: &AllocationDesc,
-    ) -> Result<Allocation, CreateError> {
-        let inner = self.inner();
-        // SAFETY: the device contract; the resource is new.
-        let requirements = unsafe { inner.vulkan.requirements(resource) };
-        let request = request(&requirements, kind, resource, memory);
-        let (lane, grant) = inner.allocate(&request).inspect_err(|_| {
-            // SAFETY: the device contract; the resource was never used.
-            unsafe { inner.vulkan.destroy_resource(resource) };
-        })?;
-        // The range, and from here on the resource with it, belong to this handle.
-        let allocation = Allocation::new(inner, lane, &grant);
-        // SAFETY: the device contract; the range satisfies the requirements.
-        match unsafe { inner.vulkan.bind(resource, grant.memory, grant.offset) } {
-            Ok(()) => Ok(allocation),
-            Err(error) => {
-                // SAFETY: nothing was recorded with the resource or the range.
-                unsafe { allocation.free_now() };
-                Err(CreateError::Bind(error))
-            }
-        }
+        unsafe { self.inner().create_image(info, memory, Place::Types) }
     }
 
     /// Allocates memory for a resource that you create, bind and destroy yourself.
@@ -350,43 +352,6 @@ impl Allocator {
         kind: ResourceKind,
         memory: &AllocationDesc,
     ) -> Result<Allocation, AllocateError> {
-        let inner = self.inner();
-        let requirements = Requirements { memory: *requirements, dedicate: Dedicate::No };
-        let request = request(&requirements, kind, Resource::None, memory);
-        let (lane, grant) = inner.allocate(&request)?;
-        Ok(Allocation::new(inner, lane, &grant))
-    }
-
-    pub(super) fn check_open(&self) -> Result<(), AllocateError> {
-        let inner = self.inner();
-        match inner.life() {
-            Life::ShutDown => Err(AllocateError::ShutDown),
-            _ if inner.is_lost() => Err(AllocateError::DeviceLost),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn request(
-    requirements: &Requirements,
-    kind: ResourceKind,
-    resource: Resource,
-    desc: &AllocationDesc,
-) -> Request {
-    let memory = &requirements.memory;
-    // Zero stands for "no wish"; anything else that is not a power of two is found out later.
-    let alignment = match (memory.alignment.max(1), desc.min_alignment.max(1)) {
-        (driver, user) if user.is_power_of_two() => driver.max(user),
-        (_, user) => user,
-    };
-    Request {
-        size: memory.size,
-        alignment,
-        type_bits: memory.memory_type_bits,
-        wish: desc.wish,
-        dedicate: if desc.dedicated { Dedicate::Require } else { requirements.dedicate },
-        kind,
-        resource,
-        name: desc.name,
+        self.inner().allocate_plain(requirements, kind, memory, Place::Types)
     }
 }

@@ -133,6 +133,9 @@ impl State {
         })?;
         if let Some(used) = self.heap_used.get_mut(heap as usize) {
             *used = used.saturating_add(size);
+            if let Some(peak) = self.heap_peak.get_mut(heap as usize) {
+                *peak = (*peak).max(*used);
+            }
         }
         Ok(memory)
     }

@@ -262,6 +262,11 @@ impl FakeDriver {
         self.driver().lock().heap_used.get(heap as usize).copied().unwrap_or(0)
     }
 
+    /// The most bytes that were ever allocated from a heap at a time.
+    pub fn heap_peak(&self, heap: u32) -> u64 {
+        self.driver().lock().heap_peak.get(heap as usize).copied().unwrap_or(0)
+    }
+
     /// Sets what `VK_EXT_memory_budget` says about a heap: its budget, which is the heap's size at
     /// first, less the bytes that other processes use, which are none.
     pub fn set_budget(&self, heap: u32, budget: u64, used_by_others: u64) {

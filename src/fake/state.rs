@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) last_submission: u64,
     /// Bytes allocated from each heap.
     pub(super) heap_used: Vec<u64>,
+    /// The most that was ever allocated from each heap.
+    pub(super) heap_peak: Vec<u64>,
     /// Bytes that other processes use of each heap, and the budget.
     pub(super) budgets: Vec<Budget>,
     /// The device address that the next memory gets.
@@ -107,6 +109,7 @@ impl State {
         let budget = |heap: &(u64, _)| Budget { budget: heap.0, used_by_others: 0 };
         State {
             heap_used: vec![0; profile.heaps.len()],
+            heap_peak: vec![0; profile.heaps.len()],
             budgets: profile.heaps.iter().map(budget).collect(),
             profile,
             memories: Slab::default(),

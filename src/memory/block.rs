@@ -98,6 +98,14 @@ impl Block {
         }
     }
 
+    /// Whether [`allocate`](Self::allocate) would find a range. O(1).
+    pub(crate) fn holds(&self, size: u64, alignment: u64) -> bool {
+        match &self.space {
+            Space::Shared(tlsf) => tlsf.holds(size, alignment),
+            Space::Dedicated(_) => false,
+        }
+    }
+
     /// Used → Pending. O(1).
     pub(crate) fn retire(&mut self, key: Key) -> Result<u64, KeyError> {
         match &mut self.space {

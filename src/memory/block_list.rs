@@ -36,8 +36,29 @@ pub(crate) struct Grant {
 /// How many blocks are tried that may have room, oldest first, before one that surely has.
 const TRIES: u32 = 3;
 
-/// How many collects an empty block waits for a new use: a second or so of frames.
-const LINGER: u64 = 64;
+/// Which blocks stay though they are empty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stay {
+    /// No block goes while there are no more than this.
+    pub(crate) least: u32,
+    /// So many empty shared blocks stay until memory is short.
+    pub(crate) spare: u32,
+    /// How many collects any other waits for a new use.
+    pub(crate) linger: u64,
+}
+
+impl Default for Stay {
+    /// One to spare, so that a program that empties itself and comes back does not call the driver;
+    /// a second or so of frames for the others.
+    fn default() -> Self {
+        Self { least: 0, spare: 1, linger: 64 }
+    }
+}
+
+impl Stay {
+    /// Every block goes when it is empty.
+    pub(crate) const NONE: Self = Self { least: 0, spare: 0, linger: 0 };
+}
 
 /// What a slot holds.
 #[expect(clippy::large_enum_variant, reason = "few slots, and nearly all of them hold a block")]
@@ -48,7 +69,7 @@ enum Slot {
     Block(Block),
 }
 
-/// All blocks of one memory type.
+/// All blocks of one memory type or arena.
 #[derive(Debug, Default)]
 pub(crate) struct BlockList {
     slots: Vec<Slot>,
@@ -56,6 +77,7 @@ pub(crate) struct BlockList {
     /// The slots of empty blocks, in the order in which they became so.
     empty: Vec<u32>,
     fits: FitIndex,
+    pub(crate) stay: Stay,
     reserved: u64,
     blocks: u32,
     /// Blocks tried so far.
@@ -68,18 +90,38 @@ impl BlockList {
     /// tried, however many there are. Where an alignment asks for padding, a range may go unseen that
     /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64, tenant: Tenant) -> Option<Grant> {
-        let mut slot = 0;
-        for _ in 0..TRIES {
-            slot = self.fits.first(class_of(size).max(1), slot)?;
+        let mut after = 0;
+        for attempt in 0..=TRIES {
+            let slot = self.candidate(attempt, after, size, alignment)?;
             if let Some(grant) = self.allocate_in(slot, size, alignment, tenant) {
                 return Some(grant);
             }
-            slot += 1;
+            after = slot + 1;
+        }
+        None
+    }
+
+    /// Whether [`allocate`](Self::allocate) would find a range. O(1).
+    pub(crate) fn holds(&self, size: u64, alignment: u64) -> bool {
+        let mut after = 0;
+        for attempt in 0..=TRIES {
+            let Some(slot) = self.candidate(attempt, after, size, alignment) else { return false };
+            if self.block(slot).is_some_and(|block| block.holds(size, alignment)) {
+                return true;
+            }
+            after = slot + 1;
+        }
+        false
+    }
+
+    /// The slot to try: first those that may have room, at last one that surely has.
+    fn candidate(&self, attempt: u32, after: u32, size: u64, alignment: u64) -> Option<u32> {
+        if attempt < TRIES {
+            return self.fits.first(class_of(size).max(1), after);
         }
         // No block has a finer granule, so more padding is never needed.
         let padded = size.checked_add(alignment.saturating_sub(fit_index::UNIT))?;
-        let slot = self.fits.first(class_at_least(padded)?, 0)?;
-        self.allocate_in(slot, size, alignment, tenant)
+        self.fits.first(class_at_least(padded)?, 0)
     }
 
     /// A range in any shared block that has one. O(blocks): for the way out of a failure.
@@ -169,22 +211,22 @@ impl BlockList {
         Some(block)
     }
 
-    /// Takes every empty block out.
+    /// Takes every empty block out, as far as none must stay.
     pub(crate) fn remove_empty(&mut self) -> Vec<Block> {
         self.remove_where(|_| true)
     }
 
-    /// Takes out empty blocks that nobody will want soon: dedicated ones, and shared ones that have
-    /// been empty for [`LINGER`] collects. The first empty shared block stays in any case, so that a
-    /// program that empties itself and comes back does not call the driver.
+    /// Takes out empty blocks that nobody will want soon: dedicated ones, and shared ones that are
+    /// not to [`Stay`].
     pub(crate) fn remove_expired(&mut self, now: u64) -> Vec<Block> {
-        let mut first = true;
+        let Stay { mut spare, linger, .. } = self.stay;
         self.remove_where(|block| {
             if block.is_dedicated() {
                 return true;
             }
-            let stays = core::mem::take(&mut first);
-            !stays && block.empty_since + LINGER <= now
+            let stays = spare > 0;
+            spare = spare.saturating_sub(1);
+            !stays && block.empty_since + linger <= now
         })
     }
 
@@ -192,14 +234,21 @@ impl BlockList {
     pub(crate) fn next_expiry(&self) -> u64 {
         let empty = self.empty.iter().filter_map(|&slot| self.block(slot));
         let shared = empty.filter(|block| !block.is_dedicated());
-        shared.skip(1).map(|block| block.empty_since + LINGER).min().unwrap_or(u64::MAX)
+        let Stay { least, spare, linger } = self.stay;
+        if self.blocks <= least {
+            return u64::MAX;
+        }
+        let others = shared.skip(spare as usize);
+        others.map(|block| block.empty_since + linger).min().unwrap_or(u64::MAX)
     }
 
     /// Takes out the empty blocks that `goes` says. O(empty blocks).
     fn remove_where(&mut self, mut goes: impl FnMut(&Block) -> bool) -> Vec<Block> {
         let empty = self.empty.iter().copied();
         let slots = empty.filter(|&slot| self.block(slot).is_some_and(&mut goes));
-        let slots: Vec<u32> = slots.collect();
+        // Dedicated blocks count too, but an arena, which alone has a least, has none.
+        let mut slots: Vec<u32> = slots.collect();
+        slots.truncate(self.blocks.saturating_sub(self.stay.least) as usize);
         slots.into_iter().filter_map(|slot| self.remove(slot)).collect()
     }
 

@@ -24,12 +24,22 @@ impl Growth {
         size > self.largest / 2
     }
 
+    /// Whether a request that finds no block may have a memory of its own: small ones may not, they
+    /// would use up the number of memories that a device can have.
+    pub(crate) fn may_be_dedicated(&self, size: u64) -> bool {
+        size >= SMALLEST
+    }
+
     /// The size of the next block, for a request that no block holds. At least `size`.
     pub(crate) fn next_block(&self, reserved: u64, size: u64) -> u64 {
         let by_share = floor_power_of_two(reserved / 4).clamp(self.first, self.largest);
         // A request that is larger than its share asks for little more than itself.
-        let by_size = size.checked_next_multiple_of(SMALLEST).unwrap_or(size);
-        by_share.max(by_size)
+        by_share.max(self.least_block(size))
+    }
+
+    /// The smallest block for a request.
+    pub(crate) fn least_block(&self, size: u64) -> u64 {
+        size.checked_next_multiple_of(SMALLEST).unwrap_or(size)
     }
 }
 

@@ -7,6 +7,15 @@ pub(crate) struct MemoryType {
     pub(crate) heap: u32,
 }
 
+/// A memory heap as the choice sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MemoryHeap {
+    /// In bytes; some drivers list a heap of none.
+    pub(crate) size: u64,
+    /// `VK_MEMORY_HEAP_DEVICE_LOCAL_BIT`.
+    pub(crate) device_local: bool,
+}
+
 /// `VkMemoryPropertyFlagBits`, as far as the choice knows them.
 pub(crate) mod bits {
     pub(crate) const DEVICE_LOCAL: u32 = 0x1;
@@ -14,6 +23,9 @@ pub(crate) mod bits {
     pub(crate) const HOST_COHERENT: u32 = 0x4;
     pub(crate) const HOST_CACHED: u32 = 0x8;
     pub(crate) const LAZILY_ALLOCATED: u32 = 0x10;
+    /// AMD's device-coherent and device-uncached: who names one may get both, for no driver has a
+    /// type with one alone.
+    pub(crate) const DEVICE_COHERENT_KINDS: u32 = 0xC0;
     /// What every request may get. A type with any other bit (protected, AMD's device-coherent and
     /// uncached, RDMA, a vendor's private ones) needs a feature or costs speed, so it is taken
     /// only by a request that names the bit.
@@ -31,6 +43,29 @@ pub(crate) struct Wish {
     pub(crate) avoided: u32,
 }
 
+impl Wish {
+    /// Prefers bits, whatever was said of them before.
+    pub(crate) const fn prefer(&mut self, bits: u32) {
+        self.preferred |= bits;
+        self.avoided &= !bits;
+    }
+
+    /// Avoids bits, whatever was preferred before.
+    pub(crate) const fn avoid(&mut self, bits: u32) {
+        self.avoided |= bits;
+        self.preferred &= !bits;
+    }
+}
+
+/// What of a device binds every choice.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Rules {
+    /// Property bits that no type may have, because their feature is off.
+    pub(crate) forbidden: u32,
+    /// A heap that is kept for wishes that name both, device-local and host-visible.
+    pub(crate) guarded_heap: Option<u32>,
+}
+
 /// Memory type indices, best first. At most 32.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ranking {
@@ -44,18 +79,31 @@ impl Ranking {
     }
 }
 
-/// The types in `allowed` (`VkMemoryRequirements::memoryTypeBits`) that grant the wish, best first:
-/// fewest preferred bits missing, then fewest avoided bits present, then the driver's own order.
-pub(crate) fn rank(types: &[MemoryType], allowed: u32, wish: &Wish) -> Ranking {
-    let named = bits::ORDINARY | wish.required | wish.preferred;
+/// The types in `allowed` (`VkMemoryRequirements::memoryTypeBits`) that grant the wish, best first.
+///
+/// A type grants it if it has all required properties, none that is [special](bits::ORDINARY) and
+/// not named by the wish, and none that is forbidden. The order of preference:
+/// 1. types outside the guarded heap, unless the wish names device-local and host-visible both;
+/// 2. fewer preferred properties missing;
+/// 3. fewer avoided properties present;
+/// 4. the driver's own order.
+pub(crate) fn rank(types: &[MemoryType], allowed: u32, wish: &Wish, rules: &Rules) -> Ranking {
+    let mut named = bits::ORDINARY | wish.required | wish.preferred;
+    if named & bits::DEVICE_COHERENT_KINDS != 0 {
+        named |= bits::DEVICE_COHERENT_KINDS;
+    }
+    let both = bits::DEVICE_LOCAL | bits::HOST_VISIBLE;
+    let guarded = rules.guarded_heap.filter(|_| (wish.required | wish.preferred) & both != both);
     let cost = |index: usize| -> Option<u32> {
-        let flags = types.get(index)?.flags;
+        let MemoryType { flags, heap } = *types.get(index)?;
         let fits = allowed >> index & 1 == 1
             && flags & wish.required == wish.required
-            && flags & !named == 0;
+            && flags & !named == 0
+            && flags & rules.forbidden == 0;
         let missing = (wish.preferred & !flags).count_ones();
         let present = (wish.avoided & flags).count_ones();
-        fits.then_some(missing * 32 + present)
+        let last = u32::from(guarded == Some(heap));
+        fits.then_some(last << 16 | missing << 8 | present)
     };
     let mut ranking = Ranking { order: [0; 32], count: 0 };
     let mut costs = [0; 32];
@@ -84,7 +132,7 @@ mod tests {
     }
 
     fn best(flags: &[u32], wish: Wish) -> Option<u32> {
-        rank(&types(flags), u32::MAX, &wish).iter().next()
+        rank(&types(flags), u32::MAX, &wish, &Rules::default()).iter().next()
     }
 
     const DEVICE: Wish = Wish { required: 0, preferred: DEVICE_LOCAL, avoided: HOST_VISIBLE };
@@ -105,10 +153,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_forbidden_is_not_taken_even_when_named() {
+        let wish = Wish { required: 0xC0, ..DEVICE };
+        let rules = Rules { forbidden: 0xC0, guarded_heap: None };
+        assert_eq!(rank(&types(&[0xC1]), u32::MAX, &wish, &rules).iter().next(), None);
+    }
+
+    #[test]
+    fn a_guarded_heap_comes_last_unless_both_its_properties_are_named() {
+        let types: Vec<_> =
+            [(0, 1), (1, 6), (2, 7)].map(|(heap, flags)| MemoryType { flags, heap }).into();
+        let rules = Rules { forbidden: 0, guarded_heap: Some(2) };
+        let order = |wish: &Wish| rank(&types, u32::MAX, wish, &rules).iter().collect::<Vec<_>>();
+        assert_eq!(order(&DEVICE), [0, 1, 2]);
+        assert_eq!(order(&Wish { required: HOST_VISIBLE, ..DEVICE }), [2, 1]);
+    }
+
+    #[test]
     fn the_mask_and_required_bits_bind() {
         let wish = Wish { required: HOST_VISIBLE, ..Wish::default() };
         assert_eq!(best(&[1, 1], wish), None);
-        let order: Vec<u32> = rank(&types(&[7, 7, 7]), 0b110, &wish).iter().collect();
+        let order: Vec<u32> =
+            rank(&types(&[7, 7, 7]), 0b110, &wish, &Rules::default()).iter().collect();
         assert_eq!(order, [1, 2]);
     }
 }

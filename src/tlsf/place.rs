@@ -97,6 +97,12 @@ impl Tlsf {
         self.allocate_observed(size, alignment, &mut ())
     }
 
+    /// Whether [`allocate`](Self::allocate) would find a free region now.
+    #[inline]
+    pub fn holds(&self, size: u64, alignment: u64) -> bool {
+        self.request(size, alignment).is_ok_and(|request| self.find(request, &mut ()).is_some())
+    }
+
     /// [`allocate`](Self::allocate), adding to `probes` what its search visits.
     #[doc(hidden)]
     pub fn allocate_counted(

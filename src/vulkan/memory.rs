@@ -32,25 +32,35 @@ impl Mapping {
     }
 }
 
+/// What the driver is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewMemory {
+    pub(crate) memory_type: u32,
+    pub(crate) size: u64,
+    /// The one resource that will live there.
+    pub(crate) dedicated_to: Resource,
+    /// From 0, paged out first, to 1; of effect where memory priorities are on.
+    pub(crate) priority: Option<f32>,
+}
+
 impl Vulkan {
-    /// `vkAllocateMemory`. `dedicated_to` names the one resource that will live there.
+    /// `vkAllocateMemory`.
     ///
     /// # Safety
     /// The device contract. The caller owns the memory.
     pub(crate) unsafe fn allocate_memory(
         &self,
-        memory_type: u32,
-        size: u64,
-        dedicated_to: Resource,
+        new: &NewMemory,
     ) -> Result<vk::DeviceMemory, vk::Result> {
-        let mut info =
-            vk::MemoryAllocateInfo::default().allocation_size(size).memory_type_index(memory_type);
+        let mut info = vk::MemoryAllocateInfo::default()
+            .allocation_size(new.size)
+            .memory_type_index(new.memory_type);
         let mut flags =
             vk::MemoryAllocateFlagsInfo::default().flags(vk::MemoryAllocateFlags::DEVICE_ADDRESS);
         if self.features.contains(DeviceFeatures::BUFFER_DEVICE_ADDRESS) {
             info = info.push_next(&mut flags);
         }
-        let mut dedicated = match dedicated_to {
+        let mut dedicated = match new.dedicated_to {
             Resource::None => None,
             Resource::Buffer(buffer) => {
                 Some(vk::MemoryDedicatedAllocateInfo::default().buffer(buffer))
@@ -59,6 +69,13 @@ impl Vulkan {
         };
         if let (Some(dedicated), true) = (&mut dedicated, self.has_requirements2()) {
             info = info.push_next(dedicated);
+        }
+        let mut priority = new
+            .priority
+            .filter(|_| self.features.contains(DeviceFeatures::MEMORY_PRIORITY))
+            .map(|priority| vk::MemoryPriorityAllocateInfoEXT::default().priority(priority));
+        if let Some(priority) = &mut priority {
+            info = info.push_next(priority);
         }
         // SAFETY: the device contract; the chained structs live to the end of the call.
         unsafe { self.device.allocate_memory(&info, None) }
@@ -87,25 +104,37 @@ impl Vulkan {
         NonNull::new(address.cast()).map(Mapping).ok_or(vk::Result::ERROR_MEMORY_MAP_FAILED)
     }
 
-    /// Makes host writes to a range visible to the device.
+    /// Unmaps a memory.
     ///
     /// # Safety
-    /// The device contract; the memory is mapped; offset and size are multiples of
-    /// `nonCoherentAtomSize` or end with the memory.
-    pub(crate) unsafe fn flush(&self, range: vk::MappedMemoryRange<'_>) -> Result<(), vk::Result> {
+    /// The device contract; the memory is mapped, and its address is not used any more.
+    pub(crate) unsafe fn unmap_memory(&self, memory: vk::DeviceMemory) {
         // SAFETY: the device contract and the caller's promise.
-        unsafe { self.device.flush_mapped_memory_ranges(&[range]) }
+        unsafe { self.device.unmap_memory(memory) }
     }
 
-    /// Makes device writes to a range visible to the host.
+    /// Makes host writes to ranges visible to the device.
+    ///
+    /// # Safety
+    /// The device contract; the memories are mapped; offsets and sizes are multiples of
+    /// `nonCoherentAtomSize` or end with the memory.
+    pub(crate) unsafe fn flush(
+        &self,
+        ranges: &[vk::MappedMemoryRange<'_>],
+    ) -> Result<(), vk::Result> {
+        // SAFETY: the device contract and the caller's promise.
+        unsafe { self.device.flush_mapped_memory_ranges(ranges) }
+    }
+
+    /// Makes device writes to ranges visible to the host.
     ///
     /// # Safety
     /// As [`flush`](Self::flush).
     pub(crate) unsafe fn invalidate(
         &self,
-        range: vk::MappedMemoryRange<'_>,
+        ranges: &[vk::MappedMemoryRange<'_>],
     ) -> Result<(), vk::Result> {
         // SAFETY: the device contract and the caller's promise.
-        unsafe { self.device.invalidate_mapped_memory_ranges(&[range]) }
+        unsafe { self.device.invalidate_mapped_memory_ranges(ranges) }
     }
 }

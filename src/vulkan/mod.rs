@@ -16,7 +16,7 @@ mod signal;
 
 use ash::{khr, vk};
 
-pub(crate) use memory::Mapping;
+pub(crate) use memory::{Mapping, NewMemory};
 pub(crate) use properties::Properties;
 pub use resource::Object;
 pub(crate) use resource::{Dedicate, Requirements, Resource};
@@ -41,6 +41,11 @@ bitflags::bitflags! {
         const DEVICE_COHERENT_MEMORY = 1 << 4;
         /// The feature `protectedMemory`: its memory types may be asked for by flag.
         const PROTECTED_MEMORY = 1 << 5;
+        /// `VK_EXT_memory_budget`: the driver tells how much of each heap the process may use. Of
+        /// use from Vulkan 1.1 on; without it a budget is four fifths of its heap.
+        const MEMORY_BUDGET = 1 << 6;
+        /// The feature `memoryPriority`, from `VK_EXT_memory_priority`.
+        const MEMORY_PRIORITY = 1 << 7;
     }
 }
 
@@ -102,6 +107,18 @@ impl Vulkan {
 
     pub(crate) fn features(&self) -> DeviceFeatures {
         self.features
+    }
+
+    /// Property flags whose types no memory may be of, because their feature is off.
+    pub(crate) fn forbidden_types(&self) -> vk::MemoryPropertyFlags {
+        use vk::MemoryPropertyFlags as Type;
+        let coherent = Type::DEVICE_COHERENT_AMD | Type::DEVICE_UNCACHED_AMD;
+        let owners = [
+            (DeviceFeatures::DEVICE_COHERENT_MEMORY, coherent),
+            (DeviceFeatures::PROTECTED_MEMORY, Type::PROTECTED),
+        ];
+        let off = owners.into_iter().filter(|&(feature, _)| !self.features.contains(feature));
+        off.fold(Type::empty(), |forbidden, (_, flags)| forbidden | flags)
     }
 
     #[cfg(feature = "descriptors")]

@@ -2,13 +2,17 @@
 
 use ash::vk;
 
-use crate::policy::select::MemoryType;
+use super::{DeviceFeatures, Vulkan};
+use crate::policy::{
+    budget::Report,
+    select::{MemoryHeap, MemoryType},
+};
 
 /// The constant facts an allocator needs of a physical device. Sizes in bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Properties {
     pub(crate) types: Vec<MemoryType>,
-    pub(crate) heaps: Vec<u64>,
+    pub(crate) heaps: Vec<MemoryHeap>,
     /// A power of two; a driver's 0 is read as 1.
     pub(crate) buffer_image_granularity: u64,
     /// A power of two; a driver's 0 is read as 1.
@@ -49,9 +53,13 @@ impl Properties {
             flags: memory_type.property_flags.as_raw(),
             heap: memory_type.heap_index,
         });
+        let heaps = memory.memory_heaps_as_slice().iter().map(|heap| MemoryHeap {
+            size: heap.size,
+            device_local: heap.flags.contains(vk::MemoryHeapFlags::DEVICE_LOCAL),
+        });
         Self {
             types: types.collect(),
-            heaps: memory.memory_heaps_as_slice().iter().map(|heap| heap.size).collect(),
+            heaps: heaps.collect(),
             buffer_image_granularity: power_of_two(limits.buffer_image_granularity),
             non_coherent_atom_size: power_of_two(limits.non_coherent_atom_size),
             max_allocation_count: match limits.max_memory_allocation_count {
@@ -63,6 +71,32 @@ impl Properties {
                 size => size,
             },
         }
+    }
+}
+
+impl Vulkan {
+    /// Whether the driver reports budgets. The query is of Vulkan 1.1.
+    pub(crate) fn reports_budget(&self) -> bool {
+        self.features.contains(DeviceFeatures::MEMORY_BUDGET) && self.api >= vk::API_VERSION_1_1
+    }
+
+    /// Budget and usage of each heap, zero where the driver says nothing.
+    ///
+    /// # Safety
+    /// The device contract, for the instance; [`reports_budget`](Self::reports_budget).
+    pub(crate) unsafe fn memory_budget(&self) -> [Report; vk::MAX_MEMORY_HEAPS] {
+        let mut budgets = vk::PhysicalDeviceMemoryBudgetPropertiesEXT::default();
+        let mut properties = vk::PhysicalDeviceMemoryProperties2::default().push_next(&mut budgets);
+        // SAFETY: the instance contract; the version has the call, and the caller enabled the
+        // extension that has the chained struct.
+        unsafe {
+            self.instance
+                .get_physical_device_memory_properties2(self.physical_device, &mut properties);
+        }
+        core::array::from_fn(|heap| Report {
+            budget: budgets.heap_budget[heap],
+            usage: budgets.heap_usage[heap],
+        })
     }
 }
 

@@ -1,0 +1,224 @@
+//! Asking the driver: a new block, or a memory of its own. Reserved first, outside all locks.
+
+use ash::vk;
+
+use super::{
+    allocate::Search,
+    error::{AllocateError, Tried},
+    heaps::{Limit, Refusal},
+    inner::{Inner, Lane},
+};
+use crate::{
+    memory::{Block, Grant},
+    vulkan::{Mapping, NewMemory, Resource, is_out_of_memory},
+};
+
+impl Inner {
+    /// A range in a block made for it: as large as the growth policy and the budget say; if there
+    /// is no memory for that, smaller, once the heap's empty blocks have gone.
+    pub(super) fn allocate_in_new_block(
+        &self,
+        lane: &Lane,
+        search: &mut Search<'_>,
+    ) -> Result<Grant, AllocateError> {
+        let limit = search.request.limit();
+        let least = lane.growth.least_block(search.size);
+        // Blocks that are empty and yet too small for this make room for one that is not.
+        let (outgrown, reserved) = {
+            let mut state = lane.lock();
+            (state.blocks.remove_empty(), state.blocks.reserved())
+        };
+        self.free_blocks(lane, outgrown);
+        let mut block_size = self.block_size(lane, search.size, reserved);
+        let mut released = false;
+        let (memory, mapping) = loop {
+            match self.ask(lane, block_size, Resource::None, limit, search) {
+                Ok(memory) => break memory,
+                Err(error) if !error.is_out_of_memory() => return Err(error),
+                Err(error) if !released => {
+                    released = true;
+                    if self.release_for(lane, error, search) {
+                        if let Some(grant) = self.allocate_in_blocks(lane, search) {
+                            return Ok(grant);
+                        }
+                    }
+                }
+                Err(error) if block_size <= least => return Err(error),
+                Err(_) => {
+                    search.tried |= Tried::SMALLER;
+                    block_size = (block_size / 2).max(least);
+                }
+            }
+        };
+        let mut state = lane.lock();
+        let made = state
+            .blocks
+            .insert(|serial| Block::shared(memory, block_size, lane.granule, serial, mapping));
+        let tenant = search.request.tenant();
+        let granted = made
+            .ok()
+            .and_then(|slot| state.blocks.allocate_in(slot, search.size, search.alignment, tenant));
+        let Some(grant) = granted else {
+            // An empty block has room: only the host's memory for the books can have run out.
+            let blocks = state.blocks.remove_empty();
+            drop(state);
+            if made.is_err() {
+                // SAFETY: the memory was never used, and kept from a reservation of its size.
+                unsafe { self.free_memory(lane.heap, memory, block_size) };
+            }
+            self.free_blocks(lane, blocks);
+            return Err(AllocateError::OutOfHostMemory);
+        };
+        self.settle(&mut state, &grant);
+        tracing::debug!(
+            target: "fencepost", memory_type = lane.memory_type, block_size,
+            "allocated a block"
+        );
+        Ok(grant)
+    }
+
+    /// The size of the next block: the policy's, or less where that goes over the budget and less
+    /// does not.
+    pub(super) fn block_size(&self, lane: &Lane, size: u64, reserved: u64) -> u64 {
+        let least = lane.growth.least_block(size);
+        let left = self.left(lane.heap, Limit::Budget);
+        let mut block_size = lane.growth.next_block(reserved, size);
+        while block_size > left && block_size > least {
+            block_size = (block_size / 2).max(least);
+        }
+        block_size
+    }
+
+    /// A memory of its own; if there is none, once more after the heap's empty blocks have gone.
+    pub(super) fn allocate_dedicated_or_release(
+        &self,
+        lane: &Lane,
+        search: &mut Search<'_>,
+    ) -> Result<Grant, AllocateError> {
+        search.tried |= Tried::DEDICATED;
+        match self.allocate_dedicated(lane, search) {
+            Err(error) if error.is_out_of_memory() && self.release_for(lane, error, search) => {
+                self.allocate_dedicated(lane, search)
+            }
+            done => done,
+        }
+    }
+
+    pub(super) fn allocate_dedicated(
+        &self,
+        lane: &Lane,
+        search: &mut Search<'_>,
+    ) -> Result<Grant, AllocateError> {
+        let request = search.request;
+        let size = request.size;
+        let (memory, mapping) = self.ask(lane, size, request.resource, request.limit(), search)?;
+        let mut state = lane.lock();
+        let made = state.blocks.insert(|serial| {
+            Ok::<_, core::convert::Infallible>(Block::dedicated(memory, size, serial, mapping))
+        });
+        let Ok(slot) = made;
+        match state.blocks.allocate_in(slot, size, 1, request.tenant()) {
+            Some(grant) => {
+                self.settle(&mut state, &grant);
+                tracing::debug!(
+                    target: "fencepost", memory_type = lane.memory_type, size,
+                    "allocated a dedicated memory"
+                );
+                Ok(grant)
+            }
+            None => unreachable!("a new dedicated block is free"),
+        }
+    }
+
+    fn ask(
+        &self,
+        lane: &Lane,
+        size: u64,
+        dedicated_to: Resource,
+        limit: Limit,
+        search: &mut Search<'_>,
+    ) -> Result<(vk::DeviceMemory, Option<Mapping>), AllocateError> {
+        let memory_type = lane.memory_type;
+        let new = NewMemory { memory_type, size, dedicated_to, priority: None };
+        self.allocate_memory(lane, &new, limit, &mut search.tried)
+    }
+
+    /// Asks the driver, and maps what is host-visible. Nothing is left behind on failure.
+    pub(super) fn allocate_memory(
+        &self,
+        lane: &Lane,
+        new: &NewMemory,
+        limit: Limit,
+        tried: &mut Tried,
+    ) -> Result<(vk::DeviceMemory, Option<Mapping>), AllocateError> {
+        let size = new.size;
+        let properties = self.vulkan.properties();
+        if size > lane.heap_size.min(properties.max_allocation_size) {
+            // Vulkan forbids to ask for more than a heap holds.
+            return Err(AllocateError::out_of_memory());
+        }
+        let reservation =
+            self.reserve(lane.heap, size, limit).map_err(|refusal| match refusal {
+                Refusal::Budget => {
+                    *tried |= Tried::BUDGET;
+                    AllocateError::out_of_memory()
+                }
+                Refusal::Count => {
+                    AllocateError::TooManyAllocations { limit: properties.max_allocation_count }
+                }
+            })?;
+        *tried |= Tried::DRIVER;
+        let count = properties.max_allocation_count;
+        // SAFETY: the device contract holds while the allocator is open or closed; `shutdown`'s
+        // caller keeps other threads away.
+        let memory = match unsafe { self.vulkan.allocate_memory(new) } {
+            Ok(memory) => memory,
+            Err(error) => {
+                if error == vk::Result::ERROR_DEVICE_LOST {
+                    self.lose();
+                }
+                return Err(AllocateError::from_driver(error, count));
+            }
+        };
+        reservation.keep();
+        if !lane.is_host_visible() || self.map_on_access {
+            return Ok((memory, None));
+        }
+        // SAFETY: as above; the memory is new, host-visible and not mapped.
+        match unsafe { self.vulkan.map_memory(memory) } {
+            Ok(mapping) => Ok((memory, Some(mapping))),
+            Err(error) => {
+                // SAFETY: the memory was never used, and kept from a reservation of its size.
+                unsafe { self.free_memory(lane.heap, memory, size) };
+                if is_out_of_memory(error) {
+                    Err(AllocateError::from_driver(error, count))
+                } else {
+                    Err(AllocateError::Map(error))
+                }
+            }
+        }
+    }
+
+    /// Makes room in the heap: collects, and gives its empty blocks back; if memories are too many,
+    /// those of all heaps. Whether that may have helped.
+    pub(super) fn release_for(
+        &self,
+        lane: &Lane,
+        error: AllocateError,
+        search: &mut Search<'_>,
+    ) -> bool {
+        let Some(myself) = self.myself.upgrade() else { return false };
+        let collected = Inner::collect(&myself).allocations > 0;
+        let any_heap = matches!(error, AllocateError::TooManyAllocations { .. });
+        let lanes = self.lanes().filter(|other| any_heap || other.heap == lane.heap);
+        let released: u64 = lanes
+            .map(|lane| {
+                let blocks = lane.lock().blocks.remove_empty();
+                self.free_blocks(lane, blocks)
+            })
+            .sum();
+        search.tried.set(Tried::COLLECT, collected || search.tried.contains(Tried::COLLECT));
+        search.tried.set(Tried::RELEASE, released > 0 || search.tried.contains(Tried::RELEASE));
+        collected || released > 0
+    }
+}
