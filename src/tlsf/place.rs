@@ -2,10 +2,10 @@
 
 use super::Tlsf;
 use super::bins::{Link, USED, node_at};
+use super::bitmaps::Bitmaps;
 use super::class::{UNITS_BOUND, bin_at_least, bin_of};
 use super::error::AllocateError;
-use super::region::{Key, Placed};
-use super::table::Table;
+use super::region::{Key, Node, Placed};
 
 /// Regions of one bin that are tried before the search goes on.
 const TRIES: u32 = 2;
@@ -97,10 +97,12 @@ impl Tlsf {
         self.allocate_observed(size, alignment, &mut ())
     }
 
-    /// Whether [`allocate`](Self::allocate) would find a free region now.
+    /// Whether [`allocate`](Self::allocate) would find a free region now. O(1).
     #[inline]
     pub fn holds(&self, size: u64, alignment: u64) -> bool {
-        self.request(size, alignment).is_ok_and(|request| self.find(request, &mut ()).is_some())
+        let found = |request| self.view().find(request, &mut ()).is_some();
+        let request = self.request(size, alignment);
+        request.is_ok_and(|request| found(request.widened()) || found(request))
     }
 
     /// [`allocate`](Self::allocate), adding to `probes` what its search visits.
@@ -123,13 +125,13 @@ impl Tlsf {
     ) -> Result<Placed, AllocateError> {
         let asked = self.request(size, alignment)?;
         let mut request = asked.widened();
-        let found = match self.table().find(request, observe) {
+        let found = match self.view().find(request, observe) {
             Some(found) => found,
             None => {
                 // Seldom: the block is nearly full. Without the widening it may still fit.
                 let narrow = request.size != asked.size;
                 request = asked;
-                match if narrow { self.table().find(asked, observe) } else { None } {
+                match if narrow { self.view().find(asked, observe) } else { None } {
                     Some(found) => found,
                     None => return Err(self.full()),
                 }
@@ -140,6 +142,11 @@ impl Tlsf {
             return Err(AllocateError::OutOfHostMemory);
         }
         Ok(self.take(request, found))
+    }
+
+    #[inline(always)]
+    fn view(&self) -> View<'_> {
+        View { nodes: &self.nodes, links: &self.bins.links, bitmaps: &self.bins.bitmaps }
     }
 
     /// The request in granules.
@@ -187,7 +194,15 @@ impl Tlsf {
     }
 }
 
-impl Table<'_> {
+/// What a search reads, as slices: their addresses and lengths stay in registers.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    nodes: &'a [Node],
+    links: &'a [Link],
+    bitmaps: &'a Bitmaps,
+}
+
+impl View<'_> {
     /// A free region for the request. Looks at a bounded number of regions.
     #[inline(always)]
     fn find(&self, request: Request, observe: &mut impl Observe) -> Option<Found> {
@@ -208,7 +223,7 @@ impl Table<'_> {
         let most = request.size + request.mask;
         observe.bin();
         let bin = self.bitmaps.first_from(bin_at_least(most))?;
-        let node = self.after(bin)?;
+        let node = node_at(self.links[bin as usize].next)?;
         observe.node();
         self.fits(request, node).map(|padding| Found { node, bin, padding })
     }
@@ -231,7 +246,7 @@ impl Table<'_> {
     /// The padding with which a free region holds the request.
     #[inline(always)]
     fn fits(&self, request: Request, node: u32) -> Option<u32> {
-        let region = self.node(node);
+        let region = self.nodes[node as usize];
         let padding = region.start.wrapping_neg() & request.mask;
         (padding + request.size <= region.size).then_some(padding)
     }

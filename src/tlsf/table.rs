@@ -3,7 +3,7 @@
 //! A slice's address and length stay in registers while an operation writes to it; those of a vector
 //! are read again after each write.
 
-use super::bins::{LOOSE, Link, VACANT, node_at, place_of};
+use super::bins::{LOOSE, Link, VACANT, place_of};
 use super::bitmaps::Bitmaps;
 use super::class::{BINS, TAIL, bin_of};
 use super::region::Node;
@@ -56,12 +56,6 @@ impl Table<'_> {
     #[inline(always)]
     pub(super) fn set_link(&mut self, node: u32, link: Link) {
         self.node_links()[node as usize] = link;
-    }
-
-    /// The node after a place in its ring, none if that is the bin.
-    #[inline(always)]
-    pub(super) fn after(&self, place: u32) -> Option<u32> {
-        node_at(self.links[place as usize].next)
     }
 
     /// Puts a node at the front of a bin.
