@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     ground::sync::lock,
-    memory::{BlockList, Broken, Entry},
+    memory::{BlockList, Broken, Entry, Lingering},
     policy::{
         growth::Growth,
         intent::Shape,
@@ -79,7 +79,6 @@ pub(super) struct Lane {
 }
 
 /// What a lane's lock guards.
-#[derive(Default)]
 pub(super) struct LaneState {
     pub(super) blocks: BlockList,
     pub(super) bags: Bags<Entry>,
@@ -136,22 +135,25 @@ impl Inner {
                 .ok_or(NewError::HeaplessType { memory_type })?;
             let coherent = flags & bits::HOST_VISIBLE == 0 || flags & bits::HOST_COHERENT != 0;
             let atom = if coherent { 1 } else { properties.non_coherent_atom_size };
+            let growth = Growth::for_heap(
+                desc.first_block,
+                desc.largest_block,
+                heap_size,
+                properties.max_allocation_size,
+            );
+            let lingering = Lingering { collects: desc.linger, keep: growth.large() };
+            let blocks = BlockList::new(growth.large(), lingering);
             lanes.push(Lane {
                 memory_type,
                 flags: vk::MemoryPropertyFlags::from_raw(flags),
                 heap,
                 heap_size,
-                growth: Growth::for_heap(
-                    desc.first_block,
-                    desc.largest_block,
-                    heap_size,
-                    properties.max_allocation_size,
-                ),
+                growth,
                 granule: SMALLEST_GRANULE.max(atom),
                 oldest: AtomicU64::new(BagNumber::NEVER.get()),
                 dated: AtomicBool::new(false),
                 expiry: AtomicU64::new(u64::MAX),
-                state: Mutex::default(),
+                state: Mutex::new(LaneState::new(blocks)),
             });
         }
         let shape = Shape::of(&properties.types, &properties.heaps);
@@ -291,6 +293,18 @@ impl Lane {
 }
 
 impl LaneState {
+    fn new(blocks: BlockList) -> Self {
+        Self {
+            blocks,
+            bags: Bags::default(),
+            scratch: Vec::new(),
+            keepers: Vec::new(),
+            live: 0,
+            peak_live: 0,
+            granted: 0,
+        }
+    }
+
     /// A region of `slot` is in use: the block holds the allocator alive.
     pub(super) fn keep(&mut self, slot: u32, inner: Arc<Inner>) {
         let slot = slot as usize;

@@ -19,6 +19,8 @@ pub(crate) struct Block {
     pub(crate) tenants: Tenants,
     /// The collect at which it became empty, while it is.
     pub(crate) empty_since: u64,
+    /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
+    pub(crate) tailored: bool,
     space: Space,
 }
 
@@ -72,7 +74,20 @@ impl Block {
             ..Config::new(size, Config::granule_for(size, granule))
         };
         let space = Space::Shared(Tlsf::new(&config)?);
-        Ok(Self { memory, size, mapping, tenants: Tenants::default(), empty_since: 0, space })
+        Ok(Self {
+            memory,
+            size,
+            mapping,
+            tenants: Tenants::default(),
+            empty_since: 0,
+            tailored: false,
+            space,
+        })
+    }
+
+    /// A shared block to be [`tailored`](Self::tailored), or not.
+    pub(crate) fn with_tailored(self, tailored: bool) -> Self {
+        Self { tailored, ..self }
     }
 
     /// A block for one allocation, which is made at once.
@@ -83,7 +98,15 @@ impl Block {
         mapping: Option<Mapping>,
     ) -> Self {
         let space = Space::Dedicated(Dedicated { size, serial, state: State::Free });
-        Self { memory, size, mapping, tenants: Tenants::default(), empty_since: 0, space }
+        Self {
+            memory,
+            size,
+            mapping,
+            tenants: Tenants::default(),
+            empty_since: 0,
+            tailored: false,
+            space,
+        }
     }
 
     pub(crate) fn is_dedicated(&self) -> bool {
