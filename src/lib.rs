@@ -70,6 +70,7 @@
 //!   [`create_image_from`](Allocator::create_image_from).
 //! * **Memory for objects of yours**: [`Allocator::allocate`], and 16-byte keys
 //!   ([`Allocation::into_raw`]) for tables of your own.
+//! * **Sets of blocks of your own**: [`Allocator::create_arena`].
 //! * **Upload and read back**: [`AllocationDesc::upload`], [`AllocationDesc::readback`],
 //!   [`Buffer::write`], [`Buffer::read`].
 //! * **Your own semaphores**: [`Allocator::external_timeline`]. **Vulkan 1.0, fences**:
@@ -79,14 +80,15 @@
 //! * **Descriptor sets that retire**: feature `descriptors`,
 //!   `Allocator::create_descriptor_set`. Other handles: [`Allocator::retire_object`].
 //! * **Figures and pictures**: [`Allocator::statistics`], [`Allocator::blocks`].
+//! * **Host or DMA memory by bare pointers**: [`MemoryPool`], [`SharedPool`], `no_std` for the first.
 //! * **Ranges of anything, without Vulkan**: [`tlsf`], `no_std`. The rule of drops alone:
 //!   [`retire`], `no_std`.
 //! * **Tests without a GPU**: feature `fake`, a driver that notices what was touched too late.
 //!
 //! # Features
 //!
-//! * `std`, `vulkan` (default): the allocator over `ash`. Without `vulkan` only [`tlsf`] and
-//!   [`retire`] are left, and need `alloc` alone.
+//! * `std`, `vulkan` (default): the allocator over `ash`. Without `vulkan` only [`tlsf`],
+//!   [`retire`] and [`pool`] are left; without `std` they need `alloc` alone.
 //! * `descriptors`: descriptor sets, with pools by `gpu-descriptor`.
 //! * `fake`: the fake driver. It is small, but has no place in a shipped program.
 //! * `serde`: `Serialize` for statistics and pictures of blocks.
@@ -112,6 +114,7 @@ mod ground;
 mod memory;
 #[cfg(feature = "vulkan")]
 mod policy;
+pub mod pool;
 pub mod retire;
 pub mod tlsf;
 #[cfg(feature = "vulkan")]
@@ -119,12 +122,12 @@ mod vulkan;
 
 #[cfg(feature = "vulkan")]
 pub use allocator::{
-    AllocateError, Allocation, AllocationDesc, AllocationFlags, Allocator, AllocatorDesc,
-    BeginError, BlockPicture, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError,
-    DescError, EndPolicy, HeapBudget, Image, ImageDesc, ImageView, ImageViewDesc, KeyError, Leak,
-    MemoryTypeStatistics, NewError, Placement, Plan, RawAllocation, Recording, Refused,
-    RegionPicture, RegionState, ReportError, Signal, Statistics, SubmitError, SubmitRefusal,
-    Submitted, SubmittedError, Timeline, TimelineError, Tried, WaitError,
+    AllocateError, Allocation, AllocationDesc, AllocationFlags, Allocator, AllocatorDesc, Arena,
+    ArenaDesc, ArenaError, BeginError, BlockPicture, Buffer, BufferDesc, CloseReport, Collected,
+    CopyError, CreateError, DescError, EndPolicy, HeapBudget, Image, ImageDesc, ImageView,
+    ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement, Plan, RawAllocation,
+    Recording, Refused, RegionPicture, RegionState, ReportError, Signal, Statistics, SubmitError,
+    SubmitRefusal, Submitted, SubmittedError, Timeline, TimelineError, Tried, WaitError,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};
@@ -134,6 +137,9 @@ pub use ash::{self, vk};
 pub use memory::Broken;
 #[cfg(feature = "vulkan")]
 pub use policy::{granularity::ResourceKind, intent::HostAccess};
+pub use pool::{MemoryPool, PoolDesc};
+#[cfg(feature = "std")]
+pub use pool::{Pooled, SharedPool};
 #[cfg(feature = "vulkan")]
 pub use retire::Point;
 #[cfg(feature = "vulkan")]

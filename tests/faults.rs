@@ -4,7 +4,7 @@
 mod support;
 
 use fencepost::{
-    AllocationDesc, Allocator, BufferDesc, ImageDesc, ImageViewDesc, Timeline,
+    AllocationDesc, Allocator, ArenaDesc, BufferDesc, ImageDesc, ImageViewDesc, Timeline,
     fake::{Call, FakeDriver, Profile, Use},
     vk,
 };
@@ -35,6 +35,15 @@ impl World {
     fn keep<T: 'static, E: std::fmt::Debug>(&mut self, made: Result<T, E>) -> Result<(), String> {
         self.held.push(Box::new(made.map_err(|error| format!("{error:?}"))?));
         Ok(())
+    }
+
+    /// All of them, or none: what was made is given back.
+    fn keep_all<T: 'static, E: std::fmt::Debug>(
+        &mut self,
+        made: impl IntoIterator<Item = Result<T, E>>,
+    ) -> Result<(), String> {
+        let made: Result<Vec<T>, E> = made.into_iter().collect();
+        self.keep(made)
     }
 
     /// What must be as before after a failure.
@@ -137,6 +146,14 @@ const STEPS: &[Step] = &[
                 Err(error)
             }
         }
+    }),
+    ("an arena", |w| {
+        let desc = ArenaDesc::new(AllocationDesc::upload()).block_size(1 << 20).min_blocks(2);
+        let made = w.allocator().create_arena(&desc).map_err(|error| format!("{error:?}"))?;
+        let buffer = made.create_buffer(&buffer_desc(1 << 20), &AllocationDesc::default());
+        let next = made.create_buffer(&buffer_desc(1 << 20), &AllocationDesc::default());
+        let third = made.create_buffer(&buffer_desc(1 << 20), &AllocationDesc::default());
+        w.keep_all([buffer, next, third])
     }),
     ("a timeline", |w| {
         let made = w.allocator().timeline(w.fake.queue(0)).map_err(|error| format!("{error:?}"))?;

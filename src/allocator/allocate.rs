@@ -103,6 +103,21 @@ impl Request {
         }
     }
 
+    /// The least there is, for a block that is made before it is needed.
+    pub(super) fn for_a_block(shape: Shape) -> Self {
+        let memory = vk::MemoryRequirements { size: 1, alignment: 1, memory_type_bits: !0 };
+        let requirements = Requirements { memory, dedicate: Dedicate::No };
+        let target = Target::unknown(ResourceKind::Linear);
+        Self::new(shape, &requirements, target, &AllocationDesc::default())
+    }
+
+    /// Raises the alignment to that of an arena.
+    pub(super) fn align(&mut self, alignment: u64) {
+        if self.alignment.is_power_of_two() {
+            self.alignment = self.alignment.max(alignment);
+        }
+    }
+
     pub(super) fn tenant(&self) -> Tenant {
         let named = self.name.is_some() || self.resource != Resource::None;
         Tenant { resource: self.resource, kind: named.then_some(self.kind), name: self.name }
@@ -265,7 +280,7 @@ impl Inner {
     }
 
     /// A range that the quick search does not see. O(blocks).
-    fn allocate_anywhere(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
+    pub(super) fn allocate_anywhere(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
         let tenant = search.request.tenant();
         let grant = state.blocks.allocate_anywhere(search.size, search.alignment, tenant)?;
@@ -285,7 +300,7 @@ impl Inner {
     }
 
     /// Collects if anything of this type may be reached. Whether something was.
-    fn collect_for(&self, lane: &Lane) -> bool {
+    pub(super) fn collect_for(&self, lane: &Lane) -> bool {
         let waits = !lane.lock().bags.is_empty();
         let myself = self.myself.upgrade();
         waits && myself.is_some_and(|myself| Inner::collect(&myself).allocations > 0)

@@ -11,7 +11,7 @@ use super::{
     collect::Keeper,
     error::{CopyError, KeyError, Refused},
     home::Home,
-    inner::{Inner, Lane, Life},
+    inner::{Inner, LANE_BITS, Lane, Life},
 };
 use crate::{
     memory::{Entry, Grant},
@@ -31,6 +31,7 @@ use crate::{
 pub struct Allocation {
     home: Home,
     entry: Entry,
+    lane: u32,
     memory_type: u32,
     memory: vk::DeviceMemory,
     offset: u64,
@@ -58,15 +59,15 @@ impl fmt::Debug for Allocation {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct RawAllocation {
     allocator: u32,
-    /// Memory type in the upper 5 bits, slot below.
+    /// Lane in the upper 10 bits, slot below.
     block: u32,
     key: Key,
 }
 
-const SLOT_BITS: u32 = 27;
+const SLOT_BITS: u32 = u32::BITS - LANE_BITS;
 
 impl RawAllocation {
-    fn memory_type(self) -> u32 {
+    fn lane(self) -> u32 {
         self.block >> SLOT_BITS
     }
 
@@ -82,6 +83,7 @@ impl Allocation {
         Self {
             home: Home::new(inner),
             entry: grant.entry,
+            lane: lane.index,
             memory_type: lane.memory_type,
             memory: grant.memory,
             offset: grant.offset,
@@ -227,7 +229,7 @@ impl Allocation {
         }
         let unreached: smallvec::SmallVec<[Point; 4]> =
             points.iter().copied().filter(|&point| !reached.has(point)).collect();
-        self.end(|inner, memory_type, entry| inner.retire_at(memory_type, entry, &unreached));
+        self.end(|inner, lane, entry| inner.retire_at(lane, entry, &unreached));
         Ok(())
     }
 
@@ -251,14 +253,14 @@ impl Allocation {
     fn raw(&self) -> RawAllocation {
         RawAllocation {
             allocator: self.home.id,
-            block: self.memory_type << SLOT_BITS | self.entry.slot,
+            block: self.lane << SLOT_BITS | self.entry.slot,
             key: self.entry.key,
         }
     }
 
     /// Takes the resource off the range, so that ending one does not end the other.
     pub(super) fn disown(&self) {
-        if let Some(lane) = self.home.lane(self.memory_type) {
+        if let Some(lane) = self.home.lane(self.lane) {
             lane.lock().blocks.take_resource(self.entry);
         }
     }
@@ -269,9 +271,9 @@ impl Allocation {
 
     /// Ends this handle's region by one of the doors.
     fn end(self, door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>) {
-        let (home, memory_type, entry) = (self.home, self.memory_type, self.entry);
+        let (home, lane, entry) = (self.home, self.lane, self.entry);
         core::mem::forget(self);
-        end_region(home, memory_type, entry, door);
+        end_region(home, lane, entry, door);
     }
 }
 
@@ -279,14 +281,14 @@ impl Allocation {
 /// more, so then this does, by the end policy.
 fn end_region(
     home: Home,
-    memory_type: u32,
+    lane: u32,
     entry: Entry,
     door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>,
 ) {
     let closed = home.life() == Life::Closed;
     // The region still lives, so the count that its block holds can be shared.
     let myself = if closed { home.myself.upgrade() } else { None };
-    match door(&home, memory_type, entry) {
+    match door(&home, lane, entry) {
         // Dropping the keeper may end the allocator: `home` is not touched after this.
         Ok(keeper) => drop(keeper),
         Err(error) => unreachable!("{entry:?} was used and its handle is the only one: {error}"),
@@ -298,7 +300,7 @@ fn end_region(
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        end_region(self.home, self.memory_type, self.entry, Inner::retire);
+        end_region(self.home, self.lane, self.entry, Inner::retire);
     }
 }
 
@@ -322,7 +324,7 @@ impl Allocator {
         if raw.allocator != inner.id {
             return Err(KeyError::Foreign);
         }
-        let lane = inner.lane(raw.memory_type()).ok_or(KeyError::Stale)?;
+        let lane = inner.lane(raw.lane()).ok_or(KeyError::Stale)?;
         let entry = raw.entry();
         let grant = {
             let state = lane.lock();

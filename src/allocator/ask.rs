@@ -12,7 +12,7 @@ use crate::{
     memory::{Block, Grant},
     policy::growth::NextBlock,
     tlsf,
-    vulkan::{Mapping, Resource, is_out_of_memory},
+    vulkan::{Mapping, NewMemory, Resource, is_out_of_memory},
 };
 
 impl Inner {
@@ -33,7 +33,7 @@ impl Inner {
         }
         let mut released = false;
         let (memory, mapping) = loop {
-            match self.allocate_memory(lane, block_size, Resource::None, limit, search) {
+            match self.ask(lane, block_size, Resource::None, limit, search) {
                 Ok(memory) => break memory,
                 Err(error) if !error.is_out_of_memory() => return Err(error),
                 Err(error) if !released => {
@@ -128,8 +128,7 @@ impl Inner {
         let request = search.request;
         let size = request.size;
         self.make_way(size);
-        let (memory, mapping) =
-            self.allocate_memory(lane, size, request.resource, request.limit(), search)?;
+        let (memory, mapping) = self.ask(lane, size, request.resource, request.limit(), search)?;
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
             Ok::<_, core::convert::Infallible>(Block::dedicated(memory, size, serial, mapping))
@@ -148,8 +147,7 @@ impl Inner {
         }
     }
 
-    /// Asks the driver, and maps what is host-visible. Nothing is left behind on failure.
-    fn allocate_memory(
+    fn ask(
         &self,
         lane: &Lane,
         size: u64,
@@ -157,6 +155,20 @@ impl Inner {
         limit: Limit,
         search: &mut Search<'_>,
     ) -> Result<(vk::DeviceMemory, Option<Mapping>), AllocateError> {
+        let memory_type = lane.memory_type;
+        let new = NewMemory { memory_type, size, dedicated_to, priority: None };
+        self.allocate_memory(lane, &new, limit, &mut search.tried)
+    }
+
+    /// Asks the driver, and maps what is host-visible. Nothing is left behind on failure.
+    pub(super) fn allocate_memory(
+        &self,
+        lane: &Lane,
+        new: &NewMemory,
+        limit: Limit,
+        tried: &mut Tried,
+    ) -> Result<(vk::DeviceMemory, Option<Mapping>), AllocateError> {
+        let size = new.size;
         let properties = self.vulkan.properties();
         if size > lane.heap_size.min(properties.max_allocation_size) {
             // Vulkan forbids to ask for more than a heap holds.
@@ -165,27 +177,26 @@ impl Inner {
         let reservation =
             self.reserve(lane.heap, size, limit).map_err(|refusal| match refusal {
                 Refusal::Budget => {
-                    search.tried |= Tried::BUDGET;
+                    *tried |= Tried::BUDGET;
                     AllocateError::out_of_memory()
                 }
                 Refusal::Count => {
                     AllocateError::TooManyAllocations { limit: properties.max_allocation_count }
                 }
             })?;
-        search.tried |= Tried::DRIVER;
+        *tried |= Tried::DRIVER;
         let count = properties.max_allocation_count;
         // SAFETY: the device contract holds while the allocator is open or closed; `shutdown`'s
         // caller keeps other threads away.
-        let memory =
-            match unsafe { self.vulkan.allocate_memory(lane.memory_type, size, dedicated_to) } {
-                Ok(memory) => memory,
-                Err(error) => {
-                    if error == vk::Result::ERROR_DEVICE_LOST {
-                        self.lose();
-                    }
-                    return Err(AllocateError::from_driver(error, count));
+        let memory = match unsafe { self.vulkan.allocate_memory(new) } {
+            Ok(memory) => memory,
+            Err(error) => {
+                if error == vk::Result::ERROR_DEVICE_LOST {
+                    self.lose();
                 }
-            };
+                return Err(AllocateError::from_driver(error, count));
+            }
+        };
         reservation.keep();
         if !lane.is_host_visible() {
             return Ok((memory, None));
@@ -207,11 +218,16 @@ impl Inner {
 
     /// Makes room in the heap: collects, and gives its empty blocks back; if memories are too many,
     /// those of all heaps. Whether that may have helped.
-    fn release_for(&self, lane: &Lane, error: AllocateError, search: &mut Search<'_>) -> bool {
+    pub(super) fn release_for(
+        &self,
+        lane: &Lane,
+        error: AllocateError,
+        search: &mut Search<'_>,
+    ) -> bool {
         let Some(myself) = self.myself.upgrade() else { return false };
         let collected = Inner::collect(&myself).allocations > 0;
         let any_heap = matches!(error, AllocateError::TooManyAllocations { .. });
-        let lanes = self.lanes().iter().filter(|other| any_heap || other.heap == lane.heap);
+        let lanes = self.lanes().filter(|other| any_heap || other.heap == lane.heap);
         let released: u64 = lanes
             .map(|lane| {
                 let blocks = lane.lock().blocks.remove_empty();

@@ -40,8 +40,8 @@ pub(super) type Keeper = Option<Arc<Inner>>;
 impl Inner {
     /// Gives an allocation up: its range is free once every recording that is open now has ended
     /// and the GPU has passed what was submitted by then. O(1), one lock.
-    pub(super) fn retire(&self, memory_type: u32, entry: Entry) -> Result<Keeper, KeyError> {
-        let lane = self.lane(memory_type).ok_or(KeyError::Stale)?;
+    pub(super) fn retire(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
+        let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
         let bag = self.current_bag();
         state.retire(entry)?;
@@ -64,11 +64,11 @@ impl Inner {
     /// Gives an allocation up at points that cover every use of it. O(points + log pending).
     pub(super) fn retire_at(
         &self,
-        memory_type: u32,
+        lane: u32,
         entry: Entry,
         unreached: &[Point],
     ) -> Result<Keeper, KeyError> {
-        let lane = self.lane(memory_type).ok_or(KeyError::Stale)?;
+        let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
         state.retire(entry)?;
         if self.life() == Life::ShutDown || unreached.is_empty() {
@@ -82,8 +82,8 @@ impl Inner {
     /// Ends an allocation at once. O(1), and the driver's destruction of its resource.
     ///
     /// The caller knows that no submitted or recorded work uses it.
-    pub(super) fn free_now(&self, memory_type: u32, entry: Entry) -> Result<Keeper, KeyError> {
-        let lane = self.lane(memory_type).ok_or(KeyError::Stale)?;
+    pub(super) fn free_now(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
+        let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
         if state.blocks.tenant(entry).resource != Resource::None {
             state.retire(entry)?;
@@ -282,7 +282,6 @@ impl Inner {
             return 0;
         }
         self.lanes()
-            .iter()
             .map(|lane| {
                 let blocks = lane.lock().blocks.remove_empty();
                 self.free_blocks(lane, blocks)

@@ -71,7 +71,7 @@ impl Allocator {
         counts: &DescriptorCounts,
     ) -> Result<DescriptorSet, DescriptorError> {
         let inner = self.inner();
-        self.check_open().map_err(|error| match error {
+        self.inner().check_open().map_err(|error| match error {
             AllocateError::DeviceLost => DescriptorError::DeviceLost,
             _ => DescriptorError::ShutDown,
         })?;

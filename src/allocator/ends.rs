@@ -131,7 +131,7 @@ impl Inner {
         }
         self.collect();
         self.trim();
-        let pending: u64 = self.lanes().iter().map(|lane| lane.lock().pending().0).sum();
+        let pending: u64 = self.lanes().map(|lane| lane.lock().pending().0).sum();
         if pending > 0 {
             tracing::warn!(
                 target: "fencepost", bytes = pending,

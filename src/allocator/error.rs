@@ -72,6 +72,9 @@ pub enum AllocateError {
         /// What was tried.
         tried: Tried,
     },
+    /// The resource needs a memory of its own, and an arena gives none.
+    #[error("a memory of its own is needed, and an arena gives none")]
+    NeedsDedicated,
     /// The host is out of memory.
     #[error("out of host memory")]
     OutOfHostMemory,
@@ -149,6 +152,49 @@ impl AllocateError {
             other => Self::Driver(other),
         }
     }
+}
+
+/// Why no arena was made. Nothing is left behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArenaError {
+    /// No memory type among those named has the required properties.
+    #[error("no memory type fits the arena's description")]
+    NoMemoryType,
+    /// Blocks of no size, or larger than the device can allocate.
+    #[error("a block size of {asked} bytes is not between 1 and {limit}")]
+    BlockSize {
+        /// What was asked for, in bytes.
+        asked: u64,
+        /// The largest allocation possible, in bytes.
+        limit: u64,
+    },
+    /// The most blocks are none, or fewer than the least.
+    #[error("between {min} and {max} blocks there is no arena")]
+    BlockCount {
+        /// The least number asked for.
+        min: u32,
+        /// The greatest number asked for.
+        max: u32,
+    },
+    /// Blocks from the start need a block size.
+    #[error("blocks from the start need a block size")]
+    NoBlockSize,
+    /// A priority is not between 0 and 1.
+    #[error("the priority is not between 0 and 1")]
+    Priority,
+    /// The alignment is not a power of two.
+    #[error("the alignment {alignment} is not a power of two")]
+    Alignment {
+        /// What was asked for, in bytes.
+        alignment: u64,
+    },
+    /// As many arenas live as can.
+    #[error("as many arenas live as can")]
+    TooMany,
+    /// There was no memory for the first blocks.
+    #[error(transparent)]
+    Allocate(#[from] AllocateError),
 }
 
 /// Why no resource was created. Nothing has changed and nothing is left behind.

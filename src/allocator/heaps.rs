@@ -12,7 +12,10 @@ use std::sync::atomic::{
 
 use ash::vk;
 
-use super::{Allocator, inner::Inner};
+use super::{
+    Allocator,
+    inner::{Inner, LANE_BITS},
+};
 use crate::{
     policy::{
         budget::{budget_of, ceiling, share},
@@ -26,6 +29,9 @@ const STALE_CHANGES: u32 = 32;
 
 /// And after so many collects: other processes change too.
 const STALE_COLLECTS: u64 = 64;
+
+/// No more memories than a raw key can name the slot of.
+const MOST_MEMORIES: u32 = 1 << (u32::BITS - LANE_BITS);
 
 /// All heaps, and the count of memories over them.
 pub(super) struct Heaps {
@@ -130,7 +136,7 @@ impl Heaps {
         };
         Self {
             heaps: properties.heaps.iter().zip(caps).map(heap).collect(),
-            memory_limit: properties.max_allocation_count,
+            memory_limit: properties.max_allocation_count.min(MOST_MEMORIES),
             memories: AtomicU32::new(0),
             allocations: AtomicU64::new(0),
             frees: AtomicU64::new(0),
@@ -337,7 +343,7 @@ impl Allocator {
     /// went, or 64 collects.
     pub fn heap_budget(&self, heap: u32) -> Option<HeapBudget> {
         let inner = self.inner();
-        if self.check_open().is_ok() {
+        if self.inner().check_open().is_ok() {
             inner.renew_report(false);
         }
         let heaps = &inner.heaps;

@@ -1,4 +1,5 @@
-//! What all handles share: the device, a lane for each memory type, and the register of timelines.
+//! What all handles share: the device, a lane for each memory type and arena, and the register of
+//! timelines.
 //!
 //! Locks: one for each lane, one for the register, one for objects. Never two at once, and none
 //! across a driver call or user code.
@@ -17,12 +18,13 @@ use super::{
     desc::{AllocatorDesc, EndPolicy},
     error::NewError,
     heaps::Heaps,
+    lanes::Lanes,
     objects::ObjectLane,
     register::Register,
 };
 use crate::{
     ground::sync::lock,
-    memory::{BlockList, Broken, Entry, Lingering},
+    memory::{BlockList, Broken, Entry, Stay},
     policy::{
         growth::Growth,
         intent::Shape,
@@ -39,7 +41,7 @@ pub(crate) struct Inner {
     pub(super) vulkan: Vulkan,
     /// Tells this allocator's raw keys and points from another's.
     pub(super) id: u32,
-    lanes: Box<[Lane]>,
+    lanes: Lanes<Lane>,
     pub(super) shape: Shape,
     pub(super) rules: Rules,
     pub(super) objects: ObjectLane,
@@ -60,9 +62,11 @@ pub(crate) struct Inner {
     _keep_alive: Option<Arc<dyn Any + Send + Sync>>,
 }
 
-/// One memory type: its lock, and its constants. On cache lines of its own.
+/// One memory type, or one arena: its lock, and its constants. On cache lines of its own.
 #[repr(align(128))]
 pub(super) struct Lane {
+    /// Its place among the lanes: the memory type, or a number above all of them.
+    pub(super) index: u32,
     pub(super) memory_type: u32,
     pub(super) flags: vk::MemoryPropertyFlags,
     pub(super) heap: u32,
@@ -90,6 +94,10 @@ pub(super) struct LaneState {
     pub(super) peak_live: u64,
     /// Allocations ever made.
     pub(super) granted: u64,
+    /// An arena's handle holds this lane.
+    pub(super) claimed: bool,
+    /// Blocks that an arena's threads are just asking for.
+    pub(super) asked: u32,
 }
 
 /// Where an allocator is in its life.
@@ -104,6 +112,9 @@ pub(super) enum Life {
 
 /// Blocks share pages of this size in any case: it keeps small alignments out of the search.
 const SMALLEST_GRANULE: u64 = 64;
+
+/// A lane's index fits this many bits.
+pub(super) const LANE_BITS: u32 = Lanes::<Lane>::BITS;
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
@@ -141,9 +152,10 @@ impl Inner {
                 heap_size,
                 properties.max_allocation_size,
             );
-            let lingering = Lingering { collects: desc.linger, keep: growth.large() };
-            let blocks = BlockList::new(growth.large(), lingering);
+            let stay = Stay::lingering(desc.linger, growth.large());
+            let blocks = BlockList::new(growth.large(), stay);
             lanes.push(Lane {
+                index: memory_type,
                 memory_type,
                 flags: vk::MemoryPropertyFlags::from_raw(flags),
                 heap,
@@ -167,7 +179,7 @@ impl Inner {
             myself: Weak::clone(myself),
             vulkan,
             id,
-            lanes: lanes.into(),
+            lanes: Lanes::new(lanes),
             shape,
             rules,
             objects: ObjectLane::default(),
@@ -186,12 +198,23 @@ impl Inner {
         }))
     }
 
-    pub(super) fn lanes(&self) -> &[Lane] {
-        &self.lanes
+    /// The lanes of memory types in order, and then those of arenas.
+    pub(super) fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.lanes.iter()
     }
 
-    pub(super) fn lane(&self, memory_type: u32) -> Option<&Lane> {
-        self.lanes.get(memory_type as usize)
+    /// The lane of a memory type, or of an arena.
+    pub(super) fn lane(&self, index: u32) -> Option<&Lane> {
+        self.lanes.get(index)
+    }
+
+    /// A lane for an arena of a memory type: one that another arena left, or a new one. `None` if
+    /// as many arenas live as can, or there is no such type. O(arenas).
+    pub(super) fn claim_lane(&self, memory_type: u32, stay: Stay) -> Option<&Lane> {
+        let twin = self.lane(memory_type).filter(|lane| lane.index == lane.memory_type)?;
+        let mut left = self.lanes.arenas().filter(|lane| lane.memory_type == memory_type);
+        left.find(|lane| lane.lock().claim(stay))
+            .or_else(|| self.lanes.add(|index| Lane::for_arena(twin, index, stay)))
     }
 
     /// Does something to the register, and publishes what drops need to know.
@@ -244,7 +267,7 @@ impl Inner {
     /// Verifies everything at rest, one lock at a time. O(regions).
     pub(super) fn check(&self) -> Result<(), Broken> {
         let mut held = vec![0; self.vulkan.properties().heaps.len()];
-        for lane in &self.lanes {
+        for lane in self.lanes() {
             let state = lane.lock();
             state.check()?;
             held[lane.heap as usize] += state.blocks.reserved();
@@ -258,6 +281,25 @@ impl Inner {
 }
 
 impl Lane {
+    /// A claimed lane of the same memory type as `twin`.
+    fn for_arena(twin: &Lane, index: u32, stay: Stay) -> Self {
+        let mut state = LaneState::new(BlockList::new(twin.growth.large(), stay));
+        state.claim(stay);
+        Self {
+            index,
+            memory_type: twin.memory_type,
+            flags: twin.flags,
+            heap: twin.heap,
+            heap_size: twin.heap_size,
+            growth: twin.growth,
+            granule: twin.granule,
+            oldest: AtomicU64::new(BagNumber::NEVER.get()),
+            dated: AtomicBool::new(false),
+            expiry: AtomicU64::new(u64::MAX),
+            state: Mutex::new(state),
+        }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, LaneState> {
         lock(&self.state)
     }
@@ -302,6 +344,8 @@ impl LaneState {
             live: 0,
             peak_live: 0,
             granted: 0,
+            claimed: false,
+            asked: 0,
         }
     }
 
@@ -317,6 +361,16 @@ impl LaneState {
     /// The block of `slot` is empty: its count comes out, to be dropped after the lock.
     pub(super) fn unkeep(&mut self, slot: u32) -> Option<Arc<Inner>> {
         self.keepers.get_mut(slot as usize)?.take()
+    }
+
+    /// Gives the lane to an arena, if no other has it and nothing of one is left. Whether it did.
+    fn claim(&mut self, stay: Stay) -> bool {
+        let free = !self.claimed && self.blocks.count() == 0;
+        if free {
+            (self.claimed, self.blocks.stay) = (true, stay);
+            (self.peak_live, self.granted) = (0, 0);
+        }
+        free
     }
 
     pub(super) fn count_live(&mut self, size: u64) {

@@ -2,8 +2,11 @@
 
 mod allocate;
 mod allocation;
+mod arena;
+mod arena_blocks;
 mod ask;
 mod collect;
+mod create;
 mod desc;
 #[cfg(feature = "descriptors")]
 mod descriptor;
@@ -15,6 +18,7 @@ mod fence_ring;
 mod heaps;
 mod home;
 mod inner;
+mod lanes;
 mod objects;
 mod plan;
 mod recording;
@@ -37,6 +41,7 @@ use inner::Inner;
 use crate::memory::Broken;
 
 pub use allocation::{Allocation, RawAllocation};
+pub use arena::{Arena, ArenaDesc};
 pub use collect::Collected;
 pub use desc::{AllocationDesc, AllocationFlags, AllocatorDesc, EndPolicy};
 #[cfg(feature = "descriptors")]
@@ -45,8 +50,8 @@ pub use descriptor::DescriptorSet;
 pub use descriptor_pools::{DescriptorCounts, DescriptorError};
 pub use ends::CloseReport;
 pub use error::{
-    AllocateError, BeginError, CopyError, CreateError, DescError, KeyError, NewError, Refused,
-    ReportError, SubmitRefusal, TimelineError, Tried, WaitError,
+    AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError, KeyError, NewError,
+    Refused, ReportError, SubmitRefusal, TimelineError, Tried, WaitError,
 };
 pub use heaps::HeapBudget;
 pub use plan::{Placement, Plan};

@@ -98,7 +98,7 @@ impl Allocator {
         memory: &AllocationDesc,
     ) -> Result<Plan, CreateError> {
         desc.check(self.inner().vulkan.features())?;
-        self.check_open()?;
+        self.inner().check_open()?;
         let info = desc.info();
         let vulkan = &self.inner().vulkan;
         // SAFETY: the device contract; the description was checked.
@@ -117,7 +117,7 @@ impl Allocator {
         desc: &ImageDesc,
         memory: &AllocationDesc,
     ) -> Result<Plan, CreateError> {
-        self.check_image(desc)?;
+        self.inner().check_image(desc)?;
         let info = desc.info();
         let vulkan = &self.inner().vulkan;
         // SAFETY: the device contract; the description was checked, and the driver has such images.

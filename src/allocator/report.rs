@@ -48,7 +48,7 @@ pub struct Statistics {
     pub memory_types: Vec<MemoryTypeStatistics>,
 }
 
-/// The figures of one memory type. All sizes in bytes.
+/// The figures of one memory type, arenas counted in, or of one arena. All sizes in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -69,8 +69,23 @@ pub struct MemoryTypeStatistics {
     pub allocations: u64,
     /// Blocks.
     pub blocks: u32,
-    /// The most that ever lived at a time.
+    /// The most that ever lived at a time; for a type with arenas, the sum of their peaks.
     pub peak_live: u64,
+}
+
+impl MemoryTypeStatistics {
+    /// Counts an arena of the type in.
+    fn add(&mut self, arena: &Self) {
+        self.reserved += arena.reserved;
+        self.live += arena.live;
+        self.pending += arena.pending;
+        self.free += arena.free;
+        self.live_count += arena.live_count;
+        self.pending_count += arena.pending_count;
+        self.allocations += arena.allocations;
+        self.blocks += arena.blocks;
+        self.peak_live += arena.peak_live;
+    }
 }
 
 /// One block, region by region, in address order.
@@ -139,7 +154,7 @@ impl LaneState {
         })
     }
 
-    fn statistics(&self) -> MemoryTypeStatistics {
+    pub(super) fn statistics(&self) -> MemoryTypeStatistics {
         let mut statistics = MemoryTypeStatistics {
             reserved: self.blocks.reserved(),
             blocks: self.blocks.count(),
@@ -177,7 +192,10 @@ impl Allocator {
             total.pending_count += of_type.pending_count;
             total.allocations += of_type.allocations;
             total.blocks += of_type.blocks;
-            total.memory_types.push(of_type);
+            match total.memory_types.get_mut(lane.memory_type as usize) {
+                None => total.memory_types.push(of_type),
+                Some(sum) => sum.add(&of_type),
+            }
         }
         let (live, pending) = inner.objects.counts();
         (total.live_objects, total.pending_objects) = (live, pending);

@@ -7,18 +7,14 @@ use bytemuck::Pod;
 
 use super::{
     Allocator,
-    allocate::{Request, Target},
     allocation::Allocation,
+    arena_blocks::Place,
     desc::AllocationDesc,
-    error::{AllocateError, CopyError, CreateError, DescError, Refused},
+    error::{AllocateError, CopyError, CreateError, Refused},
     inner::Life,
     resource_desc::{BufferDesc, ImageDesc},
 };
-use crate::{
-    policy::granularity::ResourceKind,
-    retire::Point,
-    vulkan::{Dedicate, Requirements},
-};
+use crate::{policy::granularity::ResourceKind, retire::Point};
 
 /// A buffer and its memory. Dropping it is safe at any time: see [`Allocation`].
 #[must_use = "dropping a buffer retires it at once"]
@@ -59,6 +55,34 @@ impl fmt::Debug for Image {
             .field("extent", &self.extent)
             .field("allocation", &self.allocation)
             .finish_non_exhaustive()
+    }
+}
+
+impl Buffer {
+    pub(super) fn new(
+        allocation: Allocation,
+        handle: vk::Buffer,
+        info: &vk::BufferCreateInfo<'_>,
+    ) -> Self {
+        Self { allocation, handle, size: info.size, usage: info.usage }
+    }
+}
+
+impl Image {
+    pub(super) fn new(
+        allocation: Allocation,
+        handle: vk::Image,
+        info: &vk::ImageCreateInfo<'_>,
+    ) -> Self {
+        Self {
+            allocation,
+            handle,
+            image_type: info.image_type,
+            format: info.format,
+            extent: info.extent,
+            mip_levels: info.mip_levels,
+            array_layers: info.array_layers,
+        }
     }
 }
 
@@ -221,23 +245,9 @@ impl Allocator {
         desc: &ImageDesc,
         memory: &AllocationDesc,
     ) -> Result<Image, CreateError> {
-        self.check_image(desc)?;
+        self.inner().check_image(desc)?;
         // SAFETY: the description was checked, and the driver has such images.
         unsafe { self.create_image_from(&desc.info(), memory) }
-    }
-
-    /// Checks a description, and asks the driver whether it has such images.
-    pub(super) fn check_image(&self, desc: &ImageDesc) -> Result<(), CreateError> {
-        desc.check()?;
-        self.check_open()?;
-        // SAFETY: the device contract.
-        match unsafe { self.inner().vulkan.image_format_properties(&desc.info()) } {
-            Ok(limits) if desc.fits(&limits) => Ok(()),
-            Ok(_) | Err(vk::Result::ERROR_FORMAT_NOT_SUPPORTED) => {
-                Err(DescError::Unsupported.into())
-            }
-            Err(error) => Err(CreateError::Create(error)),
-        }
     }
 
     /// Creates a buffer from a create-info of yours, extension structs and all.
@@ -252,12 +262,8 @@ impl Allocator {
         info: &vk::BufferCreateInfo<'_>,
         memory: &AllocationDesc,
     ) -> Result<Buffer, CreateError> {
-        self.check_open()?;
         // SAFETY: the caller's promise.
-        let handle =
-            unsafe { self.inner().vulkan.create_buffer(info) }.map_err(CreateError::Create)?;
-        let allocation = self.allocate_and_bind(Target::buffer(handle, info.usage), memory)?;
-        Ok(Buffer { allocation, handle, size: info.size, usage: info.usage })
+        unsafe { self.inner().create_buffer(info, memory, Place::Types) }
     }
 
     /// Creates an image from a create-info of yours, extension structs and all.
@@ -273,49 +279,8 @@ impl Allocator {
         info: &vk::ImageCreateInfo<'_>,
         memory: &AllocationDesc,
     ) -> Result<Image, CreateError> {
-        self.check_open()?;
         // SAFETY: the caller's promise.
-        let handle =
-            unsafe { self.inner().vulkan.create_image(info) }.map_err(CreateError::Create)?;
-        let target = Target::image(handle, info.usage, info.tiling);
-        let allocation = self.allocate_and_bind(target, memory)?;
-        Ok(Image {
-            allocation,
-            handle,
-            image_type: info.image_type,
-            format: info.format,
-            extent: info.extent,
-            mip_levels: info.mip_levels,
-            array_layers: info.array_layers,
-        })
-    }
-
-    /// Memory for a new resource, which is destroyed if there is none.
-    fn allocate_and_bind(
-        &self,
-        target: Target,
-        memory: &AllocationDesc,
-    ) -> Result<Allocation, CreateError> {
-        let inner = self.inner();
-        let resource = target.resource;
-        // SAFETY: the device contract; the resource is new.
-        let requirements = unsafe { inner.vulkan.requirements(resource) };
-        let request = Request::new(inner.shape, &requirements, target, memory);
-        let (lane, grant) = inner.allocate(&request).inspect_err(|_| {
-            // SAFETY: the device contract; the resource was never used.
-            unsafe { inner.vulkan.destroy_resource(resource) };
-        })?;
-        // The range, and from here on the resource with it, belong to this handle.
-        let allocation = Allocation::new(inner, lane, &grant);
-        // SAFETY: the device contract; the range satisfies the requirements.
-        match unsafe { inner.vulkan.bind(resource, grant.memory, grant.offset) } {
-            Ok(()) => Ok(allocation),
-            Err(error) => {
-                // SAFETY: nothing was recorded with the resource or the range.
-                unsafe { allocation.free_now() };
-                Err(CreateError::Bind(error))
-            }
-        }
+        unsafe { self.inner().create_image(info, memory, Place::Types) }
     }
 
     /// Allocates memory for a resource that you create, bind and destroy yourself.
@@ -350,20 +315,6 @@ impl Allocator {
         kind: ResourceKind,
         memory: &AllocationDesc,
     ) -> Result<Allocation, AllocateError> {
-        let inner = self.inner();
-        let requirements = Requirements { memory: *requirements, dedicate: Dedicate::No };
-        let target = Target::unknown(kind);
-        let request = Request::new(inner.shape, &requirements, target, memory);
-        let (lane, grant) = inner.allocate(&request)?;
-        Ok(Allocation::new(inner, lane, &grant))
-    }
-
-    pub(super) fn check_open(&self) -> Result<(), AllocateError> {
-        let inner = self.inner();
-        match inner.life() {
-            Life::ShutDown => Err(AllocateError::ShutDown),
-            _ if inner.is_lost() => Err(AllocateError::DeviceLost),
-            _ => Ok(()),
-        }
+        self.inner().allocate_plain(requirements, kind, memory, Place::Types)
     }
 }

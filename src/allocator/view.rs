@@ -56,7 +56,7 @@ impl Allocator {
         image: &Image,
         desc: &ImageViewDesc,
     ) -> Result<ImageView, CreateError> {
-        self.check_open()?;
+        self.inner().check_open()?;
         let inner = self.inner();
         if !core::ptr::eq(image.allocation().inner(), &raw const **inner) {
             return Err(DescError::View.into());

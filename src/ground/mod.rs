@@ -1,4 +1,4 @@
 //! The ground floor: what every other floor may stand on, and nothing of Vulkan.
 
-#[cfg(feature = "vulkan")]
+#[cfg(feature = "std")]
 pub(crate) mod sync;

@@ -36,14 +36,26 @@ pub(crate) struct Grant {
 /// How many blocks are tried that may have room, before one that surely has.
 const TRIES: u32 = 3;
 
-/// How long empty blocks stay.
+/// Which blocks stay though they are empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Lingering {
-    /// How many collects an empty block waits for a new use.
-    pub(crate) collects: u64,
-    /// One empty block of at most so many bytes stays for good, so that a program that empties
-    /// itself and comes back does not call the driver.
-    pub(crate) keep: u64,
+pub(crate) struct Stay {
+    /// No block goes while there are no more than this.
+    pub(crate) least: u32,
+    /// One empty shared block of at most so many bytes stays until memory is short, so that a
+    /// program that empties itself and comes back does not call the driver.
+    pub(crate) spare: u64,
+    /// How many collects any other waits for a new use.
+    pub(crate) linger: u64,
+}
+
+impl Stay {
+    /// Every block goes when it is empty.
+    pub(crate) const NONE: Self = Self { least: 0, spare: 0, linger: 0 };
+
+    /// Empty blocks linger for some collects, one of at most `spare` bytes for good.
+    pub(crate) const fn lingering(linger: u64, spare: u64) -> Self {
+        Self { least: 0, spare, linger }
+    }
 }
 
 /// What a slot holds.
@@ -55,7 +67,7 @@ enum Slot {
     Block(Block),
 }
 
-/// All blocks of one memory type.
+/// All blocks of one memory type or arena.
 #[derive(Debug)]
 pub(crate) struct BlockList {
     slots: Vec<Slot>,
@@ -66,7 +78,7 @@ pub(crate) struct BlockList {
     tailored: FitIndex,
     /// The size from which on requests look into tailored blocks.
     large: u64,
-    lingering: Lingering,
+    pub(crate) stay: Stay,
     reserved: u64,
     blocks: u32,
     /// Blocks tried so far.
@@ -76,7 +88,7 @@ pub(crate) struct BlockList {
 
 impl BlockList {
     /// No blocks. Requests of `large` bytes and more look into tailored blocks first.
-    pub(crate) fn new(large: u64, lingering: Lingering) -> Self {
+    pub(crate) fn new(large: u64, stay: Stay) -> Self {
         Self {
             slots: Vec::new(),
             vacant: Vec::new(),
@@ -84,7 +96,7 @@ impl BlockList {
             shared: FitIndex::default(),
             tailored: FitIndex::default(),
             large,
-            lingering,
+            stay,
             reserved: 0,
             blocks: 0,
             #[cfg(test)]
@@ -238,33 +250,36 @@ impl BlockList {
         Some(block)
     }
 
-    /// Takes every empty block out.
+    /// Takes every empty block out, as far as none must stay.
     pub(crate) fn remove_empty(&mut self) -> Vec<Block> {
         self.remove_where(|_, _| true)
     }
 
-    /// Takes out empty blocks that nobody will want soon: dedicated ones, and others that have
-    /// lingered too long.
+    /// Takes out empty blocks that nobody will want soon: dedicated ones, and others that are not
+    /// to [`Stay`].
     pub(crate) fn remove_expired(&mut self, now: u64) -> Vec<Block> {
-        let (stays, collects) = (self.kept_for_good(), self.lingering.collects);
+        let (spare, linger) = (self.spare(), self.stay.linger);
         self.remove_where(|slot, block| {
             block.is_dedicated()
-                || (stays != Some(slot) && block.empty_since.saturating_add(collects) <= now)
+                || (spare != Some(slot) && block.empty_since.saturating_add(linger) <= now)
         })
     }
 
     /// The collect at which [`remove_expired`](Self::remove_expired) will find something next.
     pub(crate) fn next_expiry(&self) -> u64 {
-        let stays = self.kept_for_good();
-        let going = self.empty.iter().filter(|&&slot| stays != Some(slot));
+        if self.blocks <= self.stay.least {
+            return u64::MAX;
+        }
+        let spare = self.spare();
+        let going = self.empty.iter().filter(|&&slot| spare != Some(slot));
         let blocks = going.filter_map(|&slot| self.block(slot));
-        let expiry = |block: &Block| block.empty_since.saturating_add(self.lingering.collects);
+        let expiry = |block: &Block| block.empty_since.saturating_add(self.stay.linger);
         blocks.map(expiry).min().unwrap_or(u64::MAX)
     }
 
     /// The empty block that stays for good.
-    fn kept_for_good(&self) -> Option<u32> {
-        let small = |block: &Block| !block.is_dedicated() && block.size <= self.lingering.keep;
+    fn spare(&self) -> Option<u32> {
+        let small = |block: &Block| !block.is_dedicated() && block.size <= self.stay.spare;
         self.empty.iter().copied().find(|&slot| self.block(slot).is_some_and(small))
     }
 
@@ -272,7 +287,9 @@ impl BlockList {
     fn remove_where(&mut self, goes: impl Fn(u32, &Block) -> bool) -> Vec<Block> {
         let empty = self.empty.iter().copied();
         let slots = empty.filter(|&slot| self.block(slot).is_some_and(|block| goes(slot, block)));
-        let slots: Vec<u32> = slots.collect();
+        // Dedicated blocks count too, but an arena, which alone has a least, has none.
+        let mut slots: Vec<u32> = slots.collect();
+        slots.truncate(self.blocks.saturating_sub(self.stay.least) as usize);
         slots.into_iter().filter_map(|slot| self.remove(slot)).collect()
     }
 

@@ -10,5 +10,5 @@ mod tenants;
 
 pub(crate) use block::Block;
 pub use block::Broken;
-pub(crate) use block_list::{BlockList, Entry, Grant, Lingering};
+pub(crate) use block_list::{BlockList, Entry, Grant, Stay};
 pub(crate) use tenants::Tenant;

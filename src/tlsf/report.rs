@@ -4,7 +4,7 @@ use core::fmt;
 use core::iter::{FusedIterator, successors};
 
 use super::Tlsf;
-use super::bins::{Link, PENDING, USED};
+use super::bins::{Link, PENDING, USED, VACANT};
 use super::class::{TAIL, smallest_of};
 use super::error::KeyError;
 use super::region::{Key, Node, Region, State};
@@ -122,6 +122,16 @@ impl Tlsf {
         }
     }
 
+    /// The region that a key's [index](Key::index) stands for now, whoever owns it; none if no region
+    /// has it. O(1).
+    ///
+    /// For tables that remember where an allocation was put and want to know whether it lives.
+    #[inline]
+    pub fn region_at(&self, index: u32) -> Option<Region> {
+        let link = self.bins.get(index)?;
+        (index != 0 && link.prev != VACANT).then(|| self.region_of(index))
+    }
+
     /// All regions in the order of their addresses. O(1) per region.
     pub fn regions(&self) -> Regions<'_> {
         Regions { tlsf: self, next: self.nodes[0].right }
@@ -138,6 +148,7 @@ impl Tlsf {
     }
 
     /// What the node of a region says.
+    #[inline]
     fn region_of(&self, node: u32) -> Region {
         let link = self.bins.link(node);
         let Node { start, size, .. } = self.nodes[node as usize];

@@ -32,25 +32,35 @@ impl Mapping {
     }
 }
 
+/// What the driver is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewMemory {
+    pub(crate) memory_type: u32,
+    pub(crate) size: u64,
+    /// The one resource that will live there.
+    pub(crate) dedicated_to: Resource,
+    /// From 0, paged out first, to 1; of effect where memory priorities are on.
+    pub(crate) priority: Option<f32>,
+}
+
 impl Vulkan {
-    /// `vkAllocateMemory`. `dedicated_to` names the one resource that will live there.
+    /// `vkAllocateMemory`.
     ///
     /// # Safety
     /// The device contract. The caller owns the memory.
     pub(crate) unsafe fn allocate_memory(
         &self,
-        memory_type: u32,
-        size: u64,
-        dedicated_to: Resource,
+        new: &NewMemory,
     ) -> Result<vk::DeviceMemory, vk::Result> {
-        let mut info =
-            vk::MemoryAllocateInfo::default().allocation_size(size).memory_type_index(memory_type);
+        let mut info = vk::MemoryAllocateInfo::default()
+            .allocation_size(new.size)
+            .memory_type_index(new.memory_type);
         let mut flags =
             vk::MemoryAllocateFlagsInfo::default().flags(vk::MemoryAllocateFlags::DEVICE_ADDRESS);
         if self.features.contains(DeviceFeatures::BUFFER_DEVICE_ADDRESS) {
             info = info.push_next(&mut flags);
         }
-        let mut dedicated = match dedicated_to {
+        let mut dedicated = match new.dedicated_to {
             Resource::None => None,
             Resource::Buffer(buffer) => {
                 Some(vk::MemoryDedicatedAllocateInfo::default().buffer(buffer))
@@ -59,6 +69,13 @@ impl Vulkan {
         };
         if let (Some(dedicated), true) = (&mut dedicated, self.has_requirements2()) {
             info = info.push_next(dedicated);
+        }
+        let mut priority = new
+            .priority
+            .filter(|_| self.features.contains(DeviceFeatures::MEMORY_PRIORITY))
+            .map(|priority| vk::MemoryPriorityAllocateInfoEXT::default().priority(priority));
+        if let Some(priority) = &mut priority {
+            info = info.push_next(priority);
         }
         // SAFETY: the device contract; the chained structs live to the end of the call.
         unsafe { self.device.allocate_memory(&info, None) }

@@ -16,7 +16,7 @@ mod signal;
 
 use ash::{khr, vk};
 
-pub(crate) use memory::Mapping;
+pub(crate) use memory::{Mapping, NewMemory};
 pub(crate) use properties::Properties;
 pub use resource::Object;
 pub(crate) use resource::{Dedicate, Requirements, Resource};
@@ -44,6 +44,8 @@ bitflags::bitflags! {
         /// `VK_EXT_memory_budget`: the driver tells how much of each heap the process may use. Of
         /// use from Vulkan 1.1 on; without it a budget is four fifths of its heap.
         const MEMORY_BUDGET = 1 << 6;
+        /// The feature `memoryPriority`, from `VK_EXT_memory_priority`.
+        const MEMORY_PRIORITY = 1 << 7;
     }
 }
 

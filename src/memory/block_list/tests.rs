@@ -6,7 +6,7 @@ const BLOCK: u64 = 64 << 10;
 const LARGE: u64 = 32 << 10;
 
 fn list() -> BlockList {
-    BlockList::new(LARGE, Lingering { collects: 10, keep: BLOCK })
+    BlockList::new(LARGE, Stay::lingering(10, BLOCK))
 }
 
 fn add_blocks(list: &mut BlockList, count: u32) {

@@ -1,0 +1,330 @@
+//! Arenas: sets of blocks that a user makes for resources of one sort.
+
+use core::fmt;
+use std::sync::Arc;
+
+use ash::vk;
+
+use super::{
+    Allocator,
+    allocation::Allocation,
+    arena_blocks::{ArenaBlocks, Place},
+    desc::AllocationDesc,
+    error::{AllocateError, ArenaError, CreateError},
+    inner::{Inner, Lane, Life},
+    report::MemoryTypeStatistics,
+    resource::{Buffer, Image},
+    resource_desc::{BufferDesc, ImageDesc},
+};
+use crate::{
+    memory::Stay,
+    policy::{
+        granularity::ResourceKind,
+        intent::GpuUse,
+        select::{Wish, rank},
+    },
+};
+
+/// How to make an [`Arena`]: which memory type, how large its blocks, how many.
+///
+/// # Example
+/// ```
+/// use fencepost::{AllocationDesc, ArenaDesc};
+/// let levels = ArenaDesc::new(AllocationDesc::device_local()).block_size(64 << 20).max_blocks(4);
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ArenaDesc {
+    memory: AllocationDesc,
+    usage: u32,
+    type_bits: u32,
+    block_size: Option<u64>,
+    min_blocks: u32,
+    max_blocks: u32,
+    priority: Option<f32>,
+    min_alignment: u64,
+}
+
+impl ArenaDesc {
+    /// An arena of the memory type that is best for an intent, with blocks that grow, as many as
+    /// are needed. Of `memory` only what it says of properties counts.
+    pub const fn new(memory: AllocationDesc) -> Self {
+        Self {
+            memory,
+            usage: 0,
+            type_bits: u32::MAX,
+            block_size: None,
+            min_blocks: 0,
+            max_blocks: u32::MAX,
+            priority: None,
+            min_alignment: 1,
+        }
+    }
+
+    /// What its buffers are used for, where that makes a difference to the memory type.
+    #[must_use]
+    pub const fn buffer_usage(mut self, usage: vk::BufferUsageFlags) -> Self {
+        self.usage = usage.as_raw();
+        self
+    }
+
+    /// Memory types it may be of: `VkMemoryRequirements::memoryTypeBits` of what will live there.
+    /// One bit names the type. [`Allocator::plan_buffer`] and [`Allocator::plan_image`] tell the
+    /// type that a resource would get.
+    #[must_use]
+    pub const fn memory_types(mut self, bits: u32) -> Self {
+        self.type_bits = bits;
+        self
+    }
+
+    /// The size of every block, in bytes, any that the device can allocate. Larger requests are
+    /// refused. Unless told, blocks grow from small ones, and a large request has a block to
+    /// itself.
+    #[must_use]
+    pub const fn block_size(mut self, bytes: u64) -> Self {
+        self.block_size = Some(bytes);
+        self
+    }
+
+    /// Blocks that are there from the start to the end; with 0, the default, empty ones go as they
+    /// do elsewhere. Needs a [`block_size`](Self::block_size).
+    #[must_use]
+    pub const fn min_blocks(mut self, blocks: u32) -> Self {
+        self.min_blocks = blocks;
+        self
+    }
+
+    /// The most blocks there may be. No limit unless told.
+    #[must_use]
+    pub const fn max_blocks(mut self, blocks: u32) -> Self {
+        self.max_blocks = blocks;
+        self
+    }
+
+    /// How important its memory is, from 0 to 1, when the system is short of it. Of effect where
+    /// [`DeviceFeatures::MEMORY_PRIORITY`](crate::DeviceFeatures::MEMORY_PRIORITY) is on; elsewhere
+    /// and unless told, drivers take 0.5.
+    #[must_use]
+    pub const fn priority(mut self, priority: f32) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
+    /// An alignment in bytes that every offset in it has. A power of two.
+    #[must_use]
+    pub const fn min_alignment(mut self, bytes: u64) -> Self {
+        self.min_alignment = bytes;
+        self
+    }
+
+    fn check(&self, largest: u64) -> Result<(), ArenaError> {
+        let block_size = self.block_size.unwrap_or(1);
+        match self {
+            _ if block_size == 0 || block_size > largest => {
+                Err(ArenaError::BlockSize { asked: block_size, limit: largest })
+            }
+            Self { min_blocks, max_blocks, .. } if *max_blocks == 0 || min_blocks > max_blocks => {
+                Err(ArenaError::BlockCount { min: *min_blocks, max: *max_blocks })
+            }
+            Self { min_blocks: 1.., block_size: None, .. } => Err(ArenaError::NoBlockSize),
+            Self { priority: Some(p), .. } if !(0.0..=1.0).contains(p) => Err(ArenaError::Priority),
+            Self { min_alignment, .. } if !min_alignment.is_power_of_two() => {
+                Err(ArenaError::Alignment { alignment: *min_alignment })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A set of blocks of one memory type, with a lock of its own: for what should live together, be
+/// limited together, or leave nothing behind between others.
+///
+/// What is made in it is an [`Allocation`], [`Buffer`] or [`Image`] like any other, and retires
+/// like any other. Nothing in an arena ever has a memory of its own.
+///
+/// **Dropping** the arena is safe at any time: what was made in it lives on, and its blocks go as
+/// they become empty.
+///
+/// # Example
+/// ```
+/// # use fencepost::{fake::FakeDriver, *};
+/// # let fake = FakeDriver::new(&Default::default());
+/// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device());
+/// # let allocator = unsafe { Allocator::new(&desc)? };
+/// let desc = ArenaDesc::new(AllocationDesc::device_local()).block_size(1 << 20).max_blocks(1);
+/// let level = allocator.create_arena(&desc)?;
+/// let vertices = BufferDesc::new(1 << 19, vk::BufferUsageFlags::VERTEX_BUFFER);
+/// let terrain = level.create_buffer(&vertices, &AllocationDesc::default().name("terrain"))?;
+/// let second = level.create_buffer(&vertices, &AllocationDesc::default())?;
+/// let third = level.create_buffer(&vertices, &AllocationDesc::default());
+/// assert!(matches!(third, Err(CreateError::Allocate(error)) if error.is_out_of_memory()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "dropping an arena lets its empty blocks go"]
+pub struct Arena {
+    inner: Arc<Inner>,
+    blocks: ArenaBlocks,
+}
+
+impl fmt::Debug for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena").field("blocks", &self.blocks).finish_non_exhaustive()
+    }
+}
+
+impl Allocator {
+    /// Makes an arena. At most 992 live at a time.
+    ///
+    /// Cost: a driver call for each block it has from the start.
+    ///
+    /// # Errors
+    /// A description that contradicts itself or the device, no memory for the first blocks. Nothing
+    /// is left behind.
+    pub fn create_arena(&self, desc: &ArenaDesc) -> Result<Arena, ArenaError> {
+        let inner = self.inner();
+        inner.check_open()?;
+        let memory_type = inner.arena_type(desc)?;
+        let lane = inner.lane(memory_type).ok_or(ArenaError::NoMemoryType)?;
+        desc.check(lane.heap_size.min(inner.vulkan.properties().max_allocation_size))?;
+        let stay = Stay { least: desc.min_blocks, ..lane.lock().blocks.stay };
+        let lane = inner.claim_lane(memory_type, stay).ok_or(ArenaError::TooMany)?;
+        // From here on its drop gives the lane back.
+        let arena = Arena {
+            inner: Arc::clone(inner),
+            blocks: ArenaBlocks {
+                lane: lane.index,
+                block_size: desc.block_size,
+                most: desc.max_blocks,
+                priority: desc.priority,
+                min_alignment: desc.min_alignment,
+            },
+        };
+        inner.prepare_arena(&arena.blocks, desc.min_blocks)?;
+        Ok(arena)
+    }
+}
+
+impl Inner {
+    /// The best memory type for a description.
+    fn arena_type(&self, desc: &ArenaDesc) -> Result<u32, ArenaError> {
+        let gpu = match desc.usage {
+            0 => GpuUse::Unknown,
+            usage => GpuUse::of_usage(usage),
+        };
+        let wish: Wish = desc.memory.wish(gpu, self.shape);
+        let types = &self.vulkan.properties().types;
+        let ranking = rank(types, desc.type_bits, &wish, &self.rules);
+        ranking.iter().next().ok_or(ArenaError::NoMemoryType)
+    }
+}
+
+impl Arena {
+    /// The index of its memory type.
+    pub fn memory_type(&self) -> u32 {
+        self.lane().map_or(0, |lane| lane.memory_type)
+    }
+
+    /// The properties of its memory type.
+    pub fn memory_properties(&self) -> vk::MemoryPropertyFlags {
+        self.lane().map_or_else(Default::default, |lane| lane.flags)
+    }
+
+    /// What it holds. O(blocks), one lock.
+    pub fn statistics(&self) -> MemoryTypeStatistics {
+        self.lane().map_or_else(Default::default, |lane| lane.lock().statistics())
+    }
+
+    /// Allocates memory for a resource that you create, bind and destroy yourself: see
+    /// [`Allocator::allocate`].
+    ///
+    /// # Errors
+    /// As there; and what does not fit the arena's memory type, its blocks, or their number.
+    pub fn allocate(
+        &self,
+        requirements: &vk::MemoryRequirements,
+        kind: ResourceKind,
+        memory: &AllocationDesc,
+    ) -> Result<Allocation, AllocateError> {
+        self.inner.allocate_plain(requirements, kind, memory, self.place())
+    }
+
+    /// Creates a buffer in the arena: see [`Allocator::create_buffer`].
+    ///
+    /// Of `memory` the intent does not count, but what it requires must be true of the arena's
+    /// memory type.
+    ///
+    /// # Errors
+    /// As there; and what does not fit the arena's memory type, its blocks, or their number.
+    pub fn create_buffer(
+        &self,
+        desc: &BufferDesc,
+        memory: &AllocationDesc,
+    ) -> Result<Buffer, CreateError> {
+        desc.check(self.inner.vulkan.features())?;
+        // SAFETY: the description was checked: no pointers, known usages, features on.
+        unsafe { self.create_buffer_from(&desc.info(), memory) }
+    }
+
+    /// Creates an image in the arena: see [`Allocator::create_image`].
+    ///
+    /// # Errors
+    /// As [`create_buffer`](Self::create_buffer).
+    pub fn create_image(
+        &self,
+        desc: &ImageDesc,
+        memory: &AllocationDesc,
+    ) -> Result<Image, CreateError> {
+        self.inner.check_image(desc)?;
+        // SAFETY: the description was checked, and the driver has such images.
+        unsafe { self.create_image_from(&desc.info(), memory) }
+    }
+
+    /// Creates a buffer in the arena from a create-info of yours.
+    ///
+    /// # Errors
+    /// As [`create_buffer`](Self::create_buffer).
+    ///
+    /// # Safety
+    /// As [`Allocator::create_buffer_from`].
+    pub unsafe fn create_buffer_from(
+        &self,
+        info: &vk::BufferCreateInfo<'_>,
+        memory: &AllocationDesc,
+    ) -> Result<Buffer, CreateError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.inner.create_buffer(info, memory, self.place()) }
+    }
+
+    /// Creates an image in the arena from a create-info of yours.
+    ///
+    /// # Errors
+    /// As [`create_buffer`](Self::create_buffer).
+    ///
+    /// # Safety
+    /// As [`Allocator::create_image_from`].
+    pub unsafe fn create_image_from(
+        &self,
+        info: &vk::ImageCreateInfo<'_>,
+        memory: &AllocationDesc,
+    ) -> Result<Image, CreateError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.inner.create_image(info, memory, self.place()) }
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place::Arena(&self.blocks)
+    }
+
+    fn lane(&self) -> Option<&Lane> {
+        self.inner.lane(self.blocks.lane)
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        self.inner.leave_arena(&self.blocks);
+        if self.inner.life() == Life::Closed {
+            self.inner.finish_pending();
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The blocks of an arena, and the flow of an allocation in it: a range in a block, *collect*, again,
+//! a new block, *release*, again; then an error. Never another memory type, never a memory of its
+//! own.
+
+use ash::vk;
+
+use super::{
+    allocate::{Granted, Request, Search},
+    error::{AllocateError, Tried},
+    inner::{Inner, Lane, LaneState},
+};
+use crate::{
+    memory::{Block, Grant},
+    policy::growth::NextBlock,
+    tlsf,
+    vulkan::{Dedicate, NewMemory, Resource},
+};
+
+/// Where memory may come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place<'a> {
+    /// Any memory type that fits.
+    Types,
+    /// One arena.
+    Arena(&'a ArenaBlocks),
+}
+
+/// What an arena was made with, and which lane it has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ArenaBlocks {
+    pub(super) lane: u32,
+    /// The size of every block; without one they grow as everywhere else.
+    pub(super) block_size: Option<u64>,
+    pub(super) most: u32,
+    pub(super) priority: Option<f32>,
+    pub(super) min_alignment: u64,
+}
+
+impl ArenaBlocks {
+    /// The largest request that a block may be made for.
+    fn largest(&self, lane: &Lane, device_limit: u64) -> u64 {
+        let most = lane.heap_size.min(device_limit);
+        self.block_size.unwrap_or(most).min(most)
+    }
+
+    fn next_block(&self, lane: &Lane, reserved: u64, size: u64) -> NextBlock {
+        match self.block_size {
+            Some(size) => NextBlock { size, tailored: false },
+            None => lane.growth.next_block(reserved, size),
+        }
+    }
+}
+
+impl LaneState {
+    /// Counts a block that is about to be asked for, if the arena may have one more.
+    fn ask_for_one(&mut self, most: u32) -> bool {
+        let may = self.blocks.count() + self.asked < most;
+        self.asked += u32::from(may);
+        may
+    }
+}
+
+impl Inner {
+    /// Finds memory in an arena. On failure nothing has changed, but that reached memory was
+    /// collected and empty blocks may have gone.
+    pub(super) fn allocate_in_arena(
+        &self,
+        arena: &ArenaBlocks,
+        request: &Request,
+    ) -> Result<Granted<'_>, AllocateError> {
+        self.validate(request)?;
+        let required = vk::MemoryPropertyFlags::from_raw(request.wish.required);
+        let type_bits = request.type_bits;
+        let fits =
+            |lane: &&Lane| type_bits >> lane.memory_type & 1 == 1 && lane.flags.contains(required);
+        let Some(lane) = self.lane(arena.lane).filter(fits) else {
+            return Err(AllocateError::NoMemoryType { type_bits, required });
+        };
+        if request.dedicate == Dedicate::Require {
+            return Err(AllocateError::NeedsDedicated);
+        }
+        let mut search = self.search(request)?;
+        let limit = arena.largest(lane, self.vulkan.properties().max_allocation_size);
+        if search.size > limit {
+            return Err(AllocateError::TooLarge { requested: search.size, limit });
+        }
+        if let Some(grant) = self.allocate_in_blocks(lane, &search) {
+            return Ok((lane, grant));
+        }
+        if self.collect_for(lane) {
+            search.tried |= Tried::COLLECT;
+            if let Some(grant) = self.allocate_in_blocks(lane, &search) {
+                return Ok((lane, grant));
+            }
+        }
+        let failure = match self.allocate_in_arena_block(arena, lane, &mut search) {
+            Ok(grant) => return Ok((lane, grant)),
+            Err(error) if !error.is_out_of_memory() => return Err(error),
+            Err(error) => error,
+        };
+        if request.may_ask() && self.release_for(lane, failure, &mut search) {
+            let again = self
+                .allocate_in_blocks(lane, &search)
+                .map_or_else(|| self.allocate_in_arena_block(arena, lane, &mut search), Ok);
+            if let Ok(grant) = again {
+                return Ok((lane, grant));
+            }
+        }
+        match self.allocate_anywhere(lane, &search) {
+            Some(grant) => Ok((lane, grant)),
+            None => Err(match failure {
+                AllocateError::OutOfDeviceMemory { .. } => {
+                    self.out_of_memory(&search, core::iter::once(arena.lane))
+                }
+                other => other,
+            }),
+        }
+    }
+
+    fn allocate_in_arena_block(
+        &self,
+        arena: &ArenaBlocks,
+        lane: &Lane,
+        search: &mut Search<'_>,
+    ) -> Result<Grant, AllocateError> {
+        if !search.request.may_ask() {
+            return Err(AllocateError::out_of_memory());
+        }
+        let slot = self.add_arena_block(arena, lane, search)?;
+        let mut state = lane.lock();
+        let (size, alignment) = (search.size, search.alignment);
+        let tenant = search.request.tenant();
+        // Another thread may have filled the block meanwhile.
+        let granted = state.blocks.allocate_in(slot, size, alignment, tenant);
+        let granted = granted.or_else(|| state.blocks.allocate(size, alignment, tenant));
+        let grant = granted.ok_or(AllocateError::out_of_memory())?;
+        self.settle(&mut state, &grant);
+        Ok(grant)
+    }
+
+    /// Asks the driver for a block, and returns its slot.
+    fn add_arena_block(
+        &self,
+        arena: &ArenaBlocks,
+        lane: &Lane,
+        search: &mut Search<'_>,
+    ) -> Result<u32, AllocateError> {
+        let reserved = {
+            let mut state = lane.lock();
+            if !state.ask_for_one(arena.most) {
+                return Err(AllocateError::out_of_memory());
+            }
+            state.blocks.reserved()
+        };
+        let NextBlock { size, tailored } = arena.next_block(lane, reserved, search.size);
+        let new = NewMemory {
+            memory_type: lane.memory_type,
+            size,
+            dedicated_to: Resource::None,
+            priority: arena.priority,
+        };
+        let made = self.allocate_memory(lane, &new, search.request.limit(), &mut search.tried);
+        let mut state = lane.lock();
+        state.asked -= 1;
+        let (memory, mapping) = made?;
+        let slot = state.blocks.insert(|serial| {
+            let block = Block::shared(memory, size, lane.granule, serial, mapping)?;
+            Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored))
+        });
+        drop(state);
+        slot.map_err(|_| {
+            // SAFETY: the memory was never used, and kept from a reservation of its size.
+            unsafe { self.free_memory(lane.heap, memory, size) };
+            AllocateError::OutOfHostMemory
+        })
+    }
+
+    /// Makes the blocks that an arena has from the start.
+    pub(super) fn prepare_arena(
+        &self,
+        arena: &ArenaBlocks,
+        least: u32,
+    ) -> Result<(), AllocateError> {
+        let Some(lane) = self.lane(arena.lane) else { return Ok(()) };
+        let request = Request::for_a_block(self.shape);
+        let mut search = self.search(&request)?;
+        for _ in 0..least {
+            self.add_arena_block(arena, lane, &mut search)?;
+        }
+        Ok(())
+    }
+
+    /// The arena's handle goes: its lane is free once nothing of it is left.
+    pub(super) fn leave_arena(&self, arena: &ArenaBlocks) {
+        let Some(lane) = self.lane(arena.lane) else { return };
+        let blocks = {
+            let mut state = lane.lock();
+            state.claimed = false;
+            state.blocks.stay = crate::memory::Stay::NONE;
+            state.blocks.remove_empty()
+        };
+        self.free_blocks(lane, blocks);
+    }
+}

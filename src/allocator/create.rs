@@ -1,0 +1,132 @@
+//! The flow of a resource: create it, ask what it needs, find memory, bind. Nothing is left behind
+//! on failure.
+
+use std::sync::Arc;
+
+use ash::vk;
+
+use super::{
+    allocate::{Granted, Request, Target},
+    allocation::Allocation,
+    arena_blocks::Place,
+    desc::AllocationDesc,
+    error::{AllocateError, CreateError, DescError},
+    inner::{Inner, Life},
+    resource::{Buffer, Image},
+    resource_desc::ImageDesc,
+};
+use crate::{
+    policy::granularity::ResourceKind,
+    vulkan::{Dedicate, Requirements},
+};
+
+impl Inner {
+    pub(super) fn check_open(&self) -> Result<(), AllocateError> {
+        match self.life() {
+            Life::ShutDown => Err(AllocateError::ShutDown),
+            _ if self.is_lost() => Err(AllocateError::DeviceLost),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks a description, and asks the driver whether it has such images.
+    pub(super) fn check_image(&self, desc: &ImageDesc) -> Result<(), CreateError> {
+        desc.check()?;
+        self.check_open()?;
+        // SAFETY: the device contract.
+        match unsafe { self.vulkan.image_format_properties(&desc.info()) } {
+            Ok(limits) if desc.fits(&limits) => Ok(()),
+            Ok(_) | Err(vk::Result::ERROR_FORMAT_NOT_SUPPORTED) => {
+                Err(DescError::Unsupported.into())
+            }
+            Err(error) => Err(CreateError::Create(error)),
+        }
+    }
+
+    /// # Safety
+    /// The create-info is valid for this device.
+    pub(super) unsafe fn create_buffer(
+        self: &Arc<Self>,
+        info: &vk::BufferCreateInfo<'_>,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Result<Buffer, CreateError> {
+        self.check_open()?;
+        // SAFETY: the caller's promise.
+        let handle = unsafe { self.vulkan.create_buffer(info) }.map_err(CreateError::Create)?;
+        let target = Target::buffer(handle, info.usage);
+        Ok(Buffer::new(self.allocate_and_bind(target, memory, place)?, handle, info))
+    }
+
+    /// # Safety
+    /// The create-info is valid for this device; the image is neither sparse nor disjoint.
+    pub(super) unsafe fn create_image(
+        self: &Arc<Self>,
+        info: &vk::ImageCreateInfo<'_>,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Result<Image, CreateError> {
+        self.check_open()?;
+        // SAFETY: the caller's promise.
+        let handle = unsafe { self.vulkan.create_image(info) }.map_err(CreateError::Create)?;
+        let target = Target::image(handle, info.usage, info.tiling);
+        Ok(Image::new(self.allocate_and_bind(target, memory, place)?, handle, info))
+    }
+
+    /// Memory for a new resource, which is destroyed if there is none.
+    fn allocate_and_bind(
+        self: &Arc<Self>,
+        target: Target,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Result<Allocation, CreateError> {
+        let resource = target.resource;
+        // SAFETY: the device contract; the resource is new.
+        let requirements = unsafe { self.vulkan.requirements(resource) };
+        let (lane, grant) = self.grant(&requirements, target, memory, place).inspect_err(|_| {
+            // SAFETY: the device contract; the resource was never used.
+            unsafe { self.vulkan.destroy_resource(resource) };
+        })?;
+        // The range, and from here on the resource with it, belong to this handle.
+        let allocation = Allocation::new(self, lane, &grant);
+        // SAFETY: the device contract; the range satisfies the requirements.
+        match unsafe { self.vulkan.bind(resource, grant.memory, grant.offset) } {
+            Ok(()) => Ok(allocation),
+            Err(error) => {
+                // SAFETY: nothing was recorded with the resource or the range.
+                unsafe { allocation.free_now() };
+                Err(CreateError::Bind(error))
+            }
+        }
+    }
+
+    /// Memory for a resource that is not ours.
+    pub(super) fn allocate_plain(
+        self: &Arc<Self>,
+        requirements: &vk::MemoryRequirements,
+        kind: ResourceKind,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Result<Allocation, AllocateError> {
+        let requirements = Requirements { memory: *requirements, dedicate: Dedicate::No };
+        let (lane, grant) = self.grant(&requirements, Target::unknown(kind), memory, place)?;
+        Ok(Allocation::new(self, lane, &grant))
+    }
+
+    fn grant(
+        &self,
+        requirements: &Requirements,
+        target: Target,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Result<Granted<'_>, AllocateError> {
+        let mut request = Request::new(self.shape, requirements, target, memory);
+        match place {
+            Place::Types => self.allocate(&request),
+            Place::Arena(arena) => {
+                request.align(arena.min_alignment);
+                self.allocate_in_arena(arena, &request)
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The memory of a pool: the one file here that touches it.
+
+use alloc::{
+    alloc::{alloc, dealloc},
+    boxed::Box,
+};
+use core::{alloc::Layout, fmt, ptr::NonNull};
+
+/// A range of memory that nobody else uses. All pointers of a pool derive from its one pointer.
+pub(super) struct Backing {
+    base: NonNull<u8>,
+    /// Offsets are below this.
+    size: usize,
+    owner: Owner,
+}
+
+enum Owner {
+    /// No memory at all; the size is 0.
+    Nobody,
+    /// Ours, to be given back to the host heap.
+    Heap { start: NonNull<u8>, layout: Layout },
+    /// The caller's: dropped after the pool's last access.
+    Caller { _keep: Box<dyn Send> },
+}
+
+// SAFETY: the memory is used through this value alone, and may be used on any thread: the heap's is
+// plain memory, and who hands over a region promises it for theirs. What is kept is `Send`.
+unsafe impl Send for Backing {}
+
+impl fmt::Debug for Backing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backing").field("base", &self.base).field("size", &self.size).finish()
+    }
+}
+
+impl Backing {
+    /// No memory.
+    pub(super) const fn empty() -> Self {
+        Self { base: NonNull::dangling(), size: 0, owner: Owner::Nobody }
+    }
+
+    /// Memory of the host heap, not initialised, aligned like a cache line, a page or a huge page, as
+    /// its size suggests. `None` if there is none.
+    pub(super) fn heap(size: usize) -> Option<Self> {
+        let alignment = match size {
+            0 => return None,
+            1..4096 => 64,
+            4096..0x20_0000 => 4096,
+            _ => 2 << 20,
+        };
+        let layout = Layout::from_size_align(size, alignment).ok()?;
+        // SAFETY: the size is not 0.
+        let start = NonNull::new(unsafe { alloc(layout) })?;
+        Some(Self { base: start, size, owner: Owner::Heap { start, layout } })
+    }
+
+    /// The caller's memory, and what keeps it there.
+    ///
+    /// # Safety
+    /// As long as `keep` is not dropped, the region is valid for reads and writes on any thread, and
+    /// nobody accesses it but through pointers that come from this value.
+    pub(super) unsafe fn region(region: NonNull<[u8]>, keep: Box<dyn Send>) -> Self {
+        Self { base: region.cast(), size: region.len(), owner: Owner::Caller { _keep: keep } }
+    }
+
+    /// Forgets what lies before `skip` and behind `size` bytes from there.
+    pub(super) fn narrow(&mut self, skip: usize, size: usize) {
+        assert!(skip <= self.size && size <= self.size - skip, "{skip} + {size}");
+        // SAFETY: the offset lies in the memory or at its end.
+        self.base = unsafe { self.base.add(skip) };
+        self.size = size;
+    }
+
+    /// The address of the first byte.
+    pub(super) fn address(&self) -> usize {
+        self.base.addr().get()
+    }
+
+    /// How many bytes there are.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The pointer to a byte.
+    #[inline]
+    pub(super) fn pointer(&self, offset: usize) -> NonNull<u8> {
+        assert!(offset < self.size);
+        // SAFETY: the offset lies in the memory.
+        unsafe { self.base.add(offset) }
+    }
+
+    /// Where a pointer points to, whatever it may be used for; `None` if not in here.
+    #[inline]
+    pub(super) fn offset_of(&self, pointer: *const u8) -> Option<usize> {
+        // Below the base it wraps around to more than any size.
+        let offset = pointer.addr().wrapping_sub(self.address());
+        (offset < self.size).then_some(offset)
+    }
+
+    /// Writes the pattern.
+    pub(super) fn paint(&mut self, offset: usize, size: usize) {
+        assert!(offset <= self.size && size <= self.size - offset, "{offset} + {size}");
+        for at in offset..offset + size {
+            // SAFETY: the byte lies in the memory, and is nobody's now.
+            unsafe { self.base.add(at).write(pattern(at)) };
+        }
+    }
+
+    /// The first byte that is not as [`paint`](Self::paint) left it. The range must have been painted.
+    pub(super) fn first_changed(&self, offset: usize, size: usize) -> Option<usize> {
+        assert!(offset <= self.size && size <= self.size - offset, "{offset} + {size}");
+        // SAFETY: the byte lies in the memory, and was written by `paint`.
+        (offset..offset + size).find(|&at| unsafe { self.base.add(at).read() } != pattern(at))
+    }
+}
+
+impl Drop for Backing {
+    fn drop(&mut self) {
+        if let Owner::Heap { start, layout } = self.owner {
+            // SAFETY: `heap` got it with this layout, and nobody uses it any more.
+            unsafe { dealloc(start.as_ptr(), layout) };
+        }
+    }
+}
+
+/// What free memory holds. It depends on the place, so that a copy of other free memory is no match;
+/// and it is no small number, no ASCII and no aligned pointer.
+const fn pattern(offset: usize) -> u8 {
+    0xA5 ^ (offset as u8).wrapping_mul(0x1D) ^ (offset >> 8) as u8
+}

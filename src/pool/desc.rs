@@ -1,0 +1,214 @@
+//! How a pool is described, and what that means for its addresses.
+#![forbid(unsafe_code)]
+
+use super::error::PoolError;
+use crate::tlsf::Config;
+
+/// Alignments up to this are served in every pool whose bus addresses allow it.
+const LARGEST_ALIGNMENT: u64 = 2 << 20;
+
+/// The largest granule and cache line.
+const LARGEST_GRANULE: u64 = 1 << 20;
+
+/// Describes a pool: what its addresses must respect, and how closely it watches.
+///
+/// ```
+/// use fencepost::{MemoryPool, PoolDesc};
+///
+/// // For a device with a 32-bit DMA mask that cannot cross 4 KiB in one transfer.
+/// let desc = PoolDesc::new().bus_base(0x8000_0000).largest_address(u32::MAX.into()).boundary(4096);
+/// let mut pool = MemoryPool::owned(1 << 20, &desc)?;
+/// let descriptor = pool.allocate(96)?;
+/// assert_eq!(pool.dma_address(descriptor), Some(0x8000_0000));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PoolDesc {
+    /// See [`granule`](Self::granule).
+    pub granule: u64,
+    /// See [`cache_line`](Self::cache_line).
+    pub cache_line: u64,
+    /// See [`boundary`](Self::boundary).
+    pub boundary: Option<u64>,
+    /// See [`bus_base`](Self::bus_base).
+    pub bus_base: Option<u64>,
+    /// See [`largest_address`](Self::largest_address).
+    pub largest_address: u64,
+    /// See [`quarantine`](Self::quarantine).
+    pub quarantine: u64,
+    /// See [`checked`](Self::checked).
+    pub checked: bool,
+}
+
+impl Default for PoolDesc {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PoolDesc {
+    /// Granules of 16 bytes, no limits, no quarantine, no checks.
+    pub const fn new() -> Self {
+        Self {
+            granule: 16,
+            cache_line: 1,
+            boundary: None,
+            bus_base: None,
+            largest_address: u64::MAX,
+            quarantine: 0,
+            checked: false,
+        }
+    }
+
+    /// What every address and size is rounded to: a power of two from 16 bytes to 1 MiB. The books
+    /// take 4⅛ bytes for each granule. Pools of 32 GiB and more take the granule that they need.
+    pub const fn granule(mut self, bytes: u64) -> Self {
+        self.granule = bytes;
+        self
+    }
+
+    /// No two allocations share a cache line of this many bytes, a power of two up to 1 MiB: a device
+    /// that is not coherent, or another core, then writes to one without disturbing its neighbours.
+    pub const fn cache_line(mut self, bytes: u64) -> Self {
+        self.cache_line = bytes;
+        self
+    }
+
+    /// No allocation crosses a multiple of this power of two, in bus addresses: what
+    /// `dma_pool_create` calls its boundary. A request that finds no other place is looked for at a
+    /// multiple of its own size rounded up to a power of two.
+    pub const fn boundary(mut self, bytes: u64) -> Self {
+        self.boundary = Some(bytes);
+        self
+    }
+
+    /// Where the device sees the first byte of the memory: a physical or I/O virtual address. It
+    /// answers [`MemoryPool::dma_address`](super::MemoryPool::dma_address). Boundary and largest
+    /// address are then about bus addresses; alignments hold for both, so that the largest one is what
+    /// the two address ranges agree on.
+    pub const fn bus_base(mut self, address: u64) -> Self {
+        self.bus_base = Some(address);
+        self
+    }
+
+    /// The last byte that the device reaches, as a DMA mask tells it. Memory above it is never given
+    /// out.
+    pub const fn largest_address(mut self, address: u64) -> Self {
+        self.largest_address = address;
+        self
+    }
+
+    /// Keeps up to this many bytes of freed memory from being handed out again, oldest first out: for
+    /// so long a second free of the same pointer is found for sure. A request that would fail ends the
+    /// quarantine.
+    pub const fn quarantine(mut self, bytes: u64) -> Self {
+        self.quarantine = bytes;
+        self
+    }
+
+    /// Fills free memory with a pattern and looks after it: a write past the end of an allocation is
+    /// found when that is freed, a write after free when the range is handed out again, and both by
+    /// [`MemoryPool::check`](super::MemoryPool::check). Each allocation has 16 bytes or more behind it
+    /// as a guard. It costs one pass over the memory at the beginning, and one over the allocation at
+    /// each allocation and deallocation. The device must not write to free memory, of course.
+    pub const fn checked(mut self) -> Self {
+        self.checked = true;
+        self
+    }
+
+    /// What this means for `length` bytes at `address`.
+    pub(super) fn layout(&self, address: u64, length: u64) -> Result<PoolLayout, PoolError> {
+        let at_least = self.granule.max(self.cache_line);
+        for bytes in [self.granule, self.cache_line] {
+            if !bytes.is_power_of_two() || bytes > LARGEST_GRANULE {
+                return Err(PoolError::PowerOfTwo { bytes });
+            }
+        }
+        if let Some(bytes) = self.boundary.filter(|bytes| !bytes.is_power_of_two()) {
+            return Err(PoolError::PowerOfTwo { bytes });
+        }
+        address.checked_add(length).ok_or(PoolError::Wraps)?;
+        // Bus addresses lead; the pointers follow as far as the two agree.
+        let first = self.bus_base.unwrap_or(address);
+        let end = first.checked_add(length).ok_or(PoolError::Wraps)?;
+        let agreed = 1_u64.checked_shl((first ^ address).trailing_zeros()).unwrap_or(u64::MAX);
+        let last = end.saturating_sub(1).min(self.largest_address);
+        // A boundary that lies nowhere in the memory binds nobody.
+        let boundary = self.boundary.filter(|&boundary| first / boundary != last / boundary);
+        let modulus = LARGEST_ALIGNMENT.max(boundary.unwrap_or(0));
+        let granule = Config::granule_for(length.saturating_add(modulus), at_least);
+        let start = first.checked_next_multiple_of(granule).ok_or(PoolError::TooSmall)?;
+        let usable = last.checked_sub(start).map_or(0, |most| most.saturating_add(1));
+        let usable = usable.min(end.saturating_sub(start)) / granule * granule;
+        if usable == 0 {
+            return Err(PoolError::TooSmall);
+        }
+        Ok(PoolLayout {
+            skip: start - first,
+            size: usable,
+            lead: start % modulus,
+            granule,
+            largest_alignment: agreed.min(LARGEST_ALIGNMENT),
+            boundary,
+        })
+    }
+}
+
+/// A pool's place among addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct PoolLayout {
+    /// Bytes of the memory before the first granule.
+    pub(super) skip: u64,
+    /// Bytes in whole granules that can be given out.
+    pub(super) size: u64,
+    /// The first granule's address, modulo the boundary and every alignment that is served.
+    pub(super) lead: u64,
+    /// The granule in bytes.
+    pub(super) granule: u64,
+    /// The largest alignment that pointers can have.
+    pub(super) largest_alignment: u64,
+    /// The boundary, if one lies in the memory.
+    pub(super) boundary: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_rounded_to_granules_and_cut_at_the_largest_address() {
+        let desc = PoolDesc::new();
+        let layout = desc.layout(0x1003, 0x1000).unwrap();
+        assert_eq!((layout.skip, layout.size, layout.lead), (13, 0xFF0, 0x1010));
+        let layout = desc.cache_line(64).layout(0x1003, 0x1000).unwrap();
+        assert_eq!((layout.skip, layout.size, layout.granule), (61, 0xFC0, 64));
+        let layout = desc.largest_address(0x17FF).layout(0x1000, 0x1000).unwrap();
+        assert_eq!((layout.skip, layout.size), (0, 0x800));
+        let refused = desc.largest_address(0xFFF).layout(0x1000, 0x1000);
+        assert_eq!(refused, Err(PoolError::TooSmall));
+        assert_eq!(desc.layout(0x1003, 20), Err(PoolError::TooSmall));
+        assert_eq!(desc.layout(u64::MAX - 5, 20), Err(PoolError::Wraps));
+        assert_eq!(desc.bus_base(u64::MAX - 5).layout(0x1000, 20), Err(PoolError::Wraps));
+        for bytes in [0, 24, 2 << 20] {
+            let refused = Err(PoolError::PowerOfTwo { bytes });
+            assert_eq!(desc.granule(bytes).layout(0x1000, 64), refused);
+            assert_eq!(desc.cache_line(bytes).layout(0x1000, 64), refused);
+        }
+    }
+
+    #[test]
+    fn alignments_hold_where_both_addresses_agree() {
+        let largest = |bus| PoolDesc::new().bus_base(bus).layout(1 << 30, 1 << 20);
+        assert_eq!(largest(1 << 30).unwrap().largest_alignment, LARGEST_ALIGNMENT);
+        assert_eq!(largest(1 << 12).unwrap().largest_alignment, 1 << 12);
+    }
+
+    #[test]
+    fn a_boundary_outside_the_memory_is_forgotten() {
+        let desc = PoolDesc::new().boundary(1 << 32);
+        assert_eq!(desc.layout(0x1000, 0x1000).unwrap().boundary, None);
+        let layout = desc.bus_base((1 << 32) - 0x800).layout(0x1000, 0x1000).unwrap();
+        assert_eq!((layout.boundary, layout.lead), (Some(1 << 32), (1 << 32) - 0x800));
+    }
+}

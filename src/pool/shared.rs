@@ -1,0 +1,147 @@
+//! A pool for many threads.
+#![forbid(unsafe_code)]
+
+use core::alloc::Layout;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::{
+    error::{AllocateError, CheckError, DeallocateError},
+    memory_pool::{Lookup, MemoryPool, Tracked},
+    statistics::{Fragmentation, PoolStatistics},
+};
+use crate::{
+    ground::sync,
+    retire::{Point, Reached},
+};
+
+/// A [`MemoryPool`] behind a lock: `Clone`, `Send`, `Sync`. Clones are the same pool, which ends with
+/// the last of them and the last [`Pooled`](super::Pooled).
+///
+/// The lock is held for the pool's own work and never while code of yours runs.
+///
+/// ```
+/// use fencepost::{MemoryPool, SharedPool};
+///
+/// let pool = SharedPool::from(MemoryPool::new(1 << 20));
+/// std::thread::scope(|threads| {
+///     for number in 0..4_u64 {
+///         let pool = pool.clone();
+///         threads.spawn(move || {
+///             let boxed = pool.insert(number).unwrap();
+///             assert_eq!(*boxed, number);
+///         });
+///     }
+/// });
+/// assert_eq!(pool.stats().current_allocations, 0);
+/// ```
+#[derive(Clone, Debug)]
+pub struct SharedPool {
+    pool: Arc<Mutex<MemoryPool>>,
+}
+
+impl From<MemoryPool> for SharedPool {
+    fn from(pool: MemoryPool) -> Self {
+        Self { pool: Arc::new(Mutex::new(pool)) }
+    }
+}
+
+impl SharedPool {
+    pub(super) fn lock(&self) -> MutexGuard<'_, MemoryPool> {
+        sync::lock(&self.pool)
+    }
+
+    /// The pool for this thread alone again.
+    ///
+    /// # Errors
+    /// Another clone or a handle lives; this one comes back.
+    pub fn try_into_inner(self) -> Result<MemoryPool, Self> {
+        let pool = Arc::try_unwrap(self.pool).map_err(|pool| Self { pool })?;
+        Ok(pool.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// [`MemoryPool::allocate`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn allocate(&self, size: usize) -> Result<*mut u8, AllocateError> {
+        self.lock().allocate(size)
+    }
+
+    /// [`MemoryPool::allocate_layout`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn allocate_layout(&self, layout: Layout) -> Result<*mut u8, AllocateError> {
+        self.lock().allocate_layout(layout)
+    }
+
+    /// [`MemoryPool::allocate_tracked`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn allocate_tracked(&self, layout: Layout) -> Result<Tracked, AllocateError> {
+        self.lock().allocate_tracked(layout)
+    }
+
+    /// [`MemoryPool::deallocate`]. What a handle owns is refused.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn deallocate(&self, pointer: *mut u8) -> Result<(), DeallocateError> {
+        self.lock().deallocate(pointer)
+    }
+
+    /// [`MemoryPool::deallocate_at`]. What a handle owns is refused.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn deallocate_at(&self, pointer: *mut u8, points: &[Point]) -> Result<(), DeallocateError> {
+        self.lock().deallocate_at(pointer, points)
+    }
+
+    /// [`MemoryPool::deallocate_tracked`]. What a handle owns is refused.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn deallocate_tracked(&self, tracked: Tracked) -> Result<(), DeallocateError> {
+        self.lock().deallocate_tracked(tracked)
+    }
+
+    /// [`MemoryPool::collect`].
+    pub fn collect(&self, reached: &Reached) -> usize {
+        self.lock().collect(reached)
+    }
+
+    /// [`MemoryPool::lookup`]. On another thread it may be different by now.
+    pub fn lookup(&self, pointer: *const u8) -> Lookup {
+        self.lock().lookup(pointer)
+    }
+
+    /// [`MemoryPool::dma_address`].
+    pub fn dma_address(&self, pointer: *const u8) -> Option<u64> {
+        self.lock().dma_address(pointer)
+    }
+
+    /// [`MemoryPool::offset_of`].
+    pub fn offset_of(&self, pointer: *const u8) -> Option<u64> {
+        self.lock().offset_of(pointer)
+    }
+
+    /// [`MemoryPool::stats`].
+    pub fn stats(&self) -> PoolStatistics {
+        self.lock().stats()
+    }
+
+    /// [`MemoryPool::fragmentation`].
+    pub fn fragmentation(&self) -> Fragmentation {
+        self.lock().fragmentation()
+    }
+
+    /// [`MemoryPool::check`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(&self) -> Result<(), CheckError> {
+        self.lock().check()
+    }
+}

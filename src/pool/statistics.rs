@@ -1,0 +1,96 @@
+//! What a pool counts.
+#![forbid(unsafe_code)]
+
+/// What a pool has done so far. Bytes are the bytes asked for, not what they were rounded up to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct PoolStatistics {
+    /// Allocations granted.
+    pub allocations: u64,
+    /// Allocations given up: freed at once, in quarantine, or waiting for points.
+    pub deallocations: u64,
+    /// Bytes of all allocations granted.
+    pub bytes_allocated: u64,
+    /// Bytes of all allocations given up.
+    pub bytes_deallocated: u64,
+    /// Bytes of the allocations that live.
+    pub current_allocated_bytes: u64,
+    /// Allocations that live.
+    pub current_allocations: u64,
+    /// The most bytes that lived at a time.
+    pub peak_allocated_bytes: u64,
+    /// The most allocations that lived at a time.
+    pub peak_allocations: u64,
+    /// Damage found so far: overruns and writes after free. Only checked pools look.
+    pub corruptions: u64,
+}
+
+/// The free memory of a pool, and in what pieces it is. Bytes are what allocations are rounded up to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Fragmentation {
+    /// Bytes that are free.
+    pub free_bytes: u64,
+    /// Pieces they lie in; no two are neighbours.
+    pub free_ranges: u64,
+    /// Bytes of the largest piece.
+    pub largest_free: u64,
+    /// Bytes given up that are not free yet: in quarantine, or waiting for points.
+    pub pending_bytes: u64,
+}
+
+impl Fragmentation {
+    /// The share of free memory that is not in the largest piece: 0 for one piece or none, near 1 for
+    /// dust.
+    pub fn ratio(&self) -> f64 {
+        if self.free_bytes == 0 {
+            return 0.0;
+        }
+        1.0 - self.largest_free as f64 / self.free_bytes as f64
+    }
+}
+
+/// The running counts. What derives from them is computed when asked: an allocation counts twice,
+/// and compares twice for the peaks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    allocations: u64,
+    deallocations: u64,
+    bytes_allocated: u64,
+    bytes_deallocated: u64,
+    peak_bytes: u64,
+    peak_count: u64,
+    pub(super) corruptions: u64,
+}
+
+impl Counts {
+    #[inline]
+    pub(super) fn allocated(&mut self, size: u64) {
+        self.allocations += 1;
+        self.bytes_allocated += size;
+        self.peak_bytes = self.peak_bytes.max(self.bytes_allocated - self.bytes_deallocated);
+        self.peak_count = self.peak_count.max(self.allocations - self.deallocations);
+    }
+
+    #[inline]
+    pub(super) fn deallocated(&mut self, size: u64) {
+        self.deallocations += 1;
+        self.bytes_deallocated += size;
+    }
+
+    pub(super) fn statistics(&self) -> PoolStatistics {
+        PoolStatistics {
+            allocations: self.allocations,
+            deallocations: self.deallocations,
+            bytes_allocated: self.bytes_allocated,
+            bytes_deallocated: self.bytes_deallocated,
+            current_allocated_bytes: self.bytes_allocated - self.bytes_deallocated,
+            current_allocations: self.allocations - self.deallocations,
+            peak_allocated_bytes: self.peak_bytes,
+            peak_allocations: self.peak_count,
+            corruptions: self.corruptions,
+        }
+    }
+}

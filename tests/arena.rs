@@ -1,0 +1,260 @@
+//! Arenas: sets of blocks of a user's, over the fake driver.
+
+mod support;
+
+use fencepost::{
+    AllocateError, AllocationDesc, AllocationFlags, Arena, ArenaDesc, ArenaError, CreateError,
+    KeyError, ResourceKind,
+    fake::{Call, FakeDriver, Profile, Use},
+    vk,
+};
+use support::*;
+
+const MIB: u64 = 1 << 20;
+
+fn of_blocks(size: u64) -> ArenaDesc {
+    ArenaDesc::new(AllocationDesc::device_local()).block_size(size)
+}
+
+fn requirements(size: u64) -> vk::MemoryRequirements {
+    vk::MemoryRequirements { size, alignment: 64, memory_type_bits: u32::MAX }
+}
+
+fn allocate(arena: &Arena, size: u64) -> Result<fencepost::Allocation, AllocateError> {
+    arena.allocate(&requirements(size), ResourceKind::Linear, &AllocationDesc::default())
+}
+
+#[test]
+fn an_arena_fills_its_blocks_exactly_and_then_refuses() {
+    let fake = fake();
+    {
+        let allocator = allocator(&fake);
+        let _frames = allocator.timeline(fake.queue(0)).unwrap();
+        let arena = allocator.create_arena(&of_blocks(25 * MIB).max_blocks(4)).unwrap();
+        let mut held: Vec<_> = (0..100).map(|_| allocate(&arena, MIB).unwrap()).collect();
+        assert_eq!((arena.statistics().blocks, arena.statistics().free), (4, 0));
+        assert!(matches!(
+            allocate(&arena, 1),
+            Err(AllocateError::OutOfDeviceMemory { largest_free: 0, pending: 0, .. })
+        ));
+        // Nothing of it went elsewhere, and the allocator's figures count it in.
+        assert_eq!(allocator.statistics().blocks, 4);
+        assert_eq!(allocator.statistics().live, 100 * MIB);
+        held.pop();
+        held.push(allocate(&arena, MIB).unwrap());
+        allocator.check().unwrap();
+        drop(held);
+        drop(arena);
+        assert_eq!(fake.live().memories, 0, "an arena leaves no block behind");
+    }
+    fake.finish().unwrap();
+}
+
+#[test]
+fn the_least_blocks_are_there_from_the_start_to_the_end() {
+    let fake = fake();
+    {
+        let allocator = allocator(&fake);
+        let _frames = allocator.timeline(fake.queue(0)).unwrap();
+        let arena = allocator.create_arena(&of_blocks(2 * MIB).min_blocks(2)).unwrap();
+        assert_eq!(fake.live().memories, 2);
+        let mut held: Vec<_> = (0..5).map(|_| allocate(&arena, MIB).unwrap()).collect();
+        assert_eq!(fake.live().memories, 3);
+        held.pop();
+        for _ in 0..200 {
+            allocator.collect();
+        }
+        assert_eq!(fake.live().memories, 3, "one empty block stays to spare");
+        allocator.trim();
+        assert_eq!(fake.live().memories, 2);
+        held.clear();
+        allocator.trim();
+        assert_eq!(fake.live().memories, 2);
+        allocator.check().unwrap();
+        drop(arena);
+        assert_eq!(fake.live().memories, 0);
+    }
+    fake.finish().unwrap();
+}
+
+#[test]
+fn what_was_made_in_an_arena_outlives_its_handle() {
+    let fake = fake();
+    {
+        let allocator = allocator(&fake);
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        let arena = allocator.create_arena(&of_blocks(MIB)).unwrap();
+        let mesh = arena.create_buffer(&buffer_desc(1000), &AllocationDesc::default()).unwrap();
+        let raw = allocate(&arena, 100).unwrap().into_raw();
+        let recording = frames.begin().unwrap();
+        let commands = [fake.record(&[Use::buffer(mesh.handle())])];
+        drop(arena);
+        drop(mesh);
+        submit(recording, &commands).unwrap();
+        allocator.collect();
+        assert_eq!(fake.live().memories, 1);
+        // SAFETY: the only handle of this key.
+        drop(unsafe { allocator.from_raw(raw) }.unwrap());
+        assert_eq!(fake.live().buffers, 1, "the GPU still works with it");
+        fake.run();
+        allocator.collect();
+        assert_eq!((fake.live().buffers, fake.live().memories), (0, 0));
+        // The lane is another arena's now; the old key is not its.
+        let arena = allocator.create_arena(&of_blocks(MIB)).unwrap();
+        let _other = allocate(&arena, 100).unwrap();
+        // SAFETY: the key was turned back before, and is refused.
+        assert_eq!(unsafe { allocator.from_raw(raw) }.unwrap_err(), KeyError::Stale);
+        allocator.check().unwrap();
+    }
+    fake.finish().unwrap();
+}
+
+#[test]
+fn lanes_of_arenas_are_used_again() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let _frames = allocator.timeline(fake.queue(0)).unwrap();
+    for round in 0..3000 {
+        let arena = allocator.create_arena(&of_blocks(64 << 10)).unwrap();
+        let kept = allocate(&arena, 64).unwrap();
+        drop(arena);
+        assert_eq!(allocator.statistics().memory_types.len(), 4, "round {round}");
+        drop(kept);
+    }
+    let all: Vec<Arena> =
+        (0..992).map(|_| allocator.create_arena(&of_blocks(64 << 10)).unwrap()).collect();
+    assert_eq!(allocator.create_arena(&of_blocks(64 << 10)).unwrap_err(), ArenaError::TooMany);
+    drop(all);
+    assert!(allocator.create_arena(&of_blocks(64 << 10)).is_ok());
+}
+
+#[test]
+fn the_types_and_flags_of_a_request_bind_in_an_arena_too() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let arena = allocator.create_arena(&of_blocks(MIB).min_alignment(4096)).unwrap();
+    assert_eq!(arena.memory_type(), 0);
+    let first = allocate(&arena, 100).unwrap();
+    let second = allocate(&arena, 100).unwrap();
+    assert_eq!((first.offset() % 4096, second.offset() % 4096), (0, 0));
+    let linear = ResourceKind::Linear;
+    let refused = arena.allocate(&requirements(64), linear, &AllocationDesc::upload());
+    assert!(matches!(refused, Err(AllocateError::NoMemoryType { .. })));
+    let others = vk::MemoryRequirements { memory_type_bits: !1, ..requirements(64) };
+    let refused = arena.allocate(&others, linear, &AllocationDesc::default());
+    assert!(matches!(refused, Err(AllocateError::NoMemoryType { type_bits: 0xFFFF_FFFE, .. })));
+    let dedicated = AllocationDesc::default().dedicated(true);
+    let refused = arena.allocate(&requirements(64), linear, &dedicated);
+    assert_eq!(refused.unwrap_err(), AllocateError::NeedsDedicated);
+    assert_eq!(
+        allocate(&arena, MIB + 1).unwrap_err(),
+        AllocateError::TooLarge { requested: MIB + 1, limit: MIB }
+    );
+    let asked = fake.calls(Call::AllocateMemory);
+    let never = AllocationDesc::default().flags(AllocationFlags::NEVER_ALLOCATE);
+    let refused = arena.allocate(&requirements(MIB), linear, &never);
+    assert!(refused.unwrap_err().is_out_of_memory());
+    assert_eq!(fake.calls(Call::AllocateMemory), asked);
+}
+
+#[test]
+fn descriptions_that_contradict_themselves_are_refused() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let refused = |desc: ArenaDesc| allocator.create_arena(&desc).unwrap_err();
+    let limit = 4 << 30;
+    assert_eq!(refused(of_blocks(0)), ArenaError::BlockSize { asked: 0, limit });
+    assert_eq!(refused(of_blocks(limit + 1)), ArenaError::BlockSize { asked: limit + 1, limit });
+    let none = ArenaError::BlockCount { min: 0, max: 0 };
+    assert_eq!(refused(of_blocks(MIB).max_blocks(0)), none);
+    let crossed = ArenaError::BlockCount { min: 2, max: 1 };
+    assert_eq!(refused(of_blocks(MIB).min_blocks(2).max_blocks(1)), crossed);
+    let growing = ArenaDesc::new(AllocationDesc::upload());
+    assert_eq!(refused(growing.min_blocks(1)), ArenaError::NoBlockSize);
+    for priority in [-0.1, 1.1, f32::NAN] {
+        assert_eq!(refused(growing.priority(priority)), ArenaError::Priority);
+    }
+    for alignment in [0, 3] {
+        assert_eq!(refused(growing.min_alignment(alignment)), ArenaError::Alignment { alignment });
+    }
+    assert_eq!(refused(growing.memory_types(1)), ArenaError::NoMemoryType);
+    assert_eq!(fake.calls(Call::AllocateMemory), 0);
+}
+
+#[test]
+fn a_growing_arena_gives_a_large_request_a_block() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let arena = allocator.create_arena(&ArenaDesc::new(AllocationDesc::upload())).unwrap();
+    assert!(arena.memory_properties().contains(vk::MemoryPropertyFlags::HOST_VISIBLE));
+    let small = allocate(&arena, 100).unwrap();
+    assert!(allocator.statistics().reserved <= MIB);
+    let large = allocate(&arena, 700 * MIB).unwrap();
+    assert_ne!(small.memory(), large.memory());
+    assert!(allocator.blocks().iter().all(|block| !block.dedicated));
+}
+
+#[test]
+fn a_granularity_holds_in_arenas() {
+    let fake = FakeDriver::new(&Profile::default().granularity(64 << 10));
+    let allocator = allocator(&fake);
+    let arena = allocator.create_arena(&of_blocks(MIB)).unwrap();
+    let memory = AllocationDesc::default();
+    let linear = allocate(&arena, 100).unwrap();
+    let optimal = arena.allocate(&requirements(100), ResourceKind::Optimal, &memory).unwrap();
+    assert_ne!(linear.offset() >> 16, optimal.offset() >> 16);
+}
+
+#[test]
+fn arenas_share_the_most_blocks_between_threads() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let arena = allocator.create_arena(&of_blocks(64 << 10).max_blocks(8)).unwrap();
+    let held: usize = std::thread::scope(|scope| {
+        let takers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| (0..8).filter_map(|_| allocate(&arena, 64 << 10).ok()).collect())
+            })
+            .collect();
+        let held: Vec<Vec<_>> = takers.into_iter().map(|taker| taker.join().unwrap()).collect();
+        let count = held.iter().map(Vec::len).sum();
+        assert!(arena.statistics().blocks <= 8);
+        count
+    });
+    // A thread may be refused while another's block is on its way, but none is lost.
+    assert!(held <= 8);
+    allocator.check().unwrap();
+    let rest: Vec<_> = (0..8).map_while(|_| allocate(&arena, 64 << 10).ok()).collect();
+    assert!(rest.len() <= 8);
+}
+
+#[test]
+fn an_allocator_ends_before_its_arenas() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let frames = allocator.timeline(fake.queue(0)).unwrap();
+    let arena = allocator.create_arena(&of_blocks(MIB).min_blocks(1)).unwrap();
+    let buffer = arena.create_buffer(&buffer_desc(100), &AllocationDesc::default()).unwrap();
+    let report = allocator.close().unwrap();
+    assert_eq!(report.leaks.len(), 1);
+    drop(buffer);
+    drop((arena, frames));
+    fake.finish().unwrap();
+}
+
+#[test]
+fn a_shutdown_makes_arenas_inert() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let arena = allocator.create_arena(&of_blocks(MIB).min_blocks(2)).unwrap();
+    let buffer = arena.create_buffer(&buffer_desc(100), &AllocationDesc::default()).unwrap();
+    // SAFETY: one thread, nothing submitted.
+    unsafe { allocator.shutdown() }.unwrap();
+    assert_eq!(fake.live().memories, 0);
+    let refused = arena.create_buffer(&buffer_desc(100), &AllocationDesc::default());
+    assert!(matches!(refused, Err(CreateError::Allocate(AllocateError::ShutDown))));
+    let refused = allocator.create_arena(&of_blocks(MIB)).unwrap_err();
+    assert_eq!(refused, ArenaError::Allocate(AllocateError::ShutDown));
+    drop((arena, buffer, allocator));
+    fake.finish().unwrap();
+}
