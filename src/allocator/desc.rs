@@ -39,6 +39,7 @@ pub struct AllocatorDesc<'a> {
     pub(crate) largest_block: u64,
     pub(crate) heap_caps: [u64; vk::MAX_MEMORY_HEAPS],
     pub(crate) linger: u64,
+    pub(crate) map_on_access: bool,
 }
 
 impl core::fmt::Debug for AllocatorDesc<'_> {
@@ -54,6 +55,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("largest_block", &self.largest_block)
             .field("heap_caps", &self.heap_caps)
             .field("linger", &self.linger)
+            .field("map_on_access", &self.map_on_access)
             .finish()
     }
 }
@@ -78,6 +80,7 @@ impl<'a> AllocatorDesc<'a> {
             largest_block: 256 << 20,
             heap_caps: [u64::MAX; vk::MAX_MEMORY_HEAPS],
             linger: 256,
+            map_on_access: false,
         }
     }
 
@@ -148,6 +151,18 @@ impl<'a> AllocatorDesc<'a> {
         if (heap as usize) < self.heap_caps.len() {
             self.heap_caps[heap as usize] = bytes;
         }
+        self
+    }
+}
+
+impl AllocatorDesc<'_> {
+    /// Maps host-visible memory for each `read` and `write` alone, and not for good. For tools that
+    /// watch mapped memory and are slowed by much of it, as RenderDoc is; every access then costs
+    /// two driver calls, accesses to one memory type take turns, and
+    /// [`mapped`](crate::Allocation::mapped) gives nothing.
+    #[must_use]
+    pub const fn map_on_access(mut self, on_access: bool) -> Self {
+        self.map_on_access = on_access;
         self
     }
 }
