@@ -17,6 +17,8 @@ pub(crate) struct Block {
     /// Where the whole block is mapped, if its type is host-visible.
     pub(crate) mapping: Option<Mapping>,
     pub(crate) tenants: Tenants,
+    /// No other resource than the one it was made for may be bound to it.
+    pub(crate) exclusive: bool,
     /// The collect at which it became empty, while it is.
     pub(crate) empty_since: u64,
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
@@ -79,6 +81,7 @@ impl Block {
             size,
             mapping,
             tenants: Tenants::default(),
+            exclusive: false,
             empty_since: 0,
             tailored: false,
             space,
@@ -103,6 +106,7 @@ impl Block {
             size,
             mapping,
             tenants: Tenants::default(),
+            exclusive: false,
             empty_since: 0,
             tailored: false,
             space,
