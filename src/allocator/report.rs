@@ -368,7 +368,9 @@ impl Allocator {
     /// Each lane, copied under its lock; what pending regions wait for is looked up afterwards.
     pub(crate) fn lane_pictures(&self) -> Vec<LanePicture> {
         let inner = self.inner();
-        let mut pictures: Vec<LanePicture> = inner.lanes().map(picture).collect();
+        let held = inner.heaps.held();
+        let mut pictures: Vec<LanePicture> =
+            inner.lanes().map(|lane| picture(lane, held)).collect();
         inner.with_register(|register| {
             for lane in &mut pictures {
                 lane.resolve(register.cuts());
@@ -437,7 +439,7 @@ fn dated(point: Point, others: usize) -> Wait {
 }
 
 /// Copies a lane under its lock.
-fn picture(lane: &Lane) -> LanePicture {
+fn picture(lane: &Lane, held: u64) -> LanePicture {
     let state = lane.lock();
     let bags = state.bags.filed().map(|(bag, entry)| (entry, Filed::Bag(bag)));
     let points = state.bags.filed_at();
@@ -492,7 +494,7 @@ fn picture(lane: &Lane) -> LanePicture {
         memory_type: lane.memory_type,
         is_arena: lane.index != lane.memory_type,
         statistics: state.statistics(),
-        next_block: lane.growth.next_block(state.blocks.reserved(), 1),
+        next_block: lane.growth.next_block(held, 1).size,
         blocks,
         waiting,
     }
