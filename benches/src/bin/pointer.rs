@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+use clap::Parser;
 use fencepost_benches::clock::Clock;
 use fencepost_benches::contender::{Contender, contender};
 use fencepost_benches::footprint::arena_bytes;
@@ -14,10 +15,23 @@ use fencepost_benches::stream::Stream;
 use fencepost_benches::subjects::{Malloc, Ours, Pool, Rlsf, Single};
 use fencepost_benches::workloads::{Workload, traces};
 
+/// Times `MemoryPool` beside the core, `malloc` and `rlsf`.
+#[derive(Parser)]
+struct Arguments {
+    /// These live counts.
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000")]
+    live: Vec<usize>,
+    /// Only workloads and traces whose name contains this.
+    #[arg(long, default_value = "")]
+    workload: String,
+}
+
 /// Replays of each stream.
 const REPLAYS: usize = 15;
 
 fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let wanted = |name: &str| name.contains(&arguments.workload);
     let traces = match traces() {
         Ok(traces) => traces,
         Err(error) => {
@@ -36,12 +50,12 @@ fn main() -> ExitCode {
     println!("| | {} |\n|---{}|", names.join(" | "), "|---".repeat(names.len()));
     let clock = Clock::calibrate();
     for workload in [Workload::Uniform, Workload::Renderer, Workload::FixedLifo] {
-        for live in [1_000, 10_000, 100_000] {
+        for &live in arguments.live.iter().filter(|_| wanted(workload.name())) {
             let stream = workload.stream(live, 400_000, 1);
             row(&format!("{} {live}", workload.name()), &stream, &contenders, clock);
         }
     }
-    for trace in &traces {
+    for trace in traces.iter().filter(|trace| wanted(&trace.name)) {
         row(&trace.name, trace, &contenders, clock);
     }
     ExitCode::SUCCESS
@@ -49,14 +63,15 @@ fn main() -> ExitCode {
 
 fn row(name: &str, stream: &Stream, contenders: &[Box<dyn Contender>], clock: Clock) {
     // Sound first: `malloc` alone is taken at its word, it has no arena.
-    let bytes = [1.5, 2.0, 3.0].map(|factor| arena_bytes(stream, factor)).into_iter().find(|&bytes| {
-        contenders.iter().filter(|contender| contender.name() != "malloc").all(|contender| {
-            match contender.check(stream, bytes) {
-                None => true,
-                Some(outcome) => outcome.expect("a sound allocator").refused == 0,
-            }
-        })
-    });
+    let bytes =
+        [1.5, 2.0, 3.0].map(|factor| arena_bytes(stream, factor)).into_iter().find(|&bytes| {
+            contenders.iter().filter(|contender| contender.name() != "malloc").all(|contender| {
+                match contender.check(stream, bytes) {
+                    None => true,
+                    Some(outcome) => outcome.expect("a sound allocator").refused == 0,
+                }
+            })
+        });
     let Some(bytes) = bytes else {
         println!("| {name} | no arena is large enough |");
         return;
