@@ -71,6 +71,7 @@
 //! * **Memory for objects of yours**: [`Allocator::allocate`], and 16-byte keys
 //!   ([`Allocation::into_raw`]) for tables of your own.
 //! * **Sets of blocks of your own**: [`Allocator::create_arena`].
+//! * **A frame's uploads**: [`Allocator::create_ring`], at the price of an addition.
 //! * **Upload and read back**: [`AllocationDesc::upload`], [`AllocationDesc::readback`],
 //!   [`Buffer::write`], [`Buffer::read`].
 //! * **Your own semaphores**: [`Allocator::external_timeline`]. **Vulkan 1.0, fences**:
@@ -124,10 +125,11 @@ mod vulkan;
 pub use allocator::{
     AllocateError, Allocation, AllocationDesc, AllocationFlags, Allocator, AllocatorDesc, Arena,
     ArenaDesc, ArenaError, BeginError, BlockPicture, Buffer, BufferDesc, CloseReport, Collected,
-    CopyError, CreateError, DescError, EndPolicy, HeapBudget, Image, ImageDesc, ImageView,
-    ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement, Plan, RawAllocation,
-    Recording, Refused, RegionPicture, RegionState, ReportError, Signal, Statistics, SubmitError,
-    SubmitRefusal, Submitted, SubmittedError, Timeline, TimelineError, Tried, WaitError,
+    CopyError, CreateError, DescError, EndPolicy, FrameRing, HeapBudget, HostRange, Image,
+    ImageDesc, ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement,
+    Plan, RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError, RingError,
+    RingPiece, Signal, Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline,
+    TimelineError, Tried, WaitError,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};

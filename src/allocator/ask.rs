@@ -181,7 +181,7 @@ impl Inner {
             }
         };
         reservation.keep();
-        if !lane.is_host_visible() {
+        if !lane.is_host_visible() || self.map_on_access {
             return Ok((memory, None));
         }
         // SAFETY: as above; the memory is new, host-visible and not mapped.

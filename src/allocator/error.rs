@@ -287,12 +287,62 @@ pub enum CopyError {
         /// The allocation's size.
         size: u64,
     },
+    /// The GPU has not passed the point.
+    #[error("the GPU has not passed {point:?}")]
+    NotReached {
+        /// The point that was named.
+        point: Point,
+    },
+    /// The point is of another allocator.
+    #[error("{point:?} belongs to another allocator")]
+    Foreign {
+        /// The point that was named.
+        point: Point,
+    },
+    /// A range is of another allocator.
+    #[error("a range belongs to another allocator")]
+    ForeignRange,
     /// The allocator has been shut down and its memory is gone.
     #[error("the allocator has been shut down")]
     ShutDown,
-    /// The driver failed to flush or invalidate.
-    #[error("the driver failed to flush or invalidate: {0}")]
+    /// The driver failed to flush or invalidate, or to map for one access.
+    #[error("the driver failed to map, flush or invalidate: {0}")]
     Driver(vk::Result),
+}
+
+/// Why nothing was taken of a [`FrameRing`](crate::FrameRing).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RingError {
+    /// No room until the GPU is further on: wait for a frame's point, or make a larger ring.
+    #[error("{size} bytes do not fit: {taken} of {capacity} bytes are taken")]
+    Full {
+        /// What was asked for, in bytes.
+        size: u64,
+        /// The ring's size, in bytes.
+        capacity: u64,
+        /// What recordings hold of it, in bytes.
+        taken: u64,
+    },
+    /// No bytes, an alignment of zero, or more than the ring has.
+    #[error("a ring of {capacity} bytes has no {size} bytes aligned to {alignment}")]
+    Impossible {
+        /// What was asked for, in bytes.
+        size: u64,
+        /// What was asked for, in bytes.
+        alignment: u64,
+        /// The ring's size, in bytes.
+        capacity: u64,
+    },
+    /// The recording is of another allocator.
+    #[error("the recording belongs to another allocator")]
+    Foreign,
+    /// The allocator gives nothing any more.
+    #[error(transparent)]
+    Allocate(#[from] AllocateError),
+    /// The values could not be copied in. The room stays taken until the GPU is past it.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
 }
 
 /// Why no timeline was made.

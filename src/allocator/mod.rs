@@ -19,6 +19,7 @@ mod heaps;
 mod home;
 mod inner;
 mod lanes;
+mod mapping;
 mod objects;
 mod plan;
 mod recording;
@@ -26,6 +27,7 @@ mod register;
 mod report;
 mod resource;
 mod resource_desc;
+mod ring;
 mod shared;
 mod sync;
 mod timeline;
@@ -51,9 +53,10 @@ pub use descriptor_pools::{DescriptorCounts, DescriptorError};
 pub use ends::CloseReport;
 pub use error::{
     AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError, KeyError, NewError,
-    Refused, ReportError, SubmitRefusal, TimelineError, Tried, WaitError,
+    Refused, ReportError, RingError, SubmitRefusal, TimelineError, Tried, WaitError,
 };
 pub use heaps::HeapBudget;
+pub use mapping::HostRange;
 pub use plan::{Placement, Plan};
 pub use recording::{Recording, Signal, SubmitError, Submitted, SubmittedError};
 pub use report::{
@@ -61,6 +64,7 @@ pub use report::{
 };
 pub use resource::{Buffer, Image};
 pub use resource_desc::{BufferDesc, ImageDesc, ImageViewDesc};
+pub use ring::{FrameRing, RingPiece};
 pub use timeline::Timeline;
 pub use view::ImageView;
 
