@@ -39,40 +39,31 @@ impl Bitmap {
         Some(Self { windows, levels })
     }
 
-    /// Puts a number in. Touches the next level only where a word was 0.
+    /// Puts a number in. All levels are written, whether they change or not: that is no coin flip.
     #[inline]
     pub(super) fn insert(&mut self, number: usize) {
         let bit = 1 << (number % BITS);
         let mut place = number / BITS;
         let window = &mut self.windows[place];
-        let mut was = window[MEMBERS];
         window[MEMBERS] |= bit;
         window[EVER] |= bit;
         for level in &mut self.levels {
-            if was != 0 {
-                return;
-            }
-            let word = &mut level[place / BITS];
-            was = *word;
-            *word |= 1 << (place % BITS);
+            level[place / BITS] |= 1 << (place % BITS);
             place /= BITS;
         }
     }
 
-    /// Takes a number out. Touches the next level only where a word becomes 0.
+    /// Takes a number out. All levels are written, as in [`insert`](Self::insert).
     #[inline]
     pub(super) fn remove(&mut self, number: usize) {
         let mut place = number / BITS;
         let window = &mut self.windows[place];
         window[MEMBERS] &= !(1 << (number % BITS));
-        let mut left = window[MEMBERS];
+        let mut emptied = u64::from(window[MEMBERS] == 0);
         for level in &mut self.levels {
-            if left != 0 {
-                return;
-            }
             let word = &mut level[place / BITS];
-            *word &= !(1 << (place % BITS));
-            left = *word;
+            *word &= !(emptied << (place % BITS));
+            emptied = u64::from(*word == 0);
             place /= BITS;
         }
     }

@@ -37,7 +37,7 @@
 //! Allocation and deallocation are those of [`tlsf`](crate::tlsf), and a look-up in a hash table of the
 //! live ones. Pointers that are refused cost two words more in each of up to six levels of a bitmap. All
 //! is O(1), the hash table in expectation. The books take 2 bits for each granule of 16 bytes or more,
-//! to which the host gives pages only where allocations begin, and 44 to 60 bytes for each allocation.
+//! to which the host gives pages only where allocations begin, and 60 to 92 bytes for each allocation.
 //!
 //! # Safe and unsafe
 //! Allocating and deallocating is safe: a pool computes with addresses. Using a pointer is `unsafe`, as

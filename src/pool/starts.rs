@@ -3,8 +3,8 @@
 
 use alloc::vec::Vec;
 
-/// A hash table of two words' worth for each allocation, at most half full. It is small where a table
-/// over all granules would be large, and so stays in the caches: that is most of a look-up's time.
+/// A hash table, at most a quarter full, so that probing is seldom a surprise. It is small where a
+/// table over all granules would be large, and so stays in the caches: that is most of a look-up's time.
 #[derive(Debug, Default)]
 pub(super) struct Starts {
     /// Granule in the upper half, node in the lower; 0 is vacant, for no node is 0. A power of two of
@@ -44,7 +44,7 @@ impl Starts {
     /// Makes room for one more; `false`, and nothing changed, if the host has no memory for it.
     #[inline]
     pub(super) fn reserve(&mut self) -> bool {
-        2 * self.count < self.entries.len() || self.grow()
+        4 * self.count < self.entries.len() || self.grow()
     }
 
     #[cold]
