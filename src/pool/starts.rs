@@ -131,15 +131,14 @@ mod tests {
                 let granule = (state >> 33) as u32 % bound;
                 // Grows, shrinks, grows.
                 let wanted = if step / 5000 % 2 == 0 { 3 } else { 1 };
-                if twin.contains_key(&granule) {
-                    if (state >> 60) % 4 >= wanted {
-                        twin.remove(&granule);
-                        starts.remove(granule);
-                    }
-                } else {
+                let node = twin.get(&granule);
+                if node.is_none() {
                     twin.insert(granule, step + 1);
                     assert!(starts.reserve());
                     starts.insert(granule, step + 1);
+                } else if (state >> 60) % 4 >= wanted {
+                    twin.remove(&granule);
+                    starts.remove(granule);
                 }
                 let asked = (state >> 20) as u32 % bound;
                 assert_eq!(starts.get(asked), twin.get(&asked).copied());
