@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     memory::{Block, Grant},
-    vulkan::{Dedicate, NewMemory, Resource},
+    vulkan::{Dedicate, External, NewMemory, Resource},
 };
 
 /// Where memory may come from.
@@ -153,6 +153,7 @@ impl Inner {
             size,
             dedicated_to: Resource::None,
             priority: arena.priority,
+            external: External::None,
         };
         let made = self.allocate_memory(lane, &new, search.request.limit(), &mut search.tried);
         let mut state = lane.lock();

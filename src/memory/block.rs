@@ -19,6 +19,8 @@ pub(crate) struct Block {
     pub(crate) tenants: Tenants,
     /// No other resource than the one it was made for may be bound to it.
     pub(crate) exclusive: bool,
+    /// The handle types that it was made to be exported as, as bits.
+    pub(crate) exported_as: u32,
     /// The collect at which it became empty, while it is.
     pub(crate) empty_since: u64,
     space: Space,
@@ -80,6 +82,7 @@ impl Block {
             mapping,
             tenants: Tenants::default(),
             exclusive: false,
+            exported_as: 0,
             empty_since: 0,
             space,
         })
@@ -99,6 +102,7 @@ impl Block {
             mapping,
             tenants: Tenants::default(),
             exclusive: false,
+            exported_as: 0,
             empty_since: 0,
             space,
         }
