@@ -23,6 +23,8 @@ pub(crate) struct Block {
     pub(crate) exported_as: u32,
     /// The collect at which it became empty, while it is.
     pub(crate) empty_since: u64,
+    /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
+    pub(crate) tailored: bool,
     space: Space,
 }
 
@@ -84,8 +86,14 @@ impl Block {
             exclusive: false,
             exported_as: 0,
             empty_since: 0,
+            tailored: false,
             space,
         })
+    }
+
+    /// A shared block to be [`tailored`](Self::tailored), or not.
+    pub(crate) fn with_tailored(self, tailored: bool) -> Self {
+        Self { tailored, ..self }
     }
 
     /// A block for one allocation, which is made at once.
@@ -104,6 +112,7 @@ impl Block {
             exclusive: false,
             exported_as: 0,
             empty_since: 0,
+            tailored: false,
             space,
         }
     }
