@@ -88,7 +88,7 @@ impl Inner {
             // SAFETY: the device contract; the resource was never used.
             unsafe { self.vulkan.destroy_resource(resource) };
         })?;
-        Ok(self.bind_new(resource, lane, &grant)?)
+        self.bind_new(resource, lane, &grant)
     }
 
     /// Binds a new resource to the range that was granted for it; if that fails, both go.
