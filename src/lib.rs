@@ -112,6 +112,8 @@ extern crate alloc;
 
 #[cfg(feature = "vulkan")]
 mod allocator;
+#[cfg(feature = "vulkan")]
+mod dma;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod ground;
@@ -142,6 +144,8 @@ pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};
 pub use allocator::{FdKind, SharedFd};
 #[cfg(feature = "vulkan")]
 pub use ash::{self, vk};
+#[cfg(feature = "vulkan")]
+pub use dma::{MappedPool, MappedPoolError};
 #[cfg(feature = "vulkan")]
 pub use memory::Broken;
 #[cfg(feature = "vulkan")]
