@@ -29,7 +29,8 @@ fn scene(look: impl FnOnce(&Allocator)) {
         .unwrap();
     let (mesh, gap) = (buffer(&allocator, 5000), buffer(&allocator, 3000));
     let (flying, kept) = (buffer(&allocator, 7000), buffer(&allocator, 1000));
-    let big = buffer(&allocator, 200 << 20);
+    let own = AllocationDesc::device_local().name("own").dedicated(true);
+    let big = allocator.create_buffer(&buffer_desc(2 << 20), &own).unwrap();
     drop(gap); // no recording is open and nothing submitted: free at once
     let frame = frames.begin().unwrap();
     let commands = [fake.record(&[Use::buffer(flying.handle())])];
@@ -63,14 +64,10 @@ fn golden(name: &str, text: &str) {
 fn a_snapshot_tells_what_pending_ranges_wait_for_and_fits_its_own_figures() {
     let snapshot = snapshot();
     let regions = || snapshot.blocks().flat_map(|block| &block.regions);
-    let waits: Vec<_> = regions().filter_map(|region| Some((region.size, region.waits?))).collect();
-    assert!(
-        matches!(
-            waits[..],
-            [(5056, Wait::Recording), (7040, Wait::Timeline { timeline: 0, value: 1, others: 0 })]
-        ),
-        "{waits:?}"
-    );
+    let waits: Vec<_> = regions().filter_map(|region| region.waits).collect();
+    let passed_at_one = Wait::Timeline { timeline: 0, value: 1, others: 0 };
+    assert_eq!(waits.len(), 2);
+    assert!(waits.contains(&Wait::Recording) && waits.contains(&passed_at_one), "{waits:?}");
     for set in snapshot.memory_types().flat_map(|memory_type| &memory_type.sets) {
         let sum = |state| {
             let all = set.blocks.iter().flat_map(|block| &block.regions);

@@ -26,6 +26,8 @@ pub(crate) struct Properties {
     pub(crate) device_name: String,
     pub(crate) device_type: u32,
     pub(crate) device_api: u32,
+    /// `minImportedHostPointerAlignment`, where host memory can be imported.
+    pub(crate) host_pointer_alignment: u64,
 }
 
 impl Properties {
@@ -37,14 +39,20 @@ impl Properties {
         instance: &ash::Instance,
         physical_device: vk::PhysicalDevice,
         api: u32,
+        features: DeviceFeatures,
     ) -> Self {
         // SAFETY: the instance contract.
         let memory = unsafe { instance.get_physical_device_memory_properties(physical_device) };
+        let mut host = vk::PhysicalDeviceExternalMemoryHostPropertiesEXT::default();
         let (device, max_allocation_size) = if api >= vk::API_VERSION_1_1 {
             let mut maintenance3 = vk::PhysicalDeviceMaintenance3Properties::default();
             let mut properties =
                 vk::PhysicalDeviceProperties2::default().push_next(&mut maintenance3);
-            // SAFETY: the instance contract; Vulkan 1.1 has the call and the chained struct.
+            if features.contains(DeviceFeatures::EXTERNAL_MEMORY_HOST) {
+                properties = properties.push_next(&mut host);
+            }
+            // SAFETY: the instance contract; Vulkan 1.1 has the call and the first chained struct,
+            // the extension, which is on, the second.
             unsafe { instance.get_physical_device_properties2(physical_device, &mut properties) };
             (properties.properties, maintenance3.max_memory_allocation_size)
         } else {
@@ -78,6 +86,7 @@ impl Properties {
             device_name: name.unwrap_or_default(),
             device_type: device.device_type.as_raw() as u32,
             device_api: device.api_version,
+            host_pointer_alignment: host.min_imported_host_pointer_alignment.max(1),
         }
     }
 }
