@@ -68,5 +68,18 @@ fn allocate_drop_and_collect_make_no_heap_allocation() {
         }
     }
     assert_eq!(total, 0);
+    let ring = allocator.create_ring(&buffer_desc(100_000), &AllocationDesc::upload()).unwrap();
+    for round in 0..200 {
+        let frame = frames.begin().unwrap();
+        let counted = count(|| {
+            for _ in 0..100 {
+                ring.push(&frame, 16, &[0u32; 100]).unwrap();
+            }
+        });
+        submit_nothing(frame).unwrap();
+        fake.run();
+        allocator.collect();
+        assert!(counted == 0 || round < 20, "the ring keeps a mark a frame, no more");
+    }
     assert!(count(|| drop(vec![0u8; 100])) > 0, "the control: the counter counts");
 }

@@ -1,15 +1,14 @@
 //! The handle to a range of device memory, and its raw key.
 
-use core::{fmt, mem::MaybeUninit, ptr::NonNull};
+use core::fmt;
 use std::sync::Arc;
 
 use ash::vk;
-use bytemuck::Pod;
 
 use super::{
     Allocator,
     collect::Keeper,
-    error::{CopyError, KeyError, Refused},
+    error::{KeyError, Refused},
     home::Home,
     inner::{Inner, LANE_BITS, Lane, Life},
 };
@@ -29,16 +28,16 @@ use crate::{
 /// Costs: a drop takes one lock, its memory type's, makes no driver call and allocates nothing.
 #[must_use = "dropping an allocation retires it at once"]
 pub struct Allocation {
-    home: Home,
+    pub(super) home: Home,
     entry: Entry,
-    lane: u32,
+    pub(super) lane: u32,
     memory_type: u32,
-    memory: vk::DeviceMemory,
-    offset: u64,
-    size: u64,
+    pub(super) memory: vk::DeviceMemory,
+    pub(super) offset: u64,
+    pub(super) size: u64,
     /// The address of the first byte of this range.
-    mapping: Option<Mapping>,
-    block_size: u64,
+    pub(super) mapping: Option<Mapping>,
+    pub(super) block_size: u64,
 }
 
 impl fmt::Debug for Allocation {
@@ -118,96 +117,6 @@ impl Allocation {
         self.home.lane(self.memory_type).map_or_else(Default::default, |lane| lane.flags)
     }
 
-    /// Copies values in, at a byte offset, and flushes them where the memory is not coherent: what
-    /// is submitted afterwards sees them. No alignment is asked of the offset.
-    ///
-    /// Nothing waits for the GPU: writing where submitted work reads is a race you avoid with
-    /// points, as in every Vulkan program.
-    ///
-    /// # Errors
-    /// Memory that is not host-visible, a range outside the allocation; nothing is copied then.
-    pub fn write<T: Pod>(&mut self, offset: u64, values: &[T]) -> Result<(), CopyError> {
-        let bytes: &[u8] = bytemuck::cast_slice(values);
-        let Some(target) = self.host_range(offset, bytes.len())? else { return Ok(()) };
-        // SAFETY:
-        // * `host_range` checked that all bytes lie in this mapped range, which this handle alone
-        //   may write by `&mut`;
-        // * `bytes` is host memory that cannot overlap a mapping made by the driver;
-        // * bytes have no alignment and every bit pattern is one.
-        unsafe { target.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-        self.synchronise(offset, bytes.len() as u64, Direction::ToDevice)
-    }
-
-    /// Copies values out, from a byte offset, and first invalidates the range where the memory is
-    /// not coherent: what the GPU wrote before a point you waited for is seen.
-    ///
-    /// # Errors
-    /// As [`write`](Self::write).
-    pub fn read<T: Pod>(&self, offset: u64, values: &mut [T]) -> Result<(), CopyError> {
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(values);
-        let Some(source) = self.host_range(offset, bytes.len())? else { return Ok(()) };
-        self.synchronise(offset, bytes.len() as u64, Direction::ToHost)?;
-        // SAFETY: as in `write`, the other way round. The mapping is never seen as a slice, so
-        // the GPU may even write it meanwhile: then the bytes are whatever was there.
-        unsafe { source.as_ptr().copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
-        Ok(())
-    }
-
-    /// The mapped bytes, for code that writes in place. `None` if the memory is not host-visible.
-    ///
-    /// # Safety
-    /// Until the pointer's last use: the allocation lives, `shutdown` has not been called, and no
-    /// access races with the GPU or another host access. Non-coherent memory is yours to flush.
-    pub unsafe fn mapped(&self) -> Option<NonNull<[MaybeUninit<u8>]>> {
-        let address = self.mapping?.as_ptr().cast::<MaybeUninit<u8>>();
-        Some(NonNull::slice_from_raw_parts(address, usize::try_from(self.size).ok()?))
-    }
-
-    /// The host address of a range of this allocation; `None` for no bytes.
-    fn host_range(&self, offset: u64, length: usize) -> Result<Option<NonNull<u8>>, CopyError> {
-        let length = length as u64;
-        let mapping = self.mapping.ok_or(CopyError::NotMapped)?;
-        if self.home.life() == Life::ShutDown {
-            return Err(CopyError::ShutDown);
-        }
-        match offset.checked_add(length) {
-            Some(end) if end <= self.size => {}
-            _ => return Err(CopyError::OutOfRange { offset, length, size: self.size }),
-        }
-        if length == 0 {
-            return Ok(None);
-        }
-        // SAFETY: the offset lies inside this range, which lies inside the mapping.
-        Ok(Some(unsafe { mapping.add(offset) }.as_ptr()))
-    }
-
-    /// Flushes or invalidates a part of this range, where the memory is not coherent.
-    fn synchronise(&self, offset: u64, length: u64, direction: Direction) -> Result<(), CopyError> {
-        let coherent = self.home.lane(self.memory_type).is_none_or(Lane::is_coherent);
-        if coherent {
-            return Ok(());
-        }
-        // Blocks of this type have a granule of at least one atom, so a whole-atom range that
-        // covers bytes of this allocation covers none of a neighbour's.
-        let atom = self.home.vulkan.properties().non_coherent_atom_size;
-        let begin = (self.offset + offset) / atom * atom;
-        let end = (self.offset + offset + length).next_multiple_of(atom).min(self.block_size);
-        let range = vk::MappedMemoryRange::default()
-            .memory(self.memory)
-            .offset(begin)
-            .size(if end == self.block_size { vk::WHOLE_SIZE } else { end - begin });
-        let vulkan = &self.home.vulkan;
-        // SAFETY: the device contract; the block is mapped as long as this range lives; begin and
-        // end are whole atoms or the end of the block.
-        let done = unsafe {
-            match direction {
-                Direction::ToDevice => vulkan.flush(range),
-                Direction::ToHost => vulkan.invalidate(range),
-            }
-        };
-        done.map_err(CopyError::Driver)
-    }
-
     /// Gives the allocation up: what `Drop` does, said aloud.
     pub fn retire(self) {
         drop(self);
@@ -258,6 +167,14 @@ impl Allocation {
         }
     }
 
+    /// Whether Vulkan was told that this memory is for one resource alone.
+    pub(super) fn is_exclusive(&self) -> bool {
+        let state = self.home.lane(self.lane).map(Lane::lock);
+        state.is_some_and(|state| {
+            state.blocks.block(self.entry.slot).is_some_and(|block| block.exclusive)
+        })
+    }
+
     /// Takes the resource off the range, so that ending one does not end the other.
     pub(super) fn disown(&self) {
         if let Some(lane) = self.home.lane(self.lane) {
@@ -302,11 +219,6 @@ impl Drop for Allocation {
     fn drop(&mut self) {
         end_region(self.home, self.lane, self.entry, Inner::retire);
     }
-}
-
-enum Direction {
-    ToDevice,
-    ToHost,
 }
 
 impl Allocator {

@@ -311,7 +311,11 @@ impl Arena {
         unsafe { self.inner.create_image(info, memory, self.place()) }
     }
 
-    fn place(&self) -> Place<'_> {
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    pub(super) fn place(&self) -> Place<'_> {
         Place::Arena(&self.blocks)
     }
 

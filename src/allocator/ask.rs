@@ -114,7 +114,9 @@ impl Inner {
         let (memory, mapping) = self.ask(lane, size, request.resource, request.limit(), search)?;
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
-            Ok::<_, core::convert::Infallible>(Block::dedicated(memory, size, serial, mapping))
+            let mut block = Block::dedicated(memory, size, serial, mapping);
+            block.exclusive = request.resource != Resource::None;
+            Ok::<_, core::convert::Infallible>(block)
         });
         let Ok(slot) = made;
         match state.blocks.allocate_in(slot, size, 1, request.tenant()) {
@@ -181,7 +183,7 @@ impl Inner {
             }
         };
         reservation.keep();
-        if !lane.is_host_visible() {
+        if !lane.is_host_visible() || self.map_on_access {
             return Ok((memory, None));
         }
         // SAFETY: as above; the memory is new, host-visible and not mapped.

@@ -38,6 +38,7 @@ pub struct AllocatorDesc<'a> {
     pub(crate) first_block: u64,
     pub(crate) largest_block: u64,
     pub(crate) heap_caps: [u64; vk::MAX_MEMORY_HEAPS],
+    pub(crate) map_on_access: bool,
 }
 
 impl core::fmt::Debug for AllocatorDesc<'_> {
@@ -52,6 +53,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("first_block", &self.first_block)
             .field("largest_block", &self.largest_block)
             .field("heap_caps", &self.heap_caps)
+            .field("map_on_access", &self.map_on_access)
             .finish()
     }
 }
@@ -75,6 +77,7 @@ impl<'a> AllocatorDesc<'a> {
             first_block: 1 << 20,
             largest_block: 256 << 20,
             heap_caps: [u64::MAX; vk::MAX_MEMORY_HEAPS],
+            map_on_access: false,
         }
     }
 
@@ -135,6 +138,18 @@ impl<'a> AllocatorDesc<'a> {
         if (heap as usize) < self.heap_caps.len() {
             self.heap_caps[heap as usize] = bytes;
         }
+        self
+    }
+}
+
+impl AllocatorDesc<'_> {
+    /// Maps host-visible memory for each `read` and `write` alone, and not for good. For tools that
+    /// watch mapped memory and are slowed by much of it, as RenderDoc is; every access then costs
+    /// two driver calls, accesses to one memory type take turns, and
+    /// [`mapped`](crate::Allocation::mapped) gives nothing.
+    #[must_use]
+    pub const fn map_on_access(mut self, on_access: bool) -> Self {
+        self.map_on_access = on_access;
         self
     }
 }

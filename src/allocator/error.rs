@@ -215,6 +215,47 @@ pub enum CreateError {
     Bind(vk::Result),
 }
 
+/// Why no resource was created on memory that it would share. Nothing is left behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AliasError {
+    /// The resource could not be created or bound.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The memory is of another allocator.
+    #[error("the memory belongs to another allocator")]
+    Foreign,
+    /// The memory was made for one resource, and Vulkan allows no other there.
+    #[error("the memory was made for one resource alone")]
+    Exclusive,
+    /// The resource cannot live in this memory type.
+    #[error("memory type {memory_type} is not among bits {type_bits:#x}")]
+    MemoryType {
+        /// The memory's type.
+        memory_type: u32,
+        /// Those the resource can have.
+        type_bits: u32,
+    },
+    /// The offset within the block is not aligned as the resource needs it.
+    #[error("offset {offset} of the allocation is not aligned to {alignment} bytes")]
+    Misaligned {
+        /// The offset within the allocation, in bytes.
+        offset: u64,
+        /// What the resource needs, in bytes.
+        alignment: u64,
+    },
+    /// The resource does not lie within the allocation.
+    #[error("offset {offset} and {needed} bytes are outside an allocation of {size}")]
+    OutOfRange {
+        /// The offset within the allocation, in bytes.
+        offset: u64,
+        /// What the resource needs, in bytes.
+        needed: u64,
+        /// The allocation's size, in bytes.
+        size: u64,
+    },
+}
+
 /// What is wrong with a description.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -287,12 +328,62 @@ pub enum CopyError {
         /// The allocation's size.
         size: u64,
     },
+    /// The GPU has not passed the point.
+    #[error("the GPU has not passed {point:?}")]
+    NotReached {
+        /// The point that was named.
+        point: Point,
+    },
+    /// The point is of another allocator.
+    #[error("{point:?} belongs to another allocator")]
+    Foreign {
+        /// The point that was named.
+        point: Point,
+    },
+    /// A range is of another allocator.
+    #[error("a range belongs to another allocator")]
+    ForeignRange,
     /// The allocator has been shut down and its memory is gone.
     #[error("the allocator has been shut down")]
     ShutDown,
-    /// The driver failed to flush or invalidate.
-    #[error("the driver failed to flush or invalidate: {0}")]
+    /// The driver failed to flush or invalidate, or to map for one access.
+    #[error("the driver failed to map, flush or invalidate: {0}")]
     Driver(vk::Result),
+}
+
+/// Why nothing was taken of a [`FrameRing`](crate::FrameRing).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RingError {
+    /// No room until the GPU is further on: wait for a frame's point, or make a larger ring.
+    #[error("{size} bytes do not fit: {taken} of {capacity} bytes are taken")]
+    Full {
+        /// What was asked for, in bytes.
+        size: u64,
+        /// The ring's size, in bytes.
+        capacity: u64,
+        /// What recordings hold of it, in bytes.
+        taken: u64,
+    },
+    /// No bytes, an alignment of zero, or more than the ring has.
+    #[error("a ring of {capacity} bytes has no {size} bytes aligned to {alignment}")]
+    Impossible {
+        /// What was asked for, in bytes.
+        size: u64,
+        /// What was asked for, in bytes.
+        alignment: u64,
+        /// The ring's size, in bytes.
+        capacity: u64,
+    },
+    /// The recording is of another allocator.
+    #[error("the recording belongs to another allocator")]
+    Foreign,
+    /// The allocator gives nothing any more.
+    #[error(transparent)]
+    Allocate(#[from] AllocateError),
+    /// The values could not be copied in. The room stays taken until the GPU is past it.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
 }
 
 /// Why no timeline was made.

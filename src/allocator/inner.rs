@@ -57,6 +57,7 @@ pub(crate) struct Inner {
     pub(super) collects: AtomicU64,
     pub(super) untimed_reported: AtomicBool,
     pub(super) end_policy: EndPolicy,
+    pub(super) map_on_access: bool,
     pub(super) heaps: Heaps,
     /// The user's owner of the device. The last field, so that it goes last.
     _keep_alive: Option<Arc<dyn Any + Send + Sync>>,
@@ -79,6 +80,8 @@ pub(super) struct Lane {
     dated: AtomicBool,
     /// The collect at which an empty block has lingered too long; a hint like `oldest`.
     expiry: AtomicU64,
+    /// Held while a block is mapped for one access.
+    pub(super) mapping_turn: Mutex<()>,
     state: Mutex<LaneState>,
 }
 
@@ -164,6 +167,7 @@ impl Inner {
                 oldest: AtomicU64::new(BagNumber::NEVER.get()),
                 dated: AtomicBool::new(false),
                 expiry: AtomicU64::new(u64::MAX),
+                mapping_turn: Mutex::default(),
                 state: Mutex::default(),
             });
         }
@@ -192,6 +196,7 @@ impl Inner {
             collects: AtomicU64::new(0),
             untimed_reported: AtomicBool::new(false),
             end_policy: desc.end_policy,
+            map_on_access: desc.map_on_access,
             heaps,
             _keep_alive: desc.keep_alive.clone(),
         }))
@@ -295,6 +300,7 @@ impl Lane {
             oldest: AtomicU64::new(BagNumber::NEVER.get()),
             dated: AtomicBool::new(false),
             expiry: AtomicU64::new(u64::MAX),
+            mapping_turn: Mutex::default(),
             state: Mutex::new(state),
         }
     }

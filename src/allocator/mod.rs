@@ -1,5 +1,6 @@
 //! The face: [`Allocator`], and everything a user holds.
 
+mod aliasing;
 mod allocate;
 mod allocation;
 mod arena;
@@ -19,6 +20,7 @@ mod heaps;
 mod home;
 mod inner;
 mod lanes;
+mod mapping;
 mod objects;
 mod plan;
 mod recording;
@@ -26,6 +28,7 @@ mod register;
 mod report;
 mod resource;
 mod resource_desc;
+mod ring;
 mod shared;
 mod sync;
 mod timeline;
@@ -40,6 +43,7 @@ use inner::Inner;
 
 use crate::memory::Broken;
 
+pub use aliasing::{AliasingBuffer, AliasingImage, aliasing_requirements};
 pub use allocation::{Allocation, RawAllocation};
 pub use arena::{Arena, ArenaDesc};
 pub use collect::Collected;
@@ -50,10 +54,11 @@ pub use descriptor::DescriptorSet;
 pub use descriptor_pools::{DescriptorCounts, DescriptorError};
 pub use ends::CloseReport;
 pub use error::{
-    AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError, KeyError, NewError,
-    Refused, ReportError, SubmitRefusal, TimelineError, Tried, WaitError,
+    AliasError, AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError, KeyError,
+    NewError, Refused, ReportError, RingError, SubmitRefusal, TimelineError, Tried, WaitError,
 };
 pub use heaps::HeapBudget;
+pub use mapping::HostRange;
 pub use plan::{Placement, Plan};
 pub use recording::{Recording, Signal, SubmitError, Submitted, SubmittedError};
 pub use report::{
@@ -61,6 +66,7 @@ pub use report::{
 };
 pub use resource::{Buffer, Image};
 pub use resource_desc::{BufferDesc, ImageDesc, ImageViewDesc};
+pub use ring::{FrameRing, RingPiece};
 pub use timeline::Timeline;
 pub use view::ImageView;
 

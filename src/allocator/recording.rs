@@ -111,6 +111,13 @@ pub enum SubmitError<E> {
     },
 }
 
+impl Recording {
+    /// Tells its allocator from others.
+    pub(super) fn allocator(&self) -> u32 {
+        self.timeline.inner.id
+    }
+}
+
 impl<'a> Signal<'a> {
     /// `vkQueueSubmit` of these batches on the timeline's queue, in one call with the signal.
     ///

@@ -163,6 +163,43 @@ impl Buffer {
         self.allocation.read(offset, values)
     }
 
+    /// Copies values in, if the GPU has passed a point: see [`Allocation::write_after`].
+    ///
+    /// # Errors
+    /// As [`Allocation::write_after`].
+    pub fn write_after<T: Pod>(
+        &mut self,
+        point: Point,
+        offset: u64,
+        values: &[T],
+    ) -> Result<(), CopyError> {
+        self.check_range(offset, size_of_val(values))?;
+        self.allocation.write_after(point, offset, values)
+    }
+
+    /// Copies values in without a flush: see [`Allocation::write_unflushed`].
+    ///
+    /// # Errors
+    /// As [`Allocation::write_unflushed`].
+    pub fn write_unflushed<T: Pod>(&mut self, offset: u64, values: &[T]) -> Result<(), CopyError> {
+        self.check_range(offset, size_of_val(values))?;
+        self.allocation.write_unflushed(offset, values)
+    }
+
+    /// Copies values out, if the GPU has passed a point: see [`Allocation::read_after`].
+    ///
+    /// # Errors
+    /// As [`Allocation::read_after`].
+    pub fn read_after<T: Pod>(
+        &self,
+        point: Point,
+        offset: u64,
+        values: &mut [T],
+    ) -> Result<(), CopyError> {
+        self.check_range(offset, size_of_val(values))?;
+        self.allocation.read_after(point, offset, values)
+    }
+
     fn check_range(&self, offset: u64, length: usize) -> Result<(), CopyError> {
         let length = length as u64;
         match offset.checked_add(length) {

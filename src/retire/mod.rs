@@ -27,9 +27,11 @@ mod cuts;
 mod error;
 mod point;
 mod reached;
+mod ring;
 
 pub use bags::Bags;
 pub use cuts::Cuts;
 pub use error::{Broken, EndError, SignalError};
 pub use point::{BagNumber, Point, RecordingId, TimelineId};
 pub use reached::Reached;
+pub use ring::Ring;

@@ -104,25 +104,37 @@ impl Vulkan {
         NonNull::new(address.cast()).map(Mapping).ok_or(vk::Result::ERROR_MEMORY_MAP_FAILED)
     }
 
-    /// Makes host writes to a range visible to the device.
+    /// Unmaps a memory.
     ///
     /// # Safety
-    /// The device contract; the memory is mapped; offset and size are multiples of
-    /// `nonCoherentAtomSize` or end with the memory.
-    pub(crate) unsafe fn flush(&self, range: vk::MappedMemoryRange<'_>) -> Result<(), vk::Result> {
+    /// The device contract; the memory is mapped, and its address is not used any more.
+    pub(crate) unsafe fn unmap_memory(&self, memory: vk::DeviceMemory) {
         // SAFETY: the device contract and the caller's promise.
-        unsafe { self.device.flush_mapped_memory_ranges(&[range]) }
+        unsafe { self.device.unmap_memory(memory) }
     }
 
-    /// Makes device writes to a range visible to the host.
+    /// Makes host writes to ranges visible to the device.
+    ///
+    /// # Safety
+    /// The device contract; the memories are mapped; offsets and sizes are multiples of
+    /// `nonCoherentAtomSize` or end with the memory.
+    pub(crate) unsafe fn flush(
+        &self,
+        ranges: &[vk::MappedMemoryRange<'_>],
+    ) -> Result<(), vk::Result> {
+        // SAFETY: the device contract and the caller's promise.
+        unsafe { self.device.flush_mapped_memory_ranges(ranges) }
+    }
+
+    /// Makes device writes to ranges visible to the host.
     ///
     /// # Safety
     /// As [`flush`](Self::flush).
     pub(crate) unsafe fn invalidate(
         &self,
-        range: vk::MappedMemoryRange<'_>,
+        ranges: &[vk::MappedMemoryRange<'_>],
     ) -> Result<(), vk::Result> {
         // SAFETY: the device contract and the caller's promise.
-        unsafe { self.device.invalidate_mapped_memory_ranges(&[range]) }
+        unsafe { self.device.invalidate_mapped_memory_ranges(ranges) }
     }
 }

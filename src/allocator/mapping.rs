@@ -1,0 +1,301 @@
+//! Bytes in and out of host-visible memory: copies, checked against points, and flushes.
+//!
+//! No reference to mapped memory is ever made: the GPU may write it at any time.
+
+use core::{mem::MaybeUninit, ptr::NonNull};
+
+use ash::vk;
+use bytemuck::Pod;
+use smallvec::SmallVec;
+
+use super::{
+    Allocator,
+    allocation::Allocation,
+    error::CopyError,
+    inner::{Inner, Lane, Life},
+};
+use crate::{ground::sync::lock, retire::Point, vulkan::Mapping};
+
+/// A part of an allocation that the host can see, for [`Allocator::flush`] and
+/// [`Allocator::invalidate`]. Made by [`Allocation::host_range`].
+#[derive(Clone, Copy, Debug)]
+pub struct HostRange<'a> {
+    allocation: &'a Allocation,
+    offset: u64,
+    length: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    ToDevice,
+    ToHost,
+}
+
+impl Allocation {
+    /// Copies values in, at a byte offset, and flushes them where the memory is not coherent: what
+    /// is submitted afterwards sees them. No alignment is asked of the offset.
+    ///
+    /// Nothing waits for the GPU: writing where submitted work reads is a race. Avoid it with
+    /// points, or let [`write_after`](Self::write_after) check one.
+    ///
+    /// # Errors
+    /// Memory that is not host-visible, a range outside the allocation; nothing is copied then.
+    pub fn write<T: Pod>(&mut self, offset: u64, values: &[T]) -> Result<(), CopyError> {
+        self.write_unflushed(offset, values)?;
+        self.flush(offset, size_of_val(values) as u64)
+    }
+
+    /// [`write`](Self::write), if the GPU has passed a point: the last use of what is overwritten.
+    ///
+    /// # Errors
+    /// As `write`; a point that is not reached, or of another allocator. Nothing is copied then.
+    pub fn write_after<T: Pod>(
+        &mut self,
+        point: Point,
+        offset: u64,
+        values: &[T],
+    ) -> Result<(), CopyError> {
+        self.home.check_reached(point)?;
+        self.write(offset, values)
+    }
+
+    /// Copies values in and leaves the flush to you: [`Allocator::flush`] takes many ranges in one
+    /// call. The same as [`write`](Self::write) where the memory is coherent, or mapped for each
+    /// access.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn write_unflushed<T: Pod>(&mut self, offset: u64, values: &[T]) -> Result<(), CopyError> {
+        // SAFETY: `&mut` keeps other host accesses away.
+        unsafe { self.copy_in(offset, bytemuck::cast_slice(values)) }
+    }
+
+    /// Copies bytes in. No flush, but of memory that is mapped for this access alone.
+    ///
+    /// # Safety
+    /// No other host access to these bytes goes on.
+    pub(super) unsafe fn copy_in(&self, offset: u64, bytes: &[u8]) -> Result<(), CopyError> {
+        self.with_bytes(offset, bytes.len(), Direction::ToDevice, |target| {
+            // SAFETY:
+            // * all bytes lie in this mapped range, which the caller alone accesses;
+            // * `bytes` is host memory that cannot overlap a mapping made by the driver;
+            // * bytes have no alignment and every bit pattern is one.
+            unsafe { target.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        })
+    }
+
+    /// Copies values out, from a byte offset, and first invalidates the range where the memory is
+    /// not coherent: what the GPU wrote before a point you waited for is seen.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn read<T: Pod>(&self, offset: u64, values: &mut [T]) -> Result<(), CopyError> {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(values);
+        self.with_bytes(offset, bytes.len(), Direction::ToHost, |source| {
+            // SAFETY: as in `copy_in`, the other way round. The mapping is never seen as a slice,
+            // so the GPU may even write it meanwhile: then the bytes are whatever was there.
+            unsafe { source.as_ptr().copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
+        })
+    }
+
+    /// [`read`](Self::read), if the GPU has passed a point: that of the work whose result it is.
+    ///
+    /// # Errors
+    /// As `read`; a point that is not reached, or of another allocator. Nothing is copied then.
+    pub fn read_after<T: Pod>(
+        &self,
+        point: Point,
+        offset: u64,
+        values: &mut [T],
+    ) -> Result<(), CopyError> {
+        self.home.check_reached(point)?;
+        self.read(offset, values)
+    }
+
+    /// The mapped bytes, for code that writes in place. `None` if the memory is not host-visible,
+    /// or is [mapped for each access](crate::AllocatorDesc::map_on_access).
+    ///
+    /// # Safety
+    /// Until the pointer's last use: the allocation lives, `shutdown` has not been called, and no
+    /// access races with the GPU or another host access. Non-coherent memory is yours to flush.
+    pub unsafe fn mapped(&self) -> Option<NonNull<[MaybeUninit<u8>]>> {
+        let address = self.mapping?.as_ptr().cast::<MaybeUninit<u8>>();
+        Some(NonNull::slice_from_raw_parts(address, usize::try_from(self.size).ok()?))
+    }
+
+    /// A part of this allocation, to flush or invalidate with others in one call.
+    ///
+    /// # Errors
+    /// Memory that is not host-visible, a range outside the allocation.
+    pub fn host_range(&self, offset: u64, length: u64) -> Result<HostRange<'_>, CopyError> {
+        self.check_host_range(offset, length)?;
+        Ok(HostRange { allocation: self, offset, length })
+    }
+
+    fn check_host_range(&self, offset: u64, length: u64) -> Result<(), CopyError> {
+        if !self.home.lane(self.lane).is_some_and(Lane::is_host_visible) {
+            return Err(CopyError::NotMapped);
+        }
+        if self.home.life() == Life::ShutDown {
+            return Err(CopyError::ShutDown);
+        }
+        match offset.checked_add(length) {
+            Some(end) if end <= self.size => Ok(()),
+            _ => Err(CopyError::OutOfRange { offset, length, size: self.size }),
+        }
+    }
+
+    /// Lets `access` at the host address of a range of this allocation, if it has any bytes. What
+    /// goes to the host is invalidated before; what goes to the device is flushed afterwards, if
+    /// the memory is mapped for this access alone.
+    fn with_bytes(
+        &self,
+        offset: u64,
+        length: usize,
+        direction: Direction,
+        access: impl FnOnce(NonNull<u8>),
+    ) -> Result<(), CopyError> {
+        let range = self.host_range(offset, length as u64)?;
+        let Some(lane) = self.home.lane(self.lane).filter(|_| length > 0) else { return Ok(()) };
+        if let Some(mapping) = self.mapping {
+            if direction == Direction::ToHost {
+                self.home.synchronise(&[range], direction)?;
+            }
+            // SAFETY: the offset lies inside this range, which lies inside the mapping.
+            access(unsafe { mapping.add(offset) }.as_ptr());
+            return Ok(());
+        }
+        let at = self.offset + offset;
+        self.home.while_mapped(lane, self.memory, |mapping| {
+            if direction == Direction::ToHost {
+                self.home.synchronise(&[range], direction)?;
+            }
+            // SAFETY: the offset lies inside the block, which is mapped as a whole.
+            access(unsafe { mapping.add(at) }.as_ptr());
+            match direction {
+                Direction::ToDevice => self.home.synchronise(&[range], direction),
+                Direction::ToHost => Ok(()),
+            }
+        })
+    }
+
+    /// Flushes a part of this range, where the memory is not coherent.
+    pub(super) fn flush(&self, offset: u64, length: u64) -> Result<(), CopyError> {
+        let range = self.host_range(offset, length)?;
+        match self.mapping {
+            Some(_) => self.home.synchronise(&[range], Direction::ToDevice),
+            // Flushed while it was mapped.
+            None => Ok(()),
+        }
+    }
+}
+
+impl HostRange<'_> {
+    /// What to name to the driver; nothing for coherent memory and for no bytes.
+    ///
+    /// Blocks of a type that is not coherent have a granule of at least one atom, so whole atoms
+    /// that cover bytes of an allocation cover none of a neighbour's.
+    fn atoms(&self, atom: u64) -> Option<vk::MappedMemoryRange<'static>> {
+        let &Self { allocation, offset, length } = self;
+        let lane = allocation.home.lane(allocation.lane)?;
+        if lane.is_coherent() || length == 0 {
+            return None;
+        }
+        let begin = (allocation.offset + offset) / atom * atom;
+        let end = (allocation.offset + offset + length).next_multiple_of(atom);
+        let rest = end >= allocation.block_size;
+        Some(
+            vk::MappedMemoryRange::default()
+                .memory(allocation.memory)
+                .offset(begin)
+                .size(if rest { vk::WHOLE_SIZE } else { end - begin }),
+        )
+    }
+}
+
+impl Inner {
+    /// Refuses a point that the GPU has not passed. No driver call for one that is known to be.
+    fn check_reached(&self, point: Point) -> Result<(), CopyError> {
+        let mut reached = self.with_register(|register| register.cuts().reached());
+        if !reached.has(point) {
+            reached = self.poll();
+        }
+        match reached.knows(point) {
+            false => Err(CopyError::Foreign { point }),
+            true if reached.has(point) => Ok(()),
+            true => Err(CopyError::NotReached { point }),
+        }
+    }
+
+    /// Maps a block for one access. The lock is the lane's own for this: Vulkan wants a memory to
+    /// be mapped by one thread at a time.
+    fn while_mapped(
+        &self,
+        lane: &Lane,
+        memory: vk::DeviceMemory,
+        access: impl FnOnce(Mapping) -> Result<(), CopyError>,
+    ) -> Result<(), CopyError> {
+        let turn = lock(&lane.mapping_turn);
+        // SAFETY: the device contract; the memory is host-visible, and nobody else maps blocks of
+        // this lane during the turn.
+        let mapping = unsafe { self.vulkan.map_memory(memory) }.map_err(CopyError::Driver)?;
+        let done = access(mapping);
+        // SAFETY: as above; the address is not used any more.
+        unsafe { self.vulkan.unmap_memory(memory) };
+        drop(turn);
+        done
+    }
+
+    fn synchronise(&self, ranges: &[HostRange<'_>], direction: Direction) -> Result<(), CopyError> {
+        let atom = self.vulkan.properties().non_coherent_atom_size;
+        let named: SmallVec<[_; 8]> = ranges.iter().filter_map(|range| range.atoms(atom)).collect();
+        if named.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the device contract; the blocks are mapped: as long as the allocations live, which
+        // the ranges borrow, or by the caller for this access; begin and end are whole atoms or the end of the block.
+        let done = unsafe {
+            match direction {
+                Direction::ToDevice => self.vulkan.flush(&named),
+                Direction::ToHost => self.vulkan.invalidate(&named),
+            }
+        };
+        done.map_err(CopyError::Driver)
+    }
+}
+
+impl Allocator {
+    /// Makes host writes to many ranges visible to what is submitted afterwards, in one driver
+    /// call; in none where all the memory is coherent.
+    ///
+    /// # Errors
+    /// A range of another allocator; a driver's error.
+    pub fn flush(&self, ranges: &[HostRange<'_>]) -> Result<(), CopyError> {
+        self.synchronise_all(ranges, Direction::ToDevice)
+    }
+
+    /// Makes what the GPU wrote to many ranges visible to the host, in one driver call; in none
+    /// where all the memory is coherent. [`Allocation::read`] does it by itself.
+    ///
+    /// # Errors
+    /// A range of another allocator; a driver's error.
+    pub fn invalidate(&self, ranges: &[HostRange<'_>]) -> Result<(), CopyError> {
+        self.synchronise_all(ranges, Direction::ToHost)
+    }
+
+    fn synchronise_all(
+        &self,
+        ranges: &[HostRange<'_>],
+        direction: Direction,
+    ) -> Result<(), CopyError> {
+        let inner = self.inner();
+        if inner.life() == Life::ShutDown {
+            return Err(CopyError::ShutDown);
+        }
+        if ranges.iter().any(|range| range.allocation.home.id != inner.id) {
+            return Err(CopyError::ForeignRange);
+        }
+        let mapped = ranges.iter().filter(|range| range.allocation.mapping.is_some());
+        inner.synchronise(&mapped.copied().collect::<SmallVec<[_; 8]>>(), direction)
+    }
+}
