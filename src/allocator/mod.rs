@@ -121,8 +121,7 @@ impl Allocator {
     }
 
     /// Gives every empty block back to the driver, and returns how many. Otherwise an empty block
-    /// lingers for 64 collects, and one a memory type for good, because a driver's allocation is
-    /// slow.
+    /// [lingers](AllocatorDesc::linger), because a driver's allocation is slow.
     pub fn trim(&self) -> u64 {
         self.inner().trim()
     }

@@ -21,6 +21,8 @@ pub(crate) struct Block {
     pub(crate) exclusive: bool,
     /// The collect at which it became empty, while it is.
     pub(crate) empty_since: u64,
+    /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
+    pub(crate) tailored: bool,
     space: Space,
 }
 
@@ -81,8 +83,14 @@ impl Block {
             tenants: Tenants::default(),
             exclusive: false,
             empty_since: 0,
+            tailored: false,
             space,
         })
+    }
+
+    /// A shared block to be [`tailored`](Self::tailored), or not.
+    pub(crate) fn with_tailored(self, tailored: bool) -> Self {
+        Self { tailored, ..self }
     }
 
     /// A block for one allocation, which is made at once.
@@ -100,6 +108,7 @@ impl Block {
             tenants: Tenants::default(),
             exclusive: false,
             empty_since: 0,
+            tailored: false,
             space,
         }
     }
