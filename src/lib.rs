@@ -134,12 +134,12 @@ mod vulkan;
 pub use allocator::{
     AliasError, AliasingBuffer, AliasingImage, AllocateError, Allocation, AllocationDesc,
     AllocationFlags, Allocator, AllocatorDesc, Arena, ArenaDesc, ArenaError, BeginError,
-    BlockPicture, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError, DescError,
-    Difference, EndPolicy, ExternalError, FrameRing, HeapBudget, HostRange, Image, ImageDesc,
+    BlockPicture, BlockSizes, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError,
+    DescError, EndPolicy, ExternalError, FrameRing, HeapBudget, HostRange, Image, ImageDesc,
     ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement, Plan,
     RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError, RingError,
-    RingPiece, Signal, Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError,
-    TenantKind, Timeline, TimelineError, Tried, Wait, WaitError, aliasing_requirements,
+    RingPiece, Signal, Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline,
+    TimelineError, Tried, WaitError, aliasing_requirements,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};
@@ -150,7 +150,7 @@ pub use ash::{self, vk};
 #[cfg(feature = "vulkan")]
 pub use dma::{MappedPool, MappedPoolError};
 #[cfg(feature = "vulkan")]
-pub use inspect::Snapshot;
+pub use inspect::{Difference, Snapshot, TenantKind, Wait};
 #[cfg(feature = "vulkan")]
 pub use memory::Broken;
 #[cfg(feature = "vulkan")]

@@ -14,4 +14,5 @@ mod snapshot;
 #[cfg(feature = "inspect")]
 mod vma;
 
+pub use crate::allocator::{Difference, TenantKind, Wait};
 pub use snapshot::{BlockSet, Device, HeapSnapshot, MemoryTypeSnapshot, Snapshot};
