@@ -227,6 +227,43 @@ fn the_dump_has_the_form_that_vma_s_visualiser_reads() {
     golden("dump.json", &text);
 }
 
+#[test]
+fn the_map_shows_each_state_and_escapes_names() {
+    let snapshot = snapshot();
+    let map = snapshot.to_svg();
+    for kind in ["buffer", "image", "pending", "free"] {
+        assert!(map.contains(&format!("class=\"{kind}\"")), "{kind}");
+    }
+    assert!(map.contains("waits for timeline 0 &gt;= 1") || map.contains("timeline 0 >= 1"));
+    assert!(!map.contains("<&>") && map.contains("albedo"));
+    golden("memory_map.svg", &map);
+}
+
+/// In a real browser, if there is one: the script ran, found by name, and shows what is there.
+#[test]
+fn a_browser_shows_the_page_and_finds_by_name() {
+    let page = std::env::temp_dir().join(format!("fencepost-map-{}.html", std::process::id()));
+    fs::write(&page, snapshot().to_html()).unwrap();
+    let dom = |word: &str| {
+        let run = std::process::Command::new("chromium")
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+            .arg(format!("file://{}#{word}", page.display()))
+            .output();
+        run.ok().map(|done| String::from_utf8_lossy(&done.stdout).into_owned())
+    };
+    match (dom("albedo"), dom("no such name")) {
+        (Some(found), Some(none)) => {
+            assert!(found.contains(">1 of 5 allocations</output>"), "{found}");
+            assert!(none.contains(">0 of 5 allocations</output>"), "the control");
+            assert!(
+                found.contains("<rect class=\"pending\"") || found.contains("class=\"pending\"")
+            );
+        }
+        _ => eprintln!("no chromium here: the page was not looked at"),
+    }
+    fs::remove_file(page).unwrap();
+}
+
 /// The control: each trap, planted, is found.
 #[test]
 fn a_dump_with_a_trap_in_it_is_refused() {

@@ -6,11 +6,17 @@
 //! | figures in a log or on a plot | [`Allocator::statistics`](crate::Allocator::statistics) |
 //! | what a level loaded | [`Statistics::since`](crate::Statistics::since) |
 //! | who holds what, where, and what pending ranges wait for | [`Allocator::snapshot`](crate::Allocator::snapshot) |
+//! | a picture | `Snapshot::to_svg` |
+//! | a page to look around in, by name | `Snapshot::to_html` |
 //! | VMA's own visualiser | `Snapshot::to_vma_json` |
 //! | anything else | feature `serde`: all of these are `Serialize` |
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "inspect")]
+mod page;
 mod snapshot;
+#[cfg(feature = "inspect")]
+mod svg;
 #[cfg(feature = "inspect")]
 mod vma;
 
