@@ -15,6 +15,8 @@ pub struct GpuAllocator(Mutex<Allocator>);
 
 impl FullPath for GpuAllocator {
     const NAME: &'static str = "gpu-allocator";
+    /// It walks a block's free pieces: 0.7 ms a pair with 10,000 alive.
+    const LARGEST_LIVE: usize = 2_000;
     type Handle = Allocation;
 
     fn new(driver: &FakeDriver, _frames_in_flight: usize) -> Self {

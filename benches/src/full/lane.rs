@@ -21,11 +21,15 @@ struct Track<'a, F: FullPath> {
     _driver: FakeDriver,
 }
 
-/// The lane of an allocator on such a device; `None` if it refuses something of the stream.
+/// The lane of an allocator on such a device; `None` if it refuses something of the stream or is
+/// too slow for it.
 pub fn lane<'a, F: FullPath + 'a>(
     stream: &'a Stream,
     profile: &Profile,
 ) -> Option<Box<dyn Lane + 'a>> {
+    if stream.peak_live > F::LARGEST_LIVE {
+        return None;
+    }
     let driver = FakeDriver::new(profile);
     let allocator = F::new(&driver, 0);
     let slots = std::iter::repeat_with(|| None).take(stream.slots).collect();

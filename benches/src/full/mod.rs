@@ -71,6 +71,9 @@ pub trait FullPath: Sync + Sized {
     /// Whether it holds back itself what is freed in a frame, so that the replay must not.
     const DEFERS: bool = false;
 
+    /// The live count up to which it is fast enough to be timed at all.
+    const LARGEST_LIVE: usize = usize::MAX;
+
     /// What frees an allocation.
     type Handle: Send;
 

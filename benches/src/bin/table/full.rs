@@ -11,13 +11,13 @@ use fencepost_benches::race::{Lane, race};
 use fencepost_benches::replay::segments;
 use fencepost_benches::stream::Stream;
 
-/// A graphics card: 64 GiB of its own, so that 100,000 textures have room, and no limit of memories.
+/// A graphics card with room for 100,000 textures, and no limit of memories.
 fn roomy(granularity: u64) -> Profile {
     let base = Profile::default();
     let flags = ash::vk::MemoryHeapFlags::DEVICE_LOCAL;
     let host = ash::vk::MemoryHeapFlags::empty();
     base.heaps(&[(1 << 42, flags), (1 << 42, host), (1 << 28, flags)])
-        .max_allocation_count(0)
+        .max_allocation_count(u32::MAX)
         .granularity(granularity)
 }
 
