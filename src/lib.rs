@@ -145,7 +145,7 @@ pub use pool::{Pooled, SharedPool};
 #[cfg(feature = "vulkan")]
 pub use retire::Point;
 #[cfg(feature = "vulkan")]
-pub use vulkan::{DeviceFeatures, Object};
+pub use vulkan::{DeviceFeatures, Object, UserObject};
 
 /// The README's snippets, compiled as doctests.
 #[cfg(all(doctest, feature = "vulkan"))]

@@ -16,6 +16,7 @@
 use ash::vk;
 
 use super::{
+    collect::Extent,
     desc::{AllocationDesc, AllocationFlags},
     error::{AllocateError, Tried},
     heaps::Limit,
@@ -306,7 +307,7 @@ impl Inner {
     pub(super) fn collect_for(&self, lane: &Lane) -> bool {
         let waits = !lane.lock().bags.is_empty();
         let myself = self.myself.upgrade();
-        waits && myself.is_some_and(|myself| Inner::collect(&myself).allocations > 0)
+        waits && myself.is_some_and(|myself| Inner::collect(&myself, Extent::All).allocations > 0)
     }
 
     pub(super) fn out_of_memory(

@@ -31,7 +31,8 @@ use crate::{
         select::{MemoryType, Rules, bits},
     },
     retire::{BagNumber, Bags},
-    vulkan::Vulkan,
+    tlsf::Key,
+    vulkan::{Resource, Vulkan},
 };
 
 /// The heart of an allocator. Facades, timelines, views and non-empty blocks each hold a count.
@@ -90,8 +91,10 @@ pub(super) struct Lane {
 pub(super) struct LaneState {
     pub(super) blocks: BlockList,
     pub(super) bags: Bags<Entry>,
-    /// Entries a collect has in hand; here only to keep its memory.
-    pub(super) scratch: Vec<Entry>,
+    /// How many were retired after the collect of this number.
+    pub(super) retired: (u64, usize),
+    /// What a collect has in hand; here only to keep its memory.
+    pub(super) scratch: Scratch,
     /// The count each non-empty block holds, by slot.
     keepers: Vec<Option<Arc<Inner>>>,
     pub(super) live: u64,
@@ -102,6 +105,14 @@ pub(super) struct LaneState {
     pub(super) claimed: bool,
     /// Blocks that an arena's threads are just asking for.
     pub(super) asked: u32,
+}
+
+/// The lists that a collect works with.
+#[derive(Default)]
+pub(super) struct Scratch {
+    pub(super) entries: Vec<Entry>,
+    pub(super) resources: Vec<Resource>,
+    pub(super) keys: Vec<Key>,
 }
 
 /// Where an allocator is in its life.

@@ -122,6 +122,20 @@ impl Block {
         }
     }
 
+    /// Pending → Free for many: neighbours merge before they meet the bins. O(keys).
+    pub(crate) fn reach_batch(&mut self, keys: &[Key]) -> Result<u64, KeyError> {
+        match &mut self.space {
+            Space::Shared(tlsf) => {
+                let before = tlsf.pending_bytes();
+                tlsf.reach_batch(keys)?;
+                Ok(before - tlsf.pending_bytes())
+            }
+            Space::Dedicated(dedicated) => {
+                keys.iter().map(|&key| dedicated.turn(key, State::Pending, State::Free)).sum()
+            }
+        }
+    }
+
     /// Used → Free. O(1).
     pub(crate) fn free(&mut self, key: Key) -> Result<u64, KeyError> {
         match &mut self.space {

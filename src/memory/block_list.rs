@@ -262,6 +262,22 @@ impl BlockList {
         self.end(entry, Block::reach)
     }
 
+    /// Pending → Free for regions of one block. Returns the bytes, and whether the block is empty now.
+    /// O(keys).
+    pub(crate) fn reach_batch(&mut self, slot: u32, keys: &[Key]) -> Result<(u64, bool), KeyError> {
+        let block = self.block_mut(slot).ok_or(KeyError::Stale)?;
+        let size = block.reach_batch(keys)?;
+        for key in keys {
+            block.tenants.set(key.index(), Tenant::default());
+        }
+        let (emptied, largest) = (block.is_empty(), block.largest_class());
+        self.fits.set(slot, largest);
+        if emptied {
+            self.empty.push(slot);
+        }
+        Ok((size, emptied))
+    }
+
     /// Used → Free, for a region without a resource. Returns the bytes, and whether the block is
     /// empty now. O(1).
     pub(crate) fn free(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
