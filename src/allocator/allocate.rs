@@ -4,7 +4,7 @@
 //! 1. a memory of its own, if that is required or the driver prefers it;
 //! 2. a range in an existing block;
 //! 3. *collect*: what has the GPU given back meanwhile?
-//! 4. a new block, or a memory of its own if a block would not pay;
+//! 4. a new block;
 //! 5. out of memory there: *release* the heap's empty blocks, look into the blocks and ask again;
 //! 6. *halve* the block, down to what the request needs, at least 64 KiB;
 //! 7. *dedicated*: a memory of its own. Not for small requests: they would use up the number of
@@ -253,9 +253,6 @@ impl Inner {
         }
         if !request.may_ask() {
             return Err(AllocateError::out_of_memory());
-        }
-        if lane.growth.wants_dedicated(search.size) {
-            return self.allocate_dedicated_or_release(lane, search);
         }
         match self.allocate_in_new_block(lane, search) {
             Err(error)

@@ -17,8 +17,12 @@ pub(crate) struct Block {
     /// Where the whole block is mapped, if its type is host-visible.
     pub(crate) mapping: Option<Mapping>,
     pub(crate) tenants: Tenants,
+    /// No other resource than the one it was made for may be bound to it.
+    pub(crate) exclusive: bool,
     /// The collect at which it became empty, while it is.
     pub(crate) empty_since: u64,
+    /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
+    pub(crate) tailored: bool,
     space: Space,
 }
 
@@ -72,7 +76,21 @@ impl Block {
             ..Config::new(size, Config::granule_for(size, granule))
         };
         let space = Space::Shared(Tlsf::new(&config)?);
-        Ok(Self { memory, size, mapping, tenants: Tenants::default(), empty_since: 0, space })
+        Ok(Self {
+            memory,
+            size,
+            mapping,
+            tenants: Tenants::default(),
+            exclusive: false,
+            empty_since: 0,
+            tailored: false,
+            space,
+        })
+    }
+
+    /// A shared block to be [`tailored`](Self::tailored), or not.
+    pub(crate) fn with_tailored(self, tailored: bool) -> Self {
+        Self { tailored, ..self }
     }
 
     /// A block for one allocation, which is made at once.
@@ -83,7 +101,16 @@ impl Block {
         mapping: Option<Mapping>,
     ) -> Self {
         let space = Space::Dedicated(Dedicated { size, serial, state: State::Free });
-        Self { memory, size, mapping, tenants: Tenants::default(), empty_since: 0, space }
+        Self {
+            memory,
+            size,
+            mapping,
+            tenants: Tenants::default(),
+            exclusive: false,
+            empty_since: 0,
+            tailored: false,
+            space,
+        }
     }
 
     pub(crate) fn is_dedicated(&self) -> bool {
