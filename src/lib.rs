@@ -110,6 +110,8 @@ extern crate alloc;
 
 #[cfg(feature = "vulkan")]
 mod allocator;
+#[cfg(feature = "vulkan")]
+mod dma;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod ground;
@@ -138,6 +140,8 @@ pub use allocator::{
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};
 #[cfg(feature = "vulkan")]
 pub use ash::{self, vk};
+#[cfg(feature = "vulkan")]
+pub use dma::{MappedPool, MappedPoolError};
 #[cfg(feature = "vulkan")]
 pub use memory::Broken;
 #[cfg(feature = "vulkan")]

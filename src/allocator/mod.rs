@@ -130,6 +130,14 @@ impl Allocator {
         self.inner().collect(Extent::All)
     }
 
+    /// How far the GPU is on every timeline: for books of your own, and for
+    /// [`MemoryPool::collect`](crate::MemoryPool::collect). Takes nothing back.
+    ///
+    /// Cost: one counter read a busy timeline.
+    pub fn reached(&self) -> crate::retire::Reached {
+        self.inner().poll()
+    }
+
     /// Gives every empty block back to the driver, and returns how many. Otherwise an empty block
     /// [lingers](AllocatorDesc::linger), because a driver's allocation is slow.
     pub fn trim(&self) -> u64 {
