@@ -76,7 +76,7 @@
 //!   none**: [`Allocator::allocate_many`].
 //! * **Upload and read back**: [`AllocationDesc::upload`], [`AllocationDesc::readback`],
 //!   [`Buffer::write`], [`Buffer::read`].
-//! * **Your own semaphores**: [`Allocator::external_timeline`]. **Vulkan 1.0, fences**:
+//! * **Your own semaphores**: [`Allocator::external_timeline`], and the page [`adoption`]. **Vulkan 1.0, fences**:
 //!   [`Allocator::fence_timeline`].
 //! * **Exact points instead of "all by now"**: [`Allocation::retire_at`]. **At once**:
 //!   [`Allocation::free_now`]. Both are `unsafe`: they are your word about the GPU.
@@ -108,6 +108,9 @@
 
 extern crate alloc;
 
+#[cfg(doc)]
+#[doc = include_str!("../examples/adoption.md")]
+pub mod adoption {}
 #[cfg(feature = "vulkan")]
 mod allocator;
 #[cfg(feature = "vulkan")]

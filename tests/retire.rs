@@ -2,14 +2,17 @@
 
 mod support;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use fencepost::{
-    AllocationDesc, ImageDesc, ImageViewDesc, Object, UserObject,
-    fake::{FakeDriver, Use},
+    AllocateError, AllocationDesc, ImageDesc, ImageViewDesc, Object, UserObject,
+    fake::{Call, FakeDriver, Use},
     vk,
 };
 use support::*;
@@ -201,6 +204,61 @@ fn a_collect_is_bounded_and_keeps_up_with_what_is_retired() {
         }
         pile_up(true);
         assert_eq!(allocator.collect_all().allocations, 10_000);
+    }
+    fake.finish().unwrap();
+}
+
+#[test]
+fn out_of_memory_names_the_earliest_drop_worth_waiting_for() {
+    let fake = fake();
+    {
+        // SAFETY: the fake lives as long as the test, and the test submits through timelines.
+        let allocator = unsafe { fencepost::Allocator::new(&desc(&fake)) }.unwrap();
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        let requirements =
+            vk::MemoryRequirements { size: 1 << 18, alignment: 64, memory_type_bits: 1 };
+        let wish = AllocationDesc::default();
+        let make = |size: u64| {
+            let requirements = vk::MemoryRequirements { size, ..requirements };
+            allocator.allocate(&requirements, fencepost::ResourceKind::Linear, &wish)
+        };
+        let error = vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
+        let (small, large) = (make(1 << 10).unwrap(), make(1 << 18).unwrap());
+        let frame = |dropped: fencepost::Allocation| {
+            let frame = frames.begin().unwrap();
+            drop(dropped);
+            submit_nothing(frame).unwrap()
+        };
+        frame(small);
+        frame(large);
+        let rest: Vec<_> = std::iter::from_fn(|| {
+            fake.fail_all(Call::AllocateMemory, error);
+            let made = make(1 << 18).ok();
+            fake.clear_faults();
+            made
+        })
+        .collect();
+        let refused = |size: u64| {
+            fake.fail_all(Call::AllocateMemory, error);
+            let refused = make(size).unwrap_err();
+            fake.clear_faults();
+            match refused {
+                AllocateError::OutOfDeviceMemory { cut, pending, .. } => (cut, pending),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (cut, pending) = refused(1 << 18);
+        assert!(pending >= (1 << 18) + (1 << 10));
+        let cut = cut.expect("the large one is worth a wait");
+        // Nothing moves: the wait ends by its bound.
+        fake.set_stalled(fake.queue(0), true);
+        assert!(!allocator.wait_for(cut, Duration::from_millis(1)).unwrap());
+        // The second frame is what it waits for; the first alone is not enough.
+        fake.set_stalled(fake.queue(0), false);
+        fake.run();
+        assert!(allocator.wait_for(cut, Duration::from_millis(1)).unwrap());
+        assert!(make(1 << 18).is_ok());
+        drop(rest);
     }
     fake.finish().unwrap();
 }

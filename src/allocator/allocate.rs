@@ -313,9 +313,10 @@ impl Inner {
         types: impl Iterator<Item = u32>,
     ) -> AllocateError {
         let (mut largest_free, mut pending) = (0, 0);
-        let mut best = None;
+        let (mut best, mut cut) = (None, None);
         for lane in types.filter_map(|memory_type| self.lane(memory_type)) {
             best = best.or(Some(lane.heap));
+            cut = cut.into_iter().chain(Self::earliest_cut(lane, search.size)).min();
             let state = lane.lock();
             for (_, block) in state.blocks.iter() {
                 largest_free = largest_free.max(block.largest_free());
@@ -328,6 +329,7 @@ impl Inner {
             requested: search.request.size,
             largest_free,
             pending,
+            cut,
             heap,
             left: self.left(heap, Limit::Budget),
             tried: search.tried,

@@ -10,8 +10,10 @@ use std::sync::{Arc, MutexGuard, atomic::Ordering};
 use smallvec::SmallVec;
 
 use super::{
+    auditor::Finding,
     error::KeyError,
     inner::{Inner, Lane, LaneState, Life, Scratch},
+    register::Register,
 };
 use crate::{
     memory::{Block, Entry},
@@ -67,11 +69,12 @@ impl Inner {
         lane.publish(&state);
         let first_untimed =
             bag == BagNumber::UNTIMED && !self.untimed_reported.swap(true, Ordering::Relaxed);
+        let name = state.blocks.tenant(entry).name;
         drop(state);
         // Nothing of `self` is touched any more: another thread may collect the entry now, and end
         // the allocator with it.
         if first_untimed {
-            report_untimed();
+            report_untimed(name);
         }
         Ok(None)
     }
@@ -229,7 +232,32 @@ impl Inner {
                 self.release_batch(lane, state, scratch, &mut collected);
             }
         }
+        if self.audit {
+            for finding in self.with_register(Register::audit) {
+                self.report_finding(finding);
+            }
+        }
         collected
+    }
+
+    fn report_finding(&self, finding: Finding) {
+        let waiting = self.lanes().filter_map(|lane| {
+            let state = lane.lock();
+            let &entry = state.bags.first()?;
+            Some((state.bags.oldest(), state.blocks.tenant(entry).name))
+        });
+        let allocation = waiting.min_by_key(|&(bag, _)| bag).map(|(_, name)| named(name));
+        match finding {
+            Finding::OpenRecording { number } => tracing::warn!(
+                target: "fencepost", recording = number, allocation,
+                "a recording stays open and holds back everything dropped since it began: was it \
+                 never submitted?"
+            ),
+            Finding::StillTimeline { reached, submitted } => tracing::warn!(
+                target: "fencepost", reached, submitted, allocation,
+                "a timeline has work out and does not move: is it signalled at all?"
+            ),
+        }
     }
 
     /// Takes back everything pending, reached or not: the caller knows that the GPU is done.
@@ -355,9 +383,13 @@ impl LaneState {
     }
 }
 
-fn report_untimed() {
+fn named(name: Option<&'static str>) -> &'static str {
+    name.unwrap_or("(unnamed)")
+}
+
+fn report_untimed(name: Option<&'static str>) {
     tracing::warn!(
-        target: "fencepost",
+        target: "fencepost", allocation = named(name),
         "an allocation was dropped before any timeline existed: it stays pending until \
          `assume_idle`, because nothing tells when the GPU is done with it"
     );

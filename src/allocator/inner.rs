@@ -58,6 +58,7 @@ pub(crate) struct Inner {
     pub(super) collects: AtomicU64,
     pub(super) untimed_reported: AtomicBool,
     pub(super) end_policy: EndPolicy,
+    pub(super) audit: bool,
     pub(super) map_on_access: bool,
     pub(super) heaps: Heaps,
     /// The user's owner of the device. The last field, so that it goes last.
@@ -200,7 +201,7 @@ impl Inner {
             objects: ObjectLane::default(),
             #[cfg(feature = "descriptors")]
             descriptors: super::descriptor_pools::DescriptorLane::default(),
-            register: Mutex::new(Register::new(id)),
+            register: Mutex::new(Register::new(id, desc.audit)),
             current: AtomicU64::new(BagNumber::UNTIMED.get()),
             reached: AtomicU64::new(0),
             life: AtomicU8::new(Life::Open as u8),
@@ -208,6 +209,7 @@ impl Inner {
             collects: AtomicU64::new(0),
             untimed_reported: AtomicBool::new(false),
             end_policy: desc.end_policy,
+            audit: desc.audit,
             map_on_access: desc.map_on_access,
             heaps,
             _keep_alive: desc.keep_alive.clone(),

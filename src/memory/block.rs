@@ -184,6 +184,15 @@ impl Block {
         }
     }
 
+    /// The bytes of a key's region, retired or used; 0 for a stale key. O(1).
+    pub(crate) fn size_of(&self, key: Key) -> u64 {
+        let region = match &self.space {
+            Space::Shared(tlsf) => tlsf.get(key),
+            Space::Dedicated(dedicated) => dedicated.get(key),
+        };
+        region.map_or(0, |region| region.size)
+    }
+
     /// Neither used nor pending ranges. O(1).
     pub(crate) fn is_empty(&self) -> bool {
         match &self.space {

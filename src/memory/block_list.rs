@@ -347,6 +347,11 @@ impl BlockList {
         Ok((block.used(entry.key)?, block))
     }
 
+    /// The bytes of a region, retired or used.
+    pub(crate) fn pending_size(&self, entry: Entry) -> u64 {
+        self.block(entry.slot).map_or(0, |block| block.size_of(entry.key))
+    }
+
     pub(crate) fn tenant(&self, entry: Entry) -> Tenant {
         self.block(entry.slot)
             .map_or_else(Tenant::default, |block| block.tenants.get(entry.key.index()))

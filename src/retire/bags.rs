@@ -148,6 +148,21 @@ impl<T> Bags<T> {
         out.extend(self.untimed.drain(..));
     }
 
+    /// The oldest bag by which `enough` has said yes to an entry; it is asked of each in the order of
+    /// their bags. O(entries).
+    pub fn oldest_with(&self, mut enough: impl FnMut(&T) -> bool) -> Option<BagNumber> {
+        let mut entries = self.entries.iter();
+        let mut bags = self.bags.iter();
+        bags.find(|&&(_, count)| entries.by_ref().take(count).any(&mut enough))
+            .map(|&(number, _)| number)
+    }
+
+    /// An entry of the oldest bag, or one that waits for something else. O(1).
+    pub fn first(&self) -> Option<&T> {
+        let dated = || self.dated.values().flatten().map(|dated| &dated.entry).next();
+        self.entries.front().or_else(dated).or_else(|| self.untimed.first())
+    }
+
     /// The oldest bag that holds anything, or [`BagNumber::NEVER`]. O(1).
     pub fn oldest(&self) -> BagNumber {
         self.bags.front().map_or(BagNumber::NEVER, |&(number, _)| number)
