@@ -16,6 +16,9 @@ mod descriptor;
 mod descriptor_pools;
 mod ends;
 mod error;
+mod external;
+#[cfg(unix)]
+mod external_fd;
 mod fence_ring;
 mod heaps;
 mod home;
@@ -57,9 +60,12 @@ pub use descriptor::DescriptorSet;
 pub use descriptor_pools::{DescriptorCounts, DescriptorError};
 pub use ends::CloseReport;
 pub use error::{
-    AliasError, AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError, KeyError,
-    NewError, Refused, ReportError, RingError, SubmitRefusal, TimelineError, Tried, WaitError,
+    AliasError, AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError,
+    ExternalError, KeyError, NewError, Refused, ReportError, RingError, SubmitRefusal,
+    TimelineError, Tried, WaitError,
 };
+#[cfg(unix)]
+pub use external_fd::{FdKind, SharedFd};
 pub use heaps::HeapBudget;
 pub use mapping::HostRange;
 pub use plan::{Placement, Plan};

@@ -19,6 +19,8 @@ pub(crate) struct Block {
     pub(crate) tenants: Tenants,
     /// No other resource than the one it was made for may be bound to it.
     pub(crate) exclusive: bool,
+    /// The handle types that it was made to be exported as, as bits.
+    pub(crate) exported_as: u32,
     /// The collect at which it became empty, while it is.
     pub(crate) empty_since: u64,
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
@@ -82,6 +84,7 @@ impl Block {
             mapping,
             tenants: Tenants::default(),
             exclusive: false,
+            exported_as: 0,
             empty_since: 0,
             tailored: false,
             space,
@@ -107,6 +110,7 @@ impl Block {
             mapping,
             tenants: Tenants::default(),
             exclusive: false,
+            exported_as: 0,
             empty_since: 0,
             tailored: false,
             space,
