@@ -414,7 +414,7 @@ impl LanePicture {
                 Filed::Bag(BagNumber::UNTIMED) => Wait::Assumption,
                 Filed::Bag(bag) if bag == known.0 => known.1,
                 Filed::Bag(bag) => {
-                    let wait = match cuts.waits(bag) {
+                    let wait = match cuts.points_of(bag) {
                         None => Wait::Recording,
                         Some(points) => match points.split_first() {
                             None => Wait::Collect,
