@@ -112,6 +112,8 @@ mod allocator;
 pub mod fake;
 mod ground;
 #[cfg(feature = "vulkan")]
+mod guard;
+#[cfg(feature = "vulkan")]
 mod memory;
 #[cfg(feature = "vulkan")]
 mod policy;
@@ -125,16 +127,18 @@ mod vulkan;
 pub use allocator::{
     AllocateError, Allocation, AllocationDesc, AllocationFlags, Allocator, AllocatorDesc, Arena,
     ArenaDesc, ArenaError, BeginError, BlockPicture, Buffer, BufferDesc, CloseReport, Collected,
-    CopyError, CreateError, DescError, EndPolicy, FrameRing, HeapBudget, HostRange, Image,
-    ImageDesc, ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement,
-    Plan, RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError, RingError,
-    RingPiece, Signal, Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline,
-    TimelineError, Tried, WaitError,
+    CopyError, CreateError, DescError, EndPolicy, FrameRing, GuardCoverage, HeapBudget, HostRange,
+    Image, ImageDesc, ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError,
+    Placement, Plan, RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError,
+    RingError, RingPiece, Signal, Statistics, SubmitError, SubmitRefusal, Submitted,
+    SubmittedError, Timeline, TimelineError, Tried, WaitError,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};
 #[cfg(feature = "vulkan")]
 pub use ash::{self, vk};
+#[cfg(feature = "vulkan")]
+pub use guard::{Corruption, Damage, GuardPolicy, Owner};
 #[cfg(feature = "vulkan")]
 pub use memory::Broken;
 #[cfg(feature = "vulkan")]

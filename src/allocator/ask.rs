@@ -50,11 +50,12 @@ impl Inner {
                 }
             }
         };
+        self.guard_block(lane, block_size, mapping, false);
         let mut state = lane.lock();
         let made = state
             .blocks
             .insert(|serial| Block::shared(memory, block_size, lane.granule, serial, mapping));
-        let tenant = search.request.tenant();
+        let tenant = search.tenant();
         let granted = made
             .ok()
             .and_then(|slot| state.blocks.allocate_in(slot, search.size, search.alignment, tenant));
@@ -112,6 +113,7 @@ impl Inner {
         let request = search.request;
         let size = request.size;
         let (memory, mapping) = self.ask(lane, size, request.resource, request.limit(), search)?;
+        self.guard_block(lane, size, mapping, true);
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
             Ok::<_, core::convert::Infallible>(Block::dedicated(memory, size, serial, mapping))

@@ -6,6 +6,7 @@ use std::{any::Any, sync::Arc};
 use ash::vk;
 
 use crate::{
+    guard::GuardPolicy,
     policy::{
         intent::{GpuUse, HostAccess, Intent, Shape, wish},
         select::Wish,
@@ -39,6 +40,7 @@ pub struct AllocatorDesc<'a> {
     pub(crate) largest_block: u64,
     pub(crate) heap_caps: [u64; vk::MAX_MEMORY_HEAPS],
     pub(crate) map_on_access: bool,
+    pub(crate) guards: GuardPolicy,
 }
 
 impl core::fmt::Debug for AllocatorDesc<'_> {
@@ -54,6 +56,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("largest_block", &self.largest_block)
             .field("heap_caps", &self.heap_caps)
             .field("map_on_access", &self.map_on_access)
+            .field("guards", &self.guards)
             .finish()
     }
 }
@@ -78,6 +81,7 @@ impl<'a> AllocatorDesc<'a> {
             largest_block: 256 << 20,
             heap_caps: [u64::MAX; vk::MAX_MEMORY_HEAPS],
             map_on_access: false,
+            guards: GuardPolicy::Off,
         }
     }
 
@@ -150,6 +154,15 @@ impl AllocatorDesc<'_> {
     #[must_use]
     pub const fn map_on_access(mut self, on_access: bool) -> Self {
         self.map_on_access = on_access;
+        self
+    }
+
+    /// Watches for writes beside and after the life of allocations. Findings go to
+    /// [`tracing`](https://docs.rs/tracing) as they are made, and to
+    /// [`Allocator::check_guards`](crate::Allocator::check_guards).
+    #[must_use]
+    pub const fn guards(mut self, policy: GuardPolicy) -> Self {
+        self.guards = policy;
         self
     }
 }

@@ -17,6 +17,7 @@ use ash::vk;
 use super::{
     desc::{AllocatorDesc, EndPolicy},
     error::NewError,
+    guards::Guards,
     heaps::Heaps,
     lanes::Lanes,
     objects::ObjectLane,
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     pub(super) untimed_reported: AtomicBool,
     pub(super) end_policy: EndPolicy,
     pub(super) map_on_access: bool,
+    pub(super) guards: Guards,
     pub(super) heaps: Heaps,
     /// The user's owner of the device. The last field, so that it goes last.
     _keep_alive: Option<Arc<dyn Any + Send + Sync>>,
@@ -197,6 +199,7 @@ impl Inner {
             untimed_reported: AtomicBool::new(false),
             end_policy: desc.end_policy,
             map_on_access: desc.map_on_access,
+            guards: Guards::new(desc.guards),
             heaps,
             _keep_alive: desc.keep_alive.clone(),
         }))

@@ -15,6 +15,7 @@ mod descriptor_pools;
 mod ends;
 mod error;
 mod fence_ring;
+mod guards;
 mod heaps;
 mod home;
 mod inner;
@@ -55,6 +56,7 @@ pub use error::{
     AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError, KeyError, NewError,
     Refused, ReportError, RingError, SubmitRefusal, TimelineError, Tried, WaitError,
 };
+pub use guards::GuardCoverage;
 pub use heaps::HeapBudget;
 pub use mapping::HostRange;
 pub use plan::{Placement, Plan};

@@ -2,7 +2,7 @@
 
 use ash::vk;
 
-use super::tenants::Tenants;
+use super::{graves::Graves, tenants::Tenants};
 use crate::{
     tlsf::{self, Config, Key, KeyError, Placed, Region, State, Tlsf},
     vulkan::Mapping,
@@ -17,6 +17,7 @@ pub(crate) struct Block {
     /// Where the whole block is mapped, if its type is host-visible.
     pub(crate) mapping: Option<Mapping>,
     pub(crate) tenants: Tenants,
+    pub(crate) graves: Graves,
     /// The collect at which it became empty, while it is.
     pub(crate) empty_since: u64,
     space: Space,
@@ -72,7 +73,15 @@ impl Block {
             ..Config::new(size, Config::granule_for(size, granule))
         };
         let space = Space::Shared(Tlsf::new(&config)?);
-        Ok(Self { memory, size, mapping, tenants: Tenants::default(), empty_since: 0, space })
+        Ok(Self {
+            memory,
+            size,
+            mapping,
+            tenants: Tenants::default(),
+            graves: Graves::default(),
+            empty_since: 0,
+            space,
+        })
     }
 
     /// A block for one allocation, which is made at once.
@@ -83,7 +92,15 @@ impl Block {
         mapping: Option<Mapping>,
     ) -> Self {
         let space = Space::Dedicated(Dedicated { size, serial, state: State::Free });
-        Self { memory, size, mapping, tenants: Tenants::default(), empty_since: 0, space }
+        Self {
+            memory,
+            size,
+            mapping,
+            tenants: Tenants::default(),
+            graves: Graves::default(),
+            empty_since: 0,
+            space,
+        }
     }
 
     pub(crate) fn is_dedicated(&self) -> bool {
@@ -140,6 +157,14 @@ impl Block {
             State::Used => Ok(region),
             State::Pending => Err(KeyError::AlreadyRetired),
             State::Free => Err(KeyError::Stale),
+        }
+    }
+
+    /// The region of a key that is used or pending. O(1).
+    pub(crate) fn region(&self, key: Key) -> Option<Region> {
+        match &self.space {
+            Space::Shared(tlsf) => tlsf.get(key).ok(),
+            Space::Dedicated(dedicated) => dedicated.get(key).ok(),
         }
     }
 
