@@ -72,6 +72,8 @@
 //!   ([`Allocation::into_raw`]) for tables of your own.
 //! * **Sets of blocks of your own**: [`Allocator::create_arena`].
 //! * **A frame's uploads**: [`Allocator::create_ring`], at the price of an addition.
+//! * **Many resources on one allocation**: [`Allocator::create_aliasing_buffer`]; **many allocations or
+//!   none**: [`Allocator::allocate_many`].
 //! * **Upload and read back**: [`AllocationDesc::upload`], [`AllocationDesc::readback`],
 //!   [`Buffer::write`], [`Buffer::read`].
 //! * **Your own semaphores**: [`Allocator::external_timeline`]. **Vulkan 1.0, fences**:
@@ -125,13 +127,14 @@ mod vulkan;
 
 #[cfg(feature = "vulkan")]
 pub use allocator::{
-    AllocateError, Allocation, AllocationDesc, AllocationFlags, Allocator, AllocatorDesc, Arena,
-    ArenaDesc, ArenaError, BeginError, BlockPicture, Buffer, BufferDesc, CloseReport, Collected,
-    CopyError, CreateError, DescError, EndPolicy, FrameRing, GuardCoverage, HeapBudget, HostRange,
-    Image, ImageDesc, ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError,
-    Placement, Plan, RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError,
-    RingError, RingPiece, Signal, Statistics, SubmitError, SubmitRefusal, Submitted,
-    SubmittedError, Timeline, TimelineError, Tried, WaitError,
+    AliasError, AliasingBuffer, AliasingImage, AllocateError, Allocation, AllocationDesc,
+    AllocationFlags, Allocator, AllocatorDesc, Arena, ArenaDesc, ArenaError, BeginError,
+    BlockPicture, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError, DescError,
+    EndPolicy, FrameRing, GuardCoverage, HeapBudget, HostRange, Image, ImageDesc, ImageView,
+    ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement, Plan, RawAllocation,
+    Recording, Refused, RegionPicture, RegionState, ReportError, RingError, RingPiece, Signal,
+    Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline, TimelineError,
+    Tried, WaitError, aliasing_requirements,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};

@@ -3,8 +3,11 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use fencepost::{
-    AllocationDesc, Allocator, ArenaDesc, BufferDesc, ImageDesc, ImageViewDesc, Timeline,
+    AllocationDesc, Allocator, ArenaDesc, BufferDesc, ImageDesc, ImageViewDesc, ResourceKind,
+    Timeline,
     fake::{Call, FakeDriver, Profile, Use},
     vk,
 };
@@ -147,6 +150,28 @@ const STEPS: &[Step] = &[
             }
         }
     }),
+    ("two buffers on one allocation", |w| {
+        w.fake.set_aliasing(true);
+        let allocator = w.allocator();
+        let needs = allocator.buffer_requirements(&buffer_desc(5000));
+        let needs = needs.map_err(|error| format!("{error:?}"))?;
+        let memory = AllocationDesc::device_local();
+        let memory = allocator.allocate(&needs, ResourceKind::Linear, &memory);
+        let memory = Arc::new(memory.map_err(|error| format!("{error:?}"))?);
+        let pair = [0, 1024]
+            .map(|offset| allocator.create_aliasing_buffer(&memory, offset, &buffer_desc(3000)));
+        let made = pair.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| {
+            // SAFETY: nothing was recorded.
+            unsafe { allocator.assume_idle() };
+            format!("{error:?}")
+        });
+        if made.is_err() {
+            let memory = Arc::into_inner(memory).expect("the refused resources share no more");
+            // SAFETY: nothing was recorded.
+            unsafe { memory.free_now() };
+        }
+        w.keep(made)
+    }),
     ("an arena", |w| {
         let desc = ArenaDesc::new(AllocationDesc::upload()).block_size(1 << 20).min_blocks(2);
         let made = w.allocator().create_arena(&desc).map_err(|error| format!("{error:?}"))?;
@@ -176,11 +201,8 @@ const STEPS: &[Step] = &[
     ("memory without a resource", |w| {
         let requirements =
             vk::MemoryRequirements { size: 1 << 20, alignment: 4096, memory_type_bits: !0 };
-        let made = w.allocator().allocate(
-            &requirements,
-            fencepost::ResourceKind::Linear,
-            &AllocationDesc::upload(),
-        );
+        let made =
+            w.allocator().allocate(&requirements, ResourceKind::Linear, &AllocationDesc::upload());
         w.keep(made)
     }),
 ];

@@ -362,7 +362,7 @@ fn a_plan_tells_block_new_block_and_dedicated() {
     };
     let calls = fake.total_calls();
     let Ok(Placement::NewBlock { size }) = planned(5000, &desc) else { panic!("no new block") };
-    assert_eq!(planned(1 << 30, &desc), Ok(Placement::Dedicated));
+    assert_eq!(planned(1 << 30, &desc), Ok(Placement::NewBlock { size: 1 << 30 }));
     assert_eq!(planned(5000, &desc.dedicated(true)), Ok(Placement::Dedicated));
     let never = desc.flags(fencepost::AllocationFlags::NEVER_ALLOCATE);
     assert!(planned(5000, &never).is_err());

@@ -4,7 +4,7 @@
 //! 1. a memory of its own, if that is required or the driver prefers it;
 //! 2. a range in an existing block;
 //! 3. *collect*: what has the GPU given back meanwhile?
-//! 4. a new block, or a memory of its own if a block would not pay;
+//! 4. a new block;
 //! 5. out of memory there: *release* the heap's empty blocks, look into the blocks and ask again;
 //! 6. *halve* the block, down to what the request needs, at least 64 KiB;
 //! 7. *dedicated*: a memory of its own. Not for small requests: they would use up the number of
@@ -272,9 +272,6 @@ impl Inner {
         if !request.may_ask() {
             return Err(AllocateError::out_of_memory());
         }
-        if lane.growth.wants_dedicated(search.size) {
-            return self.allocate_dedicated_or_release(lane, search);
-        }
         match self.allocate_in_new_block(lane, search) {
             Err(error)
                 if error.is_out_of_memory() && lane.growth.may_be_dedicated(request.size) =>
@@ -363,7 +360,7 @@ fn fenced(request: &Request, granularity: u64) -> Option<(u64, u64, Fence)> {
         return Some((size, alignment, Fence::default()));
     }
     let Layout { front, total } = layout(size, alignment, request.margin)?;
-    Some((total, alignment, Fence { front, size: request.size, whole: false }))
+    Some((total, alignment, Fence { front, size, whole: false }))
 }
 
 fn is_worth_another_type(error: AllocateError) -> bool {

@@ -167,6 +167,14 @@ impl Allocation {
         }
     }
 
+    /// Whether Vulkan was told that this memory is for one resource alone.
+    pub(super) fn is_exclusive(&self) -> bool {
+        let state = self.home.lane(self.lane).map(Lane::lock);
+        state.is_some_and(|state| {
+            state.blocks.block(self.entry.slot).is_some_and(|block| block.exclusive)
+        })
+    }
+
     /// Takes the resource off the range, so that ending one does not end the other.
     pub(super) fn disown(&self) {
         if let Some(lane) = self.home.lane(self.lane) {

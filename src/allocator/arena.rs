@@ -186,7 +186,7 @@ impl Allocator {
         let memory_type = inner.arena_type(desc)?;
         let lane = inner.lane(memory_type).ok_or(ArenaError::NoMemoryType)?;
         desc.check(lane.heap_size.min(inner.vulkan.properties().max_allocation_size))?;
-        let stay = Stay { least: desc.min_blocks, ..Stay::default() };
+        let stay = Stay { least: desc.min_blocks, ..lane.lock().blocks.stay };
         let lane = inner.claim_lane(memory_type, stay).ok_or(ArenaError::TooMany)?;
         // From here on its drop gives the lane back.
         let arena = Arena {
@@ -311,7 +311,11 @@ impl Arena {
         unsafe { self.inner.create_image(info, memory, self.place()) }
     }
 
-    fn place(&self) -> Place<'_> {
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    pub(super) fn place(&self) -> Place<'_> {
         Place::Arena(&self.blocks)
     }
 

@@ -11,6 +11,8 @@ use super::{
 };
 use crate::{
     memory::{Block, Grant},
+    policy::growth::NextBlock,
+    tlsf,
     vulkan::{Dedicate, NewMemory, Resource},
 };
 
@@ -41,8 +43,11 @@ impl ArenaBlocks {
         self.block_size.unwrap_or(most).min(most)
     }
 
-    fn next_block(&self, lane: &Lane, reserved: u64, size: u64) -> u64 {
-        self.block_size.unwrap_or_else(|| lane.growth.next_block(reserved, size))
+    fn next_block(&self, lane: &Lane, reserved: u64, size: u64) -> NextBlock {
+        match self.block_size {
+            Some(size) => NextBlock { size, tailored: false },
+            None => lane.growth.next_block(reserved, size),
+        }
     }
 }
 
@@ -147,7 +152,7 @@ impl Inner {
             }
             state.blocks.reserved()
         };
-        let size = arena.next_block(lane, reserved, search.size);
+        let NextBlock { size, tailored } = arena.next_block(lane, reserved, search.size);
         let new = NewMemory {
             memory_type: lane.memory_type,
             size,
@@ -161,9 +166,10 @@ impl Inner {
         drop(state);
         self.guard_block(lane, size, mapping, false);
         let mut state = lane.lock();
-        let slot = state
-            .blocks
-            .insert(|serial| Block::shared(memory, size, lane.granule, serial, mapping));
+        let slot = state.blocks.insert(|serial| {
+            let block = Block::shared(memory, size, lane.granule, serial, mapping)?;
+            Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored))
+        });
         drop(state);
         slot.map_err(|_| {
             // SAFETY: the memory was never used, and kept from a reservation of its size.

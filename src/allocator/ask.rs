@@ -10,6 +10,8 @@ use super::{
 };
 use crate::{
     memory::{Block, Grant},
+    policy::growth::NextBlock,
+    tlsf,
     vulkan::{Mapping, NewMemory, Resource, is_out_of_memory},
 };
 
@@ -23,13 +25,12 @@ impl Inner {
     ) -> Result<Grant, AllocateError> {
         let limit = search.request.limit();
         let least = lane.growth.least_block(search.size);
-        // Blocks that are empty and yet too small for this make room for one that is not.
-        let (outgrown, reserved) = {
-            let mut state = lane.lock();
-            (state.blocks.remove_empty(), state.blocks.reserved())
-        };
-        self.free_blocks(lane, outgrown);
-        let mut block_size = self.block_size(lane, search.size, reserved);
+        self.make_way(self.next_block(lane, search.size).size);
+        let wanted = lane.growth.next_block(self.heaps.held(), search.size);
+        let NextBlock { size: mut block_size, tailored } = self.next_block(lane, search.size);
+        if block_size < wanted.size {
+            search.tried |= Tried::SMALLER;
+        }
         let mut released = false;
         let (memory, mapping) = loop {
             match self.ask(lane, block_size, Resource::None, limit, search) {
@@ -52,9 +53,10 @@ impl Inner {
         };
         self.guard_block(lane, block_size, mapping, false);
         let mut state = lane.lock();
-        let made = state
-            .blocks
-            .insert(|serial| Block::shared(memory, block_size, lane.granule, serial, mapping));
+        let made = state.blocks.insert(|serial| {
+            let block = Block::shared(memory, block_size, lane.granule, serial, mapping)?;
+            Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored))
+        });
         let tenant = search.tenant();
         let granted = made
             .ok()
@@ -78,16 +80,30 @@ impl Inner {
         Ok(grant)
     }
 
-    /// The size of the next block: the policy's, or less where that goes over the budget and less
-    /// does not.
-    pub(super) fn block_size(&self, lane: &Lane, size: u64, reserved: u64) -> u64 {
+    /// The next block: the policy's, or a smaller one where that goes over the budget and the
+    /// smaller does not.
+    pub(super) fn next_block(&self, lane: &Lane, size: u64) -> NextBlock {
         let least = lane.growth.least_block(size);
         let left = self.left(lane.heap, Limit::Budget);
-        let mut block_size = lane.growth.next_block(reserved, size);
-        while block_size > left && block_size > least {
-            block_size = (block_size / 2).max(least);
+        let mut next = lane.growth.next_block(self.heaps.held(), size);
+        if least > left {
+            // It cannot be helped; but little more than needed.
+            next.size = next.size.min(lane.growth.first.max(least));
         }
-        block_size
+        while next.size > left && left >= least {
+            next.size = (next.size / 2).max(least);
+        }
+        next
+    }
+
+    /// Before more is held than ever, what is empty goes: a footprint grows by what is used.
+    fn make_way(&self, bytes: u64) {
+        if self.heaps.would_be_most(bytes) {
+            for lane in self.lanes() {
+                let blocks = lane.lock().blocks.remove_empty();
+                self.free_blocks(lane, blocks);
+            }
+        }
     }
 
     /// A memory of its own; if there is none, once more after the heap's empty blocks have gone.
@@ -112,11 +128,14 @@ impl Inner {
     ) -> Result<Grant, AllocateError> {
         let request = search.request;
         let size = request.size;
+        self.make_way(size);
         let (memory, mapping) = self.ask(lane, size, request.resource, request.limit(), search)?;
         self.guard_block(lane, size, mapping, true);
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
-            Ok::<_, core::convert::Infallible>(Block::dedicated(memory, size, serial, mapping))
+            let mut block = Block::dedicated(memory, size, serial, mapping);
+            block.exclusive = request.resource != Resource::None;
+            Ok::<_, core::convert::Infallible>(block)
         });
         let Ok(slot) = made;
         match state.blocks.allocate_in(slot, size, 1, request.tenant()) {

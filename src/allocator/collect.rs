@@ -133,7 +133,10 @@ impl Inner {
                 block.empty_since = now;
             }
         }
-        let blocks = state.blocks.remove_expired(now);
+        let blocks = match self.heaps.is_over_budget(lane.heap) {
+            true => state.blocks.remove_empty(),
+            false => state.blocks.remove_expired(now),
+        };
         lane.publish_expiry(state);
         blocks
     }

@@ -39,6 +39,7 @@ pub struct AllocatorDesc<'a> {
     pub(crate) first_block: u64,
     pub(crate) largest_block: u64,
     pub(crate) heap_caps: [u64; vk::MAX_MEMORY_HEAPS],
+    pub(crate) linger: u64,
     pub(crate) map_on_access: bool,
     pub(crate) guards: GuardPolicy,
 }
@@ -55,6 +56,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("first_block", &self.first_block)
             .field("largest_block", &self.largest_block)
             .field("heap_caps", &self.heap_caps)
+            .field("linger", &self.linger)
             .field("map_on_access", &self.map_on_access)
             .field("guards", &self.guards)
             .finish()
@@ -80,6 +82,7 @@ impl<'a> AllocatorDesc<'a> {
             first_block: 1 << 20,
             largest_block: 256 << 20,
             heap_caps: [u64::MAX; vk::MAX_MEMORY_HEAPS],
+            linger: 256,
             map_on_access: false,
             guards: GuardPolicy::Off,
         }
@@ -124,12 +127,22 @@ impl<'a> AllocatorDesc<'a> {
         self
     }
 
-    /// The size of the largest block, in bytes; 256 MiB unless told. Rounded down to a power of
-    /// two, at most an eighth of its heap. A request for more than half of it gets a memory of its
-    /// own.
+    /// The size of the largest block that small requests share, in bytes; 256 MiB unless told.
+    /// Rounded down to a power of two, at most an eighth of its heap. A large request gets a block
+    /// made to measure.
     #[must_use]
     pub const fn largest_block(mut self, bytes: u64) -> Self {
         self.largest_block = bytes;
+        self
+    }
+
+    /// How many collects an empty block lingers, for a program that frees and comes back; 256
+    /// unless told. It goes at once if its heap is over budget, if the memory is needed, or before
+    /// more is held than ever was. One small empty block a memory type stays until
+    /// [`trim`](crate::Allocator::trim).
+    #[must_use]
+    pub const fn linger(mut self, collects: u64) -> Self {
+        self.linger = collects;
         self
     }
 

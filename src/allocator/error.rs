@@ -215,6 +215,47 @@ pub enum CreateError {
     Bind(vk::Result),
 }
 
+/// Why no resource was created on memory that it would share. Nothing is left behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AliasError {
+    /// The resource could not be created or bound.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The memory is of another allocator.
+    #[error("the memory belongs to another allocator")]
+    Foreign,
+    /// The memory was made for one resource, and Vulkan allows no other there.
+    #[error("the memory was made for one resource alone")]
+    Exclusive,
+    /// The resource cannot live in this memory type.
+    #[error("memory type {memory_type} is not among bits {type_bits:#x}")]
+    MemoryType {
+        /// The memory's type.
+        memory_type: u32,
+        /// Those the resource can have.
+        type_bits: u32,
+    },
+    /// The offset within the block is not aligned as the resource needs it.
+    #[error("offset {offset} of the allocation is not aligned to {alignment} bytes")]
+    Misaligned {
+        /// The offset within the allocation, in bytes.
+        offset: u64,
+        /// What the resource needs, in bytes.
+        alignment: u64,
+    },
+    /// The resource does not lie within the allocation.
+    #[error("offset {offset} and {needed} bytes are outside an allocation of {size}")]
+    OutOfRange {
+        /// The offset within the allocation, in bytes.
+        offset: u64,
+        /// What the resource needs, in bytes.
+        needed: u64,
+        /// The allocation's size, in bytes.
+        size: u64,
+    },
+}
+
 /// What is wrong with a description.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -176,6 +176,21 @@ impl Heaps {
             .map_or(0, |heap| heap.limit(limit).saturating_sub(heap.reserved.load(Relaxed)))
     }
 
+    /// What is held of all heaps.
+    pub(super) fn held(&self) -> u64 {
+        self.reserved.load(Relaxed)
+    }
+
+    /// Whether more would be held with `bytes` more than ever was.
+    pub(super) fn would_be_most(&self, bytes: u64) -> bool {
+        self.held().saturating_add(bytes) > self.peak_reserved.load(Relaxed)
+    }
+
+    /// Whether a heap is beyond its budget or cap.
+    pub(super) fn is_over_budget(&self, heap: u32) -> bool {
+        self.get(heap).is_some_and(|heap| heap.reserved.load(Relaxed) > heap.limit(Limit::Budget))
+    }
+
     /// What is reserved of a heap.
     pub(super) fn reserved(&self, heap: u32) -> u64 {
         self.get(heap).map_or(0, |heap| heap.reserved.load(Relaxed))

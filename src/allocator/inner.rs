@@ -88,7 +88,6 @@ pub(super) struct Lane {
 }
 
 /// What a lane's lock guards.
-#[derive(Default)]
 pub(super) struct LaneState {
     pub(super) blocks: BlockList,
     pub(super) bags: Bags<Entry>,
@@ -158,6 +157,8 @@ impl Inner {
                 heap_size,
                 properties.max_allocation_size,
             );
+            let stay = Stay::lingering(desc.linger, growth.large());
+            let blocks = BlockList::new(growth.large(), stay);
             lanes.push(Lane {
                 index: memory_type,
                 memory_type,
@@ -170,7 +171,7 @@ impl Inner {
                 dated: AtomicBool::new(false),
                 expiry: AtomicU64::new(u64::MAX),
                 mapping_turn: Mutex::default(),
-                state: Mutex::default(),
+                state: Mutex::new(LaneState::new(blocks)),
             });
         }
         let shape = Shape::of(&properties.types, &properties.heaps);
@@ -290,7 +291,7 @@ impl Inner {
 impl Lane {
     /// A claimed lane of the same memory type as `twin`.
     fn for_arena(twin: &Lane, index: u32, stay: Stay) -> Self {
-        let mut state = LaneState::default();
+        let mut state = LaneState::new(BlockList::new(twin.growth.large(), stay));
         state.claim(stay);
         Self {
             index,
@@ -343,6 +344,20 @@ impl Lane {
 }
 
 impl LaneState {
+    fn new(blocks: BlockList) -> Self {
+        Self {
+            blocks,
+            bags: Bags::default(),
+            scratch: Vec::new(),
+            keepers: Vec::new(),
+            live: 0,
+            peak_live: 0,
+            granted: 0,
+            claimed: false,
+            asked: 0,
+        }
+    }
+
     /// A region of `slot` is in use: the block holds the allocator alive.
     pub(super) fn keep(&mut self, slot: u32, inner: Arc<Inner>) {
         let slot = slot as usize;

@@ -1,5 +1,6 @@
 //! The face: [`Allocator`], and everything a user holds.
 
+mod aliasing;
 mod allocate;
 mod allocation;
 mod arena;
@@ -43,6 +44,7 @@ use inner::Inner;
 
 use crate::memory::Broken;
 
+pub use aliasing::{AliasingBuffer, AliasingImage, aliasing_requirements};
 pub use allocation::{Allocation, RawAllocation};
 pub use arena::{Arena, ArenaDesc};
 pub use collect::Collected;
@@ -53,8 +55,8 @@ pub use descriptor::DescriptorSet;
 pub use descriptor_pools::{DescriptorCounts, DescriptorError};
 pub use ends::CloseReport;
 pub use error::{
-    AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError, KeyError, NewError,
-    Refused, ReportError, RingError, SubmitRefusal, TimelineError, Tried, WaitError,
+    AliasError, AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError, KeyError,
+    NewError, Refused, ReportError, RingError, SubmitRefusal, TimelineError, Tried, WaitError,
 };
 pub use guards::GuardCoverage;
 pub use heaps::HeapBudget;
@@ -121,8 +123,7 @@ impl Allocator {
     }
 
     /// Gives every empty block back to the driver, and returns how many. Otherwise an empty block
-    /// lingers for 64 collects, and one a memory type for good, because a driver's allocation is
-    /// slow.
+    /// [lingers](AllocatorDesc::linger), because a driver's allocation is slow.
     pub fn trim(&self) -> u64 {
         self.inner().trim()
     }

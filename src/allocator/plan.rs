@@ -172,17 +172,10 @@ impl Inner {
         if required {
             return None;
         }
-        let reserved = {
-            let state = lane.lock();
-            if state.blocks.holds(search.size, search.alignment) {
-                return Some(Placement::Block);
-            }
-            state.blocks.reserved()
-        };
-        if lane.growth.wants_dedicated(search.size) {
-            return (request.size <= room).then_some(Placement::Dedicated);
+        if lane.lock().blocks.holds(search.size, search.alignment) {
+            return Some(Placement::Block);
         }
-        let mut size = self.block_size(lane, search.size, reserved);
+        let mut size = self.next_block(lane, search.size).size;
         let least = lane.growth.least_block(search.size);
         while size > room && size > least {
             size = (size / 2).max(least);

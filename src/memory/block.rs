@@ -18,8 +18,12 @@ pub(crate) struct Block {
     pub(crate) mapping: Option<Mapping>,
     pub(crate) tenants: Tenants,
     pub(crate) graves: Graves,
+    /// No other resource than the one it was made for may be bound to it.
+    pub(crate) exclusive: bool,
     /// The collect at which it became empty, while it is.
     pub(crate) empty_since: u64,
+    /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
+    pub(crate) tailored: bool,
     space: Space,
 }
 
@@ -79,9 +83,16 @@ impl Block {
             mapping,
             tenants: Tenants::default(),
             graves: Graves::default(),
+            exclusive: false,
             empty_since: 0,
+            tailored: false,
             space,
         })
+    }
+
+    /// A shared block to be [`tailored`](Self::tailored), or not.
+    pub(crate) fn with_tailored(self, tailored: bool) -> Self {
+        Self { tailored, ..self }
     }
 
     /// A block for one allocation, which is made at once.
@@ -98,7 +109,9 @@ impl Block {
             mapping,
             tenants: Tenants::default(),
             graves: Graves::default(),
+            exclusive: false,
             empty_since: 0,
+            tailored: false,
             space,
         }
     }

@@ -35,7 +35,7 @@ pub(crate) struct Grant {
     pub(crate) first: bool,
 }
 
-/// How many blocks are tried that may have room, oldest first, before one that surely has.
+/// How many blocks are tried that may have room, before one that surely has.
 const TRIES: u32 = 3;
 
 /// Which blocks stay though they are empty.
@@ -43,23 +43,21 @@ const TRIES: u32 = 3;
 pub(crate) struct Stay {
     /// No block goes while there are no more than this.
     pub(crate) least: u32,
-    /// So many empty shared blocks stay until memory is short.
-    pub(crate) spare: u32,
+    /// One empty shared block of at most so many bytes stays until memory is short, so that a
+    /// program that empties itself and comes back does not call the driver.
+    pub(crate) spare: u64,
     /// How many collects any other waits for a new use.
     pub(crate) linger: u64,
-}
-
-impl Default for Stay {
-    /// One to spare, so that a program that empties itself and comes back does not call the driver;
-    /// a second or so of frames for the others.
-    fn default() -> Self {
-        Self { least: 0, spare: 1, linger: 64 }
-    }
 }
 
 impl Stay {
     /// Every block goes when it is empty.
     pub(crate) const NONE: Self = Self { least: 0, spare: 0, linger: 0 };
+
+    /// Empty blocks linger for some collects, one of at most `spare` bytes for good.
+    pub(crate) const fn lingering(linger: u64, spare: u64) -> Self {
+        Self { least: 0, spare, linger }
+    }
 }
 
 /// What a slot holds.
@@ -72,13 +70,16 @@ enum Slot {
 }
 
 /// All blocks of one memory type or arena.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct BlockList {
     slots: Vec<Slot>,
     vacant: Vec<u32>,
     /// The slots of empty blocks, in the order in which they became so.
     empty: Vec<u32>,
-    fits: FitIndex,
+    shared: FitIndex,
+    tailored: FitIndex,
+    /// The size from which on requests look into tailored blocks.
+    large: u64,
     pub(crate) stay: Stay,
     reserved: u64,
     blocks: u32,
@@ -88,42 +89,73 @@ pub(crate) struct BlockList {
 }
 
 impl BlockList {
-    /// A range in a shared block, an old one rather than a young one. O(1): at most four blocks are
-    /// tried, however many there are. Where an alignment asks for padding, a range may go unseen that
+    /// No blocks. Requests of `large` bytes and more look into tailored blocks first.
+    pub(crate) fn new(large: u64, stay: Stay) -> Self {
+        Self {
+            slots: Vec::new(),
+            vacant: Vec::new(),
+            empty: Vec::new(),
+            shared: FitIndex::default(),
+            tailored: FitIndex::default(),
+            large,
+            stay,
+            reserved: 0,
+            blocks: 0,
+            #[cfg(test)]
+            tried: 0,
+        }
+    }
+
+    /// A range in the block with the least room that is enough, so that the emptier ones become
+    /// empty. O(1): the number of blocks tried is bounded, however many there are. Where an
+    /// alignment asks for padding, a range may go unseen that
     /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64, tenant: Tenant) -> Option<Grant> {
-        let mut after = 0;
-        for attempt in 0..=TRIES {
-            let slot = self.candidate(attempt, after, size, alignment)?;
-            if let Some(grant) = self.allocate_in(slot, size, alignment, tenant) {
-                return Some(grant);
-            }
-            after = slot + 1;
-        }
-        None
+        self.find(size, alignment, |list, slot| list.allocate_in(slot, size, alignment, tenant))
     }
 
     /// Whether [`allocate`](Self::allocate) would find a range. O(1).
-    pub(crate) fn holds(&self, size: u64, alignment: u64) -> bool {
-        let mut after = 0;
-        for attempt in 0..=TRIES {
-            let Some(slot) = self.candidate(attempt, after, size, alignment) else { return false };
-            if self.block(slot).is_some_and(|block| block.holds(size, alignment)) {
-                return true;
-            }
-            after = slot + 1;
-        }
-        false
+    pub(crate) fn holds(&mut self, size: u64, alignment: u64) -> bool {
+        let holds = |block: &Block| block.holds(size, alignment).then_some(());
+        self.find(size, alignment, |list, slot| list.block(slot).and_then(holds)).is_some()
     }
 
-    /// The slot to try: first those that may have room, at last one that surely has.
-    fn candidate(&self, attempt: u32, after: u32, size: u64, alignment: u64) -> Option<u32> {
-        if attempt < TRIES {
-            return self.fits.first(class_of(size).max(1), after);
+    /// What `take` makes of the first block, in the order of preference, of which it makes something.
+    #[inline]
+    fn find<T>(
+        &mut self,
+        size: u64,
+        alignment: u64,
+        mut take: impl FnMut(&mut Self, u32) -> Option<T>,
+    ) -> Option<T> {
+        let least = class_of(size).max(1);
+        if size >= self.large {
+            // Tailored blocks are for requests of at least half the room: smaller ones would keep
+            // them from going.
+            let most = least.saturating_add(fit_index::STEPS - 1);
+            let mut class = least;
+            while let Some((slot, found)) = self.tailored.tightest(class) {
+                if found > most {
+                    break;
+                }
+                if let Some(taken) = take(self, slot) {
+                    return Some(taken);
+                }
+                class = found + 1;
+            }
+        }
+        let mut class = least;
+        for _ in 0..TRIES {
+            let (slot, found) = self.shared.tightest(class)?;
+            if let Some(taken) = take(self, slot) {
+                return Some(taken);
+            }
+            class = found.checked_add(1)?;
         }
         // No block has a finer granule, so more padding is never needed.
         let padded = size.checked_add(alignment.saturating_sub(fit_index::UNIT))?;
-        self.fits.first(class_at_least(padded)?, 0)
+        let (slot, _) = self.shared.tightest(class_at_least(padded)?.max(class))?;
+        take(self, slot)
     }
 
     /// A range in any shared block that has one. O(blocks): for the way out of a failure.
@@ -163,8 +195,7 @@ impl BlockList {
             block_size: block.size,
             first,
         };
-        let largest = block.largest_class();
-        self.fits.set(slot, largest);
+        self.note_room(slot);
         if first {
             self.empty.retain(|&empty| empty != slot);
         }
@@ -186,14 +217,21 @@ impl BlockList {
         let block = make(serial)?;
         self.reserved += block.size;
         self.blocks += 1;
-        self.fits.set(slot, block.largest_class());
         self.empty.push(slot);
         if self.vacant.pop().is_some() {
             self.slots[slot as usize] = Slot::Block(block);
         } else {
             self.slots.push(Slot::Block(block));
         }
+        self.note_room(slot);
         Ok(slot)
+    }
+
+    /// Tells the index how much room the block has now.
+    fn note_room(&mut self, slot: u32) {
+        let Some(Slot::Block(block)) = self.slots.get(slot as usize) else { return };
+        let index = if block.tailored { &mut self.tailored } else { &mut self.shared };
+        index.set(slot, block.largest_class());
     }
 
     /// Takes an empty block out.
@@ -209,7 +247,8 @@ impl BlockList {
         };
         self.vacant.push(slot);
         self.empty.retain(|&empty| empty != slot);
-        self.fits.set(slot, 0);
+        self.shared.set(slot, 0);
+        self.tailored.set(slot, 0);
         self.reserved -= block.size;
         self.blocks -= 1;
         Some(block)
@@ -217,39 +256,41 @@ impl BlockList {
 
     /// Takes every empty block out, as far as none must stay.
     pub(crate) fn remove_empty(&mut self) -> Vec<Block> {
-        self.remove_where(|_| true)
+        self.remove_where(|_, _| true)
     }
 
-    /// Takes out empty blocks that nobody will want soon: dedicated ones, and shared ones that are
-    /// not to [`Stay`].
+    /// Takes out empty blocks that nobody will want soon: dedicated ones, and others that are not
+    /// to [`Stay`].
     pub(crate) fn remove_expired(&mut self, now: u64) -> Vec<Block> {
-        let Stay { mut spare, linger, .. } = self.stay;
-        self.remove_where(|block| {
-            if block.is_dedicated() {
-                return true;
-            }
-            let stays = spare > 0;
-            spare = spare.saturating_sub(1);
-            !stays && block.empty_since + linger <= now
+        let (spare, linger) = (self.spare(), self.stay.linger);
+        self.remove_where(|slot, block| {
+            block.is_dedicated()
+                || (spare != Some(slot) && block.empty_since.saturating_add(linger) <= now)
         })
     }
 
     /// The collect at which [`remove_expired`](Self::remove_expired) will find something next.
     pub(crate) fn next_expiry(&self) -> u64 {
-        let empty = self.empty.iter().filter_map(|&slot| self.block(slot));
-        let shared = empty.filter(|block| !block.is_dedicated());
-        let Stay { least, spare, linger } = self.stay;
-        if self.blocks <= least {
+        if self.blocks <= self.stay.least {
             return u64::MAX;
         }
-        let others = shared.skip(spare as usize);
-        others.map(|block| block.empty_since + linger).min().unwrap_or(u64::MAX)
+        let spare = self.spare();
+        let going = self.empty.iter().filter(|&&slot| spare != Some(slot));
+        let blocks = going.filter_map(|&slot| self.block(slot));
+        let expiry = |block: &Block| block.empty_since.saturating_add(self.stay.linger);
+        blocks.map(expiry).min().unwrap_or(u64::MAX)
+    }
+
+    /// The empty block that stays for good.
+    fn spare(&self) -> Option<u32> {
+        let small = |block: &Block| !block.is_dedicated() && block.size <= self.stay.spare;
+        self.empty.iter().copied().find(|&slot| self.block(slot).is_some_and(small))
     }
 
     /// Takes out the empty blocks that `goes` says. O(empty blocks).
-    fn remove_where(&mut self, mut goes: impl FnMut(&Block) -> bool) -> Vec<Block> {
+    fn remove_where(&mut self, goes: impl Fn(u32, &Block) -> bool) -> Vec<Block> {
         let empty = self.empty.iter().copied();
-        let slots = empty.filter(|&slot| self.block(slot).is_some_and(&mut goes));
+        let slots = empty.filter(|&slot| self.block(slot).is_some_and(|block| goes(slot, block)));
         // Dedicated blocks count too, but an arena, which alone has a least, has none.
         let mut slots: Vec<u32> = slots.collect();
         slots.truncate(self.blocks.saturating_sub(self.stay.least) as usize);
@@ -280,8 +321,8 @@ impl BlockList {
         let block = self.block_mut(entry.slot).ok_or(KeyError::Stale)?;
         let size = end(block, entry.key)?;
         block.tenants.set(entry.key.index(), Tenant::default());
-        let (emptied, largest) = (block.is_empty(), block.largest_class());
-        self.fits.set(entry.slot, largest);
+        let emptied = block.is_empty();
+        self.note_room(entry.slot);
         if emptied {
             self.empty.push(entry.slot);
         }
@@ -347,12 +388,17 @@ impl BlockList {
         for (slot, block) in self.iter() {
             block.check()?;
             let listed = self.empty.iter().filter(|&&empty| empty == slot).count();
-            let indexed = self.fits.class(slot) == class_of(block.largest_class());
-            if listed != usize::from(block.is_empty()) || !indexed {
+            let room = class_of(block.largest_class());
+            let wanted = if block.tailored { [0, room] } else { [room, 0] };
+            let indexed = [self.shared.class(slot), self.tailored.class(slot)];
+            if listed != usize::from(block.is_empty()) || indexed != wanted {
                 return Err(Broken::Index);
             }
         }
-        let vacant = |&slot: &u32| self.fits.class(slot) == 0 && !self.empty.contains(&slot);
+        let vacant = |&slot: &u32| {
+            let indexed = [self.shared.class(slot), self.tailored.class(slot)];
+            indexed == [0, 0] && !self.empty.contains(&slot)
+        };
         if !self.vacant.iter().all(vacant) {
             return Err(Broken::Index);
         }

@@ -1,17 +1,16 @@
-//! Which block has room, without looking at the blocks: bitmaps of slots by the size that surely
-//! fits.
+//! Which block has room, without looking at the blocks: slots by the class of their largest free
+//! range.
 //!
-//! Sizes fall into classes, eight to a power of two. For each class a bitmap tells the slots whose
-//! largest free range is of that class *or above*, so the oldest block with room is the lowest bit
-//! of one word. Words cover 64 slots; a second level of words tells which of the first are not zero.
-//! A query reads two words up to 4096 blocks, and one more for each 4096 above. A change flips the
-//! bits of the classes in between, at most all [`CLASSES`].
+//! Sizes fall into classes, eight to a power of two. A bitmap tells which classes have a block; for
+//! each class one word for 64 slots tells which, and a second level of words tells which of those
+//! are not zero. So the block with the least room that is enough, the oldest of equals, is found in
+//! a handful of words, and a change flips a bit or two.
 
 /// Bytes of the smallest class; what is free in smaller pieces counts as nothing.
 pub(crate) const UNIT: u64 = 64;
 
 /// Steps of a power of two.
-const STEPS: u64 = 8;
+pub(crate) const STEPS: u8 = 8;
 
 /// Classes up to 128 GiB; a free range above counts as one of that size.
 const CLASSES: usize = 256;
@@ -24,6 +23,8 @@ type Row = [u64; CLASSES];
 pub(crate) struct FitIndex {
     /// By slot; 0 for no room.
     classes: Vec<u8>,
+    /// A bit for each class that a slot has. Class 0 has none.
+    present: [u64; CLASSES / 64],
     /// By 64 slots.
     rows: Vec<Row>,
     /// By 64 rows.
@@ -33,8 +34,8 @@ pub(crate) struct FitIndex {
 /// The class of a free range of `bytes`: ranges of one class differ by less than an eighth.
 pub(crate) const fn class_of(bytes: u64) -> u8 {
     let units = bytes / UNIT;
-    let step_bits = (units | STEPS).ilog2() - STEPS.ilog2();
-    let class = step_bits as u64 * STEPS + (units >> step_bits);
+    let step_bits = (units | STEPS as u64).ilog2() - STEPS.ilog2();
+    let class = step_bits as u64 * STEPS as u64 + (units >> step_bits);
     if class < CLASSES as u64 { class as u8 } else { (CLASSES - 1) as u8 }
 }
 
@@ -49,61 +50,59 @@ impl FitIndex {
         self.classes.get(slot as usize).copied().unwrap_or(0)
     }
 
-    /// Notes the largest free range of a slot; 0 takes it out. O(1) where the class stays.
+    /// Notes the largest free range of a slot; 0 takes it out. O(1).
     pub(crate) fn set(&mut self, slot: u32, largest: u64) {
         let new = class_of(largest);
         let old = self.class(slot);
         if new != old {
-            self.change(slot as usize, old, new);
+            self.change(slot as usize, usize::from(old), usize::from(new));
         }
     }
 
-    fn change(&mut self, slot: usize, old: u8, new: u8) {
+    fn change(&mut self, slot: usize, old: usize, new: usize) {
         let (row, group) = (slot / 64, slot / 64 / 64);
         if slot >= self.classes.len() {
             self.classes.resize(slot + 1, 0);
             self.rows.resize(row + 1, [0; CLASSES]);
             self.upper.resize(group + 1, [0; CLASSES]);
         }
-        self.classes[slot] = new;
-        let (in_row, in_group) = (1 << (slot % 64), 1 << (row % 64));
-        let (words, summary) = (&mut self.rows[row], &mut self.upper[group]);
-        let between = usize::from(old.min(new)) + 1..=usize::from(old.max(new));
-        let words = words[between.clone()].iter_mut().zip(&mut summary[between]);
-        if new > old {
-            for (word, summary) in words {
-                *word |= in_row;
-                *summary |= in_group;
-            }
-        } else {
-            for (word, summary) in words {
-                *word &= !in_row;
-                if *word == 0 {
-                    *summary &= !in_group;
+        self.classes[slot] = new as u8;
+        if old != 0 {
+            self.rows[row][old] &= !(1 << (slot % 64));
+            if self.rows[row][old] == 0 {
+                self.upper[group][old] &= !(1 << (row % 64));
+                if self.upper.iter().all(|upper| upper[old] == 0) {
+                    self.present[old / 64] &= !(1 << (old % 64));
                 }
             }
         }
+        if new != 0 {
+            self.rows[row][new] |= 1 << (slot % 64);
+            self.upper[group][new] |= 1 << (row % 64);
+            self.present[new / 64] |= 1 << (new % 64);
+        }
     }
 
-    /// The lowest slot from `from` on whose class is `class` or above.
-    pub(crate) fn first(&self, class: u8, from: u32) -> Option<u32> {
-        let class = usize::from(class);
-        let row = from as usize / 64;
-        let here = self.rows.get(row)?[class] & (u64::MAX << (from % 64));
-        if here != 0 {
-            return Some((row * 64) as u32 + here.trailing_zeros());
-        }
-        let next = row + 1;
-        let mut mask = u64::MAX << (next % 64);
-        for (group, summary) in self.upper.iter().enumerate().skip(next / 64) {
-            let rows = summary[class] & mask;
-            if rows != 0 {
-                let row = group * 64 + rows.trailing_zeros() as usize;
-                return Some((row * 64) as u32 + self.rows[row][class].trailing_zeros());
+    /// The oldest slot of the lowest class from `class` on, and that class.
+    pub(crate) fn tightest(&self, class: u8) -> Option<(u32, u8)> {
+        let start = usize::from(class);
+        let mut mask = u64::MAX << (start % 64);
+        for (word, &present) in self.present.iter().enumerate().skip(start / 64) {
+            let classes = present & mask;
+            if classes != 0 {
+                let class = word * 64 + classes.trailing_zeros() as usize;
+                return Some((self.oldest(class)?, class as u8));
             }
             mask = u64::MAX;
         }
         None
+    }
+
+    /// The lowest slot of a class that is present.
+    fn oldest(&self, class: usize) -> Option<u32> {
+        let group = self.upper.iter().position(|upper| upper[class] != 0)?;
+        let row = group * 64 + self.upper[group][class].trailing_zeros() as usize;
+        Some((row * 64) as u32 + self.rows[row][class].trailing_zeros())
     }
 }
 
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_slot_with_room_is_found_as_by_walking() {
+    fn the_tightest_slot_is_found_as_by_walking() {
         let mut index = FitIndex::default();
         let mut sizes = vec![0_u64; 10_000];
         let mut state = 1_u64;
@@ -142,6 +141,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 33) % bound
         };
+        let mut found = 0;
         for round in 0..20_000 {
             let slot = match round % 3 {
                 0 => random(10_000),
@@ -150,10 +150,13 @@ mod tests {
             let size = random(2) * (1 << random(30)) * (1 + random(7));
             sizes[slot as usize] = size;
             index.set(slot as u32, size);
-            let (wanted, from) = (1 << random(34), random(300) as u32);
-            let class = class_at_least(wanted).unwrap();
-            let walked = (from..10_000).find(|&slot| class_of(sizes[slot as usize]) >= class);
-            assert_eq!(index.first(class, from), walked, "round {round}");
+            let class = class_at_least(1 << random(34)).unwrap();
+            let enough = (0..10_000).filter(|&slot| class_of(sizes[slot as usize]) >= class);
+            let walked = enough.min_by_key(|&slot| (class_of(sizes[slot as usize]), slot));
+            let walked = walked.map(|slot| (slot, class_of(sizes[slot as usize])));
+            assert_eq!(index.tightest(class), walked, "round {round}");
+            found += usize::from(walked.is_some());
         }
+        assert!(found > 10_000 && found < 20_000, "{found}");
     }
 }

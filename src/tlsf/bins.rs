@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::class::{BINS, COLUMNS, ROWS, UNITS_BOUND, row_of};
+use super::bitmaps::Bitmaps;
+use super::class::{BINS, UNITS_BOUND};
 
 /// Two neighbours in a ring, or what stands in their place while a region is in no ring.
 ///
@@ -57,10 +58,8 @@ pub(super) const fn node_at(place: u32) -> Option<u32> {
 /// All bins of a block, and the link of every node.
 #[derive(Clone)]
 pub(super) struct Bins {
-    /// Bit `r` is set iff `columns[r]` is not 0.
-    pub(super) rows: u64,
-    /// Bit `c` of `columns[r]` is set iff the ring of bin `32 r + c` has a region.
-    pub(super) columns: [u32; ROWS],
+    /// Which of them have a region.
+    pub(super) bitmaps: Bitmaps,
     /// Links by place.
     pub(super) links: Vec<Link>,
 }
@@ -71,7 +70,7 @@ impl Bins {
         let mut links = Vec::new();
         links.try_reserve_exact(BINS as usize).ok()?;
         links.extend((0..BINS).map(|bin| Link { next: bin, prev: bin }));
-        Some(Self { rows: 0, columns: [0; ROWS], links })
+        Some(Self { bitmaps: Bitmaps::default(), links })
     }
 
     /// The link of a node.
@@ -92,67 +91,9 @@ impl Bins {
         self.links[place_of(node) as usize] = Link { next, prev: mark };
     }
 
-    /// The lowest bin from `bin` on that has a region. Reads three words at most.
-    #[inline]
-    pub(super) fn first_from(&self, bin: u32) -> Option<u32> {
-        let row = row_of(bin);
-        let columns = self.columns[row as usize] & (u32::MAX << (bin % COLUMNS));
-        if columns != 0 {
-            return Some(row * COLUMNS + columns.trailing_zeros());
-        }
-        let rows = self.rows & (u64::MAX << row << 1);
-        if rows == 0 {
-            return None;
-        }
-        let row = rows.trailing_zeros();
-        Some(row * COLUMNS + self.columns[row as usize].trailing_zeros())
-    }
-
-    /// The highest bin up to `bin` that has a region.
-    #[inline]
-    pub(super) fn last_up_to(&self, bin: u32) -> Option<u32> {
-        let row = row_of(bin);
-        let columns = self.columns[row as usize] & (u32::MAX >> (COLUMNS - 1 - bin % COLUMNS));
-        if columns != 0 {
-            return Some(row * COLUMNS + columns.ilog2());
-        }
-        let rows = self.rows & !(u64::MAX << row);
-        let row = rows.checked_ilog2()?;
-        Some(row * COLUMNS + self.columns[row as usize].ilog2())
-    }
-
     /// The nodes of a bin, the first tried first.
     pub(super) fn nodes_of(&self, bin: u32) -> impl Iterator<Item = u32> {
         let after = |place: u32| node_at(self.links[place as usize].next);
         core::iter::successors(after(bin), move |&node| after(place_of(node)))
-    }
-
-    /// Puts a node at the front of a bin.
-    #[inline]
-    pub(super) fn insert(&mut self, node: u32, bin: u32) {
-        let place = place_of(node);
-        let next = self.links[bin as usize].next;
-        self.links[bin as usize].next = place;
-        self.links[place as usize] = Link { next, prev: bin };
-        // In an empty bin this is the bin's own link.
-        self.links[next as usize].prev = place;
-        let row = row_of(bin);
-        self.columns[row as usize] |= 1 << (bin % COLUMNS);
-        self.rows |= 1 << row;
-    }
-
-    /// Takes a node out of the bin it is in.
-    #[inline]
-    pub(super) fn remove(&mut self, node: u32, bin: u32) {
-        let Link { next, prev } = self.link(node);
-        self.links[prev as usize].next = next;
-        self.links[next as usize].prev = prev;
-        // Only a bin is on both sides of its last region. Whether this was the last is a coin flip in
-        // a small block, so the bits are computed, not branched on.
-        let emptied = u32::from(next == prev);
-        let row = row_of(bin);
-        let columns = self.columns[row as usize] & !(emptied << (bin % COLUMNS));
-        self.columns[row as usize] = columns;
-        self.rows &= !(u64::from(columns == 0) << row);
     }
 }

@@ -143,13 +143,13 @@ impl Tlsf {
                 rows |= 1 << row_of(bin);
             }
         }
-        for (row, (ours, theirs)) in (0..).zip(columns.iter().zip(&self.bins.columns)) {
+        for (row, (ours, theirs)) in (0..).zip(columns.iter().zip(&self.bins.bitmaps.columns)) {
             if ours != theirs {
                 return Err(Broken::Bit { bin: row * COLUMNS + (ours ^ theirs).trailing_zeros() });
             }
         }
-        if rows != self.bins.rows {
-            let wrong = (rows ^ self.bins.rows).trailing_zeros();
+        if rows != self.bins.bitmaps.rows {
+            let wrong = (rows ^ self.bins.bitmaps.rows).trailing_zeros();
             return Err(Broken::Bit { bin: wrong * COLUMNS });
         }
         if binned != free {
@@ -185,7 +185,7 @@ impl Tlsf {
     fn check_vacant(&self) -> Result<(), Broken> {
         let regions = self.used.count + self.pending.count + self.free_count();
         let expected = self.nodes.len() as u32 - 1 - regions;
-        let (mut found, mut node) = (0, self.vacant);
+        let (mut found, mut node) = (0, self.vacant.first);
         while node != 0 && found <= expected {
             match self.bins.get(node) {
                 Some(link) if link.prev == VACANT => node = link.next,
@@ -193,7 +193,7 @@ impl Tlsf {
             }
             found += 1;
         }
-        if found != expected || found != self.vacant_count {
+        if found != expected || found != self.vacant.count {
             return Err(Broken::Vacant { expected, found });
         }
         Ok(())

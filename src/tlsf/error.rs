@@ -27,7 +27,7 @@ pub enum ConfigError {
         /// The smallest granule for this size, in bytes.
         granule: u64,
     },
-    /// The host has no memory for the bins (7 KiB).
+    /// The host has no memory for the bins (8 KiB).
     #[error("out of host memory")]
     OutOfHostMemory,
 }

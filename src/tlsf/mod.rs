@@ -21,47 +21,54 @@
 //!
 //! # The two levels
 //! Sizes are counted in *granules*, a power of two that the block chooses. Free regions of similar
-//! size share a *bin*. A row of 32 bins covers one power of two, in 32 equal steps; the first row and
-//! the second have a bin for every single size. Two levels of bitmaps tell which bins have a region.
+//! size share a *bin*. A row of 32 bins covers one power of two, in 32 equal steps; below 64 granules
+//! every single size has a bin. Two levels of bitmaps tell which bins have a region.
 //!
 //! ```text
-//!             row 27    26     …      3       2       1       0
-//! first      ┌───────┬───────┬───┬───────┬───────┬───────┬───────┐
-//! level, u64 │ 1     │ 0     │ … │ 1     │ 0     │ 0     │ 1     │  is any bit of the row set?
-//!            └───┬───┴───────┴───┴───┬───┴───────┴───────┴───┬───┘
-//!                │ the tail          │ 128..256, step 4      │ 0..32, step 1
-//!                │                   │                       │
-//!                │      column 31    │    13          0      │
-//! second         │     ┌─────┬─────┬─┴───┬─────┬─────┐       └── …
+//!             row 31    30     …      7       6       5     …    0
+//! first      ┌───────┬───────┬───┬───────┬───────┬───────┬───┬───────┐
+//! level, u64 │ 1     │ 0     │ … │ 1     │ 0     │ 0     │ … │ 1     │  is any bit of the row set?
+//!            └───┬───┴───────┴───┴───┬───┴───────┴───────┴───┴───────┘
+//!                │ the tail          │ 128..256, step 4
+//!                │                   │
+//!                │      column 31    │    13          0
+//! second         │     ┌─────┬─────┬─┴───┬─────┬─────┐
 //! level, u32     │     │ 0   │  …  │ 1   │  …  │ 0   │  is any region in the bin?
 //!                │     └─────┴─────┴──┬──┴─────┴─────┘
-//!                │                    │ bin 3·32 + 13 = 109: 180..184 granules
+//!                │                    │ bin 7·32 + 13 = 237: 180..184 granules
 //!                │                    ▼
-//!                │              ┌▶ [bin 109] ◀─▶ [183 granules] ◀─▶ [180 granules] ◀┐
+//!                │              ┌▶ [bin 237] ◀─▶ [183 granules] ◀─▶ [180 granules] ◀┐
 //!                │              └───────────────────────────────────────────────────┘
 //!                └─▶ the free region at the end of the block, of any size
 //! ```
 //!
-//! A search for 182 granules asks for bin 110, the lowest whose regions are all large enough: row 3
-//! masked from column 14 on, else the first row above 3, and in it the first column. The size on a
-//! bin's lower bound, 180, asks for bin 109 itself, so an exact hole is found again. Since only bin
-//! 109 may hold a region that fits 182 closely, up to four of its regions are tried first; that packs
-//! like best fit. The tail of the block is in a bin of its own above all others: it is cut last.
+//! A search for 182 granules asks for bin 238, the lowest whose regions are all large enough: row 7
+//! masked from column 14 on, else the first row above 7, and in it the first column. The size on a
+//! bin's lower bound, 180, asks for bin 237 itself, so an exact hole is found again. Since only bin
+//! 237 may hold a region that fits 182 closely, two of its regions are tried first; that packs like
+//! best fit. The tail of the block is in a bin of its own above all others: it is cut last.
 //!
 //! # What is granted
+//! A size is rounded up to the granule; and, if it is not below the alignment, to the alignment. What
+//! that adds would be a hole off the alignment, of use to smaller alignments only, and the next aligned
+//! request beside it would need padding: on a renderer's mix rounding halves the time of an operation,
+//! and the arena that it needs is no larger. Where there is no room for the rounded size, the size
+//! itself is searched for.
+//!
 //! Of a request of *s* granules, aligned to *a* granules (both at least 1): it is granted if
 //! - a free region other than the tail has *s* + *a* − 1 granules, rounded up to the lower bound of a
 //!   bin (by less than 1/32; sizes to 64 are bounds themselves), or
 //! - the tail holds it with the padding it needs.
 //!
-//! Below that a request may be refused although a free region holds it: one that the four tries
-//! do not come to. [`Tlsf::largest_class`] tells what is sure for *a* = 1.
+//! Below that a request may be refused although a free region holds it: one that the tries do not come
+//! to. [`Tlsf::largest_class`] tells what is sure for *a* = 1.
 //!
 //! # Constant time
 //! Per operation, whatever the number of regions:
-//! - [`allocate`](Tlsf::allocate) visits at most 3 bins and 9 free regions: up to 4 regions in the
-//!   bin of the size, up to 4 in the first bin above, the first region of the bin that is enough with
-//!   any padding. A bin above is found with two bit scans over three words.
+//! - A search visits at most 3 bins and 5 free regions: up to 2 regions in the bin of the size, up to 2
+//!   in the first bin above, the first region of the bin that is enough with any padding. A bin above
+//!   is found with two bit scans over three words. [`allocate`](Tlsf::allocate) searches once, and a
+//!   second time where the rounded size has no room: 16 visits at most.
 //! - Cutting changes the region's neighbours and bins: at most one region goes out of a bin and two
 //!   go into one.
 //! - [`free`](Tlsf::free) and [`reach`](Tlsf::reach) have no loop: two neighbours at most leave their
@@ -76,17 +83,18 @@
 //!
 //! # What it costs
 //! 24 bytes of host memory per region, used, pending or free, up to an eighth more in reserve, and
-//! 7 KiB per block. No two free regions are neighbours, so at most one more is free than is not.
+//! 8 KiB per block. No two free regions are neighbours, so at most one more is free than is not.
 //!
 //! # Limits
 //! - Fewer than 2³¹ granules per block: with 16 bytes 32 GiB, with 4 KiB 8 TiB, and so on to 2⁶⁴ bytes.
-//! - Every size is rounded up to the granule; what is lost is not counted apart.
+//! - What rounding a size up loses is not counted apart.
 //! - Serials repeat after 2³² allocations; a key kept that long may name a younger allocation.
 //! - A key of another block is refused only if its index and serial do not happen to live here; who
 //!   owns several blocks tells their keys apart.
 #![forbid(unsafe_code)]
 
 mod bins;
+mod bitmaps;
 mod check;
 mod class;
 mod config;
@@ -95,12 +103,14 @@ mod place;
 mod region;
 mod release;
 mod report;
+mod table;
 
 use alloc::vec::Vec;
 
 use bins::{Bins, Link, VACANT};
-use class::{BINS, TAIL, bin_of};
+use class::{BINS, TAIL};
 use region::Node;
+use table::{Table, Vacant, bin_beside};
 
 pub use check::Broken;
 pub use config::Config;
@@ -120,10 +130,8 @@ pub struct Tlsf {
     nodes: Vec<Node>,
     /// The free regions by size, and the links of all nodes.
     bins: Bins,
-    /// The first vacant node, 0 if there is none.
-    vacant: u32,
-    /// Number of vacant nodes.
-    vacant_count: u32,
+    /// The nodes that stand for no region.
+    vacant: Vacant,
     /// log2 of the granule.
     shift: u32,
     /// Size of the block in granules.
@@ -157,12 +165,6 @@ impl Sum {
     }
 }
 
-/// The bin of a free region whose right neighbour is `right`.
-#[inline]
-fn bin_beside(units: u32, right: u32) -> u32 {
-    if right == 0 { TAIL } else { bin_of(units) }
-}
-
 impl Tlsf {
     /// A block with nothing in it: one free region.
     ///
@@ -174,8 +176,7 @@ impl Tlsf {
         let mut tlsf = Self {
             nodes: Vec::new(),
             bins,
-            vacant: 0,
-            vacant_count: 0,
+            vacant: Vacant::default(),
             shift,
             units,
             serial: config.first_serial,
@@ -183,10 +184,11 @@ impl Tlsf {
             pending: Sum::default(),
         };
         tlsf.grow().ok_or(ConfigError::OutOfHostMemory)?;
-        let first = tlsf.take_vacant();
-        tlsf.nodes[first as usize] = Node { start: 0, size: units, left: 0, right: 0 };
-        tlsf.nodes[0] = Node { left: first, right: first, ..Node::BORDER };
-        tlsf.bins.insert(first, TAIL);
+        let mut table = tlsf.table();
+        let first = table.take_vacant();
+        table.nodes[first as usize] = Node { start: 0, size: units, left: 0, right: 0 };
+        table.nodes[0] = Node { left: first, right: first, ..Node::BORDER };
+        table.insert(first, TAIL);
         Ok(tlsf)
     }
 
@@ -196,23 +198,11 @@ impl Tlsf {
         u64::from(units) << self.shift
     }
 
-    /// Takes a node off the list of vacant ones, which must not be empty.
-    #[inline]
-    fn take_vacant(&mut self) -> u32 {
-        let node = self.vacant;
-        let link = self.bins.link(node);
-        debug_assert!(node != 0 && link.prev == VACANT);
-        self.vacant = link.next;
-        self.vacant_count -= 1;
-        node
-    }
-
-    /// Puts a node on the list of vacant ones.
-    #[inline]
-    fn give_vacant(&mut self, node: u32) {
-        self.bins.set_link(node, self.vacant, VACANT);
-        self.vacant = node;
-        self.vacant_count += 1;
+    /// The tables, for one operation.
+    #[inline(always)]
+    fn table(&mut self) -> Table<'_> {
+        let Bins { bitmaps, links } = &mut self.bins;
+        Table { nodes: &mut self.nodes, links, bitmaps, vacant: &mut self.vacant }
     }
 
     /// Makes the node table larger by an eighth; `None`, and nothing changed, if the host is out of
@@ -227,9 +217,10 @@ impl Tlsf {
         self.bins.links.try_reserve_exact(more).ok()?;
         self.nodes.resize(old + more, Node::BORDER);
         self.bins.links.resize(old + more + BINS as usize, Link { next: 0, prev: VACANT });
+        let mut table = self.table();
         // The lowest comes out first. The border is never given out.
         for node in (old.max(1)..old + more).rev() {
-            self.give_vacant(node as u32);
+            table.give_vacant(node as u32);
         }
         Some(())
     }

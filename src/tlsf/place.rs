@@ -1,13 +1,14 @@
 //! Allocation: the search for a free region, and cutting the request out of it.
 
-use super::bins::{USED, node_at};
+use super::Tlsf;
+use super::bins::{Link, USED, node_at};
+use super::bitmaps::Bitmaps;
 use super::class::{UNITS_BOUND, bin_at_least, bin_of};
 use super::error::AllocateError;
 use super::region::{Key, Node, Placed};
-use super::{Tlsf, bin_beside};
 
 /// Regions of one bin that are tried before the search goes on.
-const TRIES: u32 = 4;
+const TRIES: u32 = 2;
 
 /// Counts what a search visits; filled by [`Tlsf::allocate_counted`].
 #[doc(hidden)]
@@ -20,10 +21,10 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// No search visits more bins than this.
-    pub const MAX_BINS: u32 = 3;
-    /// No search visits more regions than this.
-    pub const MAX_NODES: u32 = 2 * TRIES + 1;
+    /// No allocation visits more bins than this: three for each of two searches.
+    pub const MAX_BINS: u32 = 2 * 3;
+    /// No allocation visits more regions than this.
+    pub const MAX_NODES: u32 = 2 * (2 * TRIES + 1);
 }
 
 /// Sees what a search visits; `()` sees nothing and costs nothing.
@@ -56,6 +57,19 @@ struct Request {
     mask: u32,
 }
 
+impl Request {
+    /// The size rounded up to the alignment, where it is not below it.
+    ///
+    /// What rounding adds would be a hole that begins off the alignment, so that the next aligned
+    /// request beside it needs padding and leaves two holes. Rounded, sizes and offsets of one
+    /// alignment stay multiples of it, and padding is rare.
+    #[inline(always)]
+    fn widened(self) -> Self {
+        let wide = (self.size + self.mask) & !self.mask;
+        Self { size: if self.mask < self.size { wide } else { self.size }, ..self }
+    }
+}
+
 /// A free region that holds the request.
 #[derive(Clone, Copy)]
 struct Found {
@@ -67,6 +81,9 @@ struct Found {
 
 impl Tlsf {
     /// Gives out `size` bytes, rounded up to the granule, at a multiple of `alignment` bytes.
+    ///
+    /// A size that is not below the alignment is rounded up to the alignment too, if there is room
+    /// for that: the rest would be a hole for smaller alignments only. [`Placed::size`] tells.
     ///
     /// The alignment is a power of two of any size, 1 included; those up to the granule cost nothing.
     /// Offset 0 is a multiple of all of them.
@@ -80,10 +97,12 @@ impl Tlsf {
         self.allocate_observed(size, alignment, &mut ())
     }
 
-    /// Whether [`allocate`](Self::allocate) would find a free region now.
+    /// Whether [`allocate`](Self::allocate) would find a free region now. O(1).
     #[inline]
     pub fn holds(&self, size: u64, alignment: u64) -> bool {
-        self.request(size, alignment).is_ok_and(|request| self.find(request, &mut ()).is_some())
+        let found = |request| self.view().find(request, &mut ()).is_some();
+        let request = self.request(size, alignment);
+        request.is_ok_and(|request| found(request.widened()) || found(request))
     }
 
     /// [`allocate`](Self::allocate), adding to `probes` what its search visits.
@@ -104,15 +123,30 @@ impl Tlsf {
         alignment: u64,
         observe: &mut impl Observe,
     ) -> Result<Placed, AllocateError> {
-        let request = self.request(size, alignment)?;
-        let Some(found) = self.find(request, observe) else {
-            return Err(self.full());
+        let asked = self.request(size, alignment)?;
+        let mut request = asked.widened();
+        let found = match self.view().find(request, observe) {
+            Some(found) => found,
+            None => {
+                // Seldom: the block is nearly full. Without the widening it may still fit.
+                let narrow = request.size != asked.size;
+                request = asked;
+                match if narrow { self.view().find(asked, observe) } else { None } {
+                    Some(found) => found,
+                    None => return Err(self.full()),
+                }
+            }
         };
         // A node for the allocation, and one for what is left before or after it.
-        if self.vacant_count < 2 && self.grow().is_none() {
+        if self.vacant.count < 2 && self.grow().is_none() {
             return Err(AllocateError::OutOfHostMemory);
         }
         Ok(self.take(request, found))
+    }
+
+    #[inline(always)]
+    fn view(&self) -> View<'_> {
+        View { nodes: &self.nodes, links: &self.bins.links, bitmaps: &self.bins.bitmaps }
     }
 
     /// The request in granules.
@@ -137,19 +171,50 @@ impl Tlsf {
         AllocateError::Full { largest_class: self.largest_class(), pending: self.pending_bytes() }
     }
 
+    /// Cuts the request out of a free region that holds it.
+    #[inline(always)]
+    fn take(&mut self, request: Request, found: Found) -> Placed {
+        let Found { node, bin, padding } = found;
+        let serial = self.serial;
+        self.serial = serial.wrapping_add(1);
+        self.used.add(request.size);
+        let mut table = self.table();
+        let start = table.node(node).start + padding;
+        let node = if padding == 0 {
+            table.cut_front(node, bin, request.size)
+        } else {
+            table.cut_middle(node, padding, request.size)
+        };
+        table.set_link(node, Link { next: serial, prev: USED });
+        Placed {
+            key: Key::new(node, serial),
+            offset: self.bytes(start),
+            size: self.bytes(request.size),
+        }
+    }
+}
+
+/// What a search reads, as slices: their addresses and lengths stay in registers.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    nodes: &'a [Node],
+    links: &'a [Link],
+    bitmaps: &'a Bitmaps,
+}
+
+impl View<'_> {
     /// A free region for the request. Looks at a bounded number of regions.
-    #[inline]
+    #[inline(always)]
     fn find(&self, request: Request, observe: &mut impl Observe) -> Option<Found> {
         // Regions in the bin of the size pack best, but may be too small: a few are tried. That none
         // can be too small where every size has a bin is not asked, it would be one more coin flip.
-        let own = bin_of(request.size);
         observe.bin();
-        if let Some(found) = self.try_bin(request, own, observe) {
+        if let Some(found) = self.try_bin(request, bin_of(request.size), observe) {
             return Some(found);
         }
         // From here on all are large enough, but for the tail and for the padding.
         observe.bin();
-        let bin = self.bins.first_from(bin_at_least(request.size))?;
+        let bin = self.bitmaps.first_from(bin_at_least(request.size))?;
         if let Some(found) = self.try_bin(request, bin, observe) {
             return Some(found);
         }
@@ -157,8 +222,8 @@ impl Tlsf {
         // tail: it would begin the block, and so need no padding.
         let most = request.size + request.mask;
         observe.bin();
-        let bin = self.bins.first_from(bin_at_least(most))?;
-        let node = node_at(self.bins.links[bin as usize].next)?;
+        let bin = self.bitmaps.first_from(bin_at_least(most))?;
+        let node = node_at(self.links[bin as usize].next)?;
         observe.node();
         self.fits(request, node).map(|padding| Found { node, bin, padding })
     }
@@ -166,92 +231,23 @@ impl Tlsf {
     /// The first of a few regions in a bin that holds the request.
     #[inline(always)]
     fn try_bin(&self, request: Request, bin: u32, observe: &mut impl Observe) -> Option<Found> {
-        let mut place = self.bins.links[bin as usize].next;
+        let mut place = self.links[bin as usize].next;
         for _ in 0..TRIES {
             let node = node_at(place)?;
             observe.node();
             if let Some(padding) = self.fits(request, node) {
                 return Some(Found { node, bin, padding });
             }
-            place = self.bins.links[place as usize].next;
+            place = self.links[place as usize].next;
         }
         None
     }
 
     /// The padding with which a free region holds the request.
-    #[inline]
+    #[inline(always)]
     fn fits(&self, request: Request, node: u32) -> Option<u32> {
         let region = self.nodes[node as usize];
         let padding = region.start.wrapping_neg() & request.mask;
         (padding + request.size <= region.size).then_some(padding)
-    }
-
-    /// Cuts the request out of a free region that holds it.
-    #[inline]
-    fn take(&mut self, request: Request, found: Found) -> Placed {
-        let Found { node, bin, padding } = found;
-        let region = self.nodes[node as usize];
-        let start = region.start + padding;
-        let rest = region.size - padding - request.size;
-        let node = if padding != 0 {
-            self.cut_middle(request, found)
-        } else if rest != 0 {
-            self.cut_front(request, found, region)
-        } else {
-            self.bins.remove(node, bin);
-            node
-        };
-        let serial = self.serial;
-        self.serial = serial.wrapping_add(1);
-        self.bins.set_link(node, serial, USED);
-        self.used.add(request.size);
-        Placed {
-            key: Key::new(node, serial),
-            offset: self.bytes(start),
-            size: self.bytes(request.size),
-        }
-    }
-
-    /// The front of a region is taken. The rest keeps the node and, where it can, its bin.
-    #[inline]
-    fn cut_front(&mut self, request: Request, found: Found, region: Node) -> u32 {
-        let Node { start, size, left, right } = region;
-        let rest = Node { start: start + request.size, size: size - request.size, left, right };
-        let node = self.take_vacant();
-        self.nodes[left as usize].right = node;
-        self.nodes[node as usize] = Node { start, size: request.size, left, right: found.node };
-        self.nodes[found.node as usize] = Node { left: node, ..rest };
-        let rest_bin = bin_beside(rest.size, right);
-        if rest_bin != found.bin {
-            self.bins.remove(found.node, found.bin);
-            self.bins.insert(found.node, rest_bin);
-        }
-        node
-    }
-
-    /// The middle of a region is taken, or its back. The padding keeps the node and becomes a free
-    /// region: the region before it is taken, so there is nothing to merge it with.
-    fn cut_middle(&mut self, request: Request, found: Found) -> u32 {
-        let Found { node: padding_node, padding, .. } = found;
-        let Node { start, size, right, .. } = self.nodes[padding_node as usize];
-        let start = start + padding;
-        let rest = size - padding - request.size;
-        let node = self.take_vacant();
-        self.bins.remove(padding_node, found.bin);
-        self.bins.insert(padding_node, bin_of(padding));
-        self.nodes[padding_node as usize].size = padding;
-        self.nodes[padding_node as usize].right = node;
-        let mut taken = Node { start, size: request.size, left: padding_node, right };
-        let mut last = node;
-        if rest != 0 {
-            last = self.take_vacant();
-            taken.right = last;
-            let start = start + request.size;
-            self.nodes[last as usize] = Node { start, size: rest, left: node, right };
-            self.bins.insert(last, bin_beside(rest, right));
-        }
-        self.nodes[right as usize].left = last;
-        self.nodes[node as usize] = taken;
-        node
     }
 }

@@ -79,7 +79,7 @@ pub struct Placed {
     pub key: Key,
     /// Where it begins, in bytes from the beginning of the block.
     pub offset: u64,
-    /// Its size in bytes: what was asked for, rounded up to the granule.
+    /// Its size in bytes: what was asked for, [rounded up](super#what-is-granted).
     pub size: u64,
 }
 
@@ -88,7 +88,7 @@ pub struct Placed {
 pub struct Freed {
     /// Where it began, in bytes from the beginning of the block.
     pub offset: u64,
-    /// Its size in bytes, rounded up to the granule.
+    /// Its size in bytes, as it was granted.
     pub size: u64,
 }
 

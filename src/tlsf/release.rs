@@ -1,10 +1,9 @@
 //! The end of an allocation: freed at once, or retired and later reached.
 
+use super::Tlsf;
 use super::bins::{LOOSE, Link, PENDING, USED};
-use super::class::bin_of;
 use super::error::KeyError;
 use super::region::{Freed, Key, Node};
-use super::{Tlsf, bin_beside};
 
 impl Tlsf {
     /// Used → free: the range may be given out again at once. O(1).
@@ -16,7 +15,7 @@ impl Tlsf {
         let node = self.expect(key, USED)?;
         let region = self.nodes[node as usize];
         self.used.subtract(region.size);
-        self.release(node, region);
+        self.table().release(node);
         Ok(self.freed(region))
     }
 
@@ -43,7 +42,7 @@ impl Tlsf {
         let node = self.expect(key, PENDING)?;
         let region = self.nodes[node as usize];
         self.pending.subtract(region.size);
-        self.release(node, region);
+        self.table().release(node);
         Ok(self.freed(region))
     }
 
@@ -71,10 +70,11 @@ impl Tlsf {
         }
         self.pending.count -= keys.len() as u32;
         self.pending.units -= units;
+        let mut table = self.table();
         for &key in keys {
             // A key whose node is not loose any more was merged into a neighbour.
-            if self.bins.link(key.index()) == (Link { next: key.serial(), prev: LOOSE }) {
-                self.settle(key.index());
+            if table.link(key.index()) == (Link { next: key.serial(), prev: LOOSE }) {
+                table.settle(key.index());
             }
         }
         Ok(())
@@ -93,80 +93,6 @@ impl Tlsf {
     #[inline]
     fn freed(&self, region: Node) -> Freed {
         Freed { offset: self.bytes(region.start), size: self.bytes(region.size) }
-    }
-
-    /// Makes a taken region free, merged with its free neighbours.
-    #[inline]
-    fn release(&mut self, node: u32, region: Node) {
-        let Node { mut start, mut size, mut left, mut right } = region;
-        let mut kept = node;
-        let before_is_free = self.bins.link(left).is_binned();
-        let after_is_free = self.bins.link(right).is_binned();
-        if after_is_free {
-            let after = self.nodes[right as usize];
-            self.bins.remove(right, bin_beside(after.size, after.right));
-            self.give_vacant(right);
-            size += after.size;
-            right = after.right;
-        }
-        if before_is_free {
-            let before = self.nodes[left as usize];
-            self.bins.remove(left, bin_of(before.size));
-            self.give_vacant(node);
-            kept = left;
-            start = before.start;
-            size += before.size;
-            left = before.left;
-        }
-        if before_is_free || after_is_free {
-            self.nodes[kept as usize] = Node { start, size, left, right };
-            self.nodes[right as usize].left = kept;
-        }
-        self.bins.insert(kept, bin_beside(size, right));
-    }
-
-    /// Puts a loose region in its bin, merged with its free neighbours, or into a loose neighbour
-    /// before it, which comes later in the batch.
-    fn settle(&mut self, node: u32) {
-        let Node { mut start, mut size, mut left, mut right } = self.nodes[node as usize];
-        let mut kept = node;
-        let mut merged = false;
-        // Loose neighbours after it, each walked over once in the batch. A binned one is the last: it
-        // has taken and loose neighbours only.
-        loop {
-            let link = self.bins.link(right);
-            if !link.is_free() {
-                break;
-            }
-            let after = self.nodes[right as usize];
-            if link.is_binned() {
-                self.bins.remove(right, bin_beside(after.size, after.right));
-            }
-            self.give_vacant(right);
-            size += after.size;
-            right = after.right;
-            merged = true;
-        }
-        let link = self.bins.link(left);
-        if link.is_free() {
-            let before = self.nodes[left as usize];
-            if link.is_binned() {
-                self.bins.remove(left, bin_of(before.size));
-            }
-            self.give_vacant(node);
-            kept = left;
-            start = before.start;
-            size += before.size;
-            left = before.left;
-            merged = true;
-        }
-        if merged {
-            self.nodes[kept as usize] = Node { start, size, left, right };
-            self.nodes[right as usize].left = kept;
-        }
-        if link.prev != LOOSE {
-            self.bins.insert(kept, bin_beside(size, right));
-        }
     }
 }
 

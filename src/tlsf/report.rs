@@ -44,7 +44,7 @@ impl Tlsf {
     #[inline]
     pub fn free_count(&self) -> u32 {
         // All nodes but the border and the vacant ones stand for regions.
-        self.index_bound() - 1 - self.vacant_count - self.used.count - self.pending.count
+        self.index_bound() - 1 - self.vacant.count - self.used.count - self.pending.count
     }
 
     /// Number of used regions.
@@ -73,7 +73,7 @@ impl Tlsf {
             let sizes = self.bins.nodes_of(bin).map(|node| self.nodes[node as usize].size);
             sizes.max().unwrap_or(0)
         };
-        let highest = self.bins.last_up_to(TAIL - 1).map_or(0, largest_of);
+        let highest = self.bins.bitmaps.last_up_to(TAIL - 1).map_or(0, largest_of);
         self.bytes(highest.max(largest_of(TAIL)))
     }
 
@@ -82,7 +82,7 @@ impl Tlsf {
     /// A lower bound of [`largest_free`](Self::largest_free), less than 1/32 below it, in O(1).
     #[inline]
     pub fn largest_class(&self) -> u64 {
-        let highest = self.bins.last_up_to(TAIL - 1).map_or(0, smallest_of);
+        let highest = self.bins.bitmaps.last_up_to(TAIL - 1).map_or(0, smallest_of);
         let last = self.nodes[0].left;
         let tail =
             if self.bins.link(last).is_binned() { self.nodes[last as usize].size } else { 0 };
@@ -141,8 +141,8 @@ impl Tlsf {
     /// all that decides about future operations: tests compare whole states by it.
     #[doc(hidden)]
     pub fn search_order(&self) -> impl Iterator<Item = u64> {
-        let next = |bin: &u32| self.bins.first_from(bin + 1);
-        let bins = successors(self.bins.first_from(0), next);
+        let next = |bin: &u32| self.bins.bitmaps.first_from(bin + 1);
+        let bins = successors(self.bins.bitmaps.first_from(0), next);
         let nodes = bins.flat_map(|bin| self.bins.nodes_of(bin));
         nodes.map(|node| self.bytes(self.nodes[node as usize].start))
     }

@@ -19,6 +19,10 @@ pub(crate) enum Resource {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Object {
+    /// A buffer without memory of ours.
+    Buffer(vk::Buffer),
+    /// An image without memory of ours.
+    Image(vk::Image),
     /// A view of an image.
     ImageView(vk::ImageView),
     /// A view of a texel buffer.
@@ -113,6 +117,8 @@ impl Vulkan {
         // SAFETY: the device contract and the caller's promise.
         unsafe {
             match object {
+                Object::Buffer(buffer) => self.device.destroy_buffer(buffer, None),
+                Object::Image(image) => self.device.destroy_image(image, None),
                 Object::ImageView(view) => self.device.destroy_image_view(view, None),
                 Object::BufferView(view) => self.device.destroy_buffer_view(view, None),
                 Object::Sampler(sampler) => self.device.destroy_sampler(sampler, None),

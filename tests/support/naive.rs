@@ -143,6 +143,12 @@ impl Naive {
         size.div_ceil(self.granule) * self.granule
     }
 
+    /// A size rounded up to the granule, and to the alignment where it is not below that.
+    pub fn widen(&self, size: u64, alignment: u64) -> u64 {
+        let plain = self.round_up(size);
+        if plain < alignment { plain } else { plain.next_multiple_of(alignment) }
+    }
+
     /// The offset of the first free range that holds the request.
     pub fn first_fit(&self, size: u64, alignment: u64) -> Option<u64> {
         let free = self.regions.iter().filter(|region| region.state == State::Free);
@@ -196,7 +202,11 @@ impl Naive {
         let rounded = match self.fault {
             Some(Fault::DoesNotRound) => size,
             Some(Fault::RoundsTooFar) => self.round_up(size).next_power_of_two(),
-            _ => self.round_up(size.max(1)),
+            _ => {
+                let wide = self.widen(size.max(1), alignment);
+                let fits = self.first_fit(wide, alignment).is_some();
+                if fits { wide } else { self.round_up(size.max(1)) }
+            }
         };
         let alignment = if self.has(Fault::Misaligns) { 1 } else { alignment };
         let serial = if self.has(Fault::RepeatsSerial) { 0 } else { self.serial };

@@ -159,7 +159,7 @@ impl<S: Subject> Twins<S> {
                 if size == 0 || size > self.twin.size() || !alignment.is_power_of_two() {
                     return Err(format!("granted {size} bytes aligned to {alignment}"));
                 }
-                same("size", granted, self.twin.round_up(size))?;
+                self.granted_size(size, alignment, granted)?;
                 same("misalignment", offset % alignment, 0)?;
                 same("serial", key.serial(), serial)?;
                 self.twin.occupy(offset, granted, key)?;
@@ -186,22 +186,38 @@ impl<S: Subject> Twins<S> {
         self.compare()
     }
 
-    /// A refusal is right if nothing that the guarantee names holds the request.
-    fn refusal(&mut self, size: u64, alignment: u64) -> Agreement {
+    /// What is granted is rounded up to the granule, and to the alignment where the size is not below
+    /// it and nothing sure is missed by that.
+    fn granted_size(&self, size: u64, alignment: u64, granted: u64) -> Agreement {
+        let plain = self.twin.round_up(size);
+        let wide = self.twin.widen(size, alignment);
+        if granted == plain && self.sure_hole(wide, alignment).is_none() {
+            return Ok(());
+        }
+        same("size", granted, wide)
+    }
+
+    /// A free region of which the guarantee says that it holds the request.
+    fn sure_hole(&self, size: u64, alignment: u64) -> Option<Region> {
         let granule = self.twin.granule();
         let size = self.twin.round_up(size);
         let most = size + alignment.max(granule) - granule;
-        for region in self.twin.regions().iter().filter(|region| region.state == State::Free) {
-            let is_tail = region.offset + region.size == self.twin.size();
+        let sure = |region: &&Region| {
             let padding = region.offset.next_multiple_of(alignment) - region.offset;
-            let sure = if is_tail {
+            if region.offset + region.size == self.twin.size() {
                 padding + size <= region.size
             } else {
                 region.size / granule >= class_ceiling(most / granule)
-            };
-            if sure {
-                return Err(format!("{size} aligned to {alignment} refused; there is {region:?}"));
             }
+        };
+        let mut free = self.twin.regions().iter().filter(|region| region.state == State::Free);
+        free.find(sure).copied()
+    }
+
+    /// A refusal is right if nothing that the guarantee names holds the request.
+    fn refusal(&mut self, size: u64, alignment: u64) -> Agreement {
+        if let Some(region) = self.sure_hole(size, alignment) {
+            return Err(format!("{size} aligned to {alignment} refused; there is {region:?}"));
         }
         self.refused += 1;
         self.missed += u64::from(self.twin.first_fit(size, alignment).is_some());

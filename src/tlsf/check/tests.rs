@@ -3,6 +3,7 @@
 use super::*;
 use crate::tlsf::bins::LOOSE;
 use crate::tlsf::bins::place_of;
+use crate::tlsf::class::bin_of;
 use crate::tlsf::{Config, Key};
 
 /// A block of 16 granules with nodes 2 used, 3 free (4..8), 4 pending and 1 the free tail (12..16).
@@ -49,7 +50,7 @@ fn neighbours_that_do_not_agree_are_found() {
 fn two_free_neighbours_are_found() {
     let change = |tlsf: &mut Tlsf| {
         tlsf.pending = Sum::default();
-        tlsf.bins.insert(4, 4);
+        tlsf.table().insert(4, bin_of(4));
     };
     assert_eq!(broken(change), Broken::NotMerged { node: 4 });
 }
@@ -64,41 +65,44 @@ fn a_wrong_mark_is_found() {
 
 #[test]
 fn a_broken_ring_is_found() {
-    assert_eq!(broken(|tlsf| link(tlsf, 3).prev = 5), Broken::Ring { bin: 4 });
-    assert_eq!(broken(|tlsf| link(tlsf, 3).next = 5), Broken::Ring { bin: 4 });
-    assert_eq!(broken(|tlsf| tlsf.bins.links[4].prev = 4), Broken::Ring { bin: 4 });
-    assert_eq!(broken(|tlsf| link(tlsf, 3).next = place_of(3)), Broken::Ring { bin: 4 });
-    assert_eq!(broken(|tlsf| link(tlsf, 3).next = u32::MAX - 9), Broken::Ring { bin: 4 });
+    assert_eq!(broken(|tlsf| link(tlsf, 3).prev = 5), Broken::Ring { bin: bin_of(4) });
+    assert_eq!(broken(|tlsf| link(tlsf, 3).next = 5), Broken::Ring { bin: bin_of(4) });
+    assert_eq!(
+        broken(|tlsf| tlsf.bins.links[bin_of(4) as usize].prev = 4),
+        Broken::Ring { bin: bin_of(4) }
+    );
+    assert_eq!(broken(|tlsf| link(tlsf, 3).next = place_of(3)), Broken::Ring { bin: bin_of(4) });
+    assert_eq!(broken(|tlsf| link(tlsf, 3).next = u32::MAX - 9), Broken::Ring { bin: bin_of(4) });
 }
 
 #[test]
 fn a_region_in_the_wrong_bin_is_found() {
     let change = |tlsf: &mut Tlsf| {
-        tlsf.bins.remove(3, 4);
-        tlsf.bins.insert(3, 5);
+        tlsf.table().remove(3);
+        tlsf.table().insert(3, bin_of(5));
     };
-    assert_eq!(broken(change), Broken::WrongBin { node: 3, bin: 5 });
+    assert_eq!(broken(change), Broken::WrongBin { node: 3, bin: bin_of(5) });
     let change = |tlsf: &mut Tlsf| {
-        tlsf.bins.remove(1, crate::tlsf::class::TAIL);
-        tlsf.bins.insert(1, 4);
+        tlsf.table().remove(1);
+        tlsf.table().insert(1, bin_of(4));
     };
-    assert_eq!(broken(change), Broken::WrongBin { node: 1, bin: 4 });
+    assert_eq!(broken(change), Broken::WrongBin { node: 1, bin: bin_of(4) });
 }
 
 #[test]
 fn a_wrong_bit_is_found() {
-    assert_eq!(broken(|tlsf| tlsf.bins.columns[0] = 0), Broken::Bit { bin: 4 });
-    assert_eq!(broken(|tlsf| tlsf.bins.columns[3] = 2), Broken::Bit { bin: 97 });
-    assert_eq!(broken(|tlsf| tlsf.bins.columns[31] = 1), Broken::Bit { bin: 31 * 32 });
-    assert_eq!(broken(|tlsf| tlsf.bins.rows &= !1), Broken::Bit { bin: 0 });
-    assert_eq!(broken(|tlsf| tlsf.bins.rows |= 1 << 40), Broken::Bit { bin: 40 * 32 });
+    assert_eq!(broken(|tlsf| tlsf.bins.bitmaps.columns[2] = 0), Broken::Bit { bin: bin_of(4) });
+    assert_eq!(broken(|tlsf| tlsf.bins.bitmaps.columns[3] = 2), Broken::Bit { bin: 97 });
+    assert_eq!(broken(|tlsf| tlsf.bins.bitmaps.columns[31] |= 2), Broken::Bit { bin: 31 * 32 + 1 });
+    assert_eq!(broken(|tlsf| tlsf.bins.bitmaps.rows &= !4), Broken::Bit { bin: 2 * 32 });
+    assert_eq!(broken(|tlsf| tlsf.bins.bitmaps.rows |= 1 << 40), Broken::Bit { bin: 40 * 32 });
 }
 
 #[test]
 fn a_free_region_in_no_bin_is_found() {
     let change = |tlsf: &mut Tlsf| {
         let old = *link(tlsf, 3);
-        tlsf.bins.remove(3, 4);
+        tlsf.table().remove(3);
         *link(tlsf, 3) = old;
     };
     assert_eq!(broken(change), Broken::Unbinned { regions: 2, binned: 1 });
@@ -106,16 +110,16 @@ fn a_free_region_in_no_bin_is_found() {
 
 #[test]
 fn a_lost_vacant_node_is_found() {
-    let change = |tlsf: &mut Tlsf| tlsf.vacant = link(tlsf, tlsf.vacant).next;
+    let change = |tlsf: &mut Tlsf| tlsf.vacant.first = link(tlsf, tlsf.vacant.first).next;
     assert!(matches!(broken(change), Broken::Vacant { .. }));
-    let change = |tlsf: &mut Tlsf| link(tlsf, tlsf.vacant).next = tlsf.vacant;
+    let change = |tlsf: &mut Tlsf| link(tlsf, tlsf.vacant.first).next = tlsf.vacant.first;
     assert!(matches!(broken(change), Broken::Vacant { .. }));
-    assert_eq!(broken(|tlsf| tlsf.vacant = 2), Broken::Mark { node: 2 });
+    assert_eq!(broken(|tlsf| tlsf.vacant.first = 2), Broken::Mark { node: 2 });
 }
 
 #[test]
 fn wrong_counts_are_found() {
     assert_eq!(broken(|tlsf| tlsf.used.add(1)), Broken::Count);
     assert_eq!(broken(|tlsf| tlsf.pending.units += 1), Broken::Count);
-    assert_eq!(broken(|tlsf| tlsf.vacant_count -= 1), Broken::Count);
+    assert_eq!(broken(|tlsf| tlsf.vacant.count -= 1), Broken::Count);
 }

@@ -1,0 +1,209 @@
+//! What is tried when memory is short, and how little is held when it is not.
+
+mod support;
+
+use fencepost::{
+    AllocateError, Allocation, AllocationDesc, Allocator, ResourceKind, Tried,
+    fake::{Call, FakeDriver, Profile},
+    vk,
+};
+use support::*;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+fn profile(heaps: &[u64], types: &[u32]) -> Profile {
+    let heaps: Vec<_> = heaps.iter().map(|&s| (s, vk::MemoryHeapFlags::DEVICE_LOCAL)).collect();
+    let types: Vec<_> =
+        types.iter().map(|&heap| (heap, vk::MemoryPropertyFlags::DEVICE_LOCAL)).collect();
+    Profile::default().heaps(&heaps).types(&types)
+}
+
+fn take(allocator: &Allocator, size: u64) -> Result<Allocation, AllocateError> {
+    let requirements = vk::MemoryRequirements { size, alignment: 64, memory_type_bits: !0 };
+    allocator.allocate(&requirements, ResourceKind::Linear, &AllocationDesc::device_local())
+}
+
+fn fill(allocator: &Allocator, size: u64) -> (Vec<Allocation>, AllocateError) {
+    let mut held = Vec::new();
+    loop {
+        match take(allocator, size) {
+            Ok(memory) => held.push(memory),
+            Err(error) => return (held, error),
+        }
+    }
+}
+
+fn tried(error: AllocateError) -> Tried {
+    match error {
+        AllocateError::OutOfDeviceMemory { tried, .. } => tried,
+        other => panic!("{other}"),
+    }
+}
+
+/// Ends an allocation that no GPU ever saw.
+fn free(memory: Allocation) {
+    // SAFETY: the test submits nothing.
+    unsafe { memory.free_now() };
+}
+
+#[test]
+fn a_small_buffer_holds_little_on_every_gpu_and_a_spike_leaves_nothing() {
+    for profile in Profile::all() {
+        let fake = FakeDriver::new(&profile);
+        let allocator = allocator(&fake);
+        let small = buffer(&allocator, KIB);
+        let held = allocator.statistics().reserved;
+        assert!(held <= 4 * MIB, "{}: {held} bytes for 1 KiB", profile.name());
+        let spike: Vec<_> = (0..40)
+            .map(|n| take(&allocator, MIB + n * 64 * KIB).unwrap())
+            .chain((0..2000).map(|_| take(&allocator, 10 * KIB).unwrap()))
+            .collect();
+        assert!(allocator.statistics().reserved > 40 * MIB);
+        spike.into_iter().for_each(free);
+        allocator.trim();
+        assert_eq!(allocator.statistics().reserved, held, "{}", profile.name());
+        drop(small);
+    }
+}
+
+/// Without `trim` too, in the time that empty blocks linger.
+#[test]
+fn a_spike_goes_away_by_itself() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let _frames = allocator.timeline(fake.queue(0)).unwrap();
+    let small = buffer(&allocator, KIB);
+    let held = allocator.statistics().reserved;
+    drop((0..50).map(|n| buffer(&allocator, (1 + n) * MIB)).collect::<Vec<_>>());
+    for _ in 0..300 {
+        allocator.collect();
+    }
+    assert!(allocator.statistics().reserved <= held + 4 * MIB);
+    drop(small);
+}
+
+#[test]
+fn a_full_heap_is_halved_into_and_small_requests_get_no_memory_of_their_own() {
+    // 10 MiB and an odd rest, in blocks of 1 MiB.
+    let fake = FakeDriver::new(&profile(&[10 * MIB + 100 * KIB + 12_345], &[0]));
+    let allocator = allocator(&fake);
+    let (held, error) = fill(&allocator, 5000);
+    let AllocateError::OutOfDeviceMemory { requested, largest_free, pending, heap, left, tried } =
+        error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!((requested, pending, heap, left), (5000, 0, 0, 0));
+    assert!(largest_free < 5056, "{largest_free}");
+    assert_eq!(tried, Tried::SMALLER | Tried::DRIVER);
+    assert!(fake.heap_used(0) >= 10 * MIB + 64 * KIB, "to the last 64 KiB");
+    assert!(allocator.blocks().iter().all(|block| !block.dedicated));
+    assert!(fake.live().memories < 30);
+    // Failing once more does not cost dozens of driver calls.
+    let calls = fake.calls(Call::AllocateMemory);
+    take(&allocator, 5000).unwrap_err();
+    assert!(fake.calls(Call::AllocateMemory) - calls < 8);
+    held.into_iter().for_each(free);
+    allocator.check().unwrap();
+}
+
+#[test]
+fn what_is_large_ends_in_a_memory_of_its_own() {
+    let fake = FakeDriver::new(&profile(&[10 * MIB + 100], &[0]));
+    let allocator = allocator(&fake);
+    // A block is a multiple of 64 KiB; this request is all of the heap.
+    let all = take(&allocator, 10 * MIB + 100).unwrap();
+    assert!(allocator.blocks()[0].dedicated);
+    let error = take(&allocator, MIB).unwrap_err();
+    assert_eq!(tried(error), Tried::DEDICATED | Tried::DRIVER);
+    free(all);
+}
+
+#[test]
+fn pending_memory_is_collected_and_empty_blocks_go_before_a_worse_type_is_taken() {
+    use vk::{MemoryHeapFlags as Heap, MemoryPropertyFlags as Type};
+    let profile = Profile::default()
+        .heaps(&[(20 * MIB, Heap::DEVICE_LOCAL), (100 * MIB, Heap::empty())])
+        .types(&[(0, Type::DEVICE_LOCAL), (1, Type::HOST_VISIBLE | Type::HOST_COHERENT)]);
+    let fake = FakeDriver::new(&profile);
+    let allocator = allocator(&fake);
+    let frames = allocator.timeline(fake.queue(0)).unwrap();
+    let frame = frames.begin().unwrap();
+    let first = take(&allocator, 15 * MIB).unwrap();
+    assert_eq!(first.memory_type(), 0);
+    drop(first);
+    submit_nothing(frame).unwrap();
+    // The GPU is not done: the other type.
+    let second = take(&allocator, 18 * MIB).unwrap();
+    assert_eq!(second.memory_type(), 1);
+    fake.run();
+    // It is done: what it had is collected, its block is too small and goes, and the best type has room.
+    let third = take(&allocator, 18 * MIB).unwrap();
+    assert_eq!(third.memory_type(), 0);
+    assert_eq!(fake.calls(Call::FreeMemory), 1);
+    let error = take(&allocator, 95 * MIB).unwrap_err();
+    assert!(tried(error).contains(Tried::OTHER_TYPES | Tried::DRIVER), "{error}");
+    drop((second, third));
+}
+
+#[test]
+fn memories_are_counted_and_the_last_ones_are_found_by_releasing() {
+    let fake = FakeDriver::new(&Profile::default().max_allocation_count(8));
+    let allocator = allocator(&fake);
+    let dedicated = AllocationDesc::device_local().dedicated(true);
+    let make = || allocator.create_buffer(&buffer_desc(100), &dedicated);
+    // An empty block of another type lingers.
+    free(
+        allocator
+            .allocate(
+                &vk::MemoryRequirements { size: KIB, alignment: 64, memory_type_bits: !0 },
+                ResourceKind::Linear,
+                &AllocationDesc::upload(),
+            )
+            .unwrap(),
+    );
+    assert_eq!(fake.live().memories, 1);
+    let eight: Vec<_> = (0..8).map(|_| make().unwrap()).collect();
+    assert_eq!(fake.live().memories, 8);
+    let error = make().unwrap_err();
+    assert!(error.to_string().contains("8 memories"), "{error}");
+    // Small requests share: they need one memory for all.
+    let mut eight = eight.into_iter();
+    // SAFETY: nothing was submitted.
+    unsafe { eight.next().unwrap().free_now() };
+    let shared: Vec<_> = (0..100).map(|_| take(&allocator, KIB).unwrap()).collect();
+    assert_eq!(fake.live().memories, 8);
+    drop((eight, shared));
+}
+
+#[test]
+fn heaps_of_every_kind() {
+    // A heap of nothing, one without a type, a tiny one, an odd one.
+    let fake = FakeDriver::new(&profile(&[0, 100 * MIB, 5000, 70 * KIB + 1], &[0, 2, 3]));
+    let allocator = allocator(&fake);
+    let first = take(&allocator, 4000).unwrap();
+    assert_eq!(first.memory_type(), 2, "the others cannot hold a block");
+    // More than any heap with a type holds, and less than the heap without one.
+    let error = take(&allocator, MIB).unwrap_err();
+    assert!(!tried(error).contains(Tried::DRIVER), "{error}");
+    assert!(matches!(take(&allocator, 200 * MIB), Err(AllocateError::TooLarge { .. })));
+    let own = AllocationDesc::device_local().dedicated(true);
+    let requirements = vk::MemoryRequirements { size: 5000, alignment: 64, memory_type_bits: !0 };
+    let tiny = allocator.allocate(&requirements, ResourceKind::Linear, &own).unwrap();
+    assert_eq!(tiny.memory_type(), 1, "a memory of its own fits the tiny heap");
+    allocator.check().unwrap();
+    drop((first, tiny));
+}
+
+#[test]
+fn no_single_allocation_is_larger_than_the_device_says() {
+    let fake = FakeDriver::new(&profile(&[1024 * MIB], &[0]).max_allocation_size(10 * MIB + 1));
+    let allocator = allocator(&fake);
+    assert!(matches!(take(&allocator, 10 * MIB + 2), Err(AllocateError::TooLarge { limit, .. })
+        if limit == 10 * MIB + 1));
+    let most = take(&allocator, 10 * MIB + 1).unwrap();
+    let small: Vec<_> = (0..200).map(|_| take(&allocator, MIB).unwrap()).collect();
+    assert!(allocator.blocks().iter().all(|block| block.size <= 10 * MIB + 1));
+    drop((most, small));
+}
