@@ -47,7 +47,7 @@ fn clean(room: &Room<'_>) {
         let line = Line::new(&yard, &allocator, Kind::Owned);
         let commands = Commands::new(&gpu);
         let gate = Gate::new(&gpu);
-        for round in 0..20 {
+        for round in 0..4 {
             let recording = line.begin(&gate);
             let things: Vec<Thing> =
                 (1..8).map(|index| Thing::buffer(&allocator, index * 260 + round * 4)).collect();
