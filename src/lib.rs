@@ -74,6 +74,8 @@
 //! * **A frame's uploads**: [`Allocator::create_ring`], at the price of an addition.
 //! * **Many resources on one allocation**: [`Allocator::create_aliasing_buffer`]; **many allocations or
 //!   none**: [`Allocator::allocate_many`].
+//! * **Memory shared with others**: [`Allocator::create_exportable_buffer`], [`Allocator::import_buffer`],
+//!   [`Allocator::import_host_memory`].
 //! * **Upload and read back**: [`AllocationDesc::upload`], [`AllocationDesc::readback`],
 //!   [`Buffer::write`], [`Buffer::read`].
 //! * **Your own semaphores**: [`Allocator::external_timeline`]. **Vulkan 1.0, fences**:
@@ -110,6 +112,8 @@ extern crate alloc;
 
 #[cfg(feature = "vulkan")]
 mod allocator;
+#[cfg(feature = "vulkan")]
+mod dma;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod ground;
@@ -130,16 +134,20 @@ pub use allocator::{
     AliasError, AliasingBuffer, AliasingImage, AllocateError, Allocation, AllocationDesc,
     AllocationFlags, Allocator, AllocatorDesc, Arena, ArenaDesc, ArenaError, BeginError,
     BlockPicture, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError, DescError,
-    EndPolicy, FrameRing, GuardCoverage, HeapBudget, HostRange, Image, ImageDesc, ImageView,
-    ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement, Plan, RawAllocation,
-    Recording, Refused, RegionPicture, RegionState, ReportError, RingError, RingPiece, Signal,
-    Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline, TimelineError,
-    Tried, WaitError, aliasing_requirements,
+    EndPolicy, ExternalError, FrameRing, GuardCoverage, HeapBudget, HostRange, Image, ImageDesc,
+    ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement, Plan,
+    RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError, RingError,
+    RingPiece, Signal, Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline,
+    TimelineError, Tried, WaitError, aliasing_requirements,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};
+#[cfg(all(feature = "vulkan", unix))]
+pub use allocator::{FdKind, SharedFd};
 #[cfg(feature = "vulkan")]
 pub use ash::{self, vk};
+#[cfg(feature = "vulkan")]
+pub use dma::{MappedPool, MappedPoolError};
 #[cfg(feature = "vulkan")]
 pub use guard::{Corruption, Damage, GuardPolicy, Owner};
 #[cfg(feature = "vulkan")]

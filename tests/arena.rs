@@ -3,8 +3,8 @@
 mod support;
 
 use fencepost::{
-    AllocateError, AllocationDesc, AllocationFlags, Arena, ArenaDesc, ArenaError, CreateError,
-    KeyError, ResourceKind,
+    AllocateError, AllocationDesc, AllocationFlags, Allocator, Arena, ArenaDesc, ArenaError,
+    CreateError, DeviceFeatures, KeyError, ResourceKind,
     fake::{Call, FakeDriver, Profile, Use},
     vk,
 };
@@ -179,6 +179,20 @@ fn descriptions_that_contradict_themselves_are_refused() {
     }
     assert_eq!(refused(growing.memory_types(1)), ArenaError::NoMemoryType);
     assert_eq!(fake.calls(Call::AllocateMemory), 0);
+}
+
+#[test]
+fn a_priority_reaches_the_driver_where_it_is_enabled() {
+    for (feature, told) in
+        [(DeviceFeatures::MEMORY_PRIORITY, Some(0.25)), (DeviceFeatures::empty(), None)]
+    {
+        let fake = fake();
+        // SAFETY: the fake lives as long as the test, which submits nothing.
+        let allocator = unsafe { Allocator::new(&desc(&fake).features(feature)) }.unwrap();
+        let arena = allocator.create_arena(&of_blocks(MIB).priority(0.25)).unwrap();
+        let made = allocate(&arena, 100).unwrap();
+        assert_eq!(fake.priority(made.memory()), told);
+    }
 }
 
 #[test]

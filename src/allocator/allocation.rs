@@ -13,7 +13,7 @@ use super::{
     inner::{Inner, LANE_BITS, Lane, Life},
 };
 use crate::{
-    memory::{Entry, Grant},
+    memory::{Block, Entry, Grant},
     retire::Point,
     tlsf::Key,
     vulkan::Mapping,
@@ -169,10 +169,16 @@ impl Allocation {
 
     /// Whether Vulkan was told that this memory is for one resource alone.
     pub(super) fn is_exclusive(&self) -> bool {
-        let state = self.home.lane(self.lane).map(Lane::lock);
-        state.is_some_and(|state| {
-            state.blocks.block(self.entry.slot).is_some_and(|block| block.exclusive)
-        })
+        self.of_block(|block| block.exclusive).unwrap_or(false)
+    }
+
+    /// The handle types that this memory was made to be exported as, as bits.
+    pub(super) fn exported_as(&self) -> u32 {
+        self.of_block(|block| block.exported_as).unwrap_or(0)
+    }
+
+    fn of_block<T>(&self, what: impl FnOnce(&Block) -> T) -> Option<T> {
+        self.home.lane(self.lane)?.lock().blocks.block(self.entry.slot).map(what)
     }
 
     /// Takes the resource off the range, so that ending one does not end the other.

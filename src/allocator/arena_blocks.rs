@@ -13,7 +13,7 @@ use crate::{
     memory::{Block, Grant},
     policy::growth::NextBlock,
     tlsf,
-    vulkan::{Dedicate, NewMemory, Resource},
+    vulkan::{Dedicate, External, NewMemory, Resource},
 };
 
 /// Where memory may come from.
@@ -158,6 +158,7 @@ impl Inner {
             size,
             dedicated_to: Resource::None,
             priority: arena.priority,
+            external: External::None,
         };
         let made = self.allocate_memory(lane, &new, search.request.limit(), &mut search.tried);
         let mut state = lane.lock();

@@ -3,7 +3,7 @@
 use ash::vk;
 
 use super::{
-    allocate::Search,
+    allocate::{Request, Search},
     error::{AllocateError, Tried},
     heaps::{Limit, Refusal},
     inner::{Inner, Lane},
@@ -12,7 +12,7 @@ use crate::{
     memory::{Block, Grant},
     policy::growth::NextBlock,
     tlsf,
-    vulkan::{Mapping, NewMemory, Resource, is_out_of_memory},
+    vulkan::{External, Mapping, NewMemory, Resource, is_out_of_memory},
 };
 
 impl Inner {
@@ -33,7 +33,14 @@ impl Inner {
         }
         let mut released = false;
         let (memory, mapping) = loop {
-            match self.ask(lane, block_size, Resource::None, limit, search) {
+            let new = NewMemory {
+                memory_type: lane.memory_type,
+                size: block_size,
+                dedicated_to: Resource::None,
+                priority: None,
+                external: External::None,
+            };
+            match self.allocate_memory(lane, &new, limit, &mut search.tried) {
                 Ok(memory) => break memory,
                 Err(error) if !error.is_out_of_memory() => return Err(error),
                 Err(error) if !released => {
@@ -127,14 +134,38 @@ impl Inner {
         search: &mut Search<'_>,
     ) -> Result<Grant, AllocateError> {
         let request = search.request;
-        let size = request.size;
-        self.make_way(size);
-        let (memory, mapping) = self.ask(lane, size, request.resource, request.limit(), search)?;
+        self.make_way(request.size);
+        let new = NewMemory {
+            memory_type: lane.memory_type,
+            size: request.size,
+            dedicated_to: request.resource,
+            priority: None,
+            external: External::None,
+        };
+        let (memory, mapping) =
+            self.allocate_memory(lane, &new, request.limit(), &mut search.tried)?;
+        Ok(self.settle_dedicated(lane, &new, memory, mapping, request))
+    }
+
+    /// Moves a request into a memory of its own.
+    pub(super) fn settle_dedicated(
+        &self,
+        lane: &Lane,
+        new: &NewMemory<'_>,
+        memory: vk::DeviceMemory,
+        mapping: Option<Mapping>,
+        request: &Request,
+    ) -> Grant {
+        let size = new.size;
         self.guard_block(lane, size, mapping, true);
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
             let mut block = Block::dedicated(memory, size, serial, mapping);
-            block.exclusive = request.resource != Resource::None;
+            block.exclusive =
+                new.dedicated_to != Resource::None || !matches!(new.external, External::None);
+            if let External::Export(kinds) = new.external {
+                block.exported_as = kinds.as_raw();
+            }
             Ok::<_, core::convert::Infallible>(block)
         });
         let Ok(slot) = made;
@@ -145,30 +176,17 @@ impl Inner {
                     target: "fencepost", memory_type = lane.memory_type, size,
                     "allocated a dedicated memory"
                 );
-                Ok(grant)
+                grant
             }
             None => unreachable!("a new dedicated block is free"),
         }
-    }
-
-    fn ask(
-        &self,
-        lane: &Lane,
-        size: u64,
-        dedicated_to: Resource,
-        limit: Limit,
-        search: &mut Search<'_>,
-    ) -> Result<(vk::DeviceMemory, Option<Mapping>), AllocateError> {
-        let memory_type = lane.memory_type;
-        let new = NewMemory { memory_type, size, dedicated_to, priority: None };
-        self.allocate_memory(lane, &new, limit, &mut search.tried)
     }
 
     /// Asks the driver, and maps what is host-visible. Nothing is left behind on failure.
     pub(super) fn allocate_memory(
         &self,
         lane: &Lane,
-        new: &NewMemory,
+        new: &NewMemory<'_>,
         limit: Limit,
         tried: &mut Tried,
     ) -> Result<(vk::DeviceMemory, Option<Mapping>), AllocateError> {

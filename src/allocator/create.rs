@@ -11,13 +11,14 @@ use super::{
     arena_blocks::Place,
     desc::AllocationDesc,
     error::{AllocateError, CreateError, DescError},
-    inner::{Inner, Life},
+    inner::{Inner, Lane, Life},
     resource::{Buffer, Image},
     resource_desc::ImageDesc,
 };
 use crate::{
+    memory::Grant,
     policy::granularity::ResourceKind,
-    vulkan::{Dedicate, Requirements},
+    vulkan::{Dedicate, Requirements, Resource},
 };
 
 impl Inner {
@@ -87,8 +88,18 @@ impl Inner {
             // SAFETY: the device contract; the resource was never used.
             unsafe { self.vulkan.destroy_resource(resource) };
         })?;
+        self.bind_new(resource, lane, &grant)
+    }
+
+    /// Binds a new resource to the range that was granted for it; if that fails, both go.
+    pub(super) fn bind_new(
+        self: &Arc<Self>,
+        resource: Resource,
+        lane: &Lane,
+        grant: &Grant,
+    ) -> Result<Allocation, CreateError> {
         // The range, and from here on the resource with it, belong to this handle.
-        let allocation = Allocation::new(self, lane, &grant);
+        let allocation = Allocation::new(self, lane, grant);
         // SAFETY: the device contract; the range satisfies the requirements.
         match unsafe { self.vulkan.bind(resource, grant.memory, grant.offset) } {
             Ok(()) => Ok(allocation),

@@ -256,6 +256,42 @@ pub enum AliasError {
     },
 }
 
+/// Why no memory was exported or imported. Nothing is left behind, and no descriptor is lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExternalError {
+    /// The resource could not be created, or there was no memory for it.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The extensions of this kind of handle are not on, or Vulkan 1.1 is not.
+    #[error("the extensions of this kind of handle are not enabled")]
+    NotEnabled,
+    /// The driver cannot share such a resource in this way.
+    #[error("the driver cannot share such a resource in this way")]
+    Unsupported,
+    /// The memory was not made to be exported as this.
+    #[error("the memory was not made to be exported as this")]
+    NotExportable,
+    /// The imported memory is too small; where it must be for the resource alone, it must have
+    /// just its size.
+    #[error("a memory of {size} bytes is imported for {needed}")]
+    Size {
+        /// The imported memory's size, in bytes.
+        size: u64,
+        /// What the resource needs, in bytes.
+        needed: u64,
+    },
+    /// The host's memory is shorter than the buffer, or not aligned.
+    #[error("the host's memory is too short, or not in multiples of {alignment} bytes")]
+    HostRange {
+        /// [`Allocator::host_pointer_alignment`](crate::Allocator::host_pointer_alignment).
+        alignment: u64,
+    },
+    /// The driver refused.
+    #[error("the driver refused: {0}")]
+    Driver(vk::Result),
+}
+
 /// What is wrong with a description.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -15,6 +15,9 @@ mod descriptor;
 mod descriptor_pools;
 mod ends;
 mod error;
+mod external;
+#[cfg(unix)]
+mod external_fd;
 mod fence_ring;
 mod guards;
 mod heaps;
@@ -55,9 +58,12 @@ pub use descriptor::DescriptorSet;
 pub use descriptor_pools::{DescriptorCounts, DescriptorError};
 pub use ends::CloseReport;
 pub use error::{
-    AliasError, AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError, KeyError,
-    NewError, Refused, ReportError, RingError, SubmitRefusal, TimelineError, Tried, WaitError,
+    AliasError, AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError,
+    ExternalError, KeyError, NewError, Refused, ReportError, RingError, SubmitRefusal,
+    TimelineError, Tried, WaitError,
 };
+#[cfg(unix)]
+pub use external_fd::{FdKind, SharedFd};
 pub use guards::GuardCoverage;
 pub use heaps::HeapBudget;
 pub use mapping::HostRange;
@@ -120,6 +126,14 @@ impl Allocator {
     /// reached, no memory type's lock is taken.
     pub fn collect(&self) -> Collected {
         self.inner().collect()
+    }
+
+    /// How far the GPU is on every timeline: for books of your own, and for
+    /// [`MemoryPool::collect`](crate::MemoryPool::collect). Takes nothing back.
+    ///
+    /// Cost: one counter read a busy timeline.
+    pub fn reached(&self) -> crate::retire::Reached {
+        self.inner().poll()
     }
 
     /// Gives every empty block back to the driver, and returns how many. Otherwise an empty block

@@ -13,9 +13,9 @@ pub(super) const MAP_ALIGNMENT: usize = 64;
 /// reached through raw pointers here too. Nobody else may write a range *while* it is copied: this
 /// is the rule of a real GPU's memory as well, and part of the contract of the mapped pointer.
 pub(super) struct Bytes {
-    start: NonNull<u8>,
     base: NonNull<u8>,
-    layout: Layout,
+    /// Where the allocation starts, and its layout; none for bytes of somebody else's.
+    own: Option<(NonNull<u8>, Layout)>,
     len: usize,
 }
 
@@ -36,7 +36,13 @@ impl Bytes {
         // SAFETY:
         // - `padding <= MAP_ALIGNMENT`, and the allocation has that many bytes and `len` more.
         let base = unsafe { start.add(padding) };
-        Some(Bytes { start, base, layout, len })
+        Some(Bytes { base, own: Some((start, layout)), len })
+    }
+
+    /// Bytes of the host's, which stay until whoever imported them lets the memory go.
+    pub(super) fn of_host(address: *mut u8, len: u64) -> Option<Bytes> {
+        let (base, len) = (NonNull::new(address)?, usize::try_from(len).ok()?);
+        Some(Bytes { base, own: None, len })
     }
 
     /// The address of byte `offset`, or of the end.
@@ -87,9 +93,11 @@ impl Bytes {
 
 impl Drop for Bytes {
     fn drop(&mut self) {
-        // SAFETY:
-        // - `start` came from `alloc_zeroed` with this layout and is freed once, here.
-        unsafe { dealloc(self.start.as_ptr(), self.layout) };
+        if let Some((start, layout)) = self.own {
+            // SAFETY:
+            // - `start` came from `alloc_zeroed` with this layout and is freed once, here.
+            unsafe { dealloc(start.as_ptr(), layout) };
+        }
     }
 }
 

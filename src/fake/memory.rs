@@ -4,6 +4,7 @@ use ash::vk;
 
 use super::bytes::Bytes;
 use super::call::Call;
+use super::external::{Held, Sharing, take};
 use super::object::{Object, Range, Submission};
 use super::profile::Profile;
 use super::resource::ResourceId;
@@ -35,6 +36,11 @@ pub(super) struct Memory {
     /// The pending uses of plain ranges.
     pub(super) ranges: Segments<RangeUse>,
     pub(super) busy: Busy,
+    pub(super) priority: Option<f32>,
+    /// The handle types it is shared by, and those it can be exported as.
+    pub(super) shared_as: [vk::ExternalMemoryHandleTypeFlags; 2],
+    /// A descriptor that was imported: closed with the memory.
+    _held: Option<Held>,
 }
 
 tracked!(Memory);
@@ -77,6 +83,8 @@ pub(super) struct AllocateArguments {
     pub(super) memory_type: u32,
     pub(super) device_address: bool,
     pub(super) dedicated: [Option<ResourceId>; 2],
+    pub(super) priority: Option<f32>,
+    pub(super) sharing: Sharing,
 }
 
 impl State {
@@ -106,6 +114,7 @@ impl State {
             return Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
         }
         let dedicated = self.dedicated(arguments);
+        self.check_sharing(arguments.sharing, size, memory_type)?;
         let limit = self.profile.max_allocation_count as usize;
         if limit != 0 && self.memories.len() >= limit {
             return Err(vk::Result::ERROR_TOO_MANY_OBJECTS);
@@ -124,13 +133,24 @@ impl State {
             address: arguments.device_address.then_some(address),
             dedicated,
             mapped: None,
-            device: None,
+            device: match arguments.sharing {
+                Sharing::Host { address } => Bytes::of_host(address, size),
+                _ => None,
+            },
             host: None,
             bound: Default::default(),
             aliased: false,
             ranges: Segments::default(),
             busy: Busy::default(),
+            priority: arguments.priority,
+            shared_as: [arguments.sharing.kinds(), arguments.sharing.exported()],
+            _held: None,
         })?;
+        if let (Sharing::Fd { fd, .. }, Some(made)) =
+            (arguments.sharing, self.memories.get_mut(memory))
+        {
+            made._held = Some(take(fd));
+        }
         if let Some(used) = self.heap_used.get_mut(heap as usize) {
             *used = used.saturating_add(size);
             if let Some(peak) = self.heap_peak.get_mut(heap as usize) {

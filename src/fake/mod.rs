@@ -71,6 +71,7 @@ mod command;
 mod descriptor;
 mod driver;
 mod entry;
+mod external;
 mod fault;
 mod memory;
 mod object;
@@ -292,6 +293,11 @@ impl FakeDriver {
     /// memory.
     pub fn gpu_read(&self, memory: vk::DeviceMemory, offset: u64, out: &mut [u8]) -> bool {
         self.driver().lock().gpu_read(memory, offset, out)
+    }
+
+    /// The priority that a live memory was allocated with, if it was told one.
+    pub fn priority(&self, memory: vk::DeviceMemory) -> Option<f32> {
+        self.driver().lock().memories.get(memory)?.priority
     }
 
     /// The violations so far, without leaks.

@@ -43,6 +43,8 @@ pub struct Profile {
     pub(super) memory_budget: bool,
     pub(super) protected_memory: bool,
     pub(super) device_coherent_memory: bool,
+    pub(super) external_memory: vk::ExternalMemoryHandleTypeFlags,
+    pub(super) external_dedicated_only: bool,
 }
 
 impl Default for Profile {
@@ -89,6 +91,10 @@ impl Default for Profile {
             memory_budget: true,
             protected_memory: false,
             device_coherent_memory: false,
+            external_memory: vk::ExternalMemoryHandleTypeFlags::OPAQUE_FD
+                | vk::ExternalMemoryHandleTypeFlags::DMA_BUF_EXT
+                | vk::ExternalMemoryHandleTypeFlags::HOST_ALLOCATION_EXT,
+            external_dedicated_only: false,
         }
     }
 }
@@ -245,6 +251,10 @@ setters! {
     protected_memory: bool,
     /// Whether AMD's device-coherent memory is enabled. If not, allocating from it is a violation.
     device_coherent_memory: bool,
+    /// The handle types that memory can be shared by.
+    external_memory: vk::ExternalMemoryHandleTypeFlags,
+    /// Whether shared memory must be for one resource alone.
+    external_dedicated_only: bool,
 }
 
 impl Profile {

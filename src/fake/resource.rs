@@ -35,6 +35,8 @@ pub(super) struct Resource {
     linear: bool,
     wants_address: bool,
     pub(super) bound: Option<(vk::DeviceMemory, u64)>,
+    /// The handle types it was declared with.
+    pub(super) external: vk::ExternalMemoryHandleTypeFlags,
     pub(super) busy: Busy,
 }
 
@@ -91,6 +93,7 @@ impl State {
             linear: true,
             wants_address,
             bound: None,
+            external: vk::ExternalMemoryHandleTypeFlags::empty(),
             busy: Busy::default(),
         })
     }
@@ -107,6 +110,7 @@ impl State {
             linear: shape.tiling == vk::ImageTiling::LINEAR,
             wants_address: false,
             bound: None,
+            external: vk::ExternalMemoryHandleTypeFlags::empty(),
             busy: Busy::default(),
         })
     }
@@ -131,7 +135,7 @@ impl State {
         }
     }
 
-    fn resource_mut(&mut self, id: ResourceId) -> Option<&mut Resource> {
+    pub(super) fn resource_mut(&mut self, id: ResourceId) -> Option<&mut Resource> {
         match id {
             ResourceId::Buffer(buffer) => self.buffers.get_mut(buffer),
             ResourceId::Image(image) => self.images.get_mut(image),
@@ -236,6 +240,14 @@ impl State {
             None => !needs.requires_dedicated,
         };
         if !dedicated_fits {
+            broken.push(Violation::BindNotDedicated { resource, range });
+        }
+        let kinds = memory.shared_as[0];
+        if !kinds.is_empty() && !it.external.intersects(kinds) {
+            let memory = Object::of(range.memory);
+            broken.push(Violation::BindNotExternal { resource, memory });
+        }
+        if !kinds.is_empty() && self.profile.external_dedicated_only && memory.dedicated.is_none() {
             broken.push(Violation::BindNotDedicated { resource, range });
         }
         if it.wants_address && memory.address.is_none() {

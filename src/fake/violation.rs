@@ -334,6 +334,25 @@ violations! {
         /// Its size in bytes where it has one, else 0.
         size: u64,
     } "leaked {object} ({size} bytes)",
+    /// A resource was bound to shared memory without being declared with its handle types.
+    BindNotExternal {
+        /// The resource.
+        resource: Object,
+        /// The memory.
+        memory: Object,
+    } "bound {resource} to {memory}, which is shared, without its handle types",
+    /// What was imported has another size or memory type, or is not aligned.
+    ImportMismatch {
+        /// The size that was asked for.
+        size: u64,
+        /// The memory type that was asked for.
+        memory_type: u32,
+    } "an import of {size} bytes as memory type {memory_type} does not fit what is imported",
+    /// A memory was exported that was not made for it.
+    NotExportable {
+        /// The memory.
+        memory: Object,
+    } "{memory} was not made to be exported so",
     /// Submissions are pending at the end.
     StillPending {
         /// The queue.

@@ -20,6 +20,8 @@ pub(crate) struct Block {
     pub(crate) graves: Graves,
     /// No other resource than the one it was made for may be bound to it.
     pub(crate) exclusive: bool,
+    /// The handle types that it was made to be exported as, as bits.
+    pub(crate) exported_as: u32,
     /// The collect at which it became empty, while it is.
     pub(crate) empty_since: u64,
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
@@ -84,6 +86,7 @@ impl Block {
             tenants: Tenants::default(),
             graves: Graves::default(),
             exclusive: false,
+            exported_as: 0,
             empty_since: 0,
             tailored: false,
             space,
@@ -110,6 +113,7 @@ impl Block {
             tenants: Tenants::default(),
             graves: Graves::default(),
             exclusive: false,
+            exported_as: 0,
             empty_since: 0,
             tailored: false,
             space,

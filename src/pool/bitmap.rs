@@ -7,70 +7,87 @@ use bytemuck::allocation::try_zeroed_slice_box;
 
 const BITS: usize = u64::BITS as usize;
 
-/// A bitmap, a bitmap of its words that are not 0, and so on up to a single word.
+/// 64 numbers, a bit for each: those that are in the set, and those that ever were.
+type Window = [u64; 2];
+const MEMBERS: usize = 0;
+const EVER: usize = 1;
+
+/// A bitmap, a bitmap of its words that are not 0, and so on up to a single word. It also remembers
+/// what was ever in it.
 ///
-/// For `n` numbers it takes `n` bits and a sixty-third more. The host gives untouched parts no pages.
+/// For `n` numbers it takes `2 n` bits and a sixty-third of `n` more. The host gives untouched parts no
+/// pages.
 #[derive(Debug)]
 pub(super) struct Bitmap {
-    /// Bit `i` of level `l + 1` is set iff word `i` of level `l` is not 0.
+    windows: Box<[Window]>,
+    /// Bit `i` of the first level is set iff window `i` has members; bit `i` of a level above, iff word
+    /// `i` of the level below is not 0.
     levels: Vec<Box<[u64]>>,
 }
 
 impl Bitmap {
     /// Holds numbers below `bound`, none at first; `None` if the host is out of memory.
     pub(super) fn new(bound: usize) -> Option<Self> {
-        let mut levels = Vec::new();
         let mut words = bound.div_ceil(BITS).max(1);
-        loop {
+        let windows = try_zeroed_slice_box(words).ok()?;
+        let mut levels = Vec::new();
+        while words != 1 {
+            words = words.div_ceil(BITS);
             levels.try_reserve(1).ok()?;
             levels.push(try_zeroed_slice_box(words).ok()?);
-            if words == 1 {
-                return Some(Self { levels });
-            }
-            words = words.div_ceil(BITS);
         }
+        Some(Self { windows, levels })
     }
 
-    /// Puts a number in. Touches the next level only where a word was 0.
+    /// Puts a number in. All levels are written, whether they change or not: that is no coin flip.
     #[inline]
-    pub(super) fn insert(&mut self, mut number: usize) {
+    pub(super) fn insert(&mut self, number: usize) {
+        let bit = 1 << (number % BITS);
+        let mut place = number / BITS;
+        let window = &mut self.windows[place];
+        window[MEMBERS] |= bit;
+        window[EVER] |= bit;
         for level in &mut self.levels {
-            let word = &mut level[number / BITS];
-            let was = *word;
-            *word |= 1 << (number % BITS);
-            if was != 0 {
-                return;
-            }
-            number /= BITS;
-        }
-    }
-
-    /// Takes a number out. Touches the next level only where a word becomes 0.
-    #[inline]
-    pub(super) fn remove(&mut self, mut number: usize) {
-        for level in &mut self.levels {
-            let word = &mut level[number / BITS];
-            *word &= !(1 << (number % BITS));
-            if *word != 0 {
-                return;
-            }
-            number /= BITS;
-        }
-    }
-
-    /// The largest member up to `number`. At most two words per level: twelve for 2³¹ numbers.
-    pub(super) fn last_up_to(&self, number: usize) -> Option<usize> {
-        let mut place = number;
-        // Up: a word that holds the number or less. From the second level on, only less.
-        let mut keep = u64::MAX >> (BITS - 1 - place % BITS);
-        for (height, level) in self.levels.iter().enumerate() {
-            let found = level.get(place / BITS)? & keep;
-            if found != 0 {
-                place = place / BITS * BITS + found.ilog2() as usize;
-                return Some(self.last_below(height, place));
-            }
+            level[place / BITS] |= 1 << (place % BITS);
             place /= BITS;
-            keep = (1 << (place % BITS)) - 1;
+        }
+    }
+
+    /// Takes a number out. All levels are written, as in [`insert`](Self::insert).
+    #[inline]
+    pub(super) fn remove(&mut self, number: usize) {
+        let mut place = number / BITS;
+        let window = &mut self.windows[place];
+        window[MEMBERS] &= !(1 << (number % BITS));
+        let mut emptied = u64::from(window[MEMBERS] == 0);
+        for level in &mut self.levels {
+            let word = &mut level[place / BITS];
+            *word &= !(emptied << (place % BITS));
+            emptied = u64::from(*word == 0);
+            place /= BITS;
+        }
+    }
+
+    /// Whether a number ever was in it.
+    pub(super) fn was_in(&self, number: usize) -> bool {
+        let window = self.windows.get(number / BITS);
+        window.is_some_and(|window| window[EVER] >> (number % BITS) & 1 != 0)
+    }
+
+    /// The largest member up to `number`. At most two words per level, of six at most.
+    pub(super) fn last_up_to(&self, number: usize) -> Option<usize> {
+        let mut place = number / BITS;
+        let found = self.windows.get(place)?[MEMBERS] & (u64::MAX >> (BITS - 1 - number % BITS));
+        if found != 0 {
+            return Some(place * BITS + found.ilog2() as usize);
+        }
+        // Up, to a word with a bit below the one we come from.
+        for (height, level) in self.levels.iter().enumerate() {
+            let found = level[place / BITS] & ((1 << (place % BITS)) - 1);
+            place /= BITS;
+            if found != 0 {
+                return Some(self.last_below(height, place * BITS + found.ilog2() as usize));
+            }
         }
         None
     }
@@ -80,20 +97,27 @@ impl Bitmap {
         for level in self.levels[..height].iter().rev() {
             place = place * BITS + level[place].ilog2() as usize;
         }
-        place
+        place * BITS + self.windows[place][MEMBERS].ilog2() as usize
     }
 
     /// Bytes of address space held.
     pub(super) fn bytes(&self) -> usize {
-        self.levels.iter().map(|level| size_of_val(&**level)).sum()
+        let levels = self.levels.iter().map(|level| size_of_val(&**level));
+        levels.sum::<usize>() + size_of_val(&*self.windows)
     }
 
     /// Whether every level sums up the one below. O(bound).
     pub(super) fn is_whole(&self) -> bool {
-        self.levels.windows(2).all(|pair| {
-            let bit = |word: usize| pair[1][word / BITS] >> (word % BITS) & 1 != 0;
-            pair[0].iter().enumerate().all(|(word, &bits)| (bits != 0) == bit(word))
-        })
+        let sums = |level: &[u64], word: usize, bits: u64| {
+            (bits != 0) == (level[word / BITS] >> (word % BITS) & 1 != 0)
+        };
+        let members = self.windows.iter().map(|window| window[MEMBERS]).enumerate();
+        let first = self.levels.first();
+        self.windows.iter().all(|window| window[MEMBERS] & !window[EVER] == 0)
+            && first.is_none_or(|level| members.clone().all(|(word, bits)| sums(level, word, bits)))
+            && self.levels.windows(2).all(|pair| {
+                pair[0].iter().enumerate().all(|(word, &bits)| sums(&pair[1], word, bits))
+            })
     }
 }
 
@@ -120,6 +144,7 @@ mod tests {
         for bound in [1, 63, 64, 65, 4096, 4097, 300_000] {
             let mut bitmap = Bitmap::new(bound).unwrap();
             let mut twin = BTreeSet::new();
+            let mut ever = BTreeSet::new();
             let mut number = numbers(bound);
             for step in 0..4000 {
                 let (member, asked) = (number(), number());
@@ -129,7 +154,9 @@ mod tests {
                 } else {
                     bitmap.insert(member);
                     twin.insert(member);
+                    ever.insert(member);
                 }
+                assert_eq!(bitmap.was_in(asked), ever.contains(&asked));
                 assert_eq!(bitmap.last_up_to(asked), twin.range(..=asked).next_back().copied());
             }
             assert!(bitmap.is_whole());
@@ -145,7 +172,10 @@ mod tests {
     fn a_broken_sum_is_seen() {
         let mut bitmap = Bitmap::new(5000).unwrap();
         bitmap.insert(77);
-        bitmap.levels[0][1] = 0;
+        bitmap.windows[1][MEMBERS] = 0;
+        assert!(!bitmap.is_whole());
+        bitmap.remove(77);
+        bitmap.levels[1][0] = 1;
         assert!(!bitmap.is_whole());
     }
 }

@@ -24,6 +24,9 @@ pub enum PoolError {
     /// The region's addresses, or its bus addresses, run past the end of the address space.
     #[error("the addresses run past the end of the address space")]
     Wraps,
+    /// The memory does not begin at a granule, where offsets have to count from its beginning.
+    #[error("the memory does not begin at a granule")]
+    Misaligned,
     /// The host has no memory for the pool or for its books.
     #[error("out of host memory")]
     OutOfHostMemory,

@@ -1,14 +1,13 @@
 //! Which allocation an offset belongs to: the core, and what finds its regions by where they begin.
 #![forbid(unsafe_code)]
 
-use alloc::{boxed::Box, vec::Vec};
-
-use bytemuck::allocation::try_zeroed_slice_box;
+use alloc::vec::Vec;
 
 use super::{
     bitmap::Bitmap,
     desc::PoolLayout,
     error::{AllocateError, Broken, PoolError},
+    starts::Starts,
     statistics::Fragmentation,
 };
 use crate::tlsf::{Config, Freed, Key, Region, State, Tlsf};
@@ -16,18 +15,17 @@ use crate::tlsf::{Config, Freed, Key, Region, State, Tlsf};
 /// The books of a pool. Offsets are in bytes from the pool's first granule.
 ///
 /// ```text
-/// starts   │ 7 │   │   │ 3 │   │ 9 │   │  one u32 for each granule: the node of the allocation that
-///          └─┬─┴───┴───┴─┬─┴───┴─┬─┴───┘  began here last, 0 if none ever did
-/// live     │ 1 │ 0 │ 0 │ 1 │ 0 │ 0 │ 0 │  one bit: does one that lives begin here?
-///            ▼           ▼       ▼
-/// tlsf      used        used    gone: the node is vacant, or a region elsewhere → a double free
+/// granules   │ 0 │ 1 │ 2 │ 3 │ 4 │ 5 │ 6 │
+/// live       │ 1 │ 0 │ 0 │ 1 │ 0 │ 0 │ 0 │  does a live allocation begin here? And levels above
+/// ever       │ 1 │ 0 │ 0 │ 1 │ 0 │ 1 │ 0 │  did one ever? 5 is a double free
+/// starts     0 → node 7, 3 → node 3         a hash table over the live ones
 /// ```
-/// A node tells where its region is and whether it lives, so `starts` is never cleaned. The bits are
-/// there for pointers into the middle of an allocation, which look for the next start below.
+/// A pointer that is right needs `starts` alone. One into the middle of an allocation looks for the
+/// next live start below.
 #[derive(Debug)]
 pub(super) struct Ledger {
     tlsf: Tlsf,
-    starts: Box<[u32]>,
+    starts: Starts,
     live: Bitmap,
     /// By node: what is known of the allocation there. Never shorter than the largest live node.
     notes: Vec<Note>,
@@ -101,7 +99,7 @@ impl Ledger {
         let granules = usize::try_from(size >> shift).map_err(|_| none)?;
         Ok(Self {
             tlsf,
-            starts: try_zeroed_slice_box(granules).map_err(|()| none)?,
+            starts: Starts::default(),
             live: Bitmap::new(granules).ok_or(none)?,
             notes: Vec::new(),
             lead,
@@ -136,7 +134,7 @@ impl Ledger {
             Some(boundary) => self.allocate_between(boundary, size, room, alignment)?,
         };
         let node = placed.key.index() as usize;
-        if node >= self.notes.len() && !self.grow_notes() {
+        if !self.starts.reserve() || (node >= self.notes.len() && !self.grow_notes()) {
             self.give_back(placed.key);
             return Err(AllocateError::OutOfHostMemory);
         }
@@ -145,7 +143,7 @@ impl Ledger {
         self.notes[node] = Note(slack | if by_handle { Note::BY_HANDLE } else { 0 });
         let offset = placed.offset - self.lead;
         let granule = self.granule_of(offset);
-        self.starts[granule] = node as u32;
+        self.starts.insert(granule as u32, node as u32);
         self.live.insert(granule);
         Ok(Live { key: placed.key, offset, size, reserved: placed.size, by_handle })
     }
@@ -204,8 +202,7 @@ impl Ledger {
     /// The live allocation that begins at a granule.
     #[inline]
     fn live_at(&self, granule: usize) -> Option<Live> {
-        let region = self.tlsf.region_at(*self.starts.get(granule)?)?;
-        self.live_in(region).filter(|live| live.offset == (granule as u64) << self.shift)
+        self.live_in(self.tlsf.region_at(self.starts.get(granule as u32)?)?)
     }
 
     /// The live allocation that begins at an offset. O(1).
@@ -221,7 +218,7 @@ impl Ledger {
         self.live_in(self.tlsf.get(key).ok()?)
     }
 
-    /// What an offset is. O(1): a table look-up, and two words in each level of the bitmap.
+    /// What an offset is. O(1): a look-up, and two words in each level of the bitmap.
     pub(super) fn find(&self, offset: u64) -> Found {
         if let Some(live) = self.start(offset) {
             return Found::Start(live);
@@ -232,8 +229,15 @@ impl Ledger {
             return Found::Inside(live);
         }
         let exact = (granule as u64) << self.shift == offset;
-        let began = self.starts.get(granule).is_some_and(|&node| node != 0);
-        if exact && began { Found::Freed } else { Found::Untracked }
+        if exact && self.live.was_in(granule) { Found::Freed } else { Found::Untracked }
+    }
+
+    /// No live allocation begins there any more.
+    #[inline]
+    fn forget(&mut self, live: &Live) {
+        let granule = self.granule_of(live.offset);
+        self.starts.remove(granule as u32);
+        self.live.remove(granule);
     }
 
     /// Used → free.
@@ -241,16 +245,14 @@ impl Ledger {
     pub(super) fn free(&mut self, live: &Live) {
         let freed = self.tlsf.free(live.key);
         assert!(freed.is_ok(), "{live:?} was live");
-        let granule = self.granule_of(live.offset);
-        self.live.remove(granule);
+        self.forget(live);
     }
 
     /// Used → pending.
     pub(super) fn retire(&mut self, live: &Live) {
         let retired = self.tlsf.retire(live.key);
         assert!(retired.is_ok(), "{live:?} was live");
-        let granule = self.granule_of(live.offset);
-        self.live.remove(granule);
+        self.forget(live);
     }
 
     /// Pending → free. Tells where it was, and its reserved bytes.
@@ -310,7 +312,7 @@ impl Ledger {
     /// Bytes of the books; the host gives their untouched parts no pages.
     pub(super) fn metadata_bytes(&self) -> usize {
         self.tlsf.metadata_bytes()
-            + size_of_val(&*self.starts)
+            + self.starts.bytes()
             + self.live.bytes()
             + self.notes.capacity() * size_of::<Note>()
     }
@@ -342,7 +344,8 @@ impl Ledger {
                 return broken;
             }
         }
-        if (bytes, count) != (live_bytes, live_count) {
+        let starts = self.starts.count() as u64;
+        if (bytes, count, starts) != (live_bytes, live_count, count) {
             return Err(Broken::Count);
         }
         Ok(())

@@ -31,6 +31,8 @@ pub struct MemoryPool {
     backing: Backing,
     counts: Counts,
     checked: bool,
+    /// Bytes of the memory before the first granule.
+    skip: u64,
     /// The bus address of the first byte.
     bus_base: Option<u64>,
     /// Freed, kept from being handed out: oldest first.
@@ -125,6 +127,7 @@ impl MemoryPool {
             backing: Backing::empty(),
             counts: Counts::default(),
             checked: desc.checked,
+            skip: 0,
             bus_base: desc.bus_base,
             quarantine: VecDeque::new(),
             quarantine_limit: desc.quarantine,
@@ -144,7 +147,7 @@ impl MemoryPool {
             backing.paint(0, size as usize);
         }
         let bus_base = desc.bus_base.map(|address| address + skip);
-        Ok(Self { ledger: Some(ledger), backing, bus_base, ..Self::bare(desc) })
+        Ok(Self { ledger: Some(ledger), backing, skip, bus_base, ..Self::bare(desc) })
     }
 
     /// Gives out `size` bytes at a multiple of the pool's granule, 16 bytes if nothing else was asked
@@ -492,6 +495,12 @@ impl MemoryPool {
     #[inline]
     pub fn offset_of(&self, pointer: *const u8) -> Option<u64> {
         self.backing.offset_of(pointer).map(|offset| offset as u64)
+    }
+
+    /// Bytes of the memory before the first granule: 0 unless it begins between two. Offsets count from
+    /// behind them.
+    pub fn skipped(&self) -> u64 {
+        self.skip
     }
 
     /// Bytes that can be live at a time.

@@ -34,10 +34,10 @@
 //! [quarantine](PoolDesc::quarantine) keeps addresses from coming back soon.
 //!
 //! # What it costs
-//! Allocation and deallocation are those of [`tlsf`](crate::tlsf), and a look-up: one table, one bit.
-//! O(1), also for pointers that are refused. The books take 4⅛ bytes of address space for each granule
-//! of 16 bytes or more, of which the host gives pages only where allocations begin, and 28 bytes for
-//! each allocation.
+//! Allocation and deallocation are those of [`tlsf`](crate::tlsf), and a look-up in a hash table of the
+//! live ones. Pointers that are refused cost two words more in each of up to six levels of a bitmap. All
+//! is O(1), the hash table in expectation. The books take 2 bits for each granule of 16 bytes or more,
+//! to which the host gives pages only where allocations begin, and 60 to 92 bytes for each allocation.
 //!
 //! # Safe and unsafe
 //! Allocating and deallocating is safe: a pool computes with addresses. Using a pointer is `unsafe`, as
@@ -63,6 +63,7 @@ mod pooled;
 mod promise;
 #[cfg(feature = "std")]
 mod shared;
+mod starts;
 mod statistics;
 
 pub use desc::PoolDesc;

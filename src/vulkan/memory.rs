@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use ash::vk;
 
-use super::{DeviceFeatures, Resource, Vulkan};
+use super::{DeviceFeatures, External, HOST, Resource, Vulkan};
 
 /// The host address of a mapped memory. It may cross threads: it is only an address, and every use
 /// of it is proved where it happens.
@@ -34,23 +34,24 @@ impl Mapping {
 
 /// What the driver is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NewMemory {
+pub(crate) struct NewMemory<'a> {
     pub(crate) memory_type: u32,
     pub(crate) size: u64,
     /// The one resource that will live there.
     pub(crate) dedicated_to: Resource,
     /// From 0, paged out first, to 1; of effect where memory priorities are on.
     pub(crate) priority: Option<f32>,
+    pub(crate) external: External<'a>,
 }
 
 impl Vulkan {
     /// `vkAllocateMemory`.
     ///
     /// # Safety
-    /// The device contract. The caller owns the memory.
+    /// The device contract; what is imported is of its type, and may be so. The caller owns the memory.
     pub(crate) unsafe fn allocate_memory(
         &self,
-        new: &NewMemory,
+        new: &NewMemory<'_>,
     ) -> Result<vk::DeviceMemory, vk::Result> {
         let mut info = vk::MemoryAllocateInfo::default()
             .allocation_size(new.size)
@@ -77,8 +78,30 @@ impl Vulkan {
         if let Some(priority) = &mut priority {
             info = info.push_next(priority);
         }
+        let (mut export, mut fd, mut host);
+        match new.external {
+            External::None => {}
+            External::Export(kinds) => {
+                export = vk::ExportMemoryAllocateInfo::default().handle_types(kinds);
+                info = info.push_next(&mut export);
+            }
+            External::Fd { kind, fd: descriptor, .. } => {
+                fd = vk::ImportMemoryFdInfoKHR::default().handle_type(kind).fd(descriptor);
+                info = info.push_next(&mut fd);
+            }
+            External::Host(address) => {
+                host = vk::ImportMemoryHostPointerInfoEXT::default()
+                    .handle_type(HOST)
+                    .host_pointer(address);
+                info = info.push_next(&mut host);
+            }
+        }
         // SAFETY: the device contract; the chained structs live to the end of the call.
-        unsafe { self.device.allocate_memory(&info, None) }
+        let memory = unsafe { self.device.allocate_memory(&info, None) }?;
+        if let External::Fd { taken, .. } = new.external {
+            taken.set(true);
+        }
+        Ok(memory)
     }
 
     /// `vkFreeMemory`; unmaps it too.

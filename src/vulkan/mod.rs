@@ -9,13 +9,15 @@
 //! owner's drop, because its caller promised so; the others are the caller's of each method.
 //! Nothing here keeps state, takes a lock or decides anything.
 
+mod external;
 mod memory;
 mod properties;
 mod resource;
 mod signal;
 
-use ash::{khr, vk};
+use ash::{ext, khr, vk};
 
+pub(crate) use external::{External, HOST};
 pub(crate) use memory::{Mapping, NewMemory};
 pub(crate) use properties::Properties;
 pub use resource::Object;
@@ -46,6 +48,13 @@ bitflags::bitflags! {
         const MEMORY_BUDGET = 1 << 6;
         /// The feature `memoryPriority`, from `VK_EXT_memory_priority`.
         const MEMORY_PRIORITY = 1 << 7;
+        /// `VK_KHR_external_memory_fd`: memory can be exported and imported by file descriptor. Of
+        /// use from Vulkan 1.1 on; likewise below.
+        const EXTERNAL_MEMORY_FD = 1 << 8;
+        /// `VK_EXT_external_memory_dma_buf`, beside [`EXTERNAL_MEMORY_FD`](Self::EXTERNAL_MEMORY_FD).
+        const EXTERNAL_MEMORY_DMA_BUF = 1 << 9;
+        /// `VK_EXT_external_memory_host`: the host's memory can be imported.
+        const EXTERNAL_MEMORY_HOST = 1 << 10;
     }
 }
 
@@ -60,6 +69,8 @@ pub(crate) struct Vulkan {
     timeline: Option<khr::timeline_semaphore::Device>,
     address: Option<khr::buffer_device_address::Device>,
     synchronization2: Option<khr::synchronization2::Device>,
+    external_fd: Option<khr::external_memory_fd::Device>,
+    external_host: Option<ext::external_memory_host::Device>,
     properties: Properties,
 }
 
@@ -85,8 +96,14 @@ impl Vulkan {
             .then(|| khr::buffer_device_address::Device::new(instance, device));
         let synchronization2 = has(DeviceFeatures::SYNCHRONIZATION2, vk::API_VERSION_1_3)
             .then(|| khr::synchronization2::Device::new(instance, device));
+        let external_fd = features
+            .contains(DeviceFeatures::EXTERNAL_MEMORY_FD)
+            .then(|| khr::external_memory_fd::Device::new(instance, device));
+        let external_host = features
+            .contains(DeviceFeatures::EXTERNAL_MEMORY_HOST)
+            .then(|| ext::external_memory_host::Device::new(instance, device));
         // SAFETY: the device contract.
-        let properties = unsafe { Properties::read(instance, physical_device, api) };
+        let properties = unsafe { Properties::read(instance, physical_device, api, features) };
         Self {
             instance: instance.clone(),
             physical_device,
@@ -97,6 +114,8 @@ impl Vulkan {
             timeline,
             address,
             synchronization2,
+            external_fd,
+            external_host,
             properties,
         }
     }

@@ -22,6 +22,8 @@ pub(crate) struct Properties {
     pub(crate) max_allocation_count: u32,
     /// The largest single allocation, where the driver says (Vulkan 1.1).
     pub(crate) max_allocation_size: u64,
+    /// `minImportedHostPointerAlignment`, where host memory can be imported.
+    pub(crate) host_pointer_alignment: u64,
 }
 
 impl Properties {
@@ -33,14 +35,20 @@ impl Properties {
         instance: &ash::Instance,
         physical_device: vk::PhysicalDevice,
         api: u32,
+        features: DeviceFeatures,
     ) -> Self {
         // SAFETY: the instance contract.
         let memory = unsafe { instance.get_physical_device_memory_properties(physical_device) };
+        let mut host = vk::PhysicalDeviceExternalMemoryHostPropertiesEXT::default();
         let (limits, max_allocation_size) = if api >= vk::API_VERSION_1_1 {
             let mut maintenance3 = vk::PhysicalDeviceMaintenance3Properties::default();
             let mut properties =
                 vk::PhysicalDeviceProperties2::default().push_next(&mut maintenance3);
-            // SAFETY: the instance contract; Vulkan 1.1 has the call and the chained struct.
+            if features.contains(DeviceFeatures::EXTERNAL_MEMORY_HOST) {
+                properties = properties.push_next(&mut host);
+            }
+            // SAFETY: the instance contract; Vulkan 1.1 has the call and the first chained struct,
+            // the extension, which is on, the second.
             unsafe { instance.get_physical_device_properties2(physical_device, &mut properties) };
             let limits = properties.properties.limits;
             (limits, maintenance3.max_memory_allocation_size)
@@ -70,6 +78,7 @@ impl Properties {
                 0 => u64::MAX,
                 size => size,
             },
+            host_pointer_alignment: host.min_imported_host_pointer_alignment.max(1),
         }
     }
 }

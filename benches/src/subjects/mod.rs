@@ -4,6 +4,7 @@
 mod best_fit;
 mod offset_allocator;
 mod ours;
+mod pointer;
 mod range_alloc;
 mod rlsf;
 mod virtual_block;
@@ -12,6 +13,7 @@ mod xalloc;
 pub use best_fit::BestFit;
 pub use offset_allocator::OffsetAllocator;
 pub use ours::{Batched, Counted, Ours, Single};
+pub use pointer::{Malloc, Pool};
 pub use range_alloc::RangeAlloc;
 pub use rlsf::Rlsf;
 pub use virtual_block::{Balanced, MinMemory, MinTime, VirtualBlock};
@@ -23,6 +25,7 @@ macro_rules! for_each_subject {
     ($call:ident) => {
         $call!($crate::subjects::Ours<$crate::subjects::Single>);
         $call!($crate::subjects::Ours<$crate::subjects::Batched>);
+        $call!($crate::subjects::Pool);
         $call!($crate::subjects::Xalloc);
         $call!($crate::subjects::OffsetAllocator);
         $call!($crate::subjects::VirtualBlock<$crate::subjects::Balanced>);

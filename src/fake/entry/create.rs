@@ -6,6 +6,7 @@ use super::handle::driver;
 use super::{chained, list};
 use crate::fake::call::Call;
 use crate::fake::descriptor::Counts;
+use crate::fake::external::Sharing;
 use crate::fake::memory::AllocateArguments;
 use crate::fake::resource::ResourceId;
 use crate::fake::state::State;
@@ -83,8 +84,24 @@ macro_rules! makers {
 }
 
 makers! {
-    CreateBuffer(state, info: BufferCreateInfo) -> Buffer { state.create_buffer(info) }
-    CreateImage(state, info: ImageCreateInfo) -> Image { state.create_image(&info.into()) }
+    CreateBuffer(state, info: BufferCreateInfo) -> Buffer {
+        let buffer = state.create_buffer(info)?;
+        // SAFETY: C2.
+        let external = unsafe { chained::<vk::ExternalMemoryBufferCreateInfo<'_>>(info.p_next) };
+        if let Some(external) = external {
+            state.declare(ResourceId::Buffer(buffer), external.handle_types);
+        }
+        Ok(buffer)
+    }
+    CreateImage(state, info: ImageCreateInfo) -> Image {
+        let image = state.create_image(&info.into())?;
+        // SAFETY: C2.
+        let external = unsafe { chained::<vk::ExternalMemoryImageCreateInfo<'_>>(info.p_next) };
+        if let Some(external) = external {
+            state.declare(ResourceId::Image(image), external.handle_types);
+        }
+        Ok(image)
+    }
     CreateBufferView(state, info: BufferViewCreateInfo) -> BufferView {
         state.create_buffer_view(info.buffer)
     }
@@ -128,10 +145,12 @@ makers! {
     }
     AllocateMemory(state, info: MemoryAllocateInfo) -> DeviceMemory {
         // SAFETY: C2.
-        let (flags, dedicated) = unsafe {
+        let (flags, dedicated, priority, sharing) = unsafe {
             (
                 chained::<vk::MemoryAllocateFlagsInfo<'_>>(info.p_next),
                 chained::<vk::MemoryDedicatedAllocateInfo<'_>>(info.p_next),
+                chained::<vk::MemoryPriorityAllocateInfoEXT<'_>>(info.p_next),
+                sharing(info),
             )
         };
         let named = dedicated.map(|d| (d.buffer, d.image)).unwrap_or_default();
@@ -143,7 +162,30 @@ makers! {
             device_address: flags
                 .is_some_and(|f| f.flags.contains(vk::MemoryAllocateFlags::DEVICE_ADDRESS)),
             dedicated: [buffer.map(ResourceId::Buffer), image.map(ResourceId::Image)],
+            priority: priority.map(|info| info.priority),
+            sharing,
         })
+    }
+}
+
+/// What an allocation has to do with others.
+///
+/// # Safety
+/// C2 for the chain.
+unsafe fn sharing(info: &vk::MemoryAllocateInfo<'_>) -> Sharing {
+    // SAFETY: C2.
+    let (export, fd, host) = unsafe {
+        (
+            chained::<vk::ExportMemoryAllocateInfo<'_>>(info.p_next),
+            chained::<vk::ImportMemoryFdInfoKHR<'_>>(info.p_next),
+            chained::<vk::ImportMemoryHostPointerInfoEXT<'_>>(info.p_next),
+        )
+    };
+    match (export, fd, host) {
+        (_, Some(it), _) => Sharing::Fd { kind: it.handle_type, fd: it.fd },
+        (_, _, Some(it)) => Sharing::Host { address: it.p_host_pointer.cast() },
+        (Some(it), ..) => Sharing::Export(it.handle_types),
+        _ => Sharing::None,
     }
 }
 

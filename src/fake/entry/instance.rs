@@ -6,7 +6,7 @@ use std::ffi::{CStr, c_char};
 use ash::vk;
 
 use super::handle::driver;
-use super::{chained_mut, give_list};
+use super::{chained, chained_mut, give_list};
 use crate::fake::call::Call;
 use crate::fake::driver::Driver;
 use crate::fake::profile::Profile;
@@ -232,6 +232,15 @@ pub(super) unsafe extern "system" fn image_format_properties2(
         let (Some(info), Some(out)) = (info.as_ref(), out.as_mut()) else {
             return driver(physical_device).null(Call::GetPhysicalDeviceImageFormatProperties);
         };
+        let external = chained::<vk::PhysicalDeviceExternalImageFormatInfo<'_>>(info.p_next);
+        let shared = chained_mut::<vk::ExternalImageFormatProperties<'_>>(out.p_next.cast());
+        if let (Some(external), Some(shared)) = (external, shared) {
+            let found = driver(physical_device).profile.external(external.handle_type);
+            if found.external_memory_features.is_empty() {
+                return vk::Result::ERROR_FORMAT_NOT_SUPPORTED;
+            }
+            shared.external_memory_properties = found;
+        }
         let properties = &raw mut out.image_format_properties;
         let (format, kind, tiling) = (info.format, info.ty, info.tiling);
         let (usage, flags) = (info.usage, info.flags);

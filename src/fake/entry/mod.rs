@@ -12,6 +12,7 @@
 
 mod commands;
 mod create;
+mod external;
 mod handle;
 mod instance;
 mod memory;

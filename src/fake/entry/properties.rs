@@ -7,6 +7,7 @@ use super::handle::driver;
 use super::instance::copy_name;
 use crate::fake::bytes::MAP_ALIGNMENT;
 use crate::fake::call::Call;
+use crate::fake::external::HOST_ALIGNMENT;
 use crate::fake::profile::Profile;
 use crate::fake::sync::MAX_DIFFERENCE;
 
@@ -70,6 +71,10 @@ pub(super) unsafe extern "system" fn properties2(
         if let Some(it) = chained_mut::<vk::PhysicalDeviceMaintenance3Properties<'_>>(next) {
             it.max_per_set_descriptors = 1 << 20;
             it.max_memory_allocation_size = profile.max_allocation_size;
+        }
+        if let Some(it) = chained_mut::<vk::PhysicalDeviceExternalMemoryHostPropertiesEXT<'_>>(next)
+        {
+            it.min_imported_host_pointer_alignment = HOST_ALIGNMENT;
         }
         if let Some(it) = chained_mut::<vk::PhysicalDeviceVulkan11Properties<'_>>(next) {
             it.max_per_set_descriptors = 1 << 20;

@@ -8,7 +8,7 @@ use ash::vk;
 
 use super::create::*;
 use super::handle::driver;
-use super::{commands, instance, memory, properties, sets, sync, transfer};
+use super::{commands, external, instance, memory, properties, sets, sync, transfer};
 use crate::fake::driver::Driver;
 use crate::fake::profile::Profile;
 
@@ -95,6 +95,11 @@ fn find(name: &CStr, profile: &Profile) -> vk::PFN_vkVoidFunction {
         b"vkBindImageMemory2KHR" => PFN_vkBindImageMemory2(memory::bind_images),
         b"vkGetBufferDeviceAddress" if v12 && address => PFN_vkGetBufferDeviceAddress(memory::buffer_address),
         b"vkGetBufferDeviceAddressKHR" if address => PFN_vkGetBufferDeviceAddress(memory::buffer_address),
+        b"vkGetPhysicalDeviceExternalBufferProperties" if v11 => PFN_vkGetPhysicalDeviceExternalBufferProperties(external::buffer_properties),
+        b"vkGetPhysicalDeviceExternalBufferPropertiesKHR" => PFN_vkGetPhysicalDeviceExternalBufferProperties(external::buffer_properties),
+        b"vkGetMemoryFdKHR" => PFN_vkGetMemoryFdKHR(external::get_memory_fd),
+        b"vkGetMemoryFdPropertiesKHR" => PFN_vkGetMemoryFdPropertiesKHR(external::memory_fd_properties),
+        b"vkGetMemoryHostPointerPropertiesEXT" => PFN_vkGetMemoryHostPointerPropertiesEXT(external::host_pointer_properties),
         b"vkGetBufferDeviceAddressEXT" if address => PFN_vkGetBufferDeviceAddress(memory::buffer_address),
 
         b"vkQueueSubmit" => PFN_vkQueueSubmit(sync::submit),

@@ -9,6 +9,7 @@ mod image;
 mod lag;
 mod order;
 mod pending;
+mod pool;
 mod threads;
 
 use crate::harness::Scenario;
@@ -18,6 +19,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     [
         contents::scenarios(),
         pending::scenarios(),
+        pool::scenarios(),
         threads::scenarios(),
         order::scenarios(),
         image::scenarios(),

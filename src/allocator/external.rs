@@ -1,0 +1,229 @@
+//! Memory that others see too: exported and imported file descriptors, and the host's own memory.
+//!
+//! What is shared always has a memory of its own. The query comes first, handle types are declared
+//! on the resource and on the memory, and `DEDICATED_ONLY` is obeyed.
+
+use core::ptr::NonNull;
+use std::sync::Arc;
+
+use ash::vk;
+
+use super::{
+    Allocator,
+    allocate::{Granted, Request, Target},
+    allocation::Allocation,
+    desc::AllocationDesc,
+    error::{AllocateError, CreateError, ExternalError},
+    inner::Inner,
+    resource::{Buffer, Image},
+    resource_desc::BufferDesc,
+};
+use crate::vulkan::{Dedicate, External, HOST, NewMemory, Requirements, Resource};
+
+/// How a resource is to be shared, once the driver was asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sharing<'a> {
+    pub(super) external: External<'a>,
+    /// Memory types that the handle allows.
+    pub(super) type_bits: u32,
+    /// The size of what is imported.
+    pub(super) size: Option<u64>,
+    /// The memory must be for the one resource alone.
+    pub(super) dedicated: bool,
+}
+
+impl Allocator {
+    /// Creates a buffer on memory of the host's own: what a file is mapped to, or a network card
+    /// writes. Needs
+    /// [`DeviceFeatures::EXTERNAL_MEMORY_HOST`](crate::DeviceFeatures::EXTERNAL_MEMORY_HOST).
+    /// Address and length must be multiples of
+    /// [`host_pointer_alignment`](Self::host_pointer_alignment).
+    ///
+    /// # Errors
+    /// What the driver cannot import; as [`create_buffer`](Self::create_buffer).
+    ///
+    /// # Safety
+    /// The bytes at `address` are mapped memory of this process, and stay so until the buffer has
+    /// ended: dropped, and collected once the GPU is done with it, or the allocator is gone. Host
+    /// accesses do not race with the GPU's.
+    pub unsafe fn import_host_memory(
+        &self,
+        address: NonNull<u8>,
+        length: u64,
+        desc: &BufferDesc,
+        memory: &AllocationDesc,
+    ) -> Result<Buffer, ExternalError> {
+        let inner = self.inner();
+        desc.check(inner.vulkan.features()).map_err(CreateError::from)?;
+        let alignment = self.host_pointer_alignment().ok_or(ExternalError::NotEnabled)?;
+        let start = address.as_ptr() as u64;
+        if start % alignment != 0 || length % alignment != 0 || length < desc.size {
+            return Err(ExternalError::HostRange { alignment });
+        }
+        let mut external = vk::ExternalMemoryBufferCreateInfo::default().handle_types(HOST);
+        let info = desc.info().push_next(&mut external);
+        let features = vk::ExternalMemoryFeatureFlags::IMPORTABLE;
+        let dedicated = inner.check_shared_buffer(&info, HOST, features)?;
+        let address = address.as_ptr().cast();
+        // SAFETY: the device contract; the address is aligned, and the caller's word for the rest.
+        let type_bits =
+            unsafe { inner.vulkan.host_pointer_types(address) }.map_err(ExternalError::Driver)?;
+        let (external, size) = (External::Host(address), Some(length));
+        let sharing = Sharing { external, type_bits, size, dedicated };
+        // SAFETY: the description was checked, and the driver has such buffers.
+        unsafe { inner.create_shared_buffer(&info, memory, &sharing) }
+    }
+
+    /// What addresses and lengths of imported host memory must be multiples of, in bytes. `None`
+    /// unless the feature is on.
+    pub fn host_pointer_alignment(&self) -> Option<u64> {
+        let vulkan = &self.inner().vulkan;
+        vulkan.shares(HOST).then(|| vulkan.properties().host_pointer_alignment)
+    }
+}
+
+impl Inner {
+    /// Asks whether buffers like this can be shared so. Whether they need a memory for themselves.
+    pub(super) fn check_shared_buffer(
+        &self,
+        info: &vk::BufferCreateInfo<'_>,
+        kind: vk::ExternalMemoryHandleTypeFlags,
+        wanted: vk::ExternalMemoryFeatureFlags,
+    ) -> Result<bool, ExternalError> {
+        self.check_open().map_err(CreateError::from)?;
+        if !self.vulkan.shares(kind) {
+            return Err(ExternalError::NotEnabled);
+        }
+        // SAFETY: the device contract; the extensions are on.
+        let found = unsafe { self.vulkan.external_buffer(info, kind) };
+        needs_dedicated(found.external_memory_features, wanted)
+    }
+
+    /// As [`check_shared_buffer`](Self::check_shared_buffer), for images.
+    pub(super) fn check_shared_image(
+        &self,
+        info: &vk::ImageCreateInfo<'_>,
+        kind: vk::ExternalMemoryHandleTypeFlags,
+        wanted: vk::ExternalMemoryFeatureFlags,
+    ) -> Result<bool, ExternalError> {
+        self.check_open().map_err(CreateError::from)?;
+        if !self.vulkan.shares(kind) {
+            return Err(ExternalError::NotEnabled);
+        }
+        // SAFETY: the device contract; the extensions are on.
+        match unsafe { self.vulkan.external_image(info, kind) } {
+            Ok(found) => needs_dedicated(found.external_memory_features, wanted),
+            Err(vk::Result::ERROR_FORMAT_NOT_SUPPORTED) => Err(ExternalError::Unsupported),
+            Err(error) => Err(ExternalError::Driver(error)),
+        }
+    }
+
+    /// # Safety
+    /// The create-info is valid, and names the handle type; the driver can share such buffers so.
+    /// What is imported is what its handle's type says.
+    pub(super) unsafe fn create_shared_buffer(
+        self: &Arc<Self>,
+        info: &vk::BufferCreateInfo<'_>,
+        memory: &AllocationDesc,
+        sharing: &Sharing<'_>,
+    ) -> Result<Buffer, ExternalError> {
+        // SAFETY: the caller's promise.
+        let handle = unsafe { self.vulkan.create_buffer(info) }.map_err(CreateError::Create)?;
+        let target = Target::buffer(handle, info.usage);
+        Ok(Buffer::new(self.share(target, memory, sharing)?, handle, info))
+    }
+
+    /// # Safety
+    /// As [`create_shared_buffer`](Self::create_shared_buffer).
+    pub(super) unsafe fn create_shared_image(
+        self: &Arc<Self>,
+        info: &vk::ImageCreateInfo<'_>,
+        memory: &AllocationDesc,
+        sharing: &Sharing<'_>,
+    ) -> Result<Image, ExternalError> {
+        // SAFETY: the caller's promise.
+        let handle = unsafe { self.vulkan.create_image(info) }.map_err(CreateError::Create)?;
+        let target = Target::image(handle, info.usage, info.tiling);
+        Ok(Image::new(self.share(target, memory, sharing)?, handle, info))
+    }
+
+    /// Memory for a new resource, which is destroyed if there is none.
+    fn share(
+        self: &Arc<Self>,
+        target: Target,
+        memory: &AllocationDesc,
+        sharing: &Sharing<'_>,
+    ) -> Result<Allocation, ExternalError> {
+        let resource = target.resource;
+        // SAFETY: the device contract; the resource is new.
+        let requirements = unsafe { self.vulkan.requirements(resource) };
+        let granted = self.share_memory(&requirements, target, memory, sharing);
+        let (lane, grant) = granted.inspect_err(|_| {
+            // SAFETY: the device contract; the resource was never used.
+            unsafe { self.vulkan.destroy_resource(resource) };
+        })?;
+        Ok(self.bind_new(resource, lane, &grant)?)
+    }
+
+    fn share_memory(
+        &self,
+        requirements: &Requirements,
+        target: Target,
+        memory: &AllocationDesc,
+        sharing: &Sharing<'_>,
+    ) -> Result<Granted<'_>, ExternalError> {
+        let mut request = Request::new(self.shape, requirements, target, memory);
+        request.type_bits &= sharing.type_bits;
+        // Both sides come to the same answer, as opaque handles ask.
+        let dedicated = sharing.dedicated || requirements.dedicate != Dedicate::No;
+        let size = sharing.size.unwrap_or(request.size);
+        if size < request.size || dedicated && size != request.size {
+            return Err(ExternalError::Size { size, needed: request.size });
+        }
+        self.validate(&request).map_err(CreateError::from)?;
+        if !request.may_ask() {
+            return Err(CreateError::from(AllocateError::out_of_memory()).into());
+        }
+        let mut search = self.search(&request).map_err(CreateError::from)?;
+        let ranking = self.rank(&request);
+        let mut failure = AllocateError::NoMemoryType {
+            type_bits: request.type_bits,
+            required: vk::MemoryPropertyFlags::from_raw(request.wish.required),
+        };
+        for lane in ranking.iter().filter_map(|memory_type| self.lane(memory_type)) {
+            let new = NewMemory {
+                memory_type: lane.memory_type,
+                size,
+                dedicated_to: if dedicated { request.resource } else { Resource::None },
+                priority: None,
+                external: sharing.external,
+            };
+            match self.allocate_memory(lane, &new, request.limit(), &mut search.tried) {
+                Ok((memory, mapping)) => {
+                    let grant = self.settle_dedicated(lane, &new, memory, mapping, &request);
+                    return Ok((lane, grant));
+                }
+                Err(error) => failure = error,
+            }
+            let taken = matches!(sharing.external, External::Fd { taken, .. } if taken.get());
+            if taken || !failure.is_out_of_memory() {
+                break;
+            }
+        }
+        let failure = match failure {
+            AllocateError::OutOfDeviceMemory { .. } => self.out_of_memory(&search, ranking.iter()),
+            other => other,
+        };
+        Err(CreateError::from(failure).into())
+    }
+}
+
+fn needs_dedicated(
+    found: vk::ExternalMemoryFeatureFlags,
+    wanted: vk::ExternalMemoryFeatureFlags,
+) -> Result<bool, ExternalError> {
+    match found.contains(wanted) {
+        true => Ok(found.contains(vk::ExternalMemoryFeatureFlags::DEDICATED_ONLY)),
+        false => Err(ExternalError::Unsupported),
+    }
+}
