@@ -133,8 +133,8 @@ mod vulkan;
 pub use allocator::{
     AliasError, AliasingBuffer, AliasingImage, AllocateError, Allocation, AllocationDesc,
     AllocationFlags, Allocator, AllocatorDesc, Arena, ArenaDesc, ArenaError, BeginError,
-    BlockPicture, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError, DescError,
-    EndPolicy, ExternalError, FrameRing, GuardCoverage, HeapBudget, HostRange, Image, ImageDesc,
+    BlockPicture, BlockSizes, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError,
+    DescError, EndPolicy, ExternalError, FrameRing, HeapBudget, HostRange, Image, ImageDesc,
     ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement, Plan,
     RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError, RingError,
     RingPiece, Signal, Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline,
@@ -149,8 +149,6 @@ pub use ash::{self, vk};
 #[cfg(feature = "vulkan")]
 pub use dma::{MappedPool, MappedPoolError};
 #[cfg(feature = "vulkan")]
-pub use guard::{Corruption, Damage, GuardPolicy, Owner};
-#[cfg(feature = "vulkan")]
 pub use memory::Broken;
 #[cfg(feature = "vulkan")]
 pub use policy::{granularity::ResourceKind, intent::HostAccess};
@@ -161,6 +159,11 @@ pub use pool::{Pooled, SharedPool};
 pub use retire::Point;
 #[cfg(feature = "vulkan")]
 pub use vulkan::{DeviceFeatures, Object};
+
+#[cfg(feature = "vulkan")]
+pub use allocator::GuardCoverage;
+#[cfg(feature = "vulkan")]
+pub use guard::{Corruption, Damage, GuardPolicy, Owner};
 
 /// The README's snippets, compiled as doctests.
 #[cfg(all(doctest, feature = "vulkan"))]

@@ -40,6 +40,8 @@ pub struct AllocatorDesc<'a> {
     pub(crate) largest_block: u64,
     pub(crate) heap_caps: [u64; vk::MAX_MEMORY_HEAPS],
     pub(crate) linger: u64,
+    /// The first and the largest block of a heap, where they are its own.
+    pub(crate) heap_blocks: [Option<(u64, u64)>; vk::MAX_MEMORY_HEAPS],
     pub(crate) map_on_access: bool,
     pub(crate) guards: GuardPolicy,
 }
@@ -57,6 +59,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("largest_block", &self.largest_block)
             .field("heap_caps", &self.heap_caps)
             .field("linger", &self.linger)
+            .field("heap_blocks", &self.heap_blocks)
             .field("map_on_access", &self.map_on_access)
             .field("guards", &self.guards)
             .finish()
@@ -83,6 +86,7 @@ impl<'a> AllocatorDesc<'a> {
             largest_block: 256 << 20,
             heap_caps: [u64::MAX; vk::MAX_MEMORY_HEAPS],
             linger: 256,
+            heap_blocks: [None; vk::MAX_MEMORY_HEAPS],
             map_on_access: false,
             guards: GuardPolicy::Off,
         }
@@ -133,6 +137,17 @@ impl<'a> AllocatorDesc<'a> {
     #[must_use]
     pub const fn largest_block(mut self, bytes: u64) -> Self {
         self.largest_block = bytes;
+        self
+    }
+
+    /// [`first_block`](Self::first_block) and [`largest_block`](Self::largest_block) for the memory
+    /// types of one heap, in bytes. [`Allocator::block_sizes`](crate::Allocator::block_sizes) tells
+    /// what came of it. Of no effect for a heap that does not exist.
+    #[must_use]
+    pub const fn heap_blocks(mut self, heap: u32, first: u64, largest: u64) -> Self {
+        if (heap as usize) < self.heap_blocks.len() {
+            self.heap_blocks[heap as usize] = Some((first, largest));
+        }
         self
     }
 

@@ -151,12 +151,10 @@ impl Inner {
                 .ok_or(NewError::HeaplessType { memory_type })?;
             let coherent = flags & bits::HOST_VISIBLE == 0 || flags & bits::HOST_COHERENT != 0;
             let atom = if coherent { 1 } else { properties.non_coherent_atom_size };
-            let growth = Growth::for_heap(
-                desc.first_block,
-                desc.largest_block,
-                heap_size,
-                properties.max_allocation_size,
-            );
+            let own = desc.heap_blocks.get(heap as usize).copied().flatten();
+            let (first, largest) = own.unwrap_or((desc.first_block, desc.largest_block));
+            let growth =
+                Growth::for_heap(first, largest, heap_size, properties.max_allocation_size);
             let stay = Stay::lingering(desc.linger, growth.large());
             let blocks = BlockList::new(growth.large(), stay);
             lanes.push(Lane {
@@ -410,3 +408,6 @@ impl LaneState {
         if pending < self.bags.len() { Err(Broken::Pending) } else { Ok(()) }
     }
 }
+
+#[cfg(all(test, feature = "fake"))]
+mod tests;

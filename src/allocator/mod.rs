@@ -67,7 +67,7 @@ pub use external_fd::{FdKind, SharedFd};
 pub use guards::GuardCoverage;
 pub use heaps::HeapBudget;
 pub use mapping::HostRange;
-pub use plan::{Placement, Plan};
+pub use plan::{BlockSizes, Placement, Plan};
 pub use recording::{Recording, Signal, SubmitError, Submitted, SubmittedError};
 pub use report::{
     BlockPicture, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,
