@@ -89,8 +89,15 @@ fn a_full_heap_is_halved_into_and_small_requests_get_no_memory_of_their_own() {
     let fake = FakeDriver::new(&profile(&[10 * MIB + 100 * KIB + 12_345], &[0]));
     let allocator = allocator(&fake);
     let (held, error) = fill(&allocator, 5000);
-    let AllocateError::OutOfDeviceMemory { requested, largest_free, pending, heap, left, tried } =
-        error
+    let AllocateError::OutOfDeviceMemory {
+        requested,
+        largest_free,
+        pending,
+        heap,
+        left,
+        tried,
+        ..
+    } = error
     else {
         panic!("{error}")
     };

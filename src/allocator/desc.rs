@@ -36,6 +36,7 @@ pub struct AllocatorDesc<'a> {
     pub(crate) features: DeviceFeatures,
     pub(crate) keep_alive: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) end_policy: EndPolicy,
+    pub(crate) audit: bool,
     pub(crate) first_block: u64,
     pub(crate) largest_block: u64,
     pub(crate) heap_caps: [u64; vk::MAX_MEMORY_HEAPS],
@@ -55,6 +56,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("features", &self.features)
             .field("keep_alive", &self.keep_alive.is_some())
             .field("end_policy", &self.end_policy)
+            .field("audit", &self.audit)
             .field("first_block", &self.first_block)
             .field("largest_block", &self.largest_block)
             .field("heap_caps", &self.heap_caps)
@@ -82,6 +84,7 @@ impl<'a> AllocatorDesc<'a> {
             features: DeviceFeatures::empty(),
             keep_alive: None,
             end_policy: EndPolicy::Wait(Duration::from_secs(5)),
+            audit: false,
             first_block: 1 << 20,
             largest_block: 256 << 20,
             heap_caps: [u64::MAX; vk::MAX_MEMORY_HEAPS],
@@ -120,6 +123,16 @@ impl<'a> AllocatorDesc<'a> {
     #[must_use]
     pub const fn end_policy(mut self, policy: EndPolicy) -> Self {
         self.end_policy = policy;
+        self
+    }
+
+    /// Whether to watch for what holds memory back: a recording that stays open, and a timeline that
+    /// has work out and does not move, for 256 collects. Each is reported once by `tracing`, with the
+    /// name of an allocation that waits. A debugging aid, cheap enough to leave on: a few comparisons
+    /// a collect.
+    #[must_use]
+    pub const fn audit(mut self, audit: bool) -> Self {
+        self.audit = audit;
         self
     }
 

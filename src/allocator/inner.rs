@@ -32,7 +32,8 @@ use crate::{
         select::{MemoryType, Rules, bits},
     },
     retire::{BagNumber, Bags},
-    vulkan::Vulkan,
+    tlsf::Key,
+    vulkan::{Resource, Vulkan},
 };
 
 /// The heart of an allocator. Facades, timelines, views and non-empty blocks each hold a count.
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     pub(super) collects: AtomicU64,
     pub(super) untimed_reported: AtomicBool,
     pub(super) end_policy: EndPolicy,
+    pub(super) audit: bool,
     pub(super) map_on_access: bool,
     pub(super) guards: Guards,
     pub(super) heaps: Heaps,
@@ -91,8 +93,10 @@ pub(super) struct Lane {
 pub(super) struct LaneState {
     pub(super) blocks: BlockList,
     pub(super) bags: Bags<Entry>,
-    /// Entries a collect has in hand; here only to keep its memory.
-    pub(super) scratch: Vec<Entry>,
+    /// How many were retired after the collect of this number.
+    pub(super) retired: (u64, usize),
+    /// What a collect has in hand; here only to keep its memory.
+    pub(super) scratch: Scratch,
     /// The count each non-empty block holds, by slot.
     keepers: Vec<Option<Arc<Inner>>>,
     pub(super) live: u64,
@@ -103,6 +107,14 @@ pub(super) struct LaneState {
     pub(super) claimed: bool,
     /// Blocks that an arena's threads are just asking for.
     pub(super) asked: u32,
+}
+
+/// The lists that a collect works with.
+#[derive(Default)]
+pub(super) struct Scratch {
+    pub(super) entries: Vec<Entry>,
+    pub(super) resources: Vec<Resource>,
+    pub(super) keys: Vec<Key>,
 }
 
 /// Where an allocator is in its life.
@@ -189,7 +201,7 @@ impl Inner {
             objects: ObjectLane::default(),
             #[cfg(feature = "descriptors")]
             descriptors: super::descriptor_pools::DescriptorLane::default(),
-            register: Mutex::new(Register::new(id)),
+            register: Mutex::new(Register::new(id, desc.audit)),
             current: AtomicU64::new(BagNumber::UNTIMED.get()),
             reached: AtomicU64::new(0),
             life: AtomicU8::new(Life::Open as u8),
@@ -197,6 +209,7 @@ impl Inner {
             collects: AtomicU64::new(0),
             untimed_reported: AtomicBool::new(false),
             end_policy: desc.end_policy,
+            audit: desc.audit,
             map_on_access: desc.map_on_access,
             guards: Guards::new(desc.guards),
             heaps,
@@ -346,7 +359,8 @@ impl LaneState {
         Self {
             blocks,
             bags: Bags::default(),
-            scratch: Vec::new(),
+            retired: (0, 0),
+            scratch: Scratch::default(),
             keepers: Vec::new(),
             live: 0,
             peak_live: 0,

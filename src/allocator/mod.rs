@@ -6,6 +6,7 @@ mod allocation;
 mod arena;
 mod arena_blocks;
 mod ask;
+mod auditor;
 mod collect;
 mod create;
 mod desc;
@@ -27,6 +28,7 @@ mod lanes;
 mod mapping;
 mod objects;
 mod plan;
+mod pressure;
 mod recording;
 mod register;
 mod report;
@@ -42,6 +44,7 @@ mod view;
 use core::fmt;
 use std::sync::Arc;
 
+use collect::Extent;
 use ends::Facade;
 use inner::Inner;
 
@@ -124,8 +127,17 @@ impl Allocator {
     ///
     /// Cost: one counter read a busy timeline (for a ring, one a submitted fence). With nothing
     /// reached, no memory type's lock is taken.
+    ///
+    /// The work of one call is bounded: 4096 allocations of a memory type, or as many as were retired
+    /// there since the last call. [`Collected::more`] tells whether some are left for the next.
     pub fn collect(&self) -> Collected {
-        self.inner().collect()
+        self.inner().collect(Extent::Bounded)
+    }
+
+    /// [`collect`](Self::collect) without a bound: everything that the GPU has passed, at a loading
+    /// screen or before a count.
+    pub fn collect_all(&self) -> Collected {
+        self.inner().collect(Extent::All)
     }
 
     /// How far the GPU is on every timeline: for books of your own, and for
