@@ -305,7 +305,7 @@ impl Inner {
             state = lane.lock();
         }
         if self.guards.policy.is_on() {
-            state = self.guard_ends(lane, state, &entries);
+            state = self.guard_ends(lane, state, entries);
         }
         // The keepers go after the lock; the caller holds a count of its own.
         let mut keepers: SmallVec<[Keeper; 4]> = SmallVec::new();
