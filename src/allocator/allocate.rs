@@ -16,6 +16,7 @@
 use ash::vk;
 
 use super::{
+    collect::Extent,
     desc::{AllocationDesc, AllocationFlags},
     error::{AllocateError, Tried},
     heaps::Limit,
@@ -303,7 +304,7 @@ impl Inner {
     pub(super) fn collect_for(&self, lane: &Lane) -> bool {
         let waits = !lane.lock().bags.is_empty();
         let myself = self.myself.upgrade();
-        waits && myself.is_some_and(|myself| Inner::collect(&myself).allocations > 0)
+        waits && myself.is_some_and(|myself| Inner::collect(&myself, Extent::All).allocations > 0)
     }
 
     pub(super) fn out_of_memory(
@@ -312,9 +313,10 @@ impl Inner {
         types: impl Iterator<Item = u32>,
     ) -> AllocateError {
         let (mut largest_free, mut pending) = (0, 0);
-        let mut best = None;
+        let (mut best, mut cut) = (None, None);
         for lane in types.filter_map(|memory_type| self.lane(memory_type)) {
             best = best.or(Some(lane.heap));
+            cut = cut.into_iter().chain(Self::earliest_cut(lane, search.size)).min();
             let state = lane.lock();
             for (_, block) in state.blocks.iter() {
                 largest_free = largest_free.max(block.largest_free());
@@ -327,6 +329,7 @@ impl Inner {
             requested: search.request.size,
             largest_free,
             pending,
+            cut,
             heap,
             left: self.left(heap, Limit::Budget),
             tried: search.tried,

@@ -4,6 +4,7 @@ use ash::vk;
 
 use super::{
     allocate::{Request, Search},
+    collect::Extent,
     error::{AllocateError, Tried},
     heaps::{Limit, Refusal},
     inner::{Inner, Lane},
@@ -245,7 +246,7 @@ impl Inner {
         search: &mut Search<'_>,
     ) -> bool {
         let Some(myself) = self.myself.upgrade() else { return false };
-        let collected = Inner::collect(&myself).allocations > 0;
+        let collected = Inner::collect(&myself, Extent::All).allocations > 0;
         let any_heap = matches!(error, AllocateError::TooManyAllocations { .. });
         let lanes = self.lanes().filter(|other| any_heap || other.heap == lane.heap);
         let released: u64 = lanes

@@ -153,6 +153,20 @@ impl Block {
         }
     }
 
+    /// Pending → Free for many: neighbours merge before they meet the bins. O(keys).
+    pub(crate) fn reach_batch(&mut self, keys: &[Key]) -> Result<u64, KeyError> {
+        match &mut self.space {
+            Space::Shared(tlsf) => {
+                let before = tlsf.pending_bytes();
+                tlsf.reach_batch(keys)?;
+                Ok(before - tlsf.pending_bytes())
+            }
+            Space::Dedicated(dedicated) => {
+                keys.iter().map(|&key| dedicated.turn(key, State::Pending, State::Free)).sum()
+            }
+        }
+    }
+
     /// Used → Free. O(1).
     pub(crate) fn free(&mut self, key: Key) -> Result<u64, KeyError> {
         match &mut self.space {
@@ -172,6 +186,15 @@ impl Block {
             State::Pending => Err(KeyError::AlreadyRetired),
             State::Free => Err(KeyError::Stale),
         }
+    }
+
+    /// The bytes of a key's region, retired or used; 0 for a stale key. O(1).
+    pub(crate) fn size_of(&self, key: Key) -> u64 {
+        let region = match &self.space {
+            Space::Shared(tlsf) => tlsf.get(key),
+            Space::Dedicated(dedicated) => dedicated.get(key),
+        };
+        region.map_or(0, |region| region.size)
     }
 
     /// Neither used nor pending ranges. O(1).

@@ -303,6 +303,22 @@ impl BlockList {
         self.end(entry, Block::reach)
     }
 
+    /// Pending → Free for regions of one block. Returns the bytes, and whether the block is empty now.
+    /// O(keys).
+    pub(crate) fn reach_batch(&mut self, slot: u32, keys: &[Key]) -> Result<(u64, bool), KeyError> {
+        let block = self.block_mut(slot).ok_or(KeyError::Stale)?;
+        let size = block.reach_batch(keys)?;
+        for key in keys {
+            block.tenants.set(key.index(), Tenant::default());
+        }
+        let emptied = block.is_empty();
+        self.note_room(slot);
+        if emptied {
+            self.empty.push(slot);
+        }
+        Ok((size, emptied))
+    }
+
     /// Used → Free, for a region without a resource. Returns the bytes, and whether the block is
     /// empty now. O(1).
     pub(crate) fn free(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
@@ -329,6 +345,11 @@ impl BlockList {
     pub(crate) fn used(&self, entry: Entry) -> Result<(Region, &Block), KeyError> {
         let block = self.block(entry.slot).ok_or(KeyError::Stale)?;
         Ok((block.used(entry.key)?, block))
+    }
+
+    /// The bytes of a region, retired or used.
+    pub(crate) fn pending_size(&self, entry: Entry) -> u64 {
+        self.block(entry.slot).map_or(0, |block| block.size_of(entry.key))
     }
 
     pub(crate) fn tenant(&self, entry: Entry) -> Tenant {
