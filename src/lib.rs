@@ -122,6 +122,8 @@ mod dma;
 pub mod fake;
 mod ground;
 #[cfg(feature = "vulkan")]
+mod guard;
+#[cfg(feature = "vulkan")]
 pub mod inspect;
 #[cfg(feature = "vulkan")]
 mod memory;
@@ -165,6 +167,11 @@ pub use pool::{Pooled, SharedPool};
 pub use retire::Point;
 #[cfg(feature = "vulkan")]
 pub use vulkan::{DeviceFeatures, Object, UserObject};
+
+#[cfg(feature = "vulkan")]
+pub use allocator::GuardCoverage;
+#[cfg(feature = "vulkan")]
+pub use guard::{Corruption, Damage, GuardPolicy, Owner};
 
 /// The README's snippets, compiled as doctests.
 #[cfg(all(doctest, feature = "vulkan"))]

@@ -23,7 +23,8 @@ use super::{
     inner::{Inner, Lane, LaneState, Life},
 };
 use crate::{
-    memory::{Grant, Tenant},
+    guard::{Layout, layout},
+    memory::{Fence, Grant, Tenant},
     policy::{
         granularity::{ResourceKind, placed},
         intent::{GpuUse, Shape},
@@ -80,6 +81,8 @@ pub(super) struct Request {
     pub(super) usage: u32,
     pub(super) name: Option<&'static str>,
     pub(super) flags: AllocationFlags,
+    /// The least bytes of a margin, of the allocator's guards.
+    pub(super) margin: u64,
 }
 
 impl Request {
@@ -106,6 +109,7 @@ impl Request {
             usage: target.usage,
             name: desc.name,
             flags: desc.flags,
+            margin: 0,
         }
     }
 
@@ -126,8 +130,13 @@ impl Request {
 
     pub(super) fn tenant(&self) -> Tenant {
         let named = self.name.is_some() || self.resource != Resource::None;
-        let kind = named.then_some(self.kind);
-        Tenant { resource: self.resource, kind, usage: self.usage, name: self.name }
+        Tenant {
+            resource: self.resource,
+            kind: named.then_some(self.kind),
+            usage: self.usage,
+            name: self.name,
+            fence: Fence::default(),
+        }
     }
 
     pub(super) fn limit(&self) -> Limit {
@@ -148,6 +157,15 @@ pub(super) struct Search<'a> {
     pub(super) size: u64,
     pub(super) alignment: u64,
     pub(super) tried: Tried,
+    /// Where the margins end.
+    fence: Fence,
+}
+
+impl Search<'_> {
+    /// Who lives on a range in a block.
+    pub(super) fn tenant(&self) -> Tenant {
+        Tenant { fence: self.fence, ..self.request.tenant() }
+    }
 }
 
 /// A grant and the type it came from.
@@ -198,11 +216,12 @@ impl Inner {
 
     pub(super) fn search<'a>(&self, request: &'a Request) -> Result<Search<'a>, AllocateError> {
         let granularity = self.vulkan.properties().buffer_image_granularity;
-        let (size, alignment) =
-            placed(request.kind, request.size, request.alignment, granularity).ok_or(
-                AllocateError::TooLarge { requested: request.size, limit: u64::MAX - granularity },
-            )?;
-        Ok(Search { request, size, alignment, tried: Tried::empty() })
+        let (size, alignment, fence) =
+            fenced(request, granularity).ok_or(AllocateError::TooLarge {
+                requested: request.size,
+                limit: u64::MAX - granularity,
+            })?;
+        Ok(Search { request, size, alignment, tried: Tried::empty(), fence })
     }
 
     /// The memory types for a request, best first.
@@ -280,7 +299,7 @@ impl Inner {
 
     pub(super) fn allocate_in_blocks(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
-        let tenant = search.request.tenant();
+        let tenant = search.tenant();
         let grant = state.blocks.allocate(search.size, search.alignment, tenant)?;
         self.settle(&mut state, &grant);
         Some(grant)
@@ -289,7 +308,7 @@ impl Inner {
     /// A range that the quick search does not see. O(blocks).
     pub(super) fn allocate_anywhere(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
-        let tenant = search.request.tenant();
+        let tenant = search.tenant();
         let grant = state.blocks.allocate_anywhere(search.size, search.alignment, tenant)?;
         self.settle(&mut state, &grant);
         Some(grant)
@@ -297,7 +316,7 @@ impl Inner {
 
     /// A granted range lives from here on.
     pub(super) fn settle(&self, state: &mut LaneState, grant: &Grant) {
-        state.count_live(grant.size);
+        state.count_live(grant.held);
         if grant.first {
             // The caller's own count keeps this alive, so the upgrade succeeds.
             if let Some(myself) = self.myself.upgrade() {
@@ -341,6 +360,16 @@ impl Inner {
             tried: search.tried,
         }
     }
+}
+
+/// Size and alignment of a range for a request, and the margins in it.
+fn fenced(request: &Request, granularity: u64) -> Option<(u64, u64, Fence)> {
+    let (size, alignment) = placed(request.kind, request.size, request.alignment, granularity)?;
+    if request.margin == 0 {
+        return Some((size, alignment, Fence::default()));
+    }
+    let Layout { front, total } = layout(size, alignment, request.margin)?;
+    Some((total, alignment, Fence { front, size, whole: false }))
 }
 
 fn is_worth_another_type(error: AllocateError) -> bool {

@@ -59,12 +59,13 @@ impl Inner {
                 }
             }
         };
+        self.guard_block(lane, block_size, mapping, false);
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
             let block = Block::shared(memory, block_size, lane.granule, serial, mapping)?;
             Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored))
         });
-        let tenant = search.request.tenant();
+        let tenant = search.tenant();
         let granted = made
             .ok()
             .and_then(|slot| state.blocks.allocate_in(slot, search.size, search.alignment, tenant));
@@ -157,6 +158,7 @@ impl Inner {
         request: &Request,
     ) -> Grant {
         let size = new.size;
+        self.guard_block(lane, size, mapping, true);
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
             let mut block = Block::dedicated(memory, size, serial, mapping);

@@ -103,7 +103,7 @@ impl Inner {
     pub(super) fn free_now(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
-        if state.blocks.tenant(entry).resource != Resource::None {
+        if state.blocks.tenant(entry).resource != Resource::None || self.guards.policy.is_on() {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             return Ok(self.release(lane, state, entry));
         }
@@ -127,6 +127,9 @@ impl Inner {
             // SAFETY: the caller found every use done; the resource was ours alone.
             unsafe { self.vulkan.destroy_resource(resource) };
             state = lane.lock();
+        }
+        if self.guards.policy.is_on() {
+            state = self.guard_ends(lane, state, &[entry]);
         }
         let (_, emptied) = state.reach(entry);
         if emptied { self.vacate(lane, state, entry.slot) } else { None }
@@ -300,6 +303,9 @@ impl Inner {
                 unsafe { self.vulkan.destroy_resource(resource) };
             }
             state = lane.lock();
+        }
+        if self.guards.policy.is_on() {
+            state = self.guard_ends(lane, state, entries);
         }
         // The keepers go after the lock; the caller holds a count of its own.
         let mut keepers: SmallVec<[Keeper; 4]> = SmallVec::new();

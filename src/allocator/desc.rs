@@ -6,6 +6,7 @@ use std::{any::Any, sync::Arc};
 use ash::vk;
 
 use crate::{
+    guard::GuardPolicy,
     policy::{
         intent::{GpuUse, HostAccess, Intent, Shape, wish},
         select::Wish,
@@ -43,6 +44,7 @@ pub struct AllocatorDesc<'a> {
     /// The first and the largest block of a heap, where they are its own.
     pub(crate) heap_blocks: [Option<(u64, u64)>; vk::MAX_MEMORY_HEAPS],
     pub(crate) map_on_access: bool,
+    pub(crate) guards: GuardPolicy,
 }
 
 impl core::fmt::Debug for AllocatorDesc<'_> {
@@ -61,6 +63,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("linger", &self.linger)
             .field("heap_blocks", &self.heap_blocks)
             .field("map_on_access", &self.map_on_access)
+            .field("guards", &self.guards)
             .finish()
     }
 }
@@ -88,6 +91,7 @@ impl<'a> AllocatorDesc<'a> {
             linger: 256,
             heap_blocks: [None; vk::MAX_MEMORY_HEAPS],
             map_on_access: false,
+            guards: GuardPolicy::Off,
         }
     }
 
@@ -191,6 +195,15 @@ impl AllocatorDesc<'_> {
     #[must_use]
     pub const fn map_on_access(mut self, on_access: bool) -> Self {
         self.map_on_access = on_access;
+        self
+    }
+
+    /// Watches for writes beside and after the life of allocations. Findings go to
+    /// [`tracing`](https://docs.rs/tracing) as they are made, and to
+    /// [`Allocator::check_guards`](crate::Allocator::check_guards).
+    #[must_use]
+    pub const fn guards(mut self, policy: GuardPolicy) -> Self {
+        self.guards = policy;
         self
     }
 }

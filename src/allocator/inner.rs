@@ -17,6 +17,7 @@ use ash::vk;
 use super::{
     desc::{AllocatorDesc, EndPolicy},
     error::NewError,
+    guards::Guards,
     heaps::Heaps,
     lanes::Lanes,
     objects::ObjectLane,
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
     pub(super) end_policy: EndPolicy,
     pub(super) audit: bool,
     pub(super) map_on_access: bool,
+    pub(super) guards: Guards,
     pub(super) heaps: Heaps,
     /// The user's owner of the device. The last field, so that it goes last.
     _keep_alive: Option<Arc<dyn Any + Send + Sync>>,
@@ -209,6 +211,7 @@ impl Inner {
             end_policy: desc.end_policy,
             audit: desc.audit,
             map_on_access: desc.map_on_access,
+            guards: Guards::new(desc.guards),
             heaps,
             _keep_alive: desc.keep_alive.clone(),
         }))

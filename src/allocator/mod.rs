@@ -20,6 +20,7 @@ mod external;
 #[cfg(unix)]
 mod external_fd;
 mod fence_ring;
+mod guards;
 mod heaps;
 mod home;
 mod inner;
@@ -66,6 +67,7 @@ pub use error::{
 };
 #[cfg(unix)]
 pub use external_fd::{FdKind, SharedFd};
+pub use guards::GuardCoverage;
 pub use heaps::HeapBudget;
 pub use mapping::HostRange;
 pub use plan::{BlockSizes, Placement, Plan};

@@ -2,7 +2,7 @@
 
 use ash::vk;
 
-use super::tenants::Tenants;
+use super::{graves::Graves, tenants::Tenants};
 use crate::{
     tlsf::{self, Config, Key, KeyError, Placed, Region, State, Tlsf},
     vulkan::Mapping,
@@ -17,6 +17,7 @@ pub(crate) struct Block {
     /// Where the whole block is mapped, if its type is host-visible.
     pub(crate) mapping: Option<Mapping>,
     pub(crate) tenants: Tenants,
+    pub(crate) graves: Graves,
     /// No other resource than the one it was made for may be bound to it.
     pub(crate) exclusive: bool,
     /// The handle types that it was made to be exported as, as bits.
@@ -83,6 +84,7 @@ impl Block {
             size,
             mapping,
             tenants: Tenants::default(),
+            graves: Graves::default(),
             exclusive: false,
             exported_as: 0,
             empty_since: 0,
@@ -109,6 +111,7 @@ impl Block {
             size,
             mapping,
             tenants: Tenants::default(),
+            graves: Graves::default(),
             exclusive: false,
             exported_as: 0,
             empty_since: 0,
@@ -188,13 +191,17 @@ impl Block {
         }
     }
 
+    /// The region of a key that is used or pending. O(1).
+    pub(crate) fn region(&self, key: Key) -> Option<Region> {
+        match &self.space {
+            Space::Shared(tlsf) => tlsf.get(key).ok(),
+            Space::Dedicated(dedicated) => dedicated.get(key).ok(),
+        }
+    }
+
     /// The bytes of a key's region, retired or used; 0 for a stale key. O(1).
     pub(crate) fn size_of(&self, key: Key) -> u64 {
-        let region = match &self.space {
-            Space::Shared(tlsf) => tlsf.get(key),
-            Space::Dedicated(dedicated) => dedicated.get(key),
-        };
-        region.map_or(0, |region| region.size)
+        self.region(key).map_or(0, |region| region.size)
     }
 
     /// Neither used nor pending ranges. O(1).

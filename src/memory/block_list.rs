@@ -26,6 +26,8 @@ pub(crate) struct Grant {
     pub(crate) memory: vk::DeviceMemory,
     pub(crate) offset: u64,
     pub(crate) size: u64,
+    /// Bytes of the region, margins among them.
+    pub(crate) held: u64,
     /// Where the block is mapped, and how large it is.
     pub(crate) mapping: Option<Mapping>,
     pub(crate) block_size: u64,
@@ -182,11 +184,13 @@ impl BlockList {
         let first = block.is_empty();
         let placed = block.allocate(size, alignment)?;
         block.tenants.set(placed.key.index(), tenant);
+        let (offset, inside) = tenant.fence.inside(placed.offset, placed.size);
         let grant = Grant {
             entry: Entry { slot, key: placed.key },
             memory: block.memory,
-            offset: placed.offset,
-            size: placed.size,
+            offset,
+            size: inside,
+            held: placed.size,
             mapping: block.mapping,
             block_size: block.size,
             first,

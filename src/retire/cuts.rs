@@ -494,7 +494,7 @@ mod tests {
     fn a_bag_waits_for_exactly_the_points_that_are_not_reached() {
         let mut cuts = Cuts::new(1);
         let (a, b) = (cuts.add_timeline(0), cuts.add_timeline(0));
-        let mut submit = |cuts: &mut Cuts, timeline| {
+        let submit = |cuts: &mut Cuts, timeline| {
             let recording = cuts.begin(timeline).unwrap();
             let bag = cuts.current();
             assert_eq!(cuts.points_of(bag), None, "its recording is open");
