@@ -3,6 +3,7 @@
 mod clean;
 mod contents;
 mod ends;
+mod external;
 mod hazard;
 mod image;
 mod lag;
@@ -25,6 +26,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         hazard::scenarios(),
         clean::scenarios(),
         ends::scenarios(),
+        external::scenarios(),
         lag::scenarios(),
     ]
     .concat()
