@@ -2,6 +2,7 @@
 
 mod clean;
 mod contents;
+mod corruption;
 mod ends;
 mod external;
 mod hazard;
@@ -27,6 +28,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         clean::scenarios(),
         ends::scenarios(),
         external::scenarios(),
+        corruption::scenarios(),
         lag::scenarios(),
     ]
     .concat()

@@ -1,0 +1,81 @@
+//! What a block takes from the host's heap: few bytes for each allocation, and none in steady state.
+
+#[path = "support/counting.rs"]
+mod counting;
+#[path = "support/random.rs"]
+mod random;
+
+use counting::{bytes, count};
+use fencepost::tlsf::{Config, Key, Tlsf};
+use random::{Random, fresh_seed};
+
+/// Bytes of bookkeeping an allocation may cost, its key included.
+const BOUND: f64 = 40.0;
+
+/// Random allocations of up to 64 KiB until `live` of them live, in a block they fill by 4/5.
+fn filled(live: usize, random: &mut Random) -> (Tlsf, Vec<Key>) {
+    let mut keys = Vec::with_capacity(live);
+    let sizes: Vec<u64> = (0..live).map(|_| random.log_uniform(64 << 10)).collect();
+    let size = sizes.iter().sum::<u64>() / 4 * 5;
+    let mut tlsf = Tlsf::new(&Config::new(size, 16)).unwrap();
+    keys.extend(sizes.iter().map(|&size| tlsf.allocate(size, 1).unwrap().key));
+    (tlsf, keys)
+}
+
+/// `steps` times a random key is freed, and another allocation takes its place.
+fn churn(tlsf: &mut Tlsf, keys: &mut [Key], random: &mut Random, steps: usize) {
+    for _ in 0..steps {
+        let key = &mut keys[random.below(keys.len() as u64) as usize];
+        let size = tlsf.free(*key).unwrap().size;
+        // Of the sizes there are, so that the block stays as full as it is; else the old one.
+        let other = random.log_uniform(64 << 10);
+        let placed = tlsf.allocate(other, 1).or_else(|_| tlsf.allocate(size, 1));
+        *key = placed.expect("the old range is free").key;
+    }
+}
+
+fn per_allocation(live: usize, seed: u64) -> f64 {
+    let mut random = Random::new(seed);
+    let before = bytes();
+    let (mut tlsf, mut keys) = filled(live, &mut random);
+    churn(&mut tlsf, &mut keys, &mut random, 10 * live);
+    tlsf.check().unwrap();
+    // The keys are of their own list's capacity, and 8 bytes each.
+    let all = bytes() - before;
+    let keys_bytes = keys.capacity() * size_of::<Key>();
+    assert_eq!(
+        all as usize - keys_bytes + size_of::<Tlsf>(),
+        tlsf.metadata_bytes(),
+        "what is told is what is held"
+    );
+    (all as f64 + size_of::<Tlsf>() as f64) / live as f64
+}
+
+#[test]
+fn an_allocation_costs_forty_bytes_at_most_after_churn() {
+    let seed = fresh_seed();
+    for live in [10_000, 100_000] {
+        let cost = per_allocation(live, seed);
+        println!("{live} live: {cost:.1} B for each, its key included");
+        assert!(cost <= BOUND, "{cost} B");
+        assert!(cost > 16.0, "the control: the counter counts");
+    }
+}
+
+#[test]
+fn neither_an_allocation_nor_its_end_asks_the_heap() {
+    let mut random = Random::new(fresh_seed());
+    let (mut tlsf, mut keys) = filled(10_000, &mut random);
+    churn(&mut tlsf, &mut keys, &mut random, 100_000);
+    let asked = count(|| churn(&mut tlsf, &mut keys, &mut random, 100_000));
+    println!("asked {asked} times");
+    let batch: Vec<Key> = keys[..5000].to_vec();
+    let asked_by_batch = count(|| {
+        for &key in &batch {
+            tlsf.retire(key).unwrap();
+        }
+        tlsf.reach_batch(&batch).unwrap();
+    });
+    assert_eq!((asked, asked_by_batch), (0, 0));
+    assert!(count(|| drop(filled(100, &mut random))) > 0, "the control: the counter counts");
+}
