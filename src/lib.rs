@@ -78,7 +78,7 @@
 //!   [`Allocator::import_host_memory`].
 //! * **Upload and read back**: [`AllocationDesc::upload`], [`AllocationDesc::readback`],
 //!   [`Buffer::write`], [`Buffer::read`].
-//! * **Your own semaphores**: [`Allocator::external_timeline`]. **Vulkan 1.0, fences**:
+//! * **Your own semaphores**: [`Allocator::external_timeline`], and the page [`adoption`]. **Vulkan 1.0, fences**:
 //!   [`Allocator::fence_timeline`].
 //! * **Exact points instead of "all by now"**: [`Allocation::retire_at`]. **At once**:
 //!   [`Allocation::free_now`]. Both are `unsafe`: they are your word about the GPU.
@@ -110,6 +110,9 @@
 
 extern crate alloc;
 
+#[cfg(doc)]
+#[doc = include_str!("../examples/adoption.md")]
+pub mod adoption {}
 #[cfg(feature = "vulkan")]
 mod allocator;
 #[cfg(feature = "vulkan")]
@@ -117,6 +120,8 @@ mod dma;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod ground;
+#[cfg(feature = "vulkan")]
+mod guard;
 #[cfg(feature = "vulkan")]
 mod memory;
 #[cfg(feature = "vulkan")]
@@ -131,12 +136,12 @@ mod vulkan;
 pub use allocator::{
     AliasError, AliasingBuffer, AliasingImage, AllocateError, Allocation, AllocationDesc,
     AllocationFlags, Allocator, AllocatorDesc, Arena, ArenaDesc, ArenaError, BeginError,
-    BlockPicture, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError, DescError,
-    EndPolicy, ExternalError, FrameRing, HeapBudget, HostRange, Image, ImageDesc, ImageView,
-    ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement, Plan, RawAllocation,
-    Recording, Refused, RegionPicture, RegionState, ReportError, RingError, RingPiece, Signal,
-    Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline, TimelineError,
-    Tried, WaitError, aliasing_requirements,
+    BlockPicture, BlockSizes, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError,
+    DescError, EndPolicy, ExternalError, FrameRing, HeapBudget, HostRange, Image, ImageDesc,
+    ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement, Plan,
+    RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError, RingError,
+    RingPiece, Signal, Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline,
+    TimelineError, Tried, WaitError, aliasing_requirements,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};
@@ -156,7 +161,12 @@ pub use pool::{Pooled, SharedPool};
 #[cfg(feature = "vulkan")]
 pub use retire::Point;
 #[cfg(feature = "vulkan")]
-pub use vulkan::{DeviceFeatures, Object};
+pub use vulkan::{DeviceFeatures, Object, UserObject};
+
+#[cfg(feature = "vulkan")]
+pub use allocator::GuardCoverage;
+#[cfg(feature = "vulkan")]
+pub use guard::{Corruption, Damage, GuardPolicy, Owner};
 
 /// The README's snippets, compiled as doctests.
 #[cfg(all(doctest, feature = "vulkan"))]

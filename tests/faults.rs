@@ -120,6 +120,10 @@ const STEPS: &[Step] = &[
     ("a device-local buffer", |w| buffer_step(w, AllocationDesc::device_local())),
     ("an upload buffer", |w| buffer_step(w, AllocationDesc::upload())),
     ("a dedicated buffer", |w| buffer_step(w, AllocationDesc::readback().dedicated(true))),
+    ("a buffer within the budget", |w| {
+        let desc = AllocationDesc::device_local().dedicated(true);
+        buffer_step(w, desc.flags(fencepost::AllocationFlags::WITHIN_BUDGET))
+    }),
     ("a large buffer", |w| {
         let desc = BufferDesc::new(200 << 20, vk::BufferUsageFlags::STORAGE_BUFFER);
         let made = w.allocator().create_buffer(&desc, &AllocationDesc::device_local());

@@ -89,8 +89,15 @@ fn a_full_heap_is_halved_into_and_small_requests_get_no_memory_of_their_own() {
     let fake = FakeDriver::new(&profile(&[10 * MIB + 100 * KIB + 12_345], &[0]));
     let allocator = allocator(&fake);
     let (held, error) = fill(&allocator, 5000);
-    let AllocateError::OutOfDeviceMemory { requested, largest_free, pending, heap, left, tried } =
-        error
+    let AllocateError::OutOfDeviceMemory {
+        requested,
+        largest_free,
+        pending,
+        heap,
+        left,
+        tried,
+        ..
+    } = error
     else {
         panic!("{error}")
     };
@@ -206,4 +213,25 @@ fn no_single_allocation_is_larger_than_the_device_says() {
     let small: Vec<_> = (0..200).map(|_| take(&allocator, MIB).unwrap()).collect();
     assert!(allocator.blocks().iter().all(|block| block.size <= 10 * MIB + 1));
     drop((most, small));
+}
+
+#[test]
+fn block_sizes_are_set_by_heap_and_told() {
+    let fake = fake();
+    let desc = desc(&fake).first_block(2 * MIB).heap_blocks(1, 128 * KIB, 4 * MIB + 1);
+    // SAFETY: the fake lives as long as the allocator.
+    let allocator = unsafe { Allocator::new(&desc) }.unwrap();
+    let sizes = |memory_type| {
+        let sizes = allocator.block_sizes(memory_type)?;
+        Some((sizes.first, sizes.largest, sizes.large))
+    };
+    assert_eq!(sizes(0), Some((2 * MIB, 256 * MIB, 8 * MIB)));
+    assert_eq!(sizes(1), Some((128 * KIB, 4 * MIB, 512 * KIB)));
+    // The window of 256 MiB has blocks of an eighth at most.
+    assert_eq!(sizes(3), Some((2 * MIB, 32 * MIB, 8 * MIB)));
+    assert_eq!((sizes(4), sizes(32), sizes(u32::MAX)), (None, None, None));
+    let staging = AllocationDesc::upload();
+    let small = allocator.create_buffer(&buffer_desc(100), &staging.prefer_host()).unwrap();
+    assert_eq!(allocator.blocks()[0].size, 128 * KIB);
+    drop(small);
 }

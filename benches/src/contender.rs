@@ -8,8 +8,9 @@ use crate::clock::Clock;
 use crate::counting;
 use crate::footprint;
 use crate::for_each_subject;
-use crate::latency::{self, Latency};
+use crate::latency::{self, Latency, Records};
 use crate::race::{self, Lane};
+use crate::refusals::{self, Refusals};
 use crate::replay::Arena;
 use crate::stream::Stream;
 use crate::subject::{Probes, Subject};
@@ -29,12 +30,20 @@ pub trait Contender {
     /// [`race::lane`].
     fn lane<'a>(&self, stream: &'a Stream, bytes: u64) -> Option<Box<dyn Lane + 'a>>;
     /// [`latency::latency`].
-    fn latency(&self, stream: &Stream, bytes: u64, replays: usize, clock: Clock)
-    -> Option<Latency>;
+    fn latency(
+        &self,
+        stream: &Stream,
+        bytes: u64,
+        replays: usize,
+        records: Records,
+        clock: Clock,
+    ) -> Option<Latency>;
     /// [`footprint::smallest`].
     fn smallest(&self, stream: &Stream) -> Option<f64>;
     /// [`footprint::refused`].
     fn refused(&self, stream: &Stream) -> Option<usize>;
+    /// [`refusals::refusals`].
+    fn refusals(&self, percent: u64, allocations: usize, seed: u64) -> Option<Refusals>;
     /// Bytes of the host's heap after the stream, for each allocation that is alive then.
     fn metadata(&self, stream: &Stream, bytes: u64) -> Option<f64>;
     /// What the searches of the stream visited.
@@ -73,9 +82,10 @@ impl<S: Subject + 'static> Contender for Of<S> {
         stream: &Stream,
         bytes: u64,
         replays: usize,
+        records: Records,
         clock: Clock,
     ) -> Option<Latency> {
-        latency::latency::<S>(stream, bytes, replays, clock)
+        latency::latency::<S>(stream, bytes, replays, records, clock)
     }
 
     fn smallest(&self, stream: &Stream) -> Option<f64> {
@@ -86,20 +96,22 @@ impl<S: Subject + 'static> Contender for Of<S> {
         footprint::refused::<S>(stream)
     }
 
+    fn refusals(&self, percent: u64, allocations: usize, seed: u64) -> Option<Refusals> {
+        refusals::refusals::<S>(percent, allocations, seed)
+    }
+
     fn metadata(&self, stream: &Stream, bytes: u64) -> Option<f64> {
         if !S::COUNTABLE {
             return None;
         }
         let frees = stream.steps.iter().filter(|step| step.frees()).count();
         let alive = stream.steps.len() - 2 * frees;
-        let before = counting::bytes();
-        let subject = S::new(bytes, stream.slots)?;
-        let empty = counting::bytes() - before + size_of::<S>();
-        let mut arena = Arena::with(subject, stream);
-        let before = counting::bytes();
-        arena.run(&stream.steps).ok()?;
-        let grown = counting::bytes() as f64 - before as f64;
-        (alive != 0).then(|| (empty as f64 + grown) / alive as f64)
+        let (subject, empty) = counting::bytes_kept(|| S::new(bytes, stream.slots));
+        let mut arena = Arena::with(subject?, stream);
+        let (ran, grown) = counting::bytes_kept(|| arena.run(&stream.steps));
+        ran.ok()?;
+        let kept = size_of::<S>() as isize + empty + grown;
+        (alive != 0).then(|| kept as f64 / alive as f64)
     }
 
     fn probes(&self, stream: &Stream, bytes: u64) -> Option<Probes> {

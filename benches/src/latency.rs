@@ -27,21 +27,39 @@ pub struct Latency {
     pub free: Quantiles,
 }
 
-/// Times each measured call alone, in so many replays over the same arena, and takes each call's
-/// shortest time: what remains is the call's own, not the machine's. The arena's records were all made in
-/// a replay before, so that no page is touched for the first time.
+/// When an allocator's records are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Records {
+    /// In a replay before, so that no page is touched for the first time.
+    Before,
+    /// By the calls that are timed: each replay has an arena of its own, and all of the stream is timed.
+    OnDemand,
+}
+
+/// Times each measured call alone, in so many replays, and takes each call's shortest time: what remains
+/// is the call's own, not the machine's.
 pub fn latency<S: Subject>(
     stream: &Stream,
     bytes: u64,
     replays: usize,
+    records: Records,
     clock: Clock,
 ) -> Option<Latency> {
     let mut arena = Arena::<S>::new(stream, bytes)?;
-    arena.run(&stream.steps).ok()?;
-    let (before, measured) = stream.steps.split_at(stream.steady);
+    let steady = match records {
+        Records::Before => stream.steady,
+        Records::OnDemand => 0,
+    };
+    if records == Records::Before {
+        arena.run(&stream.steps).ok()?;
+    }
+    let (before, measured) = stream.steps.split_at(steady);
     let mut shortest = vec![u32::MAX; measured.len()];
     for _ in 0..replays {
-        arena.clear();
+        match records {
+            Records::Before => arena.clear(),
+            Records::OnDemand => arena = Arena::new(stream, bytes)?,
+        }
         arena.run(before).ok()?;
         for (step, shortest) in measured.iter().zip(&mut shortest) {
             let start = ticks();

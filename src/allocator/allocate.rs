@@ -16,13 +16,15 @@
 use ash::vk;
 
 use super::{
+    collect::Extent,
     desc::{AllocationDesc, AllocationFlags},
     error::{AllocateError, Tried},
     heaps::Limit,
     inner::{Inner, Lane, LaneState, Life},
 };
 use crate::{
-    memory::{Grant, Tenant},
+    guard::{Layout, layout},
+    memory::{Fence, Grant, Tenant},
     policy::{
         granularity::{ResourceKind, placed},
         intent::{GpuUse, Shape},
@@ -75,6 +77,8 @@ pub(super) struct Request {
     pub(super) resource: Resource,
     pub(super) name: Option<&'static str>,
     pub(super) flags: AllocationFlags,
+    /// The least bytes of a margin, of the allocator's guards.
+    pub(super) margin: u64,
 }
 
 impl Request {
@@ -100,6 +104,7 @@ impl Request {
             resource: target.resource,
             name: desc.name,
             flags: desc.flags,
+            margin: 0,
         }
     }
 
@@ -120,7 +125,12 @@ impl Request {
 
     pub(super) fn tenant(&self) -> Tenant {
         let named = self.name.is_some() || self.resource != Resource::None;
-        Tenant { resource: self.resource, kind: named.then_some(self.kind), name: self.name }
+        Tenant {
+            resource: self.resource,
+            kind: named.then_some(self.kind),
+            name: self.name,
+            fence: Fence::default(),
+        }
     }
 
     pub(super) fn limit(&self) -> Limit {
@@ -141,6 +151,15 @@ pub(super) struct Search<'a> {
     pub(super) size: u64,
     pub(super) alignment: u64,
     pub(super) tried: Tried,
+    /// Where the margins end.
+    fence: Fence,
+}
+
+impl Search<'_> {
+    /// Who lives on a range in a block.
+    pub(super) fn tenant(&self) -> Tenant {
+        Tenant { fence: self.fence, ..self.request.tenant() }
+    }
 }
 
 /// A grant and the type it came from.
@@ -191,11 +210,12 @@ impl Inner {
 
     pub(super) fn search<'a>(&self, request: &'a Request) -> Result<Search<'a>, AllocateError> {
         let granularity = self.vulkan.properties().buffer_image_granularity;
-        let (size, alignment) =
-            placed(request.kind, request.size, request.alignment, granularity).ok_or(
-                AllocateError::TooLarge { requested: request.size, limit: u64::MAX - granularity },
-            )?;
-        Ok(Search { request, size, alignment, tried: Tried::empty() })
+        let (size, alignment, fence) =
+            fenced(request, granularity).ok_or(AllocateError::TooLarge {
+                requested: request.size,
+                limit: u64::MAX - granularity,
+            })?;
+        Ok(Search { request, size, alignment, tried: Tried::empty(), fence })
     }
 
     /// The memory types for a request, best first.
@@ -273,7 +293,7 @@ impl Inner {
 
     pub(super) fn allocate_in_blocks(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
-        let tenant = search.request.tenant();
+        let tenant = search.tenant();
         let grant = state.blocks.allocate(search.size, search.alignment, tenant)?;
         self.settle(&mut state, &grant);
         Some(grant)
@@ -282,7 +302,7 @@ impl Inner {
     /// A range that the quick search does not see. O(blocks).
     pub(super) fn allocate_anywhere(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
-        let tenant = search.request.tenant();
+        let tenant = search.tenant();
         let grant = state.blocks.allocate_anywhere(search.size, search.alignment, tenant)?;
         self.settle(&mut state, &grant);
         Some(grant)
@@ -290,7 +310,7 @@ impl Inner {
 
     /// A granted range lives from here on.
     pub(super) fn settle(&self, state: &mut LaneState, grant: &Grant) {
-        state.count_live(grant.size);
+        state.count_live(grant.held);
         if grant.first {
             // The caller's own count keeps this alive, so the upgrade succeeds.
             if let Some(myself) = self.myself.upgrade() {
@@ -303,7 +323,7 @@ impl Inner {
     pub(super) fn collect_for(&self, lane: &Lane) -> bool {
         let waits = !lane.lock().bags.is_empty();
         let myself = self.myself.upgrade();
-        waits && myself.is_some_and(|myself| Inner::collect(&myself).allocations > 0)
+        waits && myself.is_some_and(|myself| Inner::collect(&myself, Extent::All).allocations > 0)
     }
 
     pub(super) fn out_of_memory(
@@ -312,9 +332,10 @@ impl Inner {
         types: impl Iterator<Item = u32>,
     ) -> AllocateError {
         let (mut largest_free, mut pending) = (0, 0);
-        let mut best = None;
+        let (mut best, mut cut) = (None, None);
         for lane in types.filter_map(|memory_type| self.lane(memory_type)) {
             best = best.or(Some(lane.heap));
+            cut = cut.into_iter().chain(Self::earliest_cut(lane, search.size)).min();
             let state = lane.lock();
             for (_, block) in state.blocks.iter() {
                 largest_free = largest_free.max(block.largest_free());
@@ -327,11 +348,22 @@ impl Inner {
             requested: search.request.size,
             largest_free,
             pending,
+            cut,
             heap,
             left: self.left(heap, Limit::Budget),
             tried: search.tried,
         }
     }
+}
+
+/// Size and alignment of a range for a request, and the margins in it.
+fn fenced(request: &Request, granularity: u64) -> Option<(u64, u64, Fence)> {
+    let (size, alignment) = placed(request.kind, request.size, request.alignment, granularity)?;
+    if request.margin == 0 {
+        return Some((size, alignment, Fence::default()));
+    }
+    let Layout { front, total } = layout(size, alignment, request.margin)?;
+    Some((total, alignment, Fence { front, size, whole: false }))
 }
 
 fn is_worth_another_type(error: AllocateError) -> bool {

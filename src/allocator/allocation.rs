@@ -247,11 +247,14 @@ impl Allocator {
         let grant = {
             let state = lane.lock();
             let (region, block) = state.blocks.used(entry)?;
+            let fence = state.blocks.tenant(entry).fence;
+            let (offset, size) = fence.inside(region.offset, region.size);
             Grant {
                 entry,
                 memory: block.memory,
-                offset: region.offset,
-                size: region.size,
+                offset,
+                size,
+                held: region.size,
                 mapping: block.mapping,
                 block_size: block.size,
                 first: false,

@@ -129,7 +129,7 @@ impl Inner {
         let slot = self.add_arena_block(arena, lane, search)?;
         let mut state = lane.lock();
         let (size, alignment) = (search.size, search.alignment);
-        let tenant = search.request.tenant();
+        let tenant = search.tenant();
         // Another thread may have filled the block meanwhile.
         let granted = state.blocks.allocate_in(slot, size, alignment, tenant);
         let granted = granted.or_else(|| state.blocks.allocate(size, alignment, tenant));
@@ -164,6 +164,9 @@ impl Inner {
         let mut state = lane.lock();
         state.asked -= 1;
         let (memory, mapping) = made?;
+        drop(state);
+        self.guard_block(lane, size, mapping, false);
+        let mut state = lane.lock();
         let slot = state.blocks.insert(|serial| {
             let block = Block::shared(memory, size, lane.granule, serial, mapping)?;
             Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored))

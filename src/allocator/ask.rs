@@ -4,6 +4,7 @@ use ash::vk;
 
 use super::{
     allocate::{Request, Search},
+    collect::Extent,
     error::{AllocateError, Tried},
     heaps::{Limit, Refusal},
     inner::{Inner, Lane},
@@ -58,12 +59,13 @@ impl Inner {
                 }
             }
         };
+        self.guard_block(lane, block_size, mapping, false);
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
             let block = Block::shared(memory, block_size, lane.granule, serial, mapping)?;
             Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored))
         });
-        let tenant = search.request.tenant();
+        let tenant = search.tenant();
         let granted = made
             .ok()
             .and_then(|slot| state.blocks.allocate_in(slot, search.size, search.alignment, tenant));
@@ -156,6 +158,7 @@ impl Inner {
         request: &Request,
     ) -> Grant {
         let size = new.size;
+        self.guard_block(lane, size, mapping, true);
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
             let mut block = Block::dedicated(memory, size, serial, mapping);
@@ -245,7 +248,7 @@ impl Inner {
         search: &mut Search<'_>,
     ) -> bool {
         let Some(myself) = self.myself.upgrade() else { return false };
-        let collected = Inner::collect(&myself).allocations > 0;
+        let collected = Inner::collect(&myself, Extent::All).allocations > 0;
         let any_heap = matches!(error, AllocateError::TooManyAllocations { .. });
         let lanes = self.lanes().filter(|other| any_heap || other.heap == lane.heap);
         let released: u64 = lanes

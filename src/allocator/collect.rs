@@ -10,8 +10,10 @@ use std::sync::{Arc, MutexGuard, atomic::Ordering};
 use smallvec::SmallVec;
 
 use super::{
+    auditor::Finding,
     error::KeyError,
-    inner::{Inner, Lane, LaneState, Life},
+    inner::{Inner, Lane, LaneState, Life, Scratch},
+    register::Register,
 };
 use crate::{
     memory::{Block, Entry},
@@ -32,6 +34,21 @@ pub struct Collected {
     pub objects: u64,
     /// Blocks given back to the driver.
     pub blocks: u64,
+    /// The GPU has passed more: the work of one call is bounded, and the next call goes on.
+    pub more: bool,
+}
+
+/// How many allocations of a memory type one collect takes back, at least: as many as were retired
+/// since the last, if those are more, so that it keeps up.
+const LEAST_BOUND: usize = 4096;
+
+/// How much a collect does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// What a frame may cost.
+    Bounded,
+    /// Everything that is reached.
+    All,
 }
 
 /// A count that a block held, on its way out of a lock: dropping it may end the allocator.
@@ -44,7 +61,7 @@ impl Inner {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
         let bag = self.current_bag();
-        state.retire(entry)?;
+        state.retire(entry, self.collects.load(Ordering::Relaxed))?;
         if self.life() == Life::ShutDown || bag.is_reached(self.reached_bag()) {
             return Ok(self.release(lane, state, entry));
         }
@@ -52,11 +69,12 @@ impl Inner {
         lane.publish(&state);
         let first_untimed =
             bag == BagNumber::UNTIMED && !self.untimed_reported.swap(true, Ordering::Relaxed);
+        let name = state.blocks.tenant(entry).name;
         drop(state);
         // Nothing of `self` is touched any more: another thread may collect the entry now, and end
         // the allocator with it.
         if first_untimed {
-            report_untimed();
+            report_untimed(name);
         }
         Ok(None)
     }
@@ -70,7 +88,7 @@ impl Inner {
     ) -> Result<Keeper, KeyError> {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
-        state.retire(entry)?;
+        state.retire(entry, self.collects.load(Ordering::Relaxed))?;
         if self.life() == Life::ShutDown || unreached.is_empty() {
             return Ok(self.release(lane, state, entry));
         }
@@ -85,8 +103,8 @@ impl Inner {
     pub(super) fn free_now(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
-        if state.blocks.tenant(entry).resource != Resource::None {
-            state.retire(entry)?;
+        if state.blocks.tenant(entry).resource != Resource::None || self.guards.policy.is_on() {
+            state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             return Ok(self.release(lane, state, entry));
         }
         let (size, emptied) = state.blocks.free(entry)?;
@@ -104,9 +122,14 @@ impl Inner {
         let resource = state.blocks.take_resource(entry);
         if resource != Resource::None && self.life() != Life::ShutDown {
             drop(state);
+            // Views that were dropped before and are reached, but not collected yet, go first.
+            self.objects.collect(&self.vulkan, self.reached_bag());
             // SAFETY: the caller found every use done; the resource was ours alone.
             unsafe { self.vulkan.destroy_resource(resource) };
             state = lane.lock();
+        }
+        if self.guards.policy.is_on() {
+            state = self.guard_ends(lane, state, &[entry]);
         }
         let (_, emptied) = state.reach(entry);
         if emptied { self.vacate(lane, state, entry.slot) } else { None }
@@ -183,17 +206,17 @@ impl Inner {
 
     /// Takes back what the GPU has passed. One read of each busy timeline; no lock on a memory type
     /// where nothing is reached.
-    pub(super) fn collect(self: &Arc<Self>) -> Collected {
+    pub(super) fn collect(self: &Arc<Self>, extent: Extent) -> Collected {
         let reached = self.poll();
-        self.collect_reached(&reached)
+        self.collect_reached(&reached, extent)
     }
 
-    fn collect_reached(self: &Arc<Self>, reached: &Reached) -> Collected {
+    fn collect_reached(self: &Arc<Self>, reached: &Reached, extent: Extent) -> Collected {
         let mut collected = Collected::default();
         let now = self.collects.fetch_add(1, Ordering::Relaxed) + 1;
         // Views go before the images they look at: a view dropped no later than its image lies in
         // no later bag.
-        collected.objects += self.objects.collect(&self.vulkan, reached);
+        collected.objects += self.objects.collect(&self.vulkan, reached.bag());
         #[cfg(feature = "descriptors")]
         {
             collected.objects += self.descriptors.collect(&self.vulkan, reached);
@@ -201,13 +224,43 @@ impl Inner {
         for lane in self.lanes() {
             if lane.may_have_reached(reached.bag()) || lane.may_have_expired(now) {
                 let mut state = lane.lock();
-                let mut entries = core::mem::take(&mut state.scratch);
-                state.bags.take_reached(reached, &mut entries);
+                let mut scratch = core::mem::take(&mut state.scratch);
+                let most = match extent {
+                    Extent::Bounded => LEAST_BOUND.max(state.retired_after(now - 1)),
+                    Extent::All => usize::MAX,
+                };
+                collected.more |=
+                    state.bags.take_reached_at_most(most, reached, &mut scratch.entries);
                 lane.publish(&state);
-                self.release_batch(lane, state, entries, &mut collected);
+                self.release_batch(lane, state, scratch, &mut collected);
+            }
+        }
+        if self.audit {
+            for finding in self.with_register(Register::audit) {
+                self.report_finding(finding);
             }
         }
         collected
+    }
+
+    fn report_finding(&self, finding: Finding) {
+        let waiting = self.lanes().filter_map(|lane| {
+            let state = lane.lock();
+            let &entry = state.bags.first()?;
+            Some((state.bags.oldest(), state.blocks.tenant(entry).name))
+        });
+        let allocation = waiting.min_by_key(|&(bag, _)| bag).map(|(_, name)| named(name));
+        match finding {
+            Finding::OpenRecording { number } => tracing::warn!(
+                target: "fencepost", recording = number, allocation,
+                "a recording stays open and holds back everything dropped since it began: was it \
+                 never submitted?"
+            ),
+            Finding::StillTimeline { reached, submitted } => tracing::warn!(
+                target: "fencepost", reached, submitted, allocation,
+                "a timeline has work out and does not move: is it signalled at all?"
+            ),
+        }
     }
 
     /// Takes back everything pending, reached or not: the caller knows that the GPU is done.
@@ -220,52 +273,60 @@ impl Inner {
         }
         for lane in self.lanes() {
             let mut state = lane.lock();
-            let mut entries = core::mem::take(&mut state.scratch);
-            state.bags.take_all(&mut entries);
+            let mut scratch = core::mem::take(&mut state.scratch);
+            state.bags.take_all(&mut scratch.entries);
             lane.publish(&state);
-            self.release_batch(lane, state, entries, &mut collected);
+            self.release_batch(lane, state, scratch, &mut collected);
         }
         collected
     }
 
     /// Pending → Free for many: their resources are destroyed outside the lock, then the ranges
-    /// are freed under it, then blocks that linger too many are given back outside it.
+    /// are freed under it, a block at a time, then blocks that linger too long are given back
+    /// outside it.
     fn release_batch<'a>(
         &self,
         lane: &'a Lane,
         mut state: MutexGuard<'a, LaneState>,
-        mut entries: Vec<Entry>,
+        mut scratch: Scratch,
         collected: &mut Collected,
     ) {
+        let Scratch { entries, resources, keys } = &mut scratch;
         entries.sort_unstable_by_key(|entry| (entry.slot, entry.key.index()));
-        let resources: SmallVec<[Resource; 32]> = entries
-            .iter()
-            .map(|&entry| state.blocks.take_resource(entry))
-            .filter(|&resource| resource != Resource::None)
-            .collect();
+        let taken = entries.iter().map(|&entry| state.blocks.take_resource(entry));
+        resources.extend(taken.filter(|&resource| resource != Resource::None));
         if !resources.is_empty() {
             drop(state);
-            for resource in resources {
+            for resource in resources.drain(..) {
                 // SAFETY: the device contract; the bag is reached, so no work uses it, and it was
                 // taken off its region, so nobody else destroys it.
                 unsafe { self.vulkan.destroy_resource(resource) };
             }
             state = lane.lock();
         }
+        if self.guards.policy.is_on() {
+            state = self.guard_ends(lane, state, entries);
+        }
         // The keepers go after the lock; the caller holds a count of its own.
         let mut keepers: SmallVec<[Keeper; 4]> = SmallVec::new();
         let mut emptied_slots: SmallVec<[u32; 4]> = SmallVec::new();
-        for &entry in &entries {
-            let (bytes, emptied) = state.reach(entry);
+        for of_block in entries.chunk_by(|a, b| a.slot == b.slot) {
+            let slot = of_block[0].slot;
+            keys.clear();
+            keys.extend(of_block.iter().map(|entry| entry.key));
+            let (bytes, emptied) = match state.blocks.reach_batch(slot, keys) {
+                Ok(freed) => freed,
+                Err(error) => unreachable!("{of_block:?} were pending: {error}"),
+            };
             collected.bytes += bytes;
             if emptied {
-                keepers.push(state.unkeep(entry.slot));
-                emptied_slots.push(entry.slot);
+                keepers.push(state.unkeep(slot));
+                emptied_slots.push(slot);
             }
         }
         collected.allocations += entries.len() as u64;
         entries.clear();
-        state.scratch = entries;
+        state.scratch = scratch;
         let now = self.collects.load(Ordering::Relaxed);
         let blocks = match emptied_slots.is_empty() && !lane.may_have_expired(now) {
             true => Vec::new(),
@@ -304,10 +365,19 @@ impl Inner {
 
 impl LaneState {
     /// Used → Pending.
-    fn retire(&mut self, entry: Entry) -> Result<(), KeyError> {
+    fn retire(&mut self, entry: Entry, collects: u64) -> Result<(), KeyError> {
         let size = self.blocks.retire(entry)?;
         self.live -= size;
+        if self.retired.0 != collects {
+            self.retired = (collects, 0);
+        }
+        self.retired.1 += 1;
         Ok(())
+    }
+
+    /// How many were retired after the collect of this number, and before the next.
+    fn retired_after(&self, collect: u64) -> usize {
+        if self.retired.0 == collect { self.retired.1 } else { 0 }
     }
 
     /// Pending → Free for an entry that came out of a bag, so it is pending.
@@ -319,9 +389,13 @@ impl LaneState {
     }
 }
 
-fn report_untimed() {
+fn named(name: Option<&'static str>) -> &'static str {
+    name.unwrap_or("(unnamed)")
+}
+
+fn report_untimed(name: Option<&'static str>) {
     tracing::warn!(
-        target: "fencepost",
+        target: "fencepost", allocation = named(name),
         "an allocation was dropped before any timeline existed: it stays pending until \
          `assume_idle`, because nothing tells when the GPU is done with it"
     );

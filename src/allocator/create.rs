@@ -132,12 +132,17 @@ impl Inner {
         place: Place<'_>,
     ) -> Result<Granted<'_>, AllocateError> {
         let mut request = Request::new(self.shape, requirements, target, memory);
-        match place {
+        request.margin = self.guards.policy.margin();
+        let (lane, grant) = match place {
             Place::Types => self.allocate(&request),
             Place::Arena(arena) => {
                 request.align(arena.min_alignment);
                 self.allocate_in_arena(arena, &request)
             }
+        }?;
+        if self.guards.policy.is_on() {
+            self.guard_hand_out(lane, grant.entry);
         }
+        Ok((lane, grant))
     }
 }

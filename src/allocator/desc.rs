@@ -6,6 +6,7 @@ use std::{any::Any, sync::Arc};
 use ash::vk;
 
 use crate::{
+    guard::GuardPolicy,
     policy::{
         intent::{GpuUse, HostAccess, Intent, Shape, wish},
         select::Wish,
@@ -35,11 +36,15 @@ pub struct AllocatorDesc<'a> {
     pub(crate) features: DeviceFeatures,
     pub(crate) keep_alive: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) end_policy: EndPolicy,
+    pub(crate) audit: bool,
     pub(crate) first_block: u64,
     pub(crate) largest_block: u64,
     pub(crate) heap_caps: [u64; vk::MAX_MEMORY_HEAPS],
     pub(crate) linger: u64,
+    /// The first and the largest block of a heap, where they are its own.
+    pub(crate) heap_blocks: [Option<(u64, u64)>; vk::MAX_MEMORY_HEAPS],
     pub(crate) map_on_access: bool,
+    pub(crate) guards: GuardPolicy,
 }
 
 impl core::fmt::Debug for AllocatorDesc<'_> {
@@ -51,11 +56,14 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("features", &self.features)
             .field("keep_alive", &self.keep_alive.is_some())
             .field("end_policy", &self.end_policy)
+            .field("audit", &self.audit)
             .field("first_block", &self.first_block)
             .field("largest_block", &self.largest_block)
             .field("heap_caps", &self.heap_caps)
             .field("linger", &self.linger)
+            .field("heap_blocks", &self.heap_blocks)
             .field("map_on_access", &self.map_on_access)
+            .field("guards", &self.guards)
             .finish()
     }
 }
@@ -76,11 +84,14 @@ impl<'a> AllocatorDesc<'a> {
             features: DeviceFeatures::empty(),
             keep_alive: None,
             end_policy: EndPolicy::Wait(Duration::from_secs(5)),
+            audit: false,
             first_block: 1 << 20,
             largest_block: 256 << 20,
             heap_caps: [u64::MAX; vk::MAX_MEMORY_HEAPS],
             linger: 256,
+            heap_blocks: [None; vk::MAX_MEMORY_HEAPS],
             map_on_access: false,
+            guards: GuardPolicy::Off,
         }
     }
 
@@ -115,6 +126,16 @@ impl<'a> AllocatorDesc<'a> {
         self
     }
 
+    /// Whether to watch for what holds memory back: a recording that stays open, and a timeline that
+    /// has work out and does not move, for 256 collects. Each is reported once by `tracing`, with the
+    /// name of an allocation that waits. A debugging aid, cheap enough to leave on: a few comparisons
+    /// a collect.
+    #[must_use]
+    pub const fn audit(mut self, audit: bool) -> Self {
+        self.audit = audit;
+        self
+    }
+
     /// The size of a memory type's first block, in bytes; 1 MiB unless told. Rounded down to a
     /// power of two, at least 64 KiB, at most the largest block.
     #[must_use]
@@ -129,6 +150,17 @@ impl<'a> AllocatorDesc<'a> {
     #[must_use]
     pub const fn largest_block(mut self, bytes: u64) -> Self {
         self.largest_block = bytes;
+        self
+    }
+
+    /// [`first_block`](Self::first_block) and [`largest_block`](Self::largest_block) for the memory
+    /// types of one heap, in bytes. [`Allocator::block_sizes`](crate::Allocator::block_sizes) tells
+    /// what came of it. Of no effect for a heap that does not exist.
+    #[must_use]
+    pub const fn heap_blocks(mut self, heap: u32, first: u64, largest: u64) -> Self {
+        if (heap as usize) < self.heap_blocks.len() {
+            self.heap_blocks[heap as usize] = Some((first, largest));
+        }
         self
     }
 
@@ -163,6 +195,15 @@ impl AllocatorDesc<'_> {
     #[must_use]
     pub const fn map_on_access(mut self, on_access: bool) -> Self {
         self.map_on_access = on_access;
+        self
+    }
+
+    /// Watches for writes beside and after the life of allocations. Findings go to
+    /// [`tracing`](https://docs.rs/tracing) as they are made, and to
+    /// [`Allocator::check_guards`](crate::Allocator::check_guards).
+    #[must_use]
+    pub const fn guards(mut self, policy: GuardPolicy) -> Self {
+        self.guards = policy;
         self
     }
 }

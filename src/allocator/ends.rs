@@ -16,6 +16,7 @@ use ash::vk;
 
 use super::{
     Allocator,
+    collect::Extent,
     desc::EndPolicy,
     inner::{Inner, Life},
     register::Register,
@@ -129,7 +130,7 @@ impl Inner {
         if let EndPolicy::Wait(patience) = self.end_policy {
             self.wait_for_submitted(patience);
         }
-        self.collect();
+        self.collect(Extent::All);
         self.trim();
         let pending: u64 = self.lanes().map(|lane| lane.lock().pending().0).sum();
         if pending > 0 {
@@ -205,7 +206,7 @@ impl Drop for Inner {
                 target: "fencepost",
                 "the allocator ends while the GPU works: its semaphores and views are kept for ever"
             );
-            self.objects.collect(&self.vulkan, &reached);
+            self.objects.collect(&self.vulkan, reached.bag());
             return;
         }
         free_at_end(&self.vulkan, self);

@@ -3,7 +3,7 @@
 use ash::vk;
 
 use crate::{
-    retire::{EndError, Point},
+    retire::{BagNumber, EndError, Point},
     tlsf::KeyError as RegionKeyError,
 };
 
@@ -65,6 +65,10 @@ pub enum AllocateError {
         /// Bytes in the suitable types that wait for the GPU: if they would do, wait for the
         /// timelines, collect and try again.
         pending: u64,
+        /// The earliest drop, counted in bags, by which one block has so many bytes pending as were
+        /// asked for: what [`Allocator::wait_for`](crate::Allocator::wait_for) waits for. `None` if
+        /// no wait will do.
+        cut: Option<BagNumber>,
         /// The heap of the best suitable memory type.
         heap: u32,
         /// How many bytes that heap's budget and cap still leave.
@@ -137,6 +141,7 @@ impl AllocateError {
             requested: 0,
             largest_free: 0,
             pending: 0,
+            cut: None,
             heap: 0,
             left: 0,
             tried,

@@ -17,6 +17,7 @@ use ash::vk;
 use super::{
     desc::{AllocatorDesc, EndPolicy},
     error::NewError,
+    guards::Guards,
     heaps::Heaps,
     lanes::Lanes,
     objects::ObjectLane,
@@ -31,7 +32,8 @@ use crate::{
         select::{MemoryType, Rules, bits},
     },
     retire::{BagNumber, Bags},
-    vulkan::Vulkan,
+    tlsf::Key,
+    vulkan::{Resource, Vulkan},
 };
 
 /// The heart of an allocator. Facades, timelines, views and non-empty blocks each hold a count.
@@ -57,7 +59,9 @@ pub(crate) struct Inner {
     pub(super) collects: AtomicU64,
     pub(super) untimed_reported: AtomicBool,
     pub(super) end_policy: EndPolicy,
+    pub(super) audit: bool,
     pub(super) map_on_access: bool,
+    pub(super) guards: Guards,
     pub(super) heaps: Heaps,
     /// The user's owner of the device. The last field, so that it goes last.
     _keep_alive: Option<Arc<dyn Any + Send + Sync>>,
@@ -89,8 +93,10 @@ pub(super) struct Lane {
 pub(super) struct LaneState {
     pub(super) blocks: BlockList,
     pub(super) bags: Bags<Entry>,
-    /// Entries a collect has in hand; here only to keep its memory.
-    pub(super) scratch: Vec<Entry>,
+    /// How many were retired after the collect of this number.
+    pub(super) retired: (u64, usize),
+    /// What a collect has in hand; here only to keep its memory.
+    pub(super) scratch: Scratch,
     /// The count each non-empty block holds, by slot.
     keepers: Vec<Option<Arc<Inner>>>,
     pub(super) live: u64,
@@ -101,6 +107,14 @@ pub(super) struct LaneState {
     pub(super) claimed: bool,
     /// Blocks that an arena's threads are just asking for.
     pub(super) asked: u32,
+}
+
+/// The lists that a collect works with.
+#[derive(Default)]
+pub(super) struct Scratch {
+    pub(super) entries: Vec<Entry>,
+    pub(super) resources: Vec<Resource>,
+    pub(super) keys: Vec<Key>,
 }
 
 /// Where an allocator is in its life.
@@ -149,12 +163,10 @@ impl Inner {
                 .ok_or(NewError::HeaplessType { memory_type })?;
             let coherent = flags & bits::HOST_VISIBLE == 0 || flags & bits::HOST_COHERENT != 0;
             let atom = if coherent { 1 } else { properties.non_coherent_atom_size };
-            let growth = Growth::for_heap(
-                desc.first_block,
-                desc.largest_block,
-                heap_size,
-                properties.max_allocation_size,
-            );
+            let own = desc.heap_blocks.get(heap as usize).copied().flatten();
+            let (first, largest) = own.unwrap_or((desc.first_block, desc.largest_block));
+            let growth =
+                Growth::for_heap(first, largest, heap_size, properties.max_allocation_size);
             let stay = Stay::lingering(desc.linger, growth.large());
             let blocks = BlockList::new(growth.large(), stay);
             lanes.push(Lane {
@@ -189,7 +201,7 @@ impl Inner {
             objects: ObjectLane::default(),
             #[cfg(feature = "descriptors")]
             descriptors: super::descriptor_pools::DescriptorLane::default(),
-            register: Mutex::new(Register::new(id)),
+            register: Mutex::new(Register::new(id, desc.audit)),
             current: AtomicU64::new(BagNumber::UNTIMED.get()),
             reached: AtomicU64::new(0),
             life: AtomicU8::new(Life::Open as u8),
@@ -197,7 +209,9 @@ impl Inner {
             collects: AtomicU64::new(0),
             untimed_reported: AtomicBool::new(false),
             end_policy: desc.end_policy,
+            audit: desc.audit,
             map_on_access: desc.map_on_access,
+            guards: Guards::new(desc.guards),
             heaps,
             _keep_alive: desc.keep_alive.clone(),
         }))
@@ -345,7 +359,8 @@ impl LaneState {
         Self {
             blocks,
             bags: Bags::default(),
-            scratch: Vec::new(),
+            retired: (0, 0),
+            scratch: Scratch::default(),
             keepers: Vec::new(),
             live: 0,
             peak_live: 0,
@@ -407,3 +422,6 @@ impl LaneState {
         if pending < self.bags.len() { Err(Broken::Pending) } else { Ok(()) }
     }
 }
+
+#[cfg(all(test, feature = "fake"))]
+mod tests;

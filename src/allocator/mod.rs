@@ -6,6 +6,7 @@ mod allocation;
 mod arena;
 mod arena_blocks;
 mod ask;
+mod auditor;
 mod collect;
 mod create;
 mod desc;
@@ -19,6 +20,7 @@ mod external;
 #[cfg(unix)]
 mod external_fd;
 mod fence_ring;
+mod guards;
 mod heaps;
 mod home;
 mod inner;
@@ -26,6 +28,7 @@ mod lanes;
 mod mapping;
 mod objects;
 mod plan;
+mod pressure;
 mod recording;
 mod register;
 mod report;
@@ -41,6 +44,7 @@ mod view;
 use core::fmt;
 use std::sync::Arc;
 
+use collect::Extent;
 use ends::Facade;
 use inner::Inner;
 
@@ -63,9 +67,10 @@ pub use error::{
 };
 #[cfg(unix)]
 pub use external_fd::{FdKind, SharedFd};
+pub use guards::GuardCoverage;
 pub use heaps::HeapBudget;
 pub use mapping::HostRange;
-pub use plan::{Placement, Plan};
+pub use plan::{BlockSizes, Placement, Plan};
 pub use recording::{Recording, Signal, SubmitError, Submitted, SubmittedError};
 pub use report::{
     BlockPicture, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,
@@ -122,8 +127,17 @@ impl Allocator {
     ///
     /// Cost: one counter read a busy timeline (for a ring, one a submitted fence). With nothing
     /// reached, no memory type's lock is taken.
+    ///
+    /// The work of one call is bounded: 4096 allocations of a memory type, or as many as were retired
+    /// there since the last call. [`Collected::more`] tells whether some are left for the next.
     pub fn collect(&self) -> Collected {
-        self.inner().collect()
+        self.inner().collect(Extent::Bounded)
+    }
+
+    /// [`collect`](Self::collect) without a bound: everything that the GPU has passed, at a loading
+    /// screen or before a count.
+    pub fn collect_all(&self) -> Collected {
+        self.inner().collect(Extent::All)
     }
 
     /// How far the GPU is on every timeline: for books of your own, and for

@@ -7,7 +7,7 @@ use std::sync::{
 
 use crate::{
     ground::sync::lock,
-    retire::{BagNumber, Bags, Reached},
+    retire::{BagNumber, Bags},
     vulkan::{Object, Vulkan},
 };
 
@@ -70,12 +70,12 @@ impl ObjectLane {
     }
 
     /// Destroys what is reached. Returns how many.
-    pub(super) fn collect(&self, vulkan: &Vulkan, reached: &Reached) -> u64 {
+    pub(super) fn collect(&self, vulkan: &Vulkan, reached: BagNumber) -> u64 {
         let filled = self.filled.load(Ordering::Relaxed);
-        if !filled || self.oldest.load(Ordering::Relaxed) > reached.bag().get() {
+        if !filled || self.oldest.load(Ordering::Relaxed) > reached.get() {
             return 0;
         }
-        self.drain(vulkan, |bags, out| bags.take_reached(reached, out))
+        self.drain(vulkan, |bags, out| bags.take_bags(usize::MAX, reached, out))
     }
 
     /// Destroys what waits, reached or not. Returns how many.

@@ -47,7 +47,31 @@ pub enum Placement {
     Dedicated,
 }
 
+/// How large the blocks of a memory type are, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct BlockSizes {
+    /// The first block, if nothing else is held.
+    pub first: u64,
+    /// The largest block that small requests share.
+    pub largest: u64,
+    /// From this size on a request may get a block made to measure.
+    pub large: u64,
+}
+
 impl Allocator {
+    /// How large the blocks of a memory type are; `None` if there is no such type. Blocks of a small
+    /// heap are smaller than the [description](crate::AllocatorDesc::largest_block) says.
+    pub fn block_sizes(&self, memory_type: u32) -> Option<BlockSizes> {
+        let lane = self.inner().lane(memory_type).filter(|lane| lane.index == memory_type)?;
+        let growth = lane.growth;
+        (memory_type < vk::MAX_MEMORY_TYPES as u32).then_some(BlockSizes {
+            first: growth.first,
+            largest: growth.largest,
+            large: growth.large(),
+        })
+    }
+
     /// Tells what [`allocate`](Self::allocate) would do now: which memory type, and whether the
     /// driver would be asked for memory. Nothing changes and the GPU is not looked at: another
     /// thread, or a collect, may change the answer before you act on it; the driver may refuse.

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use ash::vk;
 use smallvec::SmallVec;
 
-use super::sync::Sync;
-use crate::retire::{Cuts, Point, SignalError, TimelineId};
+use super::{
+    auditor::{Auditor, Finding},
+    sync::Sync,
+};
+use crate::retire::{BagNumber, Cuts, Point, SignalError, TimelineId};
 
 /// All timelines of an allocator. Behind one short lock that no driver call is made under.
 pub(crate) struct Register {
@@ -14,6 +17,7 @@ pub(crate) struct Register {
     timelines: Vec<Registered>,
     /// Sync objects of finished timelines that another thread still holds in a wait.
     lingering: Vec<Arc<Sync>>,
+    auditor: Option<Auditor>,
 }
 
 struct Registered {
@@ -28,8 +32,19 @@ struct Registered {
 pub(super) type Polled = SmallVec<[(TimelineId, Arc<Sync>); 4]>;
 
 impl Register {
-    pub(super) fn new(owner: u32) -> Self {
-        Self { cuts: Cuts::new(owner), timelines: Vec::new(), lingering: Vec::new() }
+    pub(super) fn new(owner: u32, audit: bool) -> Self {
+        Self {
+            cuts: Cuts::new(owner),
+            timelines: Vec::new(),
+            lingering: Vec::new(),
+            auditor: audit.then(Auditor::default),
+        }
+    }
+
+    /// What the auditor finds at a collect.
+    pub(super) fn audit(&mut self) -> SmallVec<[Finding; 2]> {
+        let cuts = &self.cuts;
+        self.auditor.as_mut().map_or_else(SmallVec::new, |auditor| auditor.observe(cuts))
     }
 
     pub(super) fn cuts(&self) -> &Cuts {
@@ -74,6 +89,17 @@ impl Register {
         let sync_of = |id| self.timelines.iter().find(|timeline| timeline.id == id);
         let points = self.cuts.outstanding();
         points.filter_map(|p| sync_of(p.timeline()).map(|t| (p, Arc::clone(&t.sync)))).collect()
+    }
+
+    /// What to wait on for a bag, as [`Cuts::points_of`] says.
+    pub(super) fn waits_of(&self, bag: BagNumber) -> Option<Vec<(Point, Arc<Sync>)>> {
+        let sync_of = |id| self.timelines.iter().find(|timeline| timeline.id == id);
+        let points = self.cuts.points_of(bag)?.into_iter();
+        Some(
+            points
+                .filter_map(|p| sync_of(p.timeline()).map(|t| (p, Arc::clone(&t.sync))))
+                .collect(),
+        )
     }
 
     /// A counter was read. A jump is reported once, unless an open recording may explain it.

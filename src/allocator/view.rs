@@ -9,7 +9,7 @@ use super::{
     Allocator,
     error::{CreateError, DescError},
     inner::{Inner, Life},
-    resource::Image,
+    resource::{Buffer, Image},
     resource_desc::ImageViewDesc,
 };
 use crate::vulkan::Object;
@@ -43,6 +43,24 @@ impl ImageView {
 impl Drop for ImageView {
     fn drop(&mut self) {
         self.inner.retire_object(self.index);
+    }
+}
+
+impl Image {
+    /// Gives the image up with what hangs on it: views, sets, other images. All that is destroyed
+    /// before the image, even if other threads begin recordings meanwhile.
+    pub fn retire_with<D>(self, dependants: D) {
+        drop(dependants);
+        drop(self);
+    }
+}
+
+impl Buffer {
+    /// Gives the buffer up with what hangs on it: descriptor sets, an acceleration structure that
+    /// holds its address. All that ends no later than the buffer.
+    pub fn retire_with<D>(self, dependants: D) {
+        drop(dependants);
+        drop(self);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ash::vk;
 
-use super::tenants::Tenants;
+use super::{graves::Graves, tenants::Tenants};
 use crate::{
     tlsf::{self, Config, Key, KeyError, Placed, Region, State, Tlsf},
     vulkan::Mapping,
@@ -17,6 +17,7 @@ pub(crate) struct Block {
     /// Where the whole block is mapped, if its type is host-visible.
     pub(crate) mapping: Option<Mapping>,
     pub(crate) tenants: Tenants,
+    pub(crate) graves: Graves,
     /// No other resource than the one it was made for may be bound to it.
     pub(crate) exclusive: bool,
     /// The handle types that it was made to be exported as, as bits.
@@ -83,6 +84,7 @@ impl Block {
             size,
             mapping,
             tenants: Tenants::default(),
+            graves: Graves::default(),
             exclusive: false,
             exported_as: 0,
             empty_since: 0,
@@ -109,6 +111,7 @@ impl Block {
             size,
             mapping,
             tenants: Tenants::default(),
+            graves: Graves::default(),
             exclusive: false,
             exported_as: 0,
             empty_since: 0,
@@ -153,6 +156,20 @@ impl Block {
         }
     }
 
+    /// Pending → Free for many: neighbours merge before they meet the bins. O(keys).
+    pub(crate) fn reach_batch(&mut self, keys: &[Key]) -> Result<u64, KeyError> {
+        match &mut self.space {
+            Space::Shared(tlsf) => {
+                let before = tlsf.pending_bytes();
+                tlsf.reach_batch(keys)?;
+                Ok(before - tlsf.pending_bytes())
+            }
+            Space::Dedicated(dedicated) => {
+                keys.iter().map(|&key| dedicated.turn(key, State::Pending, State::Free)).sum()
+            }
+        }
+    }
+
     /// Used → Free. O(1).
     pub(crate) fn free(&mut self, key: Key) -> Result<u64, KeyError> {
         match &mut self.space {
@@ -172,6 +189,19 @@ impl Block {
             State::Pending => Err(KeyError::AlreadyRetired),
             State::Free => Err(KeyError::Stale),
         }
+    }
+
+    /// The region of a key that is used or pending. O(1).
+    pub(crate) fn region(&self, key: Key) -> Option<Region> {
+        match &self.space {
+            Space::Shared(tlsf) => tlsf.get(key).ok(),
+            Space::Dedicated(dedicated) => dedicated.get(key).ok(),
+        }
+    }
+
+    /// The bytes of a key's region, retired or used; 0 for a stale key. O(1).
+    pub(crate) fn size_of(&self, key: Key) -> u64 {
+        self.region(key).map_or(0, |region| region.size)
     }
 
     /// Neither used nor pending ranges. O(1).

@@ -26,6 +26,8 @@ pub(crate) struct Grant {
     pub(crate) memory: vk::DeviceMemory,
     pub(crate) offset: u64,
     pub(crate) size: u64,
+    /// Bytes of the region, margins among them.
+    pub(crate) held: u64,
     /// Where the block is mapped, and how large it is.
     pub(crate) mapping: Option<Mapping>,
     pub(crate) block_size: u64,
@@ -182,11 +184,13 @@ impl BlockList {
         let first = block.is_empty();
         let placed = block.allocate(size, alignment)?;
         block.tenants.set(placed.key.index(), tenant);
+        let (offset, inside) = tenant.fence.inside(placed.offset, placed.size);
         let grant = Grant {
             entry: Entry { slot, key: placed.key },
             memory: block.memory,
-            offset: placed.offset,
-            size: placed.size,
+            offset,
+            size: inside,
+            held: placed.size,
             mapping: block.mapping,
             block_size: block.size,
             first,
@@ -303,6 +307,22 @@ impl BlockList {
         self.end(entry, Block::reach)
     }
 
+    /// Pending → Free for regions of one block. Returns the bytes, and whether the block is empty now.
+    /// O(keys).
+    pub(crate) fn reach_batch(&mut self, slot: u32, keys: &[Key]) -> Result<(u64, bool), KeyError> {
+        let block = self.block_mut(slot).ok_or(KeyError::Stale)?;
+        let size = block.reach_batch(keys)?;
+        for key in keys {
+            block.tenants.set(key.index(), Tenant::default());
+        }
+        let emptied = block.is_empty();
+        self.note_room(slot);
+        if emptied {
+            self.empty.push(slot);
+        }
+        Ok((size, emptied))
+    }
+
     /// Used → Free, for a region without a resource. Returns the bytes, and whether the block is
     /// empty now. O(1).
     pub(crate) fn free(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
@@ -329,6 +349,11 @@ impl BlockList {
     pub(crate) fn used(&self, entry: Entry) -> Result<(Region, &Block), KeyError> {
         let block = self.block(entry.slot).ok_or(KeyError::Stale)?;
         Ok((block.used(entry.key)?, block))
+    }
+
+    /// The bytes of a region, retired or used.
+    pub(crate) fn pending_size(&self, entry: Entry) -> u64 {
+        self.block(entry.slot).map_or(0, |block| block.size_of(entry.key))
     }
 
     pub(crate) fn tenant(&self, entry: Entry) -> Tenant {

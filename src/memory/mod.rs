@@ -6,9 +6,11 @@
 mod block;
 mod block_list;
 mod fit_index;
+mod graves;
 mod tenants;
 
 pub(crate) use block::Block;
 pub use block::Broken;
 pub(crate) use block_list::{BlockList, Entry, Grant, Stay};
-pub(crate) use tenants::Tenant;
+pub(crate) use graves::Grave;
+pub(crate) use tenants::{Fence, Tenant};

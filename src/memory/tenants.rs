@@ -9,6 +9,25 @@ pub(crate) struct Tenant {
     pub(crate) resource: Resource,
     pub(crate) kind: Option<ResourceKind>,
     pub(crate) name: Option<&'static str>,
+    pub(crate) fence: Fence,
+}
+
+/// Where the margins of a region end; nothing without margins.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Fence {
+    /// Bytes of the margin in front.
+    pub(crate) front: u64,
+    /// Bytes of the allocation; 0 stands for all that the region has.
+    pub(crate) size: u64,
+    /// The margins hold the pattern.
+    pub(crate) whole: bool,
+}
+
+impl Fence {
+    /// Offset and size of the allocation in a region.
+    pub(crate) fn inside(&self, offset: u64, size: u64) -> (u64, u64) {
+        (offset + self.front, if self.size == 0 { size } else { self.size })
+    }
 }
 
 impl Tenant {
@@ -39,6 +58,13 @@ impl Tenants {
 
     pub(crate) fn get(&self, index: u32) -> Tenant {
         self.0.get(index as usize).copied().unwrap_or_default()
+    }
+
+    /// The margins of a region hold the pattern from now on.
+    pub(crate) fn close_fence(&mut self, index: u32) {
+        if let Some(tenant) = self.0.get_mut(index as usize) {
+            tenant.fence.whole = true;
+        }
     }
 
     /// Takes the resource away, so that whoever holds it now destroys it.

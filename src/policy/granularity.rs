@@ -2,6 +2,23 @@
 //!
 //! The scheme: optimal images take whole pages, offset and size rounded up. Whatever lies beside
 //! such an image then lies on other pages, so no bookkeeping is needed and no search is restarted.
+//!
+//! The other scheme notes for every page which kind lies there, and shifts or refuses what would
+//! conflict. The most it could save is what rounding costs. That is, at the peak of live bytes of
+//! each shipped trace, with the sizes as a CPU driver asks (a GPU's are multiples of 256 to 64 Ki
+//! already, so there it is less):
+//!
+//! | page | blender | glmark2 | minetest | pygfx | supertuxkart | vello | warzone | of the reports |
+//! |---|---|---|---|---|---|---|---|---|
+//! | to 256 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 54 % |
+//! | 1 KiB | 0.00 % | 0.01 % | 0.00 % | 0.00 % | 0.13 % | 0.00 % | 0.03 % | 31 % |
+//! | 4 KiB | 0.02 % | 0.04 % | 0.34 % | 0.01 % | 0.68 % | 0.00 % | 0.15 % | 4 % |
+//! | 64 KiB | 0.34 % | 0.79 % | 7.40 % | 0.25 % | 12.7 % | 0.02 % | 3.57 % | 10 % |
+//! | 128 KiB | 0.53 % | 0.79 % | 15.0 % | 0.52 % | 23.9 % | 0.04 % | 5.99 % | under 1 % |
+//!
+//! Over the recorded GPUs that is 0.4 % in the mean. It would cost 4 bytes a page (1 MiB for a block
+//! of 256 MiB at 1 KiB), two of them written by every allocation and free, and searches that a
+//! conflict restarts. Whole pages win.
 
 /// Whether a resource's texels or bytes lie in a row or as the driver likes.
 ///

@@ -88,15 +88,39 @@ impl<T> Bags<T> {
 
     /// Moves every reached entry to `out`, oldest bag first. O(moved + log dated).
     pub fn take_reached(&mut self, reached: &Reached, out: &mut impl Extend<T>) {
-        while let Some(&(number, count)) = self.bags.front() {
-            if number > reached.bag() {
-                break;
-            }
-            self.bags.pop_front();
-            out.extend(self.entries.drain(..count));
-        }
+        self.take_reached_at_most(usize::MAX, reached, out);
+    }
+
+    /// Moves reached entries to `out`, oldest bag first, until `most` of its bags are moved: a bag may
+    /// be split. Those filed under points come all. Returns whether reached ones are left.
+    /// O(moved + log dated).
+    pub fn take_reached_at_most(
+        &mut self,
+        most: usize,
+        reached: &Reached,
+        out: &mut impl Extend<T>,
+    ) -> bool {
+        self.take_bags(most, reached.bag(), out);
         if !self.dated.is_empty() {
             self.take_dated(reached, out);
+        }
+        self.oldest() <= reached.bag()
+    }
+
+    /// Moves at most so many entries of the bags up to one. Those filed under points stay.
+    pub(crate) fn take_bags(&mut self, most: usize, reached: BagNumber, out: &mut impl Extend<T>) {
+        let mut room = most;
+        while let Some((number, count)) = self.bags.front_mut() {
+            if *number > reached || room == 0 {
+                break;
+            }
+            let taken = room.min(*count);
+            room -= taken;
+            *count -= taken;
+            if *count == 0 {
+                self.bags.pop_front();
+            }
+            out.extend(self.entries.drain(..taken));
         }
     }
 
@@ -122,6 +146,21 @@ impl<T> Bags<T> {
         let dated = core::mem::take(&mut self.dated);
         out.extend(dated.into_values().flatten().map(|dated| dated.entry));
         out.extend(self.untimed.drain(..));
+    }
+
+    /// The oldest bag by which `enough` has said yes to an entry; it is asked of each in the order of
+    /// their bags. O(entries).
+    pub fn oldest_with(&self, mut enough: impl FnMut(&T) -> bool) -> Option<BagNumber> {
+        let mut entries = self.entries.iter();
+        let mut bags = self.bags.iter();
+        bags.find(|&&(_, count)| entries.by_ref().take(count).any(&mut enough))
+            .map(|&(number, _)| number)
+    }
+
+    /// An entry of the oldest bag, or one that waits for something else. O(1).
+    pub fn first(&self) -> Option<&T> {
+        let dated = || self.dated.values().flatten().map(|dated| &dated.entry).next();
+        self.entries.front().or_else(dated).or_else(|| self.untimed.first())
     }
 
     /// The oldest bag that holds anything, or [`BagNumber::NEVER`]. O(1).
@@ -215,6 +254,20 @@ mod tests {
             bags.take_reached(&cuts.reached(), &mut out);
             assert_eq!(out, ["both"]);
             assert!(bags.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_bounded_take_splits_a_bag_and_goes_on_where_it_stopped() {
+        let mut cuts = Cuts::new(1);
+        cuts.add_timeline(0);
+        let mut bags = Bags::new();
+        (0..5).for_each(|entry| bags.file(cuts.current(), entry));
+        let mut out = Vec::new();
+        for (expected, more) in [(2, true), (4, true), (5, false), (5, false)] {
+            assert_eq!(bags.take_reached_at_most(2, &cuts.reached(), &mut out), more);
+            assert_eq!(out, (0..expected).collect::<Vec<_>>());
+            bags.check().unwrap();
         }
     }
 

@@ -2,6 +2,8 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
+use smallvec::SmallVec;
+
 use super::{
     error::{Broken, EndError, SignalError},
     point::{BagNumber, Point, RecordingId, TimelineId},
@@ -325,6 +327,34 @@ impl Cuts {
         })
     }
 
+    /// The points that a bag waits for: once all are reached, so is the bag. None of them for a bag
+    /// that is reached; `None` while a recording that was open at its drops is, or for drops that no
+    /// timeline covers. O(cuts).
+    pub fn points_of(&self, bag: BagNumber) -> Option<SmallVec<[Point; 4]>> {
+        if bag.is_reached(self.reached_bag()) {
+            return Some(SmallVec::new());
+        }
+        if bag == BagNumber::UNTIMED || bag.0 > self.stamped {
+            return None;
+        }
+        let mut first = 0;
+        for cut in &self.cuts {
+            if cut.bag >= bag.0 {
+                let values = self.values.range(first..first + cut.values);
+                let waits = values
+                    .filter(|&&(number, value)| !Self::passed(&self.timelines, number, value));
+                let owner = self.owner;
+                let point = |&(number, value): &(u32, u64)| Point {
+                    timeline: TimelineId { owner, number },
+                    value,
+                };
+                return Some(waits.map(point).collect());
+            }
+            first += cut.values;
+        }
+        None
+    }
+
     fn track(&self, timeline: TimelineId) -> Option<&Track> {
         if timeline.owner != self.owner {
             return None;
@@ -458,6 +488,28 @@ mod tests {
         assert!(last > cuts.reached_bag());
         cuts.signalled(timeline, 3 * MOST_CUTS as u64).unwrap();
         assert!(last <= cuts.reached_bag());
+    }
+
+    #[test]
+    fn a_bag_waits_for_exactly_the_points_that_are_not_reached() {
+        let mut cuts = Cuts::new(1);
+        let (a, b) = (cuts.add_timeline(0), cuts.add_timeline(0));
+        let submit = |cuts: &mut Cuts, timeline| {
+            let recording = cuts.begin(timeline).unwrap();
+            let bag = cuts.current();
+            assert_eq!(cuts.points_of(bag), None, "its recording is open");
+            let value = cuts.assign(timeline).unwrap();
+            (bag, cuts.submitted(recording, value).unwrap())
+        };
+        let (first, one) = submit(&mut cuts, a);
+        let (second, two) = submit(&mut cuts, b);
+        assert_eq!(cuts.points_of(first).unwrap().as_slice(), [one]);
+        assert_eq!(cuts.points_of(second).unwrap().as_slice(), [one, two]);
+        cuts.signalled(b, 1).unwrap();
+        assert_eq!(cuts.points_of(second).unwrap().as_slice(), [one]);
+        cuts.signalled(a, 1).unwrap();
+        assert!(cuts.points_of(second).unwrap().is_empty());
+        assert_eq!(cuts.points_of(BagNumber::UNTIMED), None);
     }
 
     #[test]

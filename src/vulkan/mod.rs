@@ -20,8 +20,8 @@ use ash::{ext, khr, vk};
 pub(crate) use external::{External, HOST};
 pub(crate) use memory::{Mapping, NewMemory};
 pub(crate) use properties::Properties;
-pub use resource::Object;
 pub(crate) use resource::{Dedicate, Requirements, Resource};
+pub use resource::{Object, UserObject};
 
 bitflags::bitflags! {
     /// What you enabled when you created the device, as far as fencepost can use it.

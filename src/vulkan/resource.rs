@@ -4,6 +4,20 @@ use ash::vk;
 
 use super::{DeviceFeatures, Vulkan};
 
+/// An object of yours, and a function of yours that ends it: an acceleration structure, a slot of a
+/// bindless table, a count to take down.
+///
+/// Two words and a plain function: nothing is allocated for it, and it cannot hold an
+/// [`Allocator`](crate::Allocator), which would then never end.
+#[derive(Clone, Copy, Debug)]
+pub struct UserObject {
+    /// Called once, when the GPU is done with the object, on the thread that collects and with no
+    /// lock held. It must not panic: what would be destroyed after it in the same call never is.
+    pub destroy: unsafe fn(&ash::Device, [u64; 2]),
+    /// Handed to it: a handle, an index, a pointer.
+    pub words: [u64; 2],
+}
+
 /// What sits on a region, so that its end can be the region's end.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) enum Resource {
@@ -16,7 +30,7 @@ pub(crate) enum Resource {
 
 /// A Vulkan object without memory of its own, for
 /// [`Allocator::retire_object`](crate::Allocator::retire_object).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Object {
     /// A buffer without memory of ours.
@@ -37,6 +51,8 @@ pub enum Object {
     CommandPool(vk::CommandPool),
     /// A query pool.
     QueryPool(vk::QueryPool),
+    /// Anything else.
+    User(UserObject),
 }
 
 /// How much the driver wants a memory of its own for a resource.
@@ -126,6 +142,7 @@ impl Vulkan {
                 Object::Pipeline(pipeline) => self.device.destroy_pipeline(pipeline, None),
                 Object::CommandPool(pool) => self.device.destroy_command_pool(pool, None),
                 Object::QueryPool(pool) => self.device.destroy_query_pool(pool, None),
+                Object::User(UserObject { destroy, words }) => destroy(&self.device, words),
             }
         }
     }

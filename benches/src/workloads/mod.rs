@@ -11,6 +11,7 @@ mod training;
 mod uniform;
 
 pub use traces::{ReadError, traces};
+pub(crate) use traces::{captured, trace};
 
 use crate::stream::Stream;
 

@@ -8,7 +8,7 @@ use crate::stream::{Builder, Slot, Stream};
 mod file;
 #[path = "../../../examples/replay/trace.rs"]
 #[allow(dead_code)] // The example uses more of it.
-mod trace;
+pub(crate) mod trace;
 
 /// A trace that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,11 @@ pub struct ReadError {
 /// # Errors
 /// The folder or a file in it cannot be read.
 pub fn traces() -> Result<Vec<Stream>, ReadError> {
+    Ok(captured()?.iter().map(|(name, trace)| stream(name, trace)).collect())
+}
+
+/// The traces as they were captured, by name.
+pub(crate) fn captured() -> Result<Vec<(String, trace::Trace)>, ReadError> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("traces");
     let fault = |path: &Path, fault: String| ReadError { path: path.to_owned(), fault };
     let entries = folder.read_dir().map_err(|error| fault(&folder, error.to_string()))?;
@@ -33,7 +38,7 @@ pub fn traces() -> Result<Vec<Stream>, ReadError> {
     let read = |path: &PathBuf| {
         let trace = file::read(path).map_err(|error| fault(path, error.to_string()))?;
         let file = path.file_name().unwrap_or_default().to_string_lossy();
-        Ok(stream(file.split('.').next().unwrap_or(&file), &trace))
+        Ok((file.split('.').next().unwrap_or(&file).to_owned(), trace))
     };
     paths.iter().map(read).collect()
 }

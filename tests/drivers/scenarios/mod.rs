@@ -2,6 +2,7 @@
 
 mod clean;
 mod contents;
+mod corruption;
 mod ends;
 mod hazard;
 mod image;
@@ -25,6 +26,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         hazard::scenarios(),
         clean::scenarios(),
         ends::scenarios(),
+        corruption::scenarios(),
         lag::scenarios(),
     ]
     .concat()

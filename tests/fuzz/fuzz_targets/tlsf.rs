@@ -18,9 +18,9 @@ use libfuzzer_sys::fuzz_target;
 use naive::Naive;
 use twin::Twins;
 
-/// Operations played so far, told every ten million.
+/// Operations played so far, told every million.
 static PLAYED: AtomicU64 = AtomicU64::new(0);
-const TELL: u64 = 10_000_000;
+const TELL: u64 = 1_000_000;
 
 fuzz_target!(|history: History| {
     let config = history.block.config();

@@ -2,14 +2,18 @@
 //!
 //! `cargo run --release --bin table -- --quick` takes minutes; without `--quick` an hour.
 
+mod full;
+
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use fencepost_benches::clock::Clock;
 use fencepost_benches::contender::{Contender, contender, contenders};
 use fencepost_benches::footprint::arena_bytes;
-use fencepost_benches::latency::Quantiles;
+use fencepost_benches::full::reserved::captured_streams;
+use fencepost_benches::latency::{Quantiles, Records};
 use fencepost_benches::race::race;
+use fencepost_benches::refusals::Refusals;
 use fencepost_benches::replay::segments;
 use fencepost_benches::stream::Stream;
 use fencepost_benches::subjects::{Counted, Ours};
@@ -45,10 +49,20 @@ enum Table {
     Footprint,
     /// The smallest arena when frees come frames late.
     Deferral,
+    /// What is refused in an arena that is nearly full.
+    Refusals,
     /// Bytes of records per allocation.
     Metadata,
     /// What searches visit.
     Probes,
+    /// Nanoseconds per allocation and free of device memory.
+    Full,
+    /// Device memory held on the captured streams.
+    Reserved,
+    /// What a deferred end costs.
+    Retire,
+    /// Pairs per second by threads.
+    Threads,
 }
 
 struct Suite {
@@ -93,8 +107,13 @@ impl Suite {
             Table::Latency => self.latency(),
             Table::Footprint => self.footprint(),
             Table::Deferral => self.deferral(),
+            Table::Refusals => self.refusals(),
             Table::Metadata => self.metadata(),
             Table::Probes => self.probes(),
+            Table::Full => self.full(),
+            Table::Reserved => self.reserved(),
+            Table::Retire => full::retire(self.arguments.quick, self.clock.tick),
+            Table::Threads => full::threads(self.clock.tick),
         }
     }
 
@@ -196,6 +215,26 @@ impl Suite {
         all().filter(is_ours).map(|ours| figure(ours).map_or("–".to_owned(), ratio)).collect()
     }
 
+    fn full(&self) {
+        let mut rows = Vec::new();
+        for workload in [Workload::Uniform, Workload::Renderer] {
+            if workload.name().contains(&self.arguments.workload) {
+                let live = self.arguments.live.iter().filter(|&&live| live <= 100_000);
+                rows.extend(live.map(|&live| {
+                    let name = format!("{} {}", workload.name(), count(live));
+                    (name, self.stream(workload, live, 1))
+                }));
+            }
+        }
+        full::time(&rows, if self.arguments.quick { 5 } else { 15 }, self.clock.tick);
+    }
+
+    fn reserved(&self) {
+        let mut streams = captured_streams().expect("read before");
+        streams.retain(|stream| stream.name().contains(&self.arguments.workload));
+        full::reserved_memory(&streams);
+    }
+
     fn time(&self) {
         let ours = self.contenders.iter().filter(|c| c.name().starts_with("fencepost"));
         let ratios: Vec<String> = ours.map(|ours| format!("{} / fastest", ours.name())).collect();
@@ -272,17 +311,22 @@ impl Suite {
                 let mut able = self.able(&stream);
                 able.retain(|contender| !contender.is_batched() && !contender.is_reference());
                 let (bytes, passed) = self.checked(&stream, able);
-                let (mut allocate, mut free) = (Vec::new(), Vec::new());
-                for contender in passed {
-                    let name = contender.name();
-                    if let Some(latency) = contender.latency(&stream, bytes, replays, self.clock) {
-                        allocate.push((name, quantiles(latency.allocate)));
-                        free.push((name, quantiles(latency.free)));
+                for (records, label) in
+                    [(Records::Before, ""), (Records::OnDemand, ", records on demand")]
+                {
+                    let (mut allocate, mut free) = (Vec::new(), Vec::new());
+                    for contender in &passed {
+                        let latency =
+                            contender.latency(&stream, bytes, replays, records, self.clock);
+                        if let Some(latency) = latency {
+                            allocate.push((contender.name(), quantiles(latency.allocate)));
+                            free.push((contender.name(), quantiles(latency.free)));
+                        }
                     }
+                    let name = format!("{} {}{label}", workload.name(), count(live));
+                    self.row(&format!("{name}, allocate"), &allocate, &[]);
+                    self.row(&format!("{name}, free"), &free, &[]);
                 }
-                let name = format!("{} {}", workload.name(), count(live));
-                self.row(&format!("{name}, allocate"), &allocate, &[]);
-                self.row(&format!("{name}, free"), &free, &[]);
             }
         }
     }
@@ -354,6 +398,30 @@ impl Suite {
                 let name = format!("{}, {frames} in flight", stream.name);
                 self.row(&name, &cells, &ratios[..ratios.len().min(1)]);
             }
+        }
+    }
+
+    fn refusals(&self) {
+        self.header(
+            "Refusals in a full arena",
+            "Allocations of 256 B to 128 KiB, 30 in 100 aligned to 256 B to 4 KiB, in an arena kept so full: \
+             refused although a hole has room / refused at all. Median of three seeds.",
+            &[],
+        );
+        let allocations = if self.arguments.quick { 50_000 } else { 500_000 };
+        for percent in [90, 97] {
+            let refused = |contender: &dyn Contender| {
+                let mut seeds: Vec<Refusals> = (1..=3)
+                    .filter_map(|seed| contender.refusals(percent, allocations, seed))
+                    .collect();
+                seeds.sort_by_key(|refused| refused.with_room);
+                let middle = seeds.get(1)?;
+                Some((contender.name(), format!("{} / {}", middle.with_room, middle.all)))
+            };
+            let able = self.contenders.iter().filter(|contender| !contender.is_batched());
+            let able = able.filter(|contender| contender.largest_live() > 10_000);
+            let cells: Vec<_> = able.filter_map(|contender| refused(contender.as_ref())).collect();
+            self.row(&format!("{percent} % full, of {}", count(allocations)), &cells, &[]);
         }
     }
 

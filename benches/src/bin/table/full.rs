@@ -1,0 +1,180 @@
+//! The tables of the full path.
+
+use fencepost::fake::Profile;
+use fencepost_benches::for_each_full_path;
+use fencepost_benches::full::FullPath;
+use fencepost_benches::full::lane::lane;
+use fencepost_benches::full::reserved::{Captured, Reserved, reserved};
+use fencepost_benches::full::retire::{Costs, costs, throughput};
+use fencepost_benches::full::threads::pairs_per_second;
+use fencepost_benches::race::{Lane, race};
+use fencepost_benches::replay::segments;
+use fencepost_benches::stream::Stream;
+
+/// A graphics card with room for 100,000 textures, and no limit of memories.
+fn roomy(granularity: u64) -> Profile {
+    let base = Profile::default();
+    let flags = ash::vk::MemoryHeapFlags::DEVICE_LOCAL;
+    let host = ash::vk::MemoryHeapFlags::empty();
+    base.heaps(&[(1 << 42, flags), (1 << 42, host), (1 << 28, flags)])
+        .max_allocation_count(u32::MAX)
+        .granularity(granularity)
+}
+
+/// The names of all.
+pub fn names() -> Vec<&'static str> {
+    let mut names = Vec::new();
+    macro_rules! push {
+        ($subject:ty) => {
+            names.push(<$subject>::NAME);
+        };
+    }
+    for_each_full_path!(push);
+    names
+}
+
+fn header(title: &str, note: &str, columns: &[String]) {
+    println!(
+        "\n### {title}\n{note}\n\n| | {} |\n|---|{}",
+        columns.join(" | "),
+        "---|".repeat(columns.len())
+    );
+}
+
+fn names_and(more: &[&str]) -> Vec<String> {
+    names().iter().chain(more).map(|&name| name.to_owned()).collect()
+}
+
+/// Nanoseconds per pair by all, in turn; two granularities.
+pub fn time(rows: &[(String, Stream)], replays: usize, tick: f64) {
+    header(
+        "Time, full path",
+        "ns per pair of allocate and free of device memory, warm, over the fake driver, which is not \
+         called then. gpu-alloc and gpu-allocator in a mutex, VMA with its own. The last columns: our \
+         handles / VMA, / gpu-alloc.",
+        &names_and(&["handles / VMA", "handles / gpu-alloc"]),
+    );
+    for (name, stream) in rows {
+        for granularity in [1, 1024] {
+            let profile = roomy(granularity);
+            let (mut able, mut lanes): (Vec<&str>, Vec<Box<dyn Lane + '_>>) = Default::default();
+            macro_rules! push {
+                ($subject:ty) => {
+                    if let Some(lane) = lane::<$subject>(stream, &profile) {
+                        able.push(<$subject>::NAME);
+                        lanes.push(lane);
+                    }
+                };
+            }
+            for_each_full_path!(push);
+            let measured = stream.steps.len() - stream.steady;
+            let segments = segments(stream, (measured / 64).max(1_024));
+            let times = race(stream, &segments, &mut lanes, replays, tick);
+            let pair = |name: &str| {
+                let index = able.iter().position(|&other| other == name)?;
+                Some(times[index].pair)
+            };
+            let cell = |name| pair(name).map_or("–".to_owned(), |pair| format!("{pair:.0}"));
+            let mut cells: Vec<String> = names().into_iter().map(cell).collect();
+            for rival in ["VMA", "gpu-alloc"] {
+                let ratio = pair(names()[0]).zip(pair(rival)).map(|(ours, rival)| ours / rival);
+                cells.push(ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2}")));
+            }
+            println!("| {name}, granularity {granularity} | {} |", cells.join(" | "));
+        }
+    }
+}
+
+/// What all hold from the driver on the captured streams.
+pub fn reserved_memory(streams: &[Captured]) {
+    let profile = Profile::default();
+    header(
+        "Reserved memory",
+        "Peak reserved / peak live, and calls of `vkAllocateMemory`, over a graphics card of 8 GiB \
+         and granularity 1024. What waits for frames in flight is not live.",
+        &names_and(&[]),
+    );
+    let mut logs = vec![(0.0, 0); names().len()];
+    for stream in streams {
+        for in_flight in [0, 3] {
+            let mut row = Vec::new();
+            macro_rules! push {
+                ($subject:ty) => {
+                    row.push(reserved::<$subject>(stream, &profile, in_flight));
+                };
+            }
+            for_each_full_path!(push);
+            for (log, reserved) in logs.iter_mut().zip(&row) {
+                *log = (log.0 + reserved.factor.ln(), log.1 + 1);
+            }
+            let cells: Vec<String> = row.iter().map(cell).collect();
+            println!("| {}, {in_flight} in flight | {} |", stream.name(), cells.join(" | "));
+        }
+    }
+    let means = logs.iter().map(|(sum, count)| format!("{:.3}", (sum / f64::from(*count)).exp()));
+    println!("| geometric mean | {} |", means.collect::<Vec<_>>().join(" | "));
+}
+
+fn cell(reserved: &Reserved) -> String {
+    let Reserved { factor, driver_allocations, refused } = reserved;
+    let refused = if *refused == 0 { String::new() } else { format!(", {refused} refused") };
+    format!("{factor:.3} ({driver_allocations}{refused})")
+}
+
+/// What a deferred end costs beside one at once.
+pub fn retire(quick: bool, tick: f64) {
+    let columns = ["retire", "collect", "free_now", "(retire + collect) / free_now"];
+    header(
+        "Deferred ends",
+        "ns for each allocation that ends in a frame of so many, 10,000 alive beside them, the full path: \
+         the handle retired, the frame's collect, the same by `free_now` one by one. Medians of frames in \
+         turn.",
+        &columns.map(str::to_owned),
+    );
+    let frames = if quick { 400 } else { 4_000 };
+    for frame in [16, 64, 256, 1_024] {
+        let Costs { retire, collect, free_now } = costs(frame, frames, tick);
+        let ratio = (retire + collect) / free_now;
+        println!("| frames of {frame} | {retire:.1} | {collect:.1} | {free_now:.1} | {ratio:.2} |");
+    }
+    let one = throughput(1, tick);
+    println!("\nRetires per second on one memory type, by threads: {:.1} M by one", one / 1e6);
+    for threads in [2, 4] {
+        let many = throughput(threads, tick);
+        println!(", {:.1} M by {threads} ({:.2}×)", many / 1e6, many / one);
+    }
+}
+
+/// Pairs per second by threads.
+pub fn threads(tick: f64) {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    header(
+        "Threads",
+        &format!(
+            "Million pairs of free and allocate per second of all threads together, 1,000 alive for each; in \
+             brackets over one thread. This machine has {cores} cores."
+        ),
+        &names_and(&[]),
+    );
+    let mut ones = Vec::new();
+    for (threads, one_type) in [(1, true), (2, false), (2, true), (4, false), (4, true)] {
+        let mut rates = Vec::new();
+        macro_rules! push {
+            ($subject:ty) => {
+                rates.push(pairs_per_second::<$subject>(threads, one_type, tick));
+            };
+        }
+        for_each_full_path!(push);
+        if ones.is_empty() {
+            ones.clone_from(&rates);
+        }
+        let cell = |(rate, one): (&f64, &f64)| format!("{:.2} ({:.2}×)", rate / 1e6, rate / one);
+        let cells: Vec<String> = rates.iter().zip(&ones).map(cell).collect();
+        let types = match (threads, one_type) {
+            (1, _) => "",
+            (_, true) => " on one memory type",
+            (_, false) => " on different memory types",
+        };
+        println!("| {threads}{types} | {} |", cells.join(" | "));
+    }
+}

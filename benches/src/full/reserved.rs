@@ -1,0 +1,104 @@
+//! How much device memory an allocator holds while a captured stream runs.
+
+use std::collections::VecDeque;
+
+use fencepost::fake::{Call, FakeDriver, Profile};
+
+use super::{FullPath, Purpose, Request};
+use crate::workloads::trace::{Intent, Operation, Resource, Trace};
+use crate::workloads::{ReadError, captured};
+
+/// A captured stream with what each allocation is for.
+pub struct Captured {
+    name: String,
+    trace: Trace,
+}
+
+/// All captured streams of the suite.
+///
+/// # Errors
+/// As [`traces`](crate::workloads::traces).
+pub fn captured_streams() -> Result<Vec<Captured>, ReadError> {
+    Ok(captured()?.into_iter().map(|(name, trace)| Captured { name, trace }).collect())
+}
+
+impl Captured {
+    /// What the tables call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn request(&self, id: u32) -> Request {
+        let request = self.trace.request(id);
+        Request {
+            size: request.size.get(),
+            alignment: request.alignment,
+            is_image: request.resource == Resource::Image,
+            purpose: match request.intent {
+                Intent::DeviceLocal => Purpose::DeviceLocal,
+                Intent::Upload => Purpose::Upload,
+                Intent::Readback => Purpose::Readback,
+            },
+        }
+    }
+}
+
+/// What a stream made an allocator hold.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Reserved {
+    /// Most bytes held from the driver over most bytes alive; what waits for frames is not alive.
+    pub factor: f64,
+    /// Calls of `vkAllocateMemory`.
+    pub driver_allocations: u64,
+    /// Allocations that were refused.
+    pub refused: usize,
+}
+
+/// Runs a stream with so many frames in flight: what a frame frees comes back when the frame begins that
+/// waits for it. Frames end where the program presents, or submits if it never presents.
+pub fn reserved<F: FullPath>(stream: &Captured, profile: &Profile, in_flight: usize) -> Reserved {
+    let driver = FakeDriver::new(profile);
+    let allocator = F::new(&driver, in_flight);
+    let trace = &stream.trace;
+    let mut handles: Vec<Option<F::Handle>> = Vec::new();
+    handles.resize_with(trace.allocations(), || None);
+    let holds_back = in_flight > 0 && !F::DEFERS;
+    let mut bags: VecDeque<Vec<F::Handle>> = VecDeque::from([Vec::new()]);
+    let frame_end = if trace.presents() { Operation::Present } else { Operation::Submit };
+    let heaps = (0..16).filter(|&heap| driver.profile().heap_size(heap) > 0).collect::<Vec<u32>>();
+    let (mut peak, mut calls, mut refused) = (0, 0, 0);
+    for &operation in trace.operations() {
+        match operation {
+            Operation::Allocate(id) => {
+                handles[id as usize] = allocator.allocate(&stream.request(id));
+                refused += usize::from(handles[id as usize].is_none());
+                let now = driver.calls(Call::AllocateMemory);
+                if now != calls {
+                    calls = now;
+                    let held = heaps.iter().map(|&heap| driver.heap_used(heap)).sum::<u64>();
+                    peak = peak.max(held);
+                }
+            }
+            Operation::Free(id) => {
+                let Some(handle) = handles[id as usize].take() else { continue };
+                match bags.back_mut() {
+                    Some(bag) if holds_back => bag.push(handle),
+                    _ => allocator.free(handle),
+                }
+            }
+            _ if operation == frame_end => {
+                allocator.end_frame(&driver);
+                bags.push_back(Vec::new());
+                while bags.len() > in_flight.max(1) {
+                    let bag = bags.pop_front();
+                    bag.into_iter().flatten().for_each(|handle| allocator.free(handle));
+                }
+            }
+            Operation::Submit | Operation::Present => {}
+        }
+    }
+    let left = bags.into_iter().flatten().chain(handles.into_iter().flatten());
+    left.for_each(|handle| allocator.free(handle));
+    drop(allocator);
+    Reserved { factor: peak as f64 / trace.peak().bytes as f64, driver_allocations: calls, refused }
+}

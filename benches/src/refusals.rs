@@ -1,0 +1,98 @@
+//! Whether an allocator finds the room that there is, in an arena that is nearly full.
+
+use std::collections::BTreeMap;
+
+use crate::random::Random;
+use crate::subject::{Subject, granule};
+
+/// What was refused in an arena that was kept so full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Refusals {
+    /// Although some free range had room for it.
+    pub with_room: usize,
+    /// Altogether.
+    pub all: usize,
+}
+
+/// Bytes of the arena.
+const ARENA: u64 = 256 << 20;
+
+/// Keeps `percent` of an arena in use for so many allocations of mixed sizes and alignments, and looks at
+/// each refusal. `None` if the allocator cannot have the arena.
+pub fn refusals<S: Subject>(percent: u64, allocations: usize, seed: u64) -> Option<Refusals> {
+    let limit = ARENA / 100 * percent;
+    let mut subject = S::new(ARENA, ARENA as usize / 4_096)?;
+    let mut random = Random::new(seed);
+    let mut refused = Refusals::default();
+    // End by offset, and what can be freed.
+    let mut ends: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut live: Vec<(S::Handle, u64)> = Vec::new();
+    let mut used = 0;
+    for _ in 0..allocations {
+        let size = random.log_uniform(8, 17).next_multiple_of(granule(ARENA));
+        let alignment = if random.percent(70) { 16 } else { 1 << (8 + random.below(5)) };
+        while used + size > limit {
+            let (handle, offset) = live.swap_remove(random.below(live.len()));
+            let end = ends.remove(&offset).expect("it lives");
+            used -= end - offset;
+            subject.free(handle);
+        }
+        match subject.allocate(size, alignment) {
+            Some(placed) => {
+                ends.insert(placed.offset, placed.offset + size);
+                live.push((placed.handle, placed.offset));
+                used += size;
+            }
+            None => {
+                refused.all += 1;
+                refused.with_room += usize::from(has_room(&ends, size, alignment));
+            }
+        }
+    }
+    Some(refused)
+}
+
+/// Whether a hole takes it, aligned.
+fn has_room(ends: &BTreeMap<u64, u64>, size: u64, alignment: u64) -> bool {
+    let mut at = 0_u64;
+    ends.iter().chain([(&ARENA, &ARENA)]).any(|(&offset, &end)| {
+        let fits = at.next_multiple_of(alignment) + size <= offset;
+        at = end;
+        fits
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subject::Placed;
+    use crate::subjects::BestFit;
+
+    /// Best fit that refuses whatever is aligned to more than 16.
+    struct Timid(BestFit);
+
+    impl Subject for Timid {
+        const NAME: &'static str = "timid";
+        type Handle = (u64, u64);
+
+        fn new(bytes: u64, live: usize) -> Option<Self> {
+            BestFit::new(bytes, live).map(Self)
+        }
+
+        fn allocate(&mut self, size: u64, alignment: u64) -> Option<Placed<(u64, u64)>> {
+            (alignment == 16).then(|| self.0.allocate(size, alignment))?
+        }
+
+        fn free(&mut self, handle: (u64, u64)) {
+            self.0.free(handle);
+        }
+    }
+
+    #[test]
+    fn exact_best_fit_uses_all_room_and_a_refusal_for_nothing_is_seen() {
+        let exact = refusals::<BestFit>(90, 20_000, 1).expect("an arena");
+        assert_eq!(exact.with_room, 0);
+        let timid = refusals::<Timid>(90, 20_000, 1).expect("an arena");
+        assert!(timid.with_room > 5_000, "{timid:?}");
+    }
+}

@@ -1,0 +1,66 @@
+//! The auditor: notices what holds memory back for long, so that it can be said by name.
+
+use smallvec::SmallVec;
+
+use crate::retire::{Cuts, TimelineId};
+
+/// So many collects without a change are worth a word: some seconds of frames.
+const PATIENCE: u32 = 256;
+
+/// What has stood still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Finding {
+    /// A recording of this number is open: never submitted, perhaps.
+    OpenRecording { number: u64 },
+    /// A timeline has work out and does not move.
+    StillTimeline { reached: u64, submitted: u64 },
+}
+
+/// Sees the cuts at each collect. Each finding is made once, until there is a change.
+#[derive(Default)]
+pub(super) struct Auditor {
+    recording: Watch,
+    timelines: Vec<(TimelineId, Watch)>,
+}
+
+#[derive(Default)]
+struct Watch {
+    value: u64,
+    collects: u32,
+}
+
+impl Watch {
+    /// Whether the value has just stood still for long enough.
+    fn stands_still(&mut self, value: u64) -> bool {
+        if self.value != value {
+            *self = Self { value, collects: 0 };
+        }
+        self.collects = self.collects.saturating_add(1);
+        self.collects == PATIENCE
+    }
+}
+
+impl Auditor {
+    /// A collect. O(timelines with work out), and the recordings that are open.
+    pub(super) fn observe(&mut self, cuts: &Cuts) -> SmallVec<[Finding; 2]> {
+        let mut findings = SmallVec::new();
+        let number = cuts.oldest_recording().unwrap_or(0);
+        if self.recording.stands_still(number) && number != 0 {
+            findings.push(Finding::OpenRecording { number });
+        }
+        self.timelines.retain(|(id, _)| cuts.outstanding().any(|point| point.timeline() == *id));
+        for point in cuts.outstanding() {
+            let (id, submitted) = (point.timeline(), point.value());
+            let reached = cuts.progress(id).map_or(0, |(reached, _)| reached);
+            let known = self.timelines.iter().position(|(known, _)| *known == id);
+            let index = known.unwrap_or_else(|| {
+                self.timelines.push((id, Watch { value: reached, collects: 0 }));
+                self.timelines.len() - 1
+            });
+            if self.timelines[index].1.stands_still(reached) {
+                findings.push(Finding::StillTimeline { reached, submitted });
+            }
+        }
+        findings
+    }
+}

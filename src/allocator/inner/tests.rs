@@ -1,0 +1,56 @@
+//! What two threads on two lanes share: nothing that either writes.
+
+use super::*;
+use crate::{
+    AllocationDesc, Allocator, ResourceKind,
+    fake::{FakeDriver, Profile},
+};
+
+/// Everything that lanes have in common and that anything writes.
+fn shared(inner: &Arc<Inner>) -> impl PartialEq + core::fmt::Debug + use<> {
+    let totals = inner.heaps.totals();
+    (
+        (inner.heaps.held(), totals.peak_reserved, totals.allocations, totals.frees),
+        (0..3).map(|heap| inner.heaps.reserved(heap)).collect::<Vec<_>>(),
+        (inner.current_bag().get(), inner.reached_bag().get()),
+        (inner.collects.load(Ordering::Relaxed), inner.untimed_reported.load(Ordering::Relaxed)),
+        (Arc::strong_count(inner), Arc::weak_count(inner)),
+    )
+}
+
+#[test]
+fn two_lanes_write_no_cache_line_in_common() {
+    let fake = FakeDriver::new(&Profile::default());
+    let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
+        .keep_alive(Arc::new(fake.clone()));
+    // SAFETY: the fake lives as long as the allocator.
+    let allocator = unsafe { Allocator::new(&desc) }.unwrap();
+    let inner = allocator.inner();
+    let lines = |lane: &Lane| {
+        let start = core::ptr::from_ref(lane) as usize;
+        (start / 128, (start + size_of::<Lane>()).div_ceil(128))
+    };
+    let all: Vec<_> = inner.lanes().map(lines).collect();
+    assert!(all.windows(2).all(|pair| pair[0].1 <= pair[1].0), "lanes apart: {all:?}");
+    let common = core::ptr::from_ref(&**inner) as usize / 128;
+    let end = (common * 128 + size_of::<Inner>()).div_ceil(128) + 1;
+    assert!(all.iter().all(|&(start, stop)| stop <= common || start >= end), "and apart from it");
+
+    let requirements = vk::MemoryRequirements { size: 1000, alignment: 256, memory_type_bits: !0 };
+    let take = |desc: &AllocationDesc| {
+        allocator.allocate(&requirements, ResourceKind::Linear, desc).unwrap()
+    };
+    let intents = [AllocationDesc::device_local(), AllocationDesc::upload()];
+    let cold = shared(inner);
+    let held = intents.each_ref().map(take);
+    assert_ne!(cold, shared(inner), "the control: a new block is counted for all");
+    let warm = shared(inner);
+    for intent in &intents {
+        let memory = take(intent);
+        assert_eq!(warm, shared(inner), "an allocation writes its lane alone");
+        // SAFETY: no GPU work at all.
+        unsafe { memory.free_now() };
+        assert_eq!(warm, shared(inner), "and so does its end");
+    }
+    drop(held);
+}

@@ -1,0 +1,84 @@
+//! Pressure: what is worth waiting for when memory is short.
+
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use super::{
+    Allocator,
+    error::WaitError,
+    inner::{Inner, Lane, Life},
+};
+use crate::retire::BagNumber;
+
+impl Allocator {
+    /// Waits until the GPU has passed all that was dropped up to a bag, at most for `timeout`, and
+    /// collects. Returns whether it has. For the `cut` of an
+    /// [`OutOfDeviceMemory`](crate::AllocateError::OutOfDeviceMemory): wait, and ask again.
+    ///
+    /// `false` at once where waiting cannot help: a recording that was open at the drops still is.
+    ///
+    /// # Errors
+    /// A shut-down allocator; a driver error.
+    ///
+    /// # Example
+    /// ```
+    /// # use fencepost::{fake::FakeDriver, *};
+    /// # use std::time::Duration;
+    /// # let fake = FakeDriver::new(&Default::default());
+    /// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device());
+    /// # let allocator = unsafe { Allocator::new(&desc)? };
+    /// let mesh = BufferDesc::new(1 << 20, vk::BufferUsageFlags::VERTEX_BUFFER);
+    /// let made = match allocator.create_buffer(&mesh, &AllocationDesc::device_local()) {
+    ///     Err(CreateError::Allocate(AllocateError::OutOfDeviceMemory { cut: Some(cut), .. }))
+    ///         if allocator.wait_for(cut, Duration::from_millis(100))? =>
+    ///     {
+    ///         allocator.create_buffer(&mesh, &AllocationDesc::device_local())
+    ///     }
+    ///     other => other,
+    /// };
+    /// # made?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_for(&self, cut: BagNumber, timeout: Duration) -> Result<bool, WaitError> {
+        let inner = self.inner();
+        let reached = inner.wait_for_bag(cut, timeout)?;
+        if reached {
+            self.collect_all();
+        }
+        Ok(reached)
+    }
+}
+
+impl Inner {
+    /// The earliest bag by which one block of the lane has so many retired bytes that the GPU may
+    /// still use: the best guess at when a request will fit. O(pending entries).
+    pub(super) fn earliest_cut(lane: &Lane, bytes: u64) -> Option<BagNumber> {
+        let state = lane.lock();
+        let mut sums: SmallVec<[u64; 16]> = SmallVec::from_elem(0, state.blocks.slots() as usize);
+        state.bags.oldest_with(|&entry| {
+            sums.get_mut(entry.slot as usize).is_some_and(|sum| {
+                *sum += state.blocks.pending_size(entry);
+                *sum >= bytes
+            })
+        })
+    }
+
+    fn wait_for_bag(&self, bag: BagNumber, timeout: Duration) -> Result<bool, WaitError> {
+        if self.life() == Life::ShutDown {
+            return Err(WaitError::ShutDown);
+        }
+        let deadline = Instant::now().checked_add(timeout);
+        let Some(waits) = self.with_register(|register| register.waits_of(bag)) else {
+            return Ok(false);
+        };
+        for (point, sync) in waits {
+            let left =
+                deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+            if !self.wait(point.timeline(), &sync, point.value(), left)? {
+                return Ok(false);
+            }
+        }
+        Ok(bag.is_reached(self.reached_bag()))
+    }
+}

@@ -1,0 +1,264 @@
+//! What ends with what, and in which order: hooks, dependants, counted handles, bounded collects.
+
+mod support;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use fencepost::{
+    AllocateError, AllocationDesc, ImageDesc, ImageViewDesc, Object, UserObject,
+    fake::{Call, FakeDriver, Use},
+    vk,
+};
+use support::*;
+
+/// What a hook saw at its call: how often it was called, and how many images lived then.
+struct Witness {
+    fake: FakeDriver,
+    called: AtomicU64,
+    images: AtomicU64,
+}
+
+impl Witness {
+    fn new(fake: &FakeDriver) -> Self {
+        Self { fake: fake.clone(), called: AtomicU64::new(0), images: AtomicU64::new(0) }
+    }
+
+    fn object(&self, added: u64) -> Object {
+        let words = [std::ptr::from_ref(self) as u64, added];
+        Object::User(UserObject { destroy: Self::note, words })
+    }
+
+    /// # Safety
+    /// The first word is a living witness.
+    unsafe fn note(_device: &ash::Device, [witness, added]: [u64; 2]) {
+        // SAFETY: the caller's promise.
+        let witness = unsafe { &*(witness as *const Self) };
+        witness.called.fetch_add(added, Ordering::Relaxed);
+        witness.images.store(witness.fake.live().images as u64, Ordering::Relaxed);
+    }
+
+    fn seen(&self) -> (u64, u64) {
+        (self.called.load(Ordering::Relaxed), self.images.load(Ordering::Relaxed))
+    }
+}
+
+fn image_desc() -> ImageDesc {
+    ImageDesc::new_2d(vk::Format::R8G8B8A8_UNORM, 16, 16, vk::ImageUsageFlags::SAMPLED)
+}
+
+#[test]
+fn an_object_of_the_users_ends_when_the_gpu_is_done_with_it() {
+    let fake = fake();
+    let witness = Witness::new(&fake);
+    {
+        let allocator = allocator(&fake);
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        let frame = frames.begin().unwrap();
+        // SAFETY: the witness outlives the allocator.
+        unsafe { allocator.retire_object(witness.object(1)) };
+        submit_nothing(frame).unwrap();
+        allocator.collect();
+        assert_eq!(witness.seen().0, 0, "the frame may still use it");
+        fake.run();
+        assert_eq!(allocator.collect().objects, 1);
+        assert_eq!(witness.seen().0, 1);
+        // With nothing open or submitted it ends at once, and at a shutdown without a collect.
+        // SAFETY: as above.
+        unsafe { allocator.retire_object(witness.object(10)) };
+        assert_eq!(witness.seen().0, 11);
+        let _open = frames.begin().unwrap();
+        // SAFETY: as above; nothing else uses the device.
+        unsafe {
+            allocator.retire_object(witness.object(100));
+            allocator.shutdown().unwrap();
+        }
+        assert_eq!(witness.seen().0, 111);
+    }
+    fake.finish().unwrap();
+}
+
+#[test]
+fn what_hangs_on_an_image_ends_before_it() {
+    let fake = fake();
+    let witness = Witness::new(&fake);
+    {
+        let allocator = allocator(&fake);
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        let image = allocator.create_image(&image_desc(), &AllocationDesc::device_local()).unwrap();
+        let frame = frames.begin().unwrap();
+        // SAFETY: the witness outlives the allocator.
+        unsafe { allocator.retire_object(witness.object(1)) };
+        let point = submit_nothing(frame).unwrap();
+        fake.run();
+        // The object is reached and known to be, but not collected; the image's end is immediate.
+        assert!(frames.is_reached(point).unwrap());
+        assert_eq!(witness.seen().0, 0);
+        drop(image);
+        assert_eq!(witness.seen(), (1, 1), "the image still lived");
+        assert_eq!(fake.live().images, 0);
+    }
+    fake.finish().unwrap();
+}
+
+#[test]
+fn dependants_go_with_their_owner_whoever_records_meanwhile() {
+    let fake = fake();
+    {
+        let allocator = allocator(&fake);
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        let image = allocator.create_image(&image_desc(), &AllocationDesc::device_local()).unwrap();
+        let desc = ImageViewDesc::new(vk::ImageAspectFlags::COLOR);
+        let views: Vec<_> =
+            (0..3).map(|_| allocator.create_image_view(&image, &desc).unwrap()).collect();
+        let first = frames.begin().unwrap();
+        let used = fake.record(&[Use::view(views[0].handle())]);
+        image.retire_with(views);
+        let second = frames.begin().unwrap();
+        submit(first, &[used]).unwrap();
+        allocator.collect();
+        assert_eq!((fake.live().images, allocator.statistics().pending_count), (1, 1));
+        fake.run();
+        let collected = allocator.collect();
+        assert_eq!((collected.objects, collected.allocations), (3, 1));
+        submit_nothing(second).unwrap();
+        fake.run();
+    }
+    fake.finish().unwrap();
+}
+
+/// `Arc` is the counted handle: its last drop is a drop like any other.
+#[test]
+fn what_several_hold_ends_with_the_last_holder_and_the_gpu() {
+    let fake = fake();
+    {
+        let allocator = allocator(&fake);
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        // A bottom-level structure under two top-level ones, which hold its address only.
+        let bottom = Arc::new(buffer(&allocator, 1000));
+        let tops = [1, 2].map(|size| (buffer(&allocator, size * 1000), Arc::clone(&bottom)));
+        let handle = bottom.handle();
+        drop(bottom);
+        for (held, top) in [2, 1].into_iter().zip(tops) {
+            assert_eq!(fake.live().buffers, held + 1);
+            let frame = frames.begin().unwrap();
+            let used = fake.record(&[Use::buffer(top.0.handle()), Use::buffer(handle)]);
+            let (top, bottom) = top;
+            bottom_up(top, bottom);
+            submit(frame, &[used]).unwrap();
+            allocator.collect();
+            fake.run();
+            allocator.collect();
+        }
+        assert_eq!(fake.live().buffers, 0);
+    }
+    fake.finish().unwrap();
+}
+
+/// The top-level structure goes first, and its hold on the bottom-level one with it.
+fn bottom_up(top: fencepost::Buffer, bottom: Arc<fencepost::Buffer>) {
+    match Arc::try_unwrap(bottom) {
+        Ok(last) => last.retire_with(top),
+        Err(_held) => drop(top),
+    }
+}
+
+#[test]
+fn a_collect_is_bounded_and_keeps_up_with_what_is_retired() {
+    let fake = fake();
+    {
+        let allocator = allocator(&fake);
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        let requirements = vk::MemoryRequirements { size: 64, alignment: 64, memory_type_bits: !0 };
+        let desc = AllocationDesc::device_local();
+        let many = |count: usize| -> Vec<_> {
+            let made = || {
+                allocator.allocate(&requirements, fencepost::ResourceKind::Linear, &desc).unwrap()
+            };
+            std::iter::repeat_with(made).take(count).collect()
+        };
+        let pile_up = |collects: bool| {
+            let frame = frames.begin().unwrap();
+            drop(many(10_000));
+            if collects {
+                assert_eq!(allocator.collect().allocations, 0, "the frame holds all back");
+            }
+            submit_nothing(frame).unwrap();
+            fake.run();
+        };
+        // As many as were retired since the last collect come at once.
+        pile_up(false);
+        let collected = allocator.collect();
+        assert_eq!((collected.allocations, collected.more), (10_000, false));
+        // What was retired before that comes in portions.
+        pile_up(true);
+        for (expected, more) in [(4096, true), (4096, true), (1808, false), (0, false)] {
+            let collected = allocator.collect();
+            assert_eq!((collected.allocations, collected.more), (expected, more));
+            allocator.check().unwrap();
+        }
+        pile_up(true);
+        assert_eq!(allocator.collect_all().allocations, 10_000);
+    }
+    fake.finish().unwrap();
+}
+
+#[test]
+fn out_of_memory_names_the_earliest_drop_worth_waiting_for() {
+    let fake = fake();
+    {
+        // SAFETY: the fake lives as long as the test, and the test submits through timelines.
+        let allocator = unsafe { fencepost::Allocator::new(&desc(&fake)) }.unwrap();
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        let requirements =
+            vk::MemoryRequirements { size: 1 << 18, alignment: 64, memory_type_bits: 1 };
+        let wish = AllocationDesc::default();
+        let make = |size: u64| {
+            let requirements = vk::MemoryRequirements { size, ..requirements };
+            allocator.allocate(&requirements, fencepost::ResourceKind::Linear, &wish)
+        };
+        let error = vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
+        let (small, large) = (make(1 << 10).unwrap(), make(1 << 18).unwrap());
+        let frame = |dropped: fencepost::Allocation| {
+            let frame = frames.begin().unwrap();
+            drop(dropped);
+            submit_nothing(frame).unwrap()
+        };
+        frame(small);
+        frame(large);
+        let rest: Vec<_> = std::iter::from_fn(|| {
+            fake.fail_all(Call::AllocateMemory, error);
+            let made = make(1 << 18).ok();
+            fake.clear_faults();
+            made
+        })
+        .collect();
+        let refused = |size: u64| {
+            fake.fail_all(Call::AllocateMemory, error);
+            let refused = make(size).unwrap_err();
+            fake.clear_faults();
+            match refused {
+                AllocateError::OutOfDeviceMemory { cut, pending, .. } => (cut, pending),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (cut, pending) = refused(1 << 18);
+        assert!(pending >= (1 << 18) + (1 << 10));
+        let cut = cut.expect("the large one is worth a wait");
+        // Nothing moves: the wait ends by its bound.
+        fake.set_stalled(fake.queue(0), true);
+        assert!(!allocator.wait_for(cut, Duration::from_millis(1)).unwrap());
+        // The second frame is what it waits for; the first alone is not enough.
+        fake.set_stalled(fake.queue(0), false);
+        fake.run();
+        assert!(allocator.wait_for(cut, Duration::from_millis(1)).unwrap());
+        assert!(make(1 << 18).is_ok());
+        drop(rest);
+    }
+    fake.finish().unwrap();
+}
