@@ -4,6 +4,7 @@ mod clean;
 mod contents;
 mod corruption;
 mod ends;
+mod external;
 mod hazard;
 mod image;
 mod lag;
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         hazard::scenarios(),
         clean::scenarios(),
         ends::scenarios(),
+        external::scenarios(),
         corruption::scenarios(),
         lag::scenarios(),
     ]
