@@ -101,8 +101,8 @@
 //!
 //! # What it does not do
 //!
-//! It does not defragment, does not watch a memory budget, and does not suballocate sparse
-//! resources. A block is never shared by two memory types. Host memory for its books is allocated
+//! It does not defragment, and does not suballocate sparse resources. Guards watch memory that the
+//! host sees, and not what only the GPU sees. A block is never shared by two memory types. Host memory for its books is allocated
 //! as blocks and queues grow, and not per allocation.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -116,7 +116,7 @@ impl Site {
         for (damage, range) in self.margins() {
             // SAFETY: the caller's promise; margins lie inside the region.
             unsafe {
-                verify(self.mapping, range, |run| found.push(self.found(damage, owner, run)))
+                verify(self.mapping, range, |run| found.push(self.found(damage, owner, run)));
             };
         }
     }
