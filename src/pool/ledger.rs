@@ -92,7 +92,7 @@ impl Ledger {
         let none = PoolError::OutOfHostMemory;
         let mut tlsf = Tlsf::new(&Config::new(lead + size, granule)).map_err(|_| none)?;
         if lead != 0 {
-            let placed = tlsf.allocate(lead, granule).map_err(|_| none)?;
+            let placed = tlsf.allocate_exact(lead, granule).map_err(|_| none)?;
             assert_eq!((placed.offset, placed.size), (0, lead), "the lead is the front");
         }
         let shift = granule.trailing_zeros();
@@ -130,7 +130,7 @@ impl Ledger {
             return Err(AllocateError::ZeroSize);
         }
         let placed = match self.boundary {
-            None => self.tlsf.allocate(room, alignment)?,
+            None => self.tlsf.allocate_exact(room, alignment)?,
             Some(boundary) => self.allocate_between(boundary, size, room, alignment)?,
         };
         let node = placed.key.index() as usize;
@@ -161,12 +161,12 @@ impl Ledger {
             return Err(AllocateError::CrossesBoundary { size });
         }
         let crosses = |offset: u64| offset / boundary != (offset + size - 1) / boundary;
-        let placed = self.tlsf.allocate(room, alignment)?;
+        let placed = self.tlsf.allocate_exact(room, alignment)?;
         if !crosses(placed.offset) {
             return Ok(placed);
         }
         self.give_back(placed.key);
-        let placed = self.tlsf.allocate(room, alignment.max(size.next_power_of_two()))?;
+        let placed = self.tlsf.allocate_exact(room, alignment.max(size.next_power_of_two()))?;
         assert!(!crosses(placed.offset), "{placed:?} crosses {boundary}");
         Ok(placed)
     }

@@ -19,7 +19,7 @@ use crate::{
 /// Bytes behind each allocation of a checked pool, at least.
 const GUARD: u32 = 16;
 
-/// A pool of memory: [module documentation](self).
+/// A pool of memory: [module documentation](super).
 ///
 /// `Send`: it may move to another thread. [`SharedPool`](super::SharedPool) serves many at a time.
 ///
@@ -209,7 +209,7 @@ impl MemoryPool {
     /// The memory is free at once, or after the [quarantine](PoolDesc::quarantine).
     ///
     /// # Errors
-    /// The pointer is not the start of a live allocation ([module](self#what-a-bare-pointer-tells)), or
+    /// The pointer is not the start of a live allocation ([module](super#what-a-bare-pointer-tells)), or
     /// its guard was overwritten. Nothing has changed then.
     #[inline]
     pub fn deallocate(&mut self, pointer: *mut u8) -> Result<(), DeallocateError> {

@@ -25,8 +25,9 @@ use super::BagNumber;
 /// let frame = cuts.begin(queue)?;
 /// assert_eq!(ring.take(600, 4, cuts.current()), Some(0));
 /// assert_eq!(ring.take(600, 4, cuts.current()), None);
-/// cuts.submit(frame, 1)?;
-/// cuts.signalled(queue, 1)?;
+/// let value = cuts.assign(queue)?;
+/// cuts.submitted(frame, value)?;
+/// cuts.signalled(queue, value)?;
 /// ring.advance(cuts.reached_bag());
 /// assert_eq!(ring.take(600, 4, cuts.current()), Some(0), "the rest of the lap is too short");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -49,8 +50,8 @@ impl Ring {
 
     /// Takes `size` bytes at a multiple of `alignment` (any number but 0), for recordings that are
     /// open now; `bag` is the current one ([`Cuts::current`](super::Cuts::current)). Returns the
-    /// offset, or `None` if there is no room. A bag older than the newest mark's counts as that one. O(1); allocates nothing once as many bags were in
-    /// flight as ever will be.
+    /// offset, or `None` if there is no room. A bag older than the newest mark's counts as that one.
+    /// O(1); allocates nothing once as many bags were in flight as ever will be.
     pub fn take(&mut self, size: u64, alignment: u64, bag: BagNumber) -> Option<u64> {
         let (head, offset) = self.fit(size, alignment)?;
         self.head = head;

@@ -97,6 +97,20 @@ impl Tlsf {
         self.allocate_observed(size, alignment, &mut ())
     }
 
+    /// As [`allocate`](Self::allocate), but the size is rounded up to the granule alone: for whoever
+    /// accounts for every byte. It is slower where alignments above the granule are common.
+    ///
+    /// # Errors
+    /// As `allocate`.
+    #[inline]
+    pub fn allocate_exact(&mut self, size: u64, alignment: u64) -> Result<Placed, AllocateError> {
+        let request = self.request(size, alignment)?;
+        match self.view().find(request, &mut ()) {
+            Some(found) => self.give(request, found),
+            None => Err(self.full()),
+        }
+    }
+
     /// Whether [`allocate`](Self::allocate) would find a free region now. O(1).
     #[inline]
     pub fn holds(&self, size: u64, alignment: u64) -> bool {
@@ -137,6 +151,12 @@ impl Tlsf {
                 }
             }
         };
+        self.give(request, found)
+    }
+
+    /// Gives out what was found, if the host has memory for the books.
+    #[inline(always)]
+    fn give(&mut self, request: Request, found: Found) -> Result<Placed, AllocateError> {
         // A node for the allocation, and one for what is left before or after it.
         if self.vacant.count < 2 && self.grow().is_none() {
             return Err(AllocateError::OutOfHostMemory);

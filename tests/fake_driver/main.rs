@@ -9,6 +9,8 @@
 mod binding;
 mod commands;
 mod descriptors;
+#[cfg(unix)]
+mod external;
 mod faults;
 mod images;
 mod mapping;
@@ -29,6 +31,7 @@ fn every_kind_of_violation_is_provoked_somewhere() {
         include_str!("binding.rs"),
         include_str!("commands.rs"),
         include_str!("descriptors.rs"),
+        include_str!("external.rs"),
         include_str!("faults.rs"),
         include_str!("images.rs"),
         include_str!("mapping.rs"),
