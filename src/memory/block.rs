@@ -79,18 +79,7 @@ impl Block {
             ..Config::new(size, Config::granule_for(size, granule))
         };
         let space = Space::Shared(Tlsf::new(&config)?);
-        Ok(Self {
-            memory,
-            size,
-            mapping,
-            tenants: Tenants::default(),
-            graves: Graves::default(),
-            exclusive: false,
-            exported_as: 0,
-            empty_since: 0,
-            tailored: false,
-            space,
-        })
+        Ok(Self::new(memory, size, mapping, space))
     }
 
     /// A shared block to be [`tailored`](Self::tailored), or not.
@@ -106,6 +95,11 @@ impl Block {
         mapping: Option<Mapping>,
     ) -> Self {
         let space = Space::Dedicated(Dedicated { size, serial, state: State::Free });
+        Self::new(memory, size, mapping, space)
+    }
+
+    /// A block of which nothing is known but its memory.
+    fn new(memory: vk::DeviceMemory, size: u64, mapping: Option<Mapping>, space: Space) -> Self {
         Self {
             memory,
             size,
