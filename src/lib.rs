@@ -144,9 +144,9 @@ pub use allocator::{
     AliasError, AliasingBuffer, AliasingImage, AllocateError, Allocation, AllocationDesc,
     AllocationFlags, Allocator, AllocatorDesc, Arena, ArenaDesc, ArenaError, BeginError,
     BlockPicture, BlockSizes, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError,
-    DescError, EndPolicy, ExternalError, FrameRing, HeapBudget, HostRange, Image, ImageDesc,
-    ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement, Plan,
-    RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError, RingError,
+    DescError, EndPolicy, ExternalError, ForeignPoint, FrameRing, HeapBudget, HostRange, Image,
+    ImageDesc, ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement,
+    Plan, RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError, RingError,
     RingPiece, Signal, Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline,
     TimelineError, Tried, WaitError, aliasing_requirements,
 };
