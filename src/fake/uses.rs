@@ -224,7 +224,8 @@ impl State {
             .flat_map(|segments| segments.overlapping(start, end))
             .filter(|(_, _, other)| resource != Some(*other))
             .filter_map(|(_, _, other)| {
-                Some((other.object(), conflict(&self.resource(other)?.busy)?))
+                let found = self.resource(other).filter(|found| !found.overlay)?;
+                Some((other.object(), conflict(&found.busy)?))
             });
         let ranges = memory
             .ranges
