@@ -34,10 +34,12 @@ pub(super) struct Pipeline {
 
 tracked!(Module, Pipeline);
 
-/// A dispatch of a shader that the fake can run.
+/// A dispatch.
 #[derive(Clone, Copy)]
 pub(super) struct Dispatch {
-    shader: Shader,
+    pipeline: vk::Pipeline,
+    /// None of one that the fake cannot run.
+    shader: Option<Shader>,
     set: vk::DescriptorSet,
     groups: u32,
 }
@@ -93,14 +95,14 @@ impl State {
             return self.report(Violation::Unknown { call, object: Object::of(commands) });
         };
         let Some(found) = self.find(call, pipeline) else { return };
-        let work = found.shader.map(|shader| Work::Dispatch(Dispatch { shader, set, groups }));
-        // What a known shader touches is known word by word; else it may be all that is bound.
-        let uses = [if work.is_some() {
-            Use::descriptor_set(set).ordered()
-        } else {
-            Use::descriptor_set(set)
-        }];
-        self.record_command(call, commands, &uses, work);
+        let shader = found.shader;
+        let uses = match shader {
+            // What it touches is known word by word.
+            Some(_) => [Use::descriptor_set(set).ordered()],
+            None => [Use::descriptor_set(set)],
+        };
+        let dispatch = Dispatch { pipeline, shader, set, groups };
+        self.record_command(call, commands, &uses, Some(Work::Dispatch(dispatch)));
     }
 
     /// The words that a dispatch touches, which its table says when it is submitted.
@@ -110,6 +112,10 @@ impl State {
         dispatch: &Dispatch,
         touched: &mut Vec<Touched>,
     ) {
+        touched.push(Touched::Pipeline(dispatch.pipeline));
+        if dispatch.shader.is_none() {
+            return;
+        }
         if let Some(Written::Buffer { buffer, .. }) = self.written(dispatch.set, 0, 0) {
             if let Some(overlay) = self.resource_mut(ResourceId::Buffer(buffer)) {
                 overlay.overlay = true;
@@ -123,6 +129,7 @@ impl State {
 
     /// Does what the shader does.
     pub(super) fn dispatch(&mut self, dispatch: &Dispatch) {
+        let Some(shader) = dispatch.shader else { return };
         let report = self.binding(dispatch.set, 2);
         for piece in self.pieces(dispatch) {
             let mut bytes = vec![0; piece.words as usize * 4];
@@ -144,7 +151,7 @@ impl State {
                 word.copy_from_slice(&expected.to_ne_bytes());
             }
             self.gpu_write(piece.memory, piece.at, &bytes);
-            if let (Shader::Check, Some(report)) = (dispatch.shader, report) {
+            if let (Shader::Check, Some(report)) = (shader, report) {
                 let words = Seen::write(seen);
                 let at = u64::from(piece.slot) * SEEN as u64 * 4;
                 if at + 16 <= report.size {

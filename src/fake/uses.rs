@@ -101,6 +101,7 @@ pub(super) enum Touched {
     Set(vk::DescriptorSet),
     Pool(vk::DescriptorPool),
     Commands(vk::CommandBuffer),
+    Pipeline(vk::Pipeline),
     Fence(vk::Fence),
     Semaphore(vk::Semaphore),
 }
@@ -279,6 +280,7 @@ impl State {
             Touched::Set(h) => of(self, h),
             Touched::Pool(h) => of(self, h),
             Touched::Commands(h) => self.commands.get_mut(&h).map(Tracked::busy),
+            Touched::Pipeline(h) => of(self, h),
             Touched::Fence(h) => of(self, h),
             Touched::Semaphore(h) => of(self, h),
         }
