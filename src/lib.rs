@@ -148,7 +148,7 @@ pub use allocator::{
     AllocationFlags, Allocator, AllocatorDesc, Arena, ArenaDesc, ArenaError, BeginError,
     BlockPicture, BlockSizes, Buffer, BufferDesc, BufferInit, CloseReport, Collected, CopyError,
     CreateError, DescError, EndPolicy, ExternalError, ForeignPoint, FrameRing, HeapBudget,
-    HostRange, Image, ImageDesc, ImageView, ImageViewDesc, InitError, KeyError, Leak,
+    HostRange, Image, ImageDesc, ImageView, ImageViewDesc, InitError, JoinError, KeyError, Leak,
     MemoryTypeStatistics, NewError, Placement, Plan, RawAllocation, Recording, Refused,
     RegionPicture, RegionState, ReportError, RingError, RingPiece, Signal, Statistics, SubmitError,
     SubmitRefusal, Submitted, SubmittedError, Timeline, TimelineError, Tried, WaitError,
