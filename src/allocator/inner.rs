@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     ground::sync::lock,
-    memory::{BlockList, Broken, Entry, Stay},
+    memory::{BlockList, Broken, Entry, Heirs, Stay},
     policy::{
         growth::Growth,
         intent::Shape,
@@ -92,7 +92,9 @@ pub(super) struct Lane {
 /// What a lane's lock guards.
 pub(super) struct LaneState {
     pub(super) blocks: BlockList,
+    /// An [entry](Entry::gone) of no block stands for a range that another owner took over.
     pub(super) bags: Bags<Entry>,
+    pub(super) heirs: Heirs,
     /// How many were retired after the collect of this number.
     pub(super) retired: (u64, usize),
     /// What a collect has in hand; here only to keep its memory.
@@ -359,6 +361,7 @@ impl LaneState {
         Self {
             blocks,
             bags: Bags::default(),
+            heirs: Heirs::default(),
             retired: (0, 0),
             scratch: Scratch::default(),
             keepers: Vec::new(),
@@ -418,8 +421,9 @@ impl LaneState {
         if live != self.live {
             return Err(Broken::Count);
         }
+        let gone = self.bags.filed().filter(|(_, entry)| entry.is_gone()).count();
         // Entries that a collect has in hand right now are pending but in no bag.
-        if pending < self.bags.len() { Err(Broken::Pending) } else { Ok(()) }
+        if pending + gone < self.bags.len() { Err(Broken::Pending) } else { Ok(()) }
     }
 }
 
