@@ -137,7 +137,7 @@ impl Inner {
         let granted = state.blocks.allocate_in(slot, size, alignment, tenant);
         let granted = granted.or_else(|| state.blocks.allocate(size, alignment, tenant));
         let grant = granted.ok_or(AllocateError::out_of_memory())?;
-        self.settle(&mut state, &grant);
+        self.settle(&mut state, &grant, search.request);
         Ok(grant)
     }
 

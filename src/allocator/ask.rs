@@ -80,7 +80,7 @@ impl Inner {
             self.free_blocks(lane, blocks);
             return Err(AllocateError::OutOfHostMemory);
         };
-        self.settle(&mut state, &grant);
+        self.settle(&mut state, &grant, search.request);
         tracing::debug!(
             target: "fencepost", memory_type = lane.memory_type, block_size,
             "allocated a block"
@@ -172,7 +172,7 @@ impl Inner {
         let Ok(slot) = made;
         match state.blocks.allocate_in(slot, size, 1, request.tenant()) {
             Some(grant) => {
-                self.settle(&mut state, &grant);
+                self.settle(&mut state, &grant, request);
                 tracing::debug!(
                     target: "fencepost", memory_type = lane.memory_type, size,
                     "allocated a dedicated memory"

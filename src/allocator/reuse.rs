@@ -229,7 +229,7 @@ impl Inner {
             *filed = rest;
         }
         state.heirs.insert(heritage.grant.entry, points, &reached);
-        self.settle(&mut state, &heritage.grant);
+        self.settle(&mut state, &heritage.grant, search.request);
         Some((heritage, dependency))
     }
 
