@@ -9,7 +9,7 @@ use std::{
 use ash::vk;
 
 use crate::{
-    guard::GuardPolicy,
+    guard::{GuardPolicy, GuardedBy},
     policy::{
         intent::{GpuUse, HostAccess, Intent, Shape, wish},
         select::Wish,
@@ -48,6 +48,7 @@ pub struct AllocatorDesc<'a> {
     pub(crate) heap_blocks: [Option<(u64, u64)>; vk::MAX_MEMORY_HEAPS],
     pub(crate) map_on_access: bool,
     pub(crate) guards: GuardPolicy,
+    pub(crate) guarded_by: GuardedBy,
     pub(crate) record: Option<Destination>,
     pub(crate) record_room: usize,
 }
@@ -69,6 +70,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("heap_blocks", &self.heap_blocks)
             .field("map_on_access", &self.map_on_access)
             .field("guards", &self.guards)
+            .field("guarded_by", &self.guarded_by)
             .field("record", &self.record.is_some())
             .finish()
     }
@@ -98,6 +100,7 @@ impl<'a> AllocatorDesc<'a> {
             heap_blocks: [None; vk::MAX_MEMORY_HEAPS],
             map_on_access: false,
             guards: GuardPolicy::Off,
+            guarded_by: GuardedBy::Host,
             record: None,
             record_room: 1 << 16,
         }
@@ -213,6 +216,13 @@ impl AllocatorDesc<'_> {
     #[must_use]
     pub const fn guards(mut self, policy: GuardPolicy) -> Self {
         self.guards = policy;
+        self
+    }
+
+    /// Who keeps the [`guards`](Self::guards): the host, where it sees the memory, or the GPU.
+    #[must_use]
+    pub const fn guarded_by(mut self, by: GuardedBy) -> Self {
+        self.guarded_by = by;
         self
     }
 

@@ -71,7 +71,7 @@ pub use error::{
 };
 #[cfg(unix)]
 pub use external_fd::{FdKind, SharedFd};
-pub use guards::GuardCoverage;
+pub use guards::{GuardCoverage, Scrub, ScrubError, Scrubbed};
 pub use heaps::HeapBudget;
 pub use mapping::HostRange;
 pub use plan::{BlockSizes, Placement, Plan};

@@ -10,8 +10,8 @@ mod graves;
 mod heirs;
 mod tenants;
 
-pub(crate) use block::Block;
 pub use block::Broken;
+pub(crate) use block::{Block, Sight};
 pub(crate) use block_list::{BlockList, Entry, Grant, Heritage, Stay};
 pub(crate) use graves::Grave;
 pub(crate) use heirs::Heirs;
