@@ -297,6 +297,20 @@ impl BlockList {
         slots.into_iter().filter_map(|slot| self.remove(slot)).collect()
     }
 
+    /// Takes all that is free in a block, so that nobody gets it meanwhile: Free → Pending. Returns
+    /// whether the block was empty before. O(free regions).
+    pub(crate) fn hold(&mut self, slot: u32) -> (Vec<Entry>, bool) {
+        let Some(block) = self.block_mut(slot) else { return (Vec::new(), false) };
+        let was_empty = block.is_empty();
+        let keys = block.hold();
+        let first = was_empty && !keys.is_empty();
+        if first {
+            self.empty.retain(|&empty| empty != slot);
+        }
+        self.note_room(slot);
+        (keys.into_iter().map(|key| Entry { slot, key }).collect(), first)
+    }
+
     /// Used → Pending. O(1).
     pub(crate) fn retire(&mut self, entry: Entry) -> Result<u64, KeyError> {
         self.block_mut(entry.slot).ok_or(KeyError::Stale)?.retire(entry.key)
