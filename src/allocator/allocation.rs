@@ -265,16 +265,11 @@ fn end_region(
     entry: Entry,
     door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>,
 ) {
-    let closed = home.life() == Life::Closed;
-    // The region still lives, so the count that its block holds can be shared.
-    let myself = if closed { home.myself.upgrade() } else { None };
     match door(&home, lane, entry) {
         // Dropping the keeper may end the allocator: `home` is not touched after this.
+        Ok(Some(keeper)) if keeper.life() == Life::Closed => _ = keeper.finish_pending(),
         Ok(keeper) => drop(keeper),
         Err(error) => unreachable!("{entry:?} was used and its handle is the only one: {error}"),
-    }
-    if let Some(myself) = myself {
-        myself.finish_pending();
     }
 }
 
