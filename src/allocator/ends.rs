@@ -117,6 +117,7 @@ impl Inner {
             return CloseReport::default();
         }
         self.set_life(Life::Closed);
+        // This takes every lane's lock once: who gives something up after it sees that we closed.
         let leaks = self.leaks();
         if !leaks.is_empty() {
             let bytes: u64 = leaks.iter().map(|leak| leak.size).sum();

@@ -51,6 +51,9 @@ pub enum AllocateError {
         /// The largest allocation possible, in bytes.
         limit: u64,
     },
+    /// The timeline that is to order the first use belongs to another allocator.
+    #[error("the timeline belongs to another allocator")]
+    ForeignTimeline,
     /// Every suitable memory type is out of memory, after all that was tried.
     #[error(
         "out of device memory: {requested} bytes asked, {largest_free} free in one piece, \

@@ -9,6 +9,7 @@ mod ask;
 mod auditor;
 mod collect;
 mod create;
+mod dependency;
 mod desc;
 #[cfg(feature = "descriptors")]
 mod descriptor;
@@ -36,6 +37,7 @@ mod register;
 mod report;
 mod resource;
 mod resource_desc;
+mod reuse;
 mod ring;
 mod shared;
 mod sync;
@@ -56,6 +58,7 @@ pub use aliasing::{AliasingBuffer, AliasingImage, aliasing_requirements};
 pub use allocation::{Allocation, RawAllocation};
 pub use arena::{Arena, ArenaDesc};
 pub use collect::Collected;
+pub use dependency::Dependency;
 pub use desc::{AllocationDesc, AllocationFlags, AllocatorDesc, EndPolicy};
 #[cfg(feature = "descriptors")]
 pub use descriptor::DescriptorSet;
@@ -82,6 +85,7 @@ pub use report::{
 };
 pub use resource::{Buffer, Image};
 pub use resource_desc::{BufferDesc, ImageDesc, ImageViewDesc};
+pub use reuse::Ordered;
 pub use ring::{FrameRing, RingPiece};
 pub use timeline::Timeline;
 pub use view::ImageView;
