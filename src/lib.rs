@@ -64,6 +64,11 @@
 //!
 //! # What you need
 //!
+//! The [guide] has a page for each of these: [a renderer in thirty lines](guide::renderer),
+//! [why a drop is safe](guide::frames_in_flight), [choosing memory](guide::memory),
+//! [budget](guide::budget), [threads and queues](guide::threads),
+//! [your own semaphores](guide::adoption).
+//!
 //! * **Buffers and images**: [`Allocator::create_buffer`], [`Allocator::create_image`],
 //!   [`Allocator::create_image_view`]; with create-infos of your own, the `unsafe`
 //!   [`create_buffer_from`](Allocator::create_buffer_from) and
@@ -78,13 +83,14 @@
 //!   [`Allocator::import_host_memory`].
 //! * **Upload and read back**: [`AllocationDesc::upload`], [`AllocationDesc::readback`],
 //!   [`Buffer::write`], [`Buffer::read`].
-//! * **Your own semaphores**: [`Allocator::external_timeline`], and the page [`adoption`]. **Vulkan 1.0, fences**:
+//! * **Your own semaphores**: [`Allocator::external_timeline`], and the page [`adoption`](guide::adoption). **Vulkan 1.0, fences**:
 //!   [`Allocator::fence_timeline`].
 //! * **Exact points instead of "all by now"**: [`Allocation::retire_at`]. **At once**:
 //!   [`Allocation::free_now`]. Both are `unsafe`: they are your word about the GPU.
 //! * **Descriptor sets that retire**: feature `descriptors`,
 //!   `Allocator::create_descriptor_set`. Other handles: [`Allocator::retire_object`].
 //! * **Figures and pictures**: [`Allocator::statistics`], [`Allocator::snapshot`], and [`inspect`].
+//! * **What happened, over time**: [`AllocatorDesc::record`] and the page [`record`].
 //! * **Host or DMA memory by bare pointers**: [`MemoryPool`], [`SharedPool`], `no_std` for the first.
 //! * **Ranges of anything, without Vulkan**: [`tlsf`], `no_std`. The rule of drops alone:
 //!   [`retire`], `no_std`.
@@ -101,9 +107,9 @@
 //!
 //! # What it does not do
 //!
-//! It does not defragment, and does not suballocate sparse resources. Guards watch memory that the
-//! host sees, and not what only the GPU sees. A block is never shared by two memory types. Host memory for its books is allocated
-//! as blocks and queues grow, and not per allocation.
+//! It does not defragment, and does not suballocate sparse resources. Guards do not watch
+//! a memory of one resource's own. A block is never shared by two memory types. Host memory for its books is
+//! allocated as blocks and queues grow, and not per allocation.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]
@@ -111,9 +117,6 @@
 
 extern crate alloc;
 
-#[cfg(doc)]
-#[doc = include_str!("../examples/adoption.md")]
-pub mod adoption {}
 #[cfg(feature = "vulkan")]
 mod allocator;
 #[cfg(feature = "vulkan")]
@@ -123,6 +126,8 @@ pub mod fake;
 mod ground;
 #[cfg(feature = "vulkan")]
 mod guard;
+#[cfg(all(doc, feature = "vulkan"))]
+pub mod guide;
 #[cfg(feature = "vulkan")]
 pub mod inspect;
 #[cfg(feature = "vulkan")]
@@ -130,6 +135,8 @@ mod memory;
 #[cfg(feature = "vulkan")]
 mod policy;
 pub mod pool;
+#[cfg(feature = "vulkan")]
+pub mod record;
 pub mod retire;
 pub mod tlsf;
 #[cfg(feature = "vulkan")]
@@ -140,9 +147,9 @@ pub use allocator::{
     AliasError, AliasingBuffer, AliasingImage, AllocateError, Allocation, AllocationDesc,
     AllocationFlags, Allocator, AllocatorDesc, Arena, ArenaDesc, ArenaError, BeginError,
     BlockPicture, BlockSizes, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError,
-    DescError, EndPolicy, ExternalError, FrameRing, HeapBudget, HostRange, Image, ImageDesc,
-    ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement, Plan,
-    RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError, RingError,
+    DescError, EndPolicy, ExternalError, ForeignPoint, FrameRing, HeapBudget, HostRange, Image,
+    ImageDesc, ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement,
+    Plan, RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError, RingError,
     RingPiece, Signal, Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline,
     TimelineError, Tried, WaitError, aliasing_requirements,
 };
@@ -169,9 +176,9 @@ pub use retire::Point;
 pub use vulkan::{DeviceFeatures, Object, UserObject};
 
 #[cfg(feature = "vulkan")]
-pub use allocator::GuardCoverage;
+pub use allocator::{GuardCoverage, Scrub, ScrubError, Scrubbed};
 #[cfg(feature = "vulkan")]
-pub use guard::{Corruption, Damage, GuardPolicy, Owner};
+pub use guard::{Corruption, Damage, GuardPolicy, GuardedBy, Owner};
 
 /// The README's snippets, compiled as doctests.
 #[cfg(all(doctest, feature = "vulkan"))]

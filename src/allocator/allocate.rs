@@ -301,7 +301,7 @@ impl Inner {
         let mut state = lane.lock();
         let tenant = search.tenant();
         let grant = state.blocks.allocate(search.size, search.alignment, tenant)?;
-        self.settle(&mut state, &grant);
+        self.settle(&mut state, &grant, search.request);
         Some(grant)
     }
 
@@ -310,13 +310,14 @@ impl Inner {
         let mut state = lane.lock();
         let tenant = search.tenant();
         let grant = state.blocks.allocate_anywhere(search.size, search.alignment, tenant)?;
-        self.settle(&mut state, &grant);
+        self.settle(&mut state, &grant, search.request);
         Some(grant)
     }
 
     /// A granted range lives from here on.
-    pub(super) fn settle(&self, state: &mut LaneState, grant: &Grant) {
+    pub(super) fn settle(&self, state: &mut LaneState, grant: &Grant, request: &Request) {
         state.count_live(grant.held);
+        state.record_grant(grant, request);
         if grant.first {
             // The caller's own count keeps this alive, so the upgrade succeeds.
             if let Some(myself) = self.myself.upgrade() {

@@ -134,7 +134,7 @@ impl Inner {
         let granted = state.blocks.allocate_in(slot, size, alignment, tenant);
         let granted = granted.or_else(|| state.blocks.allocate(size, alignment, tenant));
         let grant = granted.ok_or(AllocateError::out_of_memory())?;
-        self.settle(&mut state, &grant);
+        self.settle(&mut state, &grant, search.request);
         Ok(grant)
     }
 
@@ -165,16 +165,19 @@ impl Inner {
         state.asked -= 1;
         let (memory, mapping) = made?;
         drop(state);
-        self.guard_block(lane, size, mapping, false);
+        let sight = self.guard_block(lane, memory, size, mapping);
         let mut state = lane.lock();
         let slot = state.blocks.insert(|serial| {
             let block = Block::shared(memory, size, lane.granule, serial, mapping)?;
-            Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored))
+            Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored).with_sight(sight))
         });
         drop(state);
         slot.map_err(|_| {
             // SAFETY: the memory was never used, and kept from a reservation of its size.
-            unsafe { self.free_memory(lane.heap, memory, size) };
+            unsafe {
+                self.close_sight(sight);
+                self.free_memory(lane.heap, memory, size);
+            }
             AllocateError::OutOfHostMemory
         })
     }

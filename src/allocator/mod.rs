@@ -29,6 +29,7 @@ mod mapping;
 mod objects;
 mod plan;
 mod pressure;
+mod recorder;
 mod recording;
 mod register;
 mod report;
@@ -62,12 +63,12 @@ pub use descriptor_pools::{DescriptorCounts, DescriptorError};
 pub use ends::CloseReport;
 pub use error::{
     AliasError, AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError,
-    ExternalError, KeyError, NewError, Refused, ReportError, RingError, SubmitRefusal,
-    TimelineError, Tried, WaitError,
+    ExternalError, ForeignPoint, KeyError, NewError, Refused, ReportError, RingError,
+    SubmitRefusal, TimelineError, Tried, WaitError,
 };
 #[cfg(unix)]
 pub use external_fd::{FdKind, SharedFd};
-pub use guards::GuardCoverage;
+pub use guards::{GuardCoverage, Scrub, ScrubError, Scrubbed};
 pub use heaps::HeapBudget;
 pub use mapping::HostRange;
 pub use plan::{BlockSizes, Placement, Plan};
@@ -133,13 +134,17 @@ impl Allocator {
     /// The work of one call is bounded: 4096 allocations of a memory type, or as many as were retired
     /// there since the last call. [`Collected::more`] tells whether some are left for the next.
     pub fn collect(&self) -> Collected {
-        self.inner().collect(Extent::Bounded)
+        let collected = self.inner().collect(Extent::Bounded);
+        self.inner().write_record();
+        collected
     }
 
     /// [`collect`](Self::collect) without a bound: everything that the GPU has passed, at a loading
     /// screen or before a count.
     pub fn collect_all(&self) -> Collected {
-        self.inner().collect(Extent::All)
+        let collected = self.inner().collect(Extent::All);
+        self.inner().write_record();
+        collected
     }
 
     /// How far the GPU is on every timeline: for books of your own, and for

@@ -6,10 +6,13 @@ use ash::vk;
 use smallvec::SmallVec;
 
 use super::{
-    auditor::{Auditor, Finding},
+    auditor::{Auditor, Finding, Used},
     sync::Sync,
 };
-use crate::retire::{BagNumber, Cuts, Point, SignalError, TimelineId};
+use crate::{
+    record::{Tape, What},
+    retire::{BagNumber, Cuts, EndError, Point, RecordingId, SignalError, TimelineId},
+};
 
 /// All timelines of an allocator. Behind one short lock that no driver call is made under.
 pub(crate) struct Register {
@@ -18,6 +21,7 @@ pub(crate) struct Register {
     /// Sync objects of finished timelines that another thread still holds in a wait.
     lingering: Vec<Arc<Sync>>,
     auditor: Option<Auditor>,
+    pub(super) tape: Option<Tape>,
 }
 
 struct Registered {
@@ -32,12 +36,13 @@ struct Registered {
 pub(super) type Polled = SmallVec<[(TimelineId, Arc<Sync>); 4]>;
 
 impl Register {
-    pub(super) fn new(owner: u32, audit: bool) -> Self {
+    pub(super) fn new(owner: u32, audit: bool, tape: Option<Tape>) -> Self {
         Self {
             cuts: Cuts::new(owner),
             timelines: Vec::new(),
             lingering: Vec::new(),
             auditor: audit.then(Auditor::default),
+            tape,
         }
     }
 
@@ -45,6 +50,20 @@ impl Register {
     pub(super) fn audit(&mut self) -> SmallVec<[Finding; 2]> {
         let cuts = &self.cuts;
         self.auditor.as_mut().map_or_else(SmallVec::new, |auditor| auditor.observe(cuts))
+    }
+
+    /// Notes a use for the auditor, if there is one.
+    pub(super) fn record_use(&mut self, used: Used, point: Point) {
+        let reached = self.cuts.reached();
+        if let Some(auditor) = &mut self.auditor {
+            auditor.record_use(used, point, &reached);
+        }
+    }
+
+    /// A recorded use that these points do not cover; the uses are forgotten.
+    pub(super) fn overlooked(&mut self, used: Used, points: &[Point]) -> Option<Point> {
+        let reached = self.cuts.reached();
+        self.auditor.as_mut()?.overlooked(used, points, &reached)
     }
 
     pub(super) fn cuts(&self) -> &Cuts {
@@ -102,22 +121,26 @@ impl Register {
         )
     }
 
-    /// A counter was read. A jump is reported once, unless an open recording may explain it.
-    pub(super) fn signalled(&mut self, id: TimelineId, value: u64) {
+    /// A recording was submitted and signals `value`.
+    pub(super) fn submitted(&mut self, id: RecordingId, value: u64) -> Result<Point, EndError> {
+        let point = self.cuts.submitted(id, value)?;
+        if let Some(tape) = &mut self.tape {
+            tape.write(What::Submitted { timeline: point.timeline().number, value });
+        }
+        Ok(point)
+    }
+
+    /// A counter was read. A jump is found once, unless an open recording may explain it.
+    pub(super) fn signalled(&mut self, id: TimelineId, value: u64) -> Option<Finding> {
         let Err(SignalError::Jumped { value, assigned }) = self.cuts.signalled(id, value) else {
-            return;
+            return None;
         };
         let explained = self.cuts.has_open(id);
-        if let Some(timeline) = self.timelines.iter_mut().find(|timeline| timeline.id == id) {
-            if !explained && !timeline.jump_reported {
-                timeline.jump_reported = true;
-                tracing::error!(
-                    target: "fencepost", value, assigned,
-                    "a timeline's counter jumped above its last assigned value; \
-                     what waits for it is kept"
-                );
-            }
+        let timeline = self.timelines.iter_mut().find(|timeline| timeline.id == id)?;
+        if explained || core::mem::replace(&mut timeline.jump_reported, true) {
+            return None;
         }
+        Some(Finding::Jump { value, assigned })
     }
 
     /// Sync objects of timelines that are given up and idle: to be destroyed outside the lock.

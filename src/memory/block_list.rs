@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A retired allocation on its way: which slot, which region.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Entry {
     pub(crate) slot: u32,
     pub(crate) key: Key,
@@ -295,6 +295,20 @@ impl BlockList {
         let mut slots: Vec<u32> = slots.collect();
         slots.truncate(self.blocks.saturating_sub(self.stay.least) as usize);
         slots.into_iter().filter_map(|slot| self.remove(slot)).collect()
+    }
+
+    /// Takes all that is free in a block, so that nobody gets it meanwhile: Free → Pending. Returns
+    /// whether the block was empty before. O(free regions).
+    pub(crate) fn hold(&mut self, slot: u32) -> (Vec<Entry>, bool) {
+        let Some(block) = self.block_mut(slot) else { return (Vec::new(), false) };
+        let was_empty = block.is_empty();
+        let keys = block.hold();
+        let first = was_empty && !keys.is_empty();
+        if first {
+            self.empty.retain(|&empty| empty != slot);
+        }
+        self.note_room(slot);
+        (keys.into_iter().map(|key| Entry { slot, key }).collect(), first)
     }
 
     /// Used → Pending. O(1).
