@@ -1,7 +1,7 @@
 //! A set of small numbers that finds the nearest member below in constant time.
 #![forbid(unsafe_code)]
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
 
 use bytemuck::allocation::try_zeroed_slice_box;
 
