@@ -51,7 +51,8 @@ pub(super) enum Extent {
     All,
 }
 
-/// A count that a block held, on its way out of a lock: dropping it may end the allocator.
+/// A count that a block held, on its way out of a lock, or a share of one: dropping it may end the
+/// allocator. Once the last facade is gone, who gets one finishes what is pending.
 pub(super) type Keeper = Option<Arc<Inner>>;
 
 impl Inner {
@@ -62,11 +63,13 @@ impl Inner {
         let mut state = lane.lock();
         let bag = self.current_bag();
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
-        if self.life() == Life::ShutDown || bag.is_reached(self.reached_bag()) {
+        let life = self.life();
+        if life == Life::ShutDown || bag.is_reached(self.reached_bag()) {
             return Ok(self.release(lane, state, entry));
         }
         state.bags.file(bag, entry);
         lane.publish(&state);
+        let keeper = state.shared_keeper(life, entry);
         let first_untimed =
             bag == BagNumber::UNTIMED && !self.untimed_reported.swap(true, Ordering::Relaxed);
         let name = state.blocks.tenant(entry).name;
@@ -76,7 +79,7 @@ impl Inner {
         if first_untimed {
             report_untimed(name);
         }
-        Ok(None)
+        Ok(keeper)
     }
 
     /// Gives an allocation up at points that cover every use of it. O(points + log pending).
@@ -89,12 +92,15 @@ impl Inner {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
-        if self.life() == Life::ShutDown || unreached.is_empty() {
+        let mut points = state.heirs.take(entry);
+        points.extend_from_slice(unreached);
+        let life = self.life();
+        if life == Life::ShutDown || points.is_empty() {
             return Ok(self.release(lane, state, entry));
         }
-        state.bags.file_at(unreached, entry);
+        state.bags.file_at(&points, entry);
         lane.publish(&state);
-        Ok(None)
+        Ok(state.shared_keeper(life, entry))
     }
 
     /// Ends an allocation at once. O(1), and the driver's destruction of its resource.
@@ -103,6 +109,11 @@ impl Inner {
     pub(super) fn free_now(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
+        if !state.heirs.is_empty() && state.heirs.contains(entry) {
+            drop(state);
+            // Its owner is done, but the one before may not be.
+            return self.retire_at(lane.index, entry, &[]);
+        }
         if state.blocks.tenant(entry).resource != Resource::None || self.guards.policy.is_on() {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             return Ok(self.release(lane, state, entry));
@@ -110,7 +121,10 @@ impl Inner {
         let (size, emptied) = state.blocks.free(entry)?;
         state.live -= size;
         state.record_end(entry);
-        Ok(if emptied { self.vacate(lane, state, entry.slot) } else { None })
+        Ok(match emptied {
+            true => self.vacate(lane, state, entry.slot),
+            false => state.shared_keeper(self.life(), entry),
+        })
     }
 
     /// Pending → Free for one entry in hand; its resource is destroyed outside the lock.
@@ -131,10 +145,16 @@ impl Inner {
             state = lane.lock();
         }
         if self.guards.policy.is_on() {
-            state = self.guard_ends(lane, state, &[entry]);
+            let mut entries = vec![entry];
+            state = self.guard_ends(lane, state, &mut entries);
+            if entries.is_empty() {
+                return None;
+            }
         }
-        let (_, emptied) = state.reach(entry);
-        if emptied { self.vacate(lane, state, entry.slot) } else { None }
+        match state.reach(entry) {
+            (_, true) => self.vacate(lane, state, entry.slot),
+            (_, false) => state.shared_keeper(self.life(), entry),
+        }
     }
 
     /// Destroys what still looks at a resource that is about to be destroyed.
@@ -234,6 +254,9 @@ impl Inner {
         {
             collected.objects += self.descriptors.collect(&self.vulkan, reached);
         }
+        if self.guards.scrubs() {
+            self.finish_scrubs(reached.bag(), &mut collected);
+        }
         for lane in self.lanes() {
             if lane.may_have_reached(reached.bag()) || lane.may_have_expired(now) {
                 let mut state = lane.lock();
@@ -260,7 +283,7 @@ impl Inner {
     fn report_finding(&self, finding: Finding) {
         let waiting = self.lanes().filter_map(|lane| {
             let state = lane.lock();
-            let &entry = state.bags.first()?;
+            let &entry = state.bags.first().filter(|entry| !entry.is_gone())?;
             Some((state.bags.oldest(), state.blocks.tenant(entry).name))
         });
         let allocation = waiting.min_by_key(|&(bag, _)| bag).map(|(_, name)| named(name));
@@ -289,6 +312,9 @@ impl Inner {
         {
             collected.objects += self.descriptors.collect_everything(&self.vulkan);
         }
+        if self.guards.scrubs() {
+            self.finish_all_scrubs(&mut collected);
+        }
         for lane in self.lanes() {
             let mut state = lane.lock();
             let mut scratch = core::mem::take(&mut state.scratch);
@@ -310,8 +336,12 @@ impl Inner {
         dated: bool,
         collected: &mut Collected,
     ) {
-        let Scratch { entries, resources, keys } = &mut scratch;
+        let Scratch { entries, resources, .. } = &mut scratch;
         entries.sort_unstable_by_key(|entry| (entry.slot, entry.key.index()));
+        // Those that another owner took over sort last.
+        while entries.last().is_some_and(|entry| entry.is_gone()) {
+            entries.pop();
+        }
         let taken = entries.iter().map(|&entry| state.blocks.take_resource(entry));
         resources.extend(taken.filter(|&resource| resource != Resource::None));
         if !resources.is_empty() {
@@ -329,6 +359,18 @@ impl Inner {
         if self.guards.policy.is_on() {
             state = self.guard_ends(lane, state, entries);
         }
+        self.free_batch(lane, state, scratch, collected);
+    }
+
+    /// Pending → Free for many that are in hand and done with, in the order of their blocks.
+    pub(super) fn free_batch<'a>(
+        &self,
+        lane: &'a Lane,
+        mut state: MutexGuard<'a, LaneState>,
+        mut scratch: Scratch,
+        collected: &mut Collected,
+    ) {
+        let Scratch { entries, keys, .. } = &mut scratch;
         // The keepers go after the lock; the caller holds a count of its own.
         let mut keepers: SmallVec<[Keeper; 4]> = SmallVec::new();
         let mut emptied_slots: SmallVec<[u32; 4]> = SmallVec::new();
@@ -378,7 +420,10 @@ impl Inner {
         for block in blocks {
             if block.memory != ash::vk::DeviceMemory::null() {
                 // SAFETY: the device contract; nothing in the block is used or pending.
-                unsafe { self.free_memory(lane.heap, block.memory, block.size) };
+                unsafe {
+                    self.close_sight(block.sight);
+                    self.free_memory(lane.heap, block.memory, block.size);
+                }
             }
         }
         count

@@ -9,10 +9,10 @@ use std::{
 use ash::vk;
 
 use crate::{
-    guard::GuardPolicy,
+    guard::{GuardPolicy, GuardedBy},
     policy::{
         intent::{GpuUse, HostAccess, Intent, Shape, wish},
-        select::Wish,
+        select::{Wish, bits},
     },
     vulkan::DeviceFeatures,
 };
@@ -48,6 +48,7 @@ pub struct AllocatorDesc<'a> {
     pub(crate) heap_blocks: [Option<(u64, u64)>; vk::MAX_MEMORY_HEAPS],
     pub(crate) map_on_access: bool,
     pub(crate) guards: GuardPolicy,
+    pub(crate) guarded_by: GuardedBy,
     pub(crate) record: Option<Destination>,
     pub(crate) record_room: usize,
 }
@@ -69,6 +70,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("heap_blocks", &self.heap_blocks)
             .field("map_on_access", &self.map_on_access)
             .field("guards", &self.guards)
+            .field("guarded_by", &self.guarded_by)
             .field("record", &self.record.is_some())
             .finish()
     }
@@ -98,6 +100,7 @@ impl<'a> AllocatorDesc<'a> {
             heap_blocks: [None; vk::MAX_MEMORY_HEAPS],
             map_on_access: false,
             guards: GuardPolicy::Off,
+            guarded_by: GuardedBy::Host,
             record: None,
             record_room: 1 << 16,
         }
@@ -216,6 +219,13 @@ impl AllocatorDesc<'_> {
         self
     }
 
+    /// Who keeps the [`guards`](Self::guards): the host, where it sees the memory, or the GPU.
+    #[must_use]
+    pub const fn guarded_by(mut self, by: GuardedBy) -> Self {
+        self.guarded_by = by;
+        self
+    }
+
     /// Writes down what the program does with its memory, for looking at it over time and for
     /// replaying it with other settings; the form is on the page [`record`](crate::record). The first
     /// allocator made of this description takes the writer.
@@ -307,6 +317,7 @@ pub struct AllocationDesc {
     intent: Intent,
     access: Option<HostAccess>,
     prefer_host: bool,
+    access_where_free: bool,
     /// What the user said of properties by hand; it goes before what the intent says.
     explicit: Wish,
     pub(crate) name: Option<&'static str>,
@@ -328,6 +339,7 @@ impl AllocationDesc {
             intent,
             access: None,
             prefer_host: false,
+            access_where_free: false,
             explicit: Wish { required: 0, preferred: 0, avoided: 0 },
             name: None,
             min_alignment: 1,
@@ -339,6 +351,9 @@ impl AllocationDesc {
     /// What is asked of memory types, for a use on a device of this shape.
     pub(crate) fn wish(&self, gpu: GpuUse, shape: Shape) -> Wish {
         let mut wish = wish(self.intent, self.access, self.prefer_host, gpu, shape);
+        if self.access_where_free && shape.is_seen_whole() {
+            wish.prefer(bits::HOST_VISIBLE | bits::HOST_COHERENT);
+        }
         wish.required |= self.explicit.required;
         wish.prefer(self.explicit.preferred);
         wish.avoid(self.explicit.avoided);
@@ -378,6 +393,16 @@ impl AllocationDesc {
     #[must_use]
     pub const fn host_access(mut self, access: HostAccess) -> Self {
         self.access = Some(access);
+        self
+    }
+
+    /// Host-visible too where that costs nothing: where host and GPU share one memory, and where the
+    /// host sees all of a graphics card's (resizable BAR). For buffers that are filled once:
+    /// [`Allocator::create_buffer_init`](crate::Allocator::create_buffer_init) writes into them
+    /// there, and stages the bytes elsewhere. The small window of a card is left alone.
+    #[must_use]
+    pub const fn host_access_where_free(mut self) -> Self {
+        self.access_where_free = true;
         self
     }
 

@@ -4,7 +4,7 @@ use ash::vk;
 
 use super::{graves::Graves, tenants::Tenants};
 use crate::{
-    tlsf::{self, Config, Key, KeyError, Placed, Region, State, Tlsf},
+    tlsf::{self, Config, Key, KeyError, Placed, Region, State, TakenOver, Tlsf},
     vulkan::Mapping,
 };
 
@@ -18,6 +18,7 @@ pub(crate) struct Block {
     pub(crate) mapping: Option<Mapping>,
     pub(crate) tenants: Tenants,
     pub(crate) graves: Graves,
+    pub(crate) sight: Sight,
     /// No other resource than the one it was made for may be bound to it.
     pub(crate) exclusive: bool,
     /// The handle types that it was made to be exported as, as bits.
@@ -27,6 +28,18 @@ pub(crate) struct Block {
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
     pub(crate) tailored: bool,
     space: Space,
+}
+
+/// Who keeps a block's guards.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum Sight {
+    /// Nobody: it is not guarded.
+    #[default]
+    None,
+    /// The host, through the block's mapping.
+    Host(Mapping),
+    /// The GPU, through a buffer over the whole block, which goes before its memory.
+    Gpu(vk::Buffer),
 }
 
 #[expect(clippy::large_enum_variant, reason = "nearly all blocks are shared ones")]
@@ -87,6 +100,11 @@ impl Block {
         Self { tailored, ..self }
     }
 
+    /// A block whose guards are kept so.
+    pub(crate) fn with_sight(self, sight: Sight) -> Self {
+        Self { sight, ..self }
+    }
+
     /// A block for one allocation, which is made at once.
     pub(crate) fn dedicated(
         memory: vk::DeviceMemory,
@@ -106,6 +124,7 @@ impl Block {
             mapping,
             tenants: Tenants::default(),
             graves: Graves::default(),
+            sight: Sight::None,
             exclusive: false,
             exported_as: 0,
             empty_since: 0,
@@ -142,6 +161,24 @@ impl Block {
         }
     }
 
+    /// Takes all that is free, so that nobody gets it meanwhile: Free → Pending. O(free regions).
+    pub(crate) fn hold(&mut self) -> Vec<Key> {
+        let mut keys = Vec::new();
+        let Space::Shared(tlsf) = &mut self.space else { return keys };
+        loop {
+            // A range of the largest class is always found; the largest range itself, mostly.
+            let sizes = [tlsf.largest_free(), tlsf.largest_class()];
+            let size = sizes.into_iter().filter(|&size| size > 0);
+            let Some(placed) = size.into_iter().find_map(|size| tlsf.allocate(size, 1).ok()) else {
+                return keys;
+            };
+            match tlsf.retire(placed.key) {
+                Ok(_) => keys.push(placed.key),
+                Err(error) => unreachable!("{placed:?} was just granted: {error}"),
+            }
+        }
+    }
+
     /// Used → Pending. O(1).
     pub(crate) fn retire(&mut self, key: Key) -> Result<u64, KeyError> {
         match &mut self.space {
@@ -169,6 +206,15 @@ impl Block {
             Space::Dedicated(dedicated) => {
                 keys.iter().map(|&key| dedicated.turn(key, State::Pending, State::Free)).sum()
             }
+        }
+    }
+
+    /// Pending → Used by another, whose range begins where the pending one did. `None` for what does
+    /// not fit, and for a memory of one owner. O(1).
+    pub(crate) fn take_over(&mut self, key: Key, size: u64, alignment: u64) -> Option<TakenOver> {
+        match &mut self.space {
+            Space::Shared(tlsf) => tlsf.take_over(key, size, alignment).ok(),
+            Space::Dedicated(_) => None,
         }
     }
 
