@@ -17,5 +17,8 @@ pub mod budget {}
 #[doc = include_str!("threads.md")]
 pub mod threads {}
 
+#[doc = include_str!("corruption.md")]
+pub mod corruption {}
+
 #[doc = include_str!("../../examples/adoption.md")]
 pub mod adoption {}
