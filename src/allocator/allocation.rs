@@ -37,6 +37,7 @@ pub struct Allocation {
     pub(super) size: u64,
     /// The address of the first byte of this range.
     pub(super) mapping: Option<Mapping>,
+    /// 0 keeps the host out: the range was taken over from an owner that the GPU may still serve.
     pub(super) block_size: u64,
 }
 
@@ -305,14 +306,15 @@ impl Allocator {
             let (region, block) = state.blocks.used(entry)?;
             let fence = state.blocks.tenant(entry).fence;
             let (offset, size) = fence.inside(region.offset, region.size);
+            let taken_over = state.heirs.contains(entry);
             Grant {
                 entry,
                 memory: block.memory,
                 offset,
                 size,
                 held: region.size,
-                mapping: block.mapping,
-                block_size: block.size,
+                mapping: block.mapping.filter(|_| !taken_over),
+                block_size: if taken_over { 0 } else { block.size },
                 first: false,
             }
         };

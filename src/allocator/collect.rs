@@ -89,10 +89,12 @@ impl Inner {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
-        if self.life() == Life::ShutDown || unreached.is_empty() {
+        let mut points = state.heirs.take(entry);
+        points.extend_from_slice(unreached);
+        if self.life() == Life::ShutDown || points.is_empty() {
             return Ok(self.release(lane, state, entry));
         }
-        state.bags.file_at(unreached, entry);
+        state.bags.file_at(&points, entry);
         lane.publish(&state);
         Ok(None)
     }
@@ -103,6 +105,11 @@ impl Inner {
     pub(super) fn free_now(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
+        if !state.heirs.is_empty() && state.heirs.contains(entry) {
+            drop(state);
+            // Its owner is done, but the one before may not be.
+            return self.retire_at(lane.index, entry, &[]);
+        }
         if state.blocks.tenant(entry).resource != Resource::None || self.guards.policy.is_on() {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             return Ok(self.release(lane, state, entry));
@@ -267,7 +274,7 @@ impl Inner {
     fn report_finding(&self, finding: Finding) {
         let waiting = self.lanes().filter_map(|lane| {
             let state = lane.lock();
-            let &entry = state.bags.first()?;
+            let &entry = state.bags.first().filter(|entry| !entry.is_gone())?;
             Some((state.bags.oldest(), state.blocks.tenant(entry).name))
         });
         let allocation = waiting.min_by_key(|&(bag, _)| bag).map(|(_, name)| named(name));
@@ -322,6 +329,10 @@ impl Inner {
     ) {
         let Scratch { entries, resources, .. } = &mut scratch;
         entries.sort_unstable_by_key(|entry| (entry.slot, entry.key.index()));
+        // Those that another owner took over sort last.
+        while entries.last().is_some_and(|entry| entry.is_gone()) {
+            entries.pop();
+        }
         let taken = entries.iter().map(|&entry| state.blocks.take_resource(entry));
         resources.extend(taken.filter(|&resource| resource != Resource::None));
         if !resources.is_empty() {

@@ -51,6 +51,9 @@ pub enum AllocateError {
         /// The largest allocation possible, in bytes.
         limit: u64,
     },
+    /// The timeline that is to order the first use belongs to another allocator.
+    #[error("the timeline belongs to another allocator")]
+    ForeignTimeline,
     /// Every suitable memory type is out of memory, after all that was tried.
     #[error(
         "out of device memory: {requested} bytes asked, {largest_free} free in one piece, \
@@ -218,6 +221,18 @@ pub enum CreateError {
     /// The driver did not bind the memory.
     #[error("the driver did not bind the memory: {0}")]
     Bind(vk::Result),
+}
+
+/// Why no buffer was created with its contents. Nothing is left behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// The buffer, or the one its contents are copied from, was not created.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The contents do not fit, or could not be written.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
 }
 
 /// Why no resource was created on memory that it would share. Nothing is left behind.

@@ -133,7 +133,8 @@ impl Allocation {
     }
 
     fn check_host_range(&self, offset: u64, length: u64) -> Result<(), CopyError> {
-        if !self.home.lane(self.lane).is_some_and(Lane::is_host_visible) {
+        let visible = self.home.lane(self.lane).is_some_and(Lane::is_host_visible);
+        if !visible || self.block_size == 0 {
             return Err(CopyError::NotMapped);
         }
         if self.home.life() == Life::ShutDown {

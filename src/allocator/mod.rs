@@ -9,6 +9,7 @@ mod ask;
 mod auditor;
 mod collect;
 mod create;
+mod dependency;
 mod desc;
 #[cfg(feature = "descriptors")]
 mod descriptor;
@@ -23,6 +24,7 @@ mod fence_ring;
 mod guards;
 mod heaps;
 mod home;
+mod init;
 mod inner;
 mod lanes;
 mod mapping;
@@ -35,6 +37,7 @@ mod register;
 mod report;
 mod resource;
 mod resource_desc;
+mod reuse;
 mod ring;
 mod shared;
 mod sync;
@@ -55,6 +58,7 @@ pub use aliasing::{AliasingBuffer, AliasingImage, aliasing_requirements};
 pub use allocation::{Allocation, RawAllocation};
 pub use arena::{Arena, ArenaDesc};
 pub use collect::Collected;
+pub use dependency::Dependency;
 pub use desc::{AllocationDesc, AllocationFlags, AllocatorDesc, EndPolicy};
 #[cfg(feature = "descriptors")]
 pub use descriptor::DescriptorSet;
@@ -63,13 +67,14 @@ pub use descriptor_pools::{DescriptorCounts, DescriptorError};
 pub use ends::CloseReport;
 pub use error::{
     AliasError, AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError,
-    ExternalError, ForeignPoint, KeyError, NewError, Refused, ReportError, RingError,
+    ExternalError, ForeignPoint, InitError, KeyError, NewError, Refused, ReportError, RingError,
     SubmitRefusal, TimelineError, Tried, WaitError,
 };
 #[cfg(unix)]
 pub use external_fd::{FdKind, SharedFd};
 pub use guards::{GuardCoverage, Scrub, ScrubError, Scrubbed};
 pub use heaps::HeapBudget;
+pub use init::BufferInit;
 pub use mapping::HostRange;
 pub use plan::{BlockSizes, Placement, Plan};
 pub use recording::{Recording, Signal, SubmitError, Submitted, SubmittedError};
@@ -80,6 +85,7 @@ pub use report::{
 };
 pub use resource::{Buffer, Image};
 pub use resource_desc::{BufferDesc, ImageDesc, ImageViewDesc};
+pub use reuse::Ordered;
 pub use ring::{FrameRing, RingPiece};
 pub use timeline::Timeline;
 pub use view::ImageView;

@@ -194,6 +194,10 @@ impl Timeline {
         self.shared.sync.semaphore()
     }
 
+    pub(super) fn id(&self) -> TimelineId {
+        self.shared.id
+    }
+
     /// The queue whose work this counts.
     pub fn queue(&self) -> vk::Queue {
         self.shared.queue

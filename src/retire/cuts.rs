@@ -366,19 +366,32 @@ impl Cuts {
         let mut first = 0;
         for cut in &self.cuts {
             if cut.bag >= bag.0 {
-                let values = self.values.range(first..first + cut.values);
-                let waits = values
-                    .filter(|&&(number, value)| !Self::passed(&self.timelines, number, value));
-                let owner = self.owner;
-                let point = |&(number, value): &(u32, u64)| Point {
-                    timeline: TimelineId { owner, number },
-                    value,
-                };
-                return Some(waits.map(point).collect());
+                return Some(self.waits(self.values.range(first..first + cut.values)));
             }
             first += cut.values;
         }
         None
+    }
+
+    /// The cuts that are not reached, oldest first: the newest bag of each, and the points that it and
+    /// all older bags since the last cut wait for. O(1) per value.
+    pub fn stamped(&self) -> impl Iterator<Item = (BagNumber, SmallVec<[Point; 4]>)> + '_ {
+        let mut first = 0;
+        self.cuts.iter().map(move |cut| {
+            let values = self.values.range(first..first + cut.values);
+            first += cut.values;
+            (BagNumber(cut.bag), self.waits(values))
+        })
+    }
+
+    /// The points of a cut that are not reached.
+    fn waits<'a>(&self, values: impl Iterator<Item = &'a (u32, u64)>) -> SmallVec<[Point; 4]> {
+        let waits =
+            values.filter(|&&(number, value)| !Self::passed(&self.timelines, number, value));
+        let owner = self.owner;
+        waits
+            .map(|&(number, value)| Point { timeline: TimelineId { owner, number }, value })
+            .collect()
     }
 
     fn track(&self, timeline: TimelineId) -> Option<&Track> {
@@ -532,6 +545,8 @@ mod tests {
         let (second, two) = submit(&mut cuts, b);
         assert_eq!(cuts.points_of(first).unwrap().as_slice(), [one]);
         assert_eq!(cuts.points_of(second).unwrap().as_slice(), [one, two]);
+        let stamped: Vec<_> = cuts.stamped().map(|(bag, points)| (bag, points.to_vec())).collect();
+        assert_eq!(stamped, [(first, vec![one]), (second, vec![one, two])]);
         cuts.signalled(b, 1).unwrap();
         assert_eq!(cuts.points_of(second).unwrap().as_slice(), [one]);
         cuts.signalled(a, 1).unwrap();

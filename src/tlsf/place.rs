@@ -194,6 +194,11 @@ impl Tlsf {
         Ok(Request { size: ((size - 1) >> self.shift) as u32 + 1, mask: mask as u32 })
     }
 
+    /// A request's granules, and its alignment in granules less one.
+    pub(super) fn units_of(&self, size: u64, alignment: u64) -> Result<(u32, u32), AllocateError> {
+        self.request(size, alignment).map(|Request { size, mask }| (size, mask))
+    }
+
     #[cold]
     fn full(&self) -> AllocateError {
         AllocateError::Full { largest_class: self.largest_class(), pending: self.pending_bytes() }
