@@ -401,6 +401,15 @@ impl LaneState {
         self.keepers.get_mut(slot as usize)?.take()
     }
 
+    /// A share of the count of an entry's block, if the last facade was gone when the lock was held:
+    /// its close takes this lock after it has said so, so either it sees the entry, or this sees it.
+    pub(super) fn shared_keeper(&self, life: Life, entry: Entry) -> Option<Arc<Inner>> {
+        match life {
+            Life::Closed => self.keepers.get(entry.slot as usize)?.clone(),
+            _ => None,
+        }
+    }
+
     /// Gives the lane to an arena, if no other has it and nothing of one is left. Whether it did.
     fn claim(&mut self, stay: Stay) -> bool {
         let free = !self.claimed && self.blocks.count() == 0;
