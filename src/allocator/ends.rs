@@ -51,6 +51,8 @@ impl Allocator {
     /// clone and returns `None`. Dropping the last clone does the same, and reports by `tracing`.
     ///
     /// May wait for the GPU: see [`EndPolicy`].
+    ///
+    /// Cost: O(regions), and a wait for the GPU as long as the policy allows.
     pub fn close(self) -> Option<CloseReport> {
         let facade = Arc::into_inner(self.facade)?;
         let report = facade.inner.close();
@@ -63,6 +65,8 @@ impl Allocator {
     ///
     /// Not needed where [`AllocatorDesc::keep_alive`](crate::AllocatorDesc::keep_alive) owns the
     /// device.
+    ///
+    /// Cost: a wait for the device, then O(regions) and a driver call for each object.
     ///
     /// # Errors
     /// The driver could not wait (out of memory): nothing has changed. A lost device is not an
@@ -93,6 +97,8 @@ impl Allocator {
     /// Says that the GPU is done with everything dropped so far, whatever the timelines show: after
     /// a `vkDeviceWaitIdle` of your own, or for drops made before any timeline existed. Takes all
     /// of it back.
+    ///
+    /// Cost: as [`collect_all`](Self::collect_all).
     ///
     /// # Safety
     /// No submitted work uses anything dropped so far, and no recording that names any of it will

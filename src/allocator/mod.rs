@@ -77,7 +77,7 @@ pub use heaps::HeapBudget;
 pub use init::BufferInit;
 pub use mapping::HostRange;
 pub use plan::{BlockSizes, Placement, Plan};
-pub use recording::{Recording, Signal, SubmitError, Submitted, SubmittedError};
+pub use recording::{JoinError, Recording, Signal, SubmitError, Submitted, SubmittedError};
 pub(crate) use report::LanePicture;
 pub use report::{
     BlockPicture, Difference, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,
@@ -115,6 +115,8 @@ impl fmt::Debug for Allocator {
 impl Allocator {
     /// An allocator for a device. Reads the device's properties; allocates no device memory yet.
     ///
+    /// Cost: a few queries of the physical device.
+    ///
     /// # Errors
     /// A physical device without memory types.
     ///
@@ -147,6 +149,8 @@ impl Allocator {
 
     /// [`collect`](Self::collect) without a bound: everything that the GPU has passed, at a loading
     /// screen or before a count.
+    ///
+    /// Cost: as `collect`, and O(what the GPU has passed), with a driver call for each resource.
     pub fn collect_all(&self) -> Collected {
         let collected = self.inner().collect(Extent::All);
         self.inner().write_record();
@@ -163,6 +167,8 @@ impl Allocator {
 
     /// Gives every empty block back to the driver, and returns how many. Otherwise an empty block
     /// [lingers](AllocatorDesc::linger), because a driver's allocation is slow.
+    ///
+    /// Cost: one lock a memory type, and `vkFreeMemory` for each empty block.
     pub fn trim(&self) -> u64 {
         self.inner().trim()
     }

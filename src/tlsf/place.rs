@@ -100,6 +100,8 @@ impl Tlsf {
     /// As [`allocate`](Self::allocate), but the size is rounded up to the granule alone: for whoever
     /// accounts for every byte. It is slower where alignments above the granule are common.
     ///
+    /// O(1).
+    ///
     /// # Errors
     /// As `allocate`.
     #[inline]
