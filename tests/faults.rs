@@ -124,6 +124,11 @@ const STEPS: &[Step] = &[
         let desc = AllocationDesc::device_local().dedicated(true);
         buffer_step(w, desc.flags(fencepost::AllocationFlags::WITHIN_BUDGET))
     }),
+    ("a buffer and its contents", |w| {
+        let memory = AllocationDesc::device_local();
+        let made = w.allocator().create_buffer_init(&buffer_desc(64), &memory, &[7u32; 16]);
+        w.keep(made)
+    }),
     ("a large buffer", |w| {
         let desc = BufferDesc::new(200 << 20, vk::BufferUsageFlags::STORAGE_BUFFER);
         let made = w.allocator().create_buffer(&desc, &AllocationDesc::device_local());

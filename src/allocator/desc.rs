@@ -12,7 +12,7 @@ use crate::{
     guard::{GuardPolicy, GuardedBy},
     policy::{
         intent::{GpuUse, HostAccess, Intent, Shape, wish},
-        select::Wish,
+        select::{Wish, bits},
     },
     vulkan::DeviceFeatures,
 };
@@ -317,6 +317,7 @@ pub struct AllocationDesc {
     intent: Intent,
     access: Option<HostAccess>,
     prefer_host: bool,
+    access_where_free: bool,
     /// What the user said of properties by hand; it goes before what the intent says.
     explicit: Wish,
     pub(crate) name: Option<&'static str>,
@@ -338,6 +339,7 @@ impl AllocationDesc {
             intent,
             access: None,
             prefer_host: false,
+            access_where_free: false,
             explicit: Wish { required: 0, preferred: 0, avoided: 0 },
             name: None,
             min_alignment: 1,
@@ -349,6 +351,9 @@ impl AllocationDesc {
     /// What is asked of memory types, for a use on a device of this shape.
     pub(crate) fn wish(&self, gpu: GpuUse, shape: Shape) -> Wish {
         let mut wish = wish(self.intent, self.access, self.prefer_host, gpu, shape);
+        if self.access_where_free && shape.is_seen_whole() {
+            wish.prefer(bits::HOST_VISIBLE | bits::HOST_COHERENT);
+        }
         wish.required |= self.explicit.required;
         wish.prefer(self.explicit.preferred);
         wish.avoid(self.explicit.avoided);
@@ -388,6 +393,16 @@ impl AllocationDesc {
     #[must_use]
     pub const fn host_access(mut self, access: HostAccess) -> Self {
         self.access = Some(access);
+        self
+    }
+
+    /// Host-visible too where that costs nothing: where host and GPU share one memory, and where the
+    /// host sees all of a graphics card's (resizable BAR). For buffers that are filled once:
+    /// [`Allocator::create_buffer_init`](crate::Allocator::create_buffer_init) writes into them
+    /// there, and stages the bytes elsewhere. The small window of a card is left alone.
+    #[must_use]
+    pub const fn host_access_where_free(mut self) -> Self {
+        self.access_where_free = true;
         self
     }
 

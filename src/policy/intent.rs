@@ -85,6 +85,11 @@ impl Shape {
         }
     }
 
+    /// Whether the host sees all of the device's memory, so that to be seen costs nothing.
+    pub(crate) fn is_seen_whole(self) -> bool {
+        matches!(self, Self::Unified | Self::WholeWindow)
+    }
+
     /// The heap that is kept for those who ask for both properties of its types.
     pub(crate) fn guarded_heap(self) -> Option<u32> {
         match self {
