@@ -8,7 +8,7 @@ use super::{
     tenants::Tenant,
 };
 use crate::{
-    tlsf::{Key, KeyError, Region, TakenOver},
+    tlsf::{Key, KeyError, Placed, Region, TakenOver},
     vulkan::{Mapping, Resource},
 };
 
@@ -180,14 +180,16 @@ impl BlockList {
         take(self, slot)
     }
 
-    /// A range in any shared block that has one. O(blocks): for the way out of a failure.
+    /// A range in any shared block that has one, in whichever free region. O(blocks and free regions): for
+    /// the way out of a failure.
     pub(crate) fn allocate_anywhere(
         &mut self,
         size: u64,
         alignment: u64,
         tenant: Tenant,
     ) -> Option<Grant> {
-        (0..self.slots()).find_map(|slot| self.allocate_in(slot, size, alignment, tenant))
+        let place = |block: &mut Block| block.allocate_anywhere(size, alignment);
+        (0..self.slots()).find_map(|slot| self.grant(slot, tenant, place))
     }
 
     /// A range in the block of this slot. O(1).
@@ -198,13 +200,24 @@ impl BlockList {
         alignment: u64,
         tenant: Tenant,
     ) -> Option<Grant> {
+        self.grant(slot, tenant, |block| block.allocate(size, alignment))
+    }
+
+    /// What `place` finds in the block of this slot, as the tenant's.
+    #[inline]
+    fn grant(
+        &mut self,
+        slot: u32,
+        tenant: Tenant,
+        place: impl Fn(&mut Block) -> Option<Placed>,
+    ) -> Option<Grant> {
         #[cfg(test)]
         {
             self.tried += 1;
         }
         let block = self.block_mut(slot)?;
         let first = block.is_empty();
-        let placed = block.allocate(size, alignment)?;
+        let placed = place(block)?;
         block.tenants.set(placed.key.index(), tenant);
         let (offset, inside) = tenant.fence.inside(placed.offset, placed.size);
         let grant = Grant {
