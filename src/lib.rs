@@ -64,6 +64,11 @@
 //!
 //! # What you need
 //!
+//! The [guide] has a page for each of these: [a renderer in thirty lines](guide::renderer),
+//! [why a drop is safe](guide::frames_in_flight), [choosing memory](guide::memory),
+//! [budget](guide::budget), [threads and queues](guide::threads),
+//! [your own semaphores](guide::adoption).
+//!
 //! * **Buffers and images**: [`Allocator::create_buffer`], [`Allocator::create_image`],
 //!   [`Allocator::create_image_view`]; with create-infos of your own, the `unsafe`
 //!   [`create_buffer_from`](Allocator::create_buffer_from) and
@@ -78,7 +83,7 @@
 //!   [`Allocator::import_host_memory`].
 //! * **Upload and read back**: [`AllocationDesc::upload`], [`AllocationDesc::readback`],
 //!   [`Buffer::write`], [`Buffer::read`].
-//! * **Your own semaphores**: [`Allocator::external_timeline`], and the page [`adoption`]. **Vulkan 1.0, fences**:
+//! * **Your own semaphores**: [`Allocator::external_timeline`], and the page [`adoption`](guide::adoption). **Vulkan 1.0, fences**:
 //!   [`Allocator::fence_timeline`].
 //! * **Exact points instead of "all by now"**: [`Allocation::retire_at`]. **At once**:
 //!   [`Allocation::free_now`]. Both are `unsafe`: they are your word about the GPU.
@@ -111,9 +116,6 @@
 
 extern crate alloc;
 
-#[cfg(doc)]
-#[doc = include_str!("../examples/adoption.md")]
-pub mod adoption {}
 #[cfg(feature = "vulkan")]
 mod allocator;
 #[cfg(feature = "vulkan")]
@@ -123,6 +125,8 @@ pub mod fake;
 mod ground;
 #[cfg(feature = "vulkan")]
 mod guard;
+#[cfg(all(doc, feature = "vulkan"))]
+pub mod guide;
 #[cfg(feature = "vulkan")]
 pub mod inspect;
 #[cfg(feature = "vulkan")]
@@ -140,9 +144,9 @@ pub use allocator::{
     AliasError, AliasingBuffer, AliasingImage, AllocateError, Allocation, AllocationDesc,
     AllocationFlags, Allocator, AllocatorDesc, Arena, ArenaDesc, ArenaError, BeginError,
     BlockPicture, BlockSizes, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError,
-    DescError, EndPolicy, ExternalError, FrameRing, HeapBudget, HostRange, Image, ImageDesc,
-    ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement, Plan,
-    RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError, RingError,
+    DescError, EndPolicy, ExternalError, ForeignPoint, FrameRing, HeapBudget, HostRange, Image,
+    ImageDesc, ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement,
+    Plan, RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError, RingError,
     RingPiece, Signal, Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline,
     TimelineError, Tried, WaitError, aliasing_requirements,
 };

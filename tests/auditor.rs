@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use fencepost::{Allocator, fake::FakeDriver};
+use fencepost::{Allocator, ForeignPoint, Point, fake::FakeDriver};
 use support::*;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -98,6 +98,59 @@ fn a_timeline_that_never_moves_is_reported_once() {
     });
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains("does not move") && said[0].contains("\"buffer\""), "{said:?}");
+}
+
+#[test]
+fn a_counter_that_jumps_is_reported_once_with_what_waits() {
+    let said = lines(false, |fake, allocator| {
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        let frame = frames.begin().unwrap();
+        drop(buffer(allocator, 1000));
+        submit_nothing(frame).unwrap();
+        fake.set_counter(frames.semaphore().unwrap(), 1000);
+        allocator.collect();
+        allocator.collect();
+        fake.set_counter(frames.semaphore().unwrap(), 0);
+        fake.run();
+    });
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("jumped above") && said[0].contains("\"buffer\""), "{said:?}");
+}
+
+#[test]
+fn an_end_before_a_recorded_use_is_reported_by_name() {
+    // The points that an end names, of a use at the first frame and one at the second.
+    let said = |audit: bool, ended_at: &[usize]| {
+        lines(audit, |fake, allocator| {
+            let frames = allocator.timeline(fake.queue(0)).unwrap();
+            let points: Vec<Point> =
+                (0..3).map(|_| submit_nothing(frames.begin().unwrap()).unwrap()).collect();
+            let mesh = buffer(allocator, 1000);
+            mesh.allocation().record_use(points[1]).unwrap();
+            mesh.allocation().record_use(points[0]).unwrap();
+            let ended_at: Vec<Point> = ended_at.iter().map(|&point| points[point]).collect();
+            // SAFETY: the fake executes nothing of it.
+            unsafe { mesh.retire_at(&ended_at) }.unwrap();
+            // SAFETY: never used, and none was recorded.
+            unsafe { buffer(allocator, 1000).free_now() };
+            fake.run();
+        })
+    };
+    for late in [&[][..], &[0]] {
+        let said = said(true, late);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("recorded use") && said[0].contains("\"buffer\""), "{said:?}");
+    }
+    for enough in [&[1][..], &[2]] {
+        assert_eq!(said(true, enough), [""; 0]);
+    }
+    assert_eq!(said(false, &[]), [""; 0], "only on demand");
+    let (a, b) = (fake(), fake());
+    let (mine, other) = (allocator(&a), allocator(&b));
+    let frames = other.timeline(b.queue(0)).unwrap();
+    let point = submit_nothing(frames.begin().unwrap()).unwrap();
+    assert_eq!(buffer(&mine, 1000).allocation().record_use(point), Err(ForeignPoint { point }));
+    b.run();
 }
 
 #[test]

@@ -277,7 +277,7 @@ impl Inner {
         match bound {
             Ok(()) => Ok(Ended {
                 inner: Arc::clone(self),
-                index: self.objects.insert(object),
+                index: self.objects.insert(object, vk::Image::null()),
                 memory: Arc::clone(memory),
             }),
             Err(error) => {

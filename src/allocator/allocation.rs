@@ -8,7 +8,7 @@ use ash::vk;
 use super::{
     Allocator,
     collect::Keeper,
-    error::{KeyError, Refused},
+    error::{ForeignPoint, KeyError, Refused},
     home::Home,
     inner::{Inner, LANE_BITS, Lane, Life},
 };
@@ -138,6 +138,7 @@ impl Allocation {
         }
         let unreached: smallvec::SmallVec<[Point; 4]> =
             points.iter().copied().filter(|&point| !reached.has(point)).collect();
+        self.audit_end(&unreached);
         self.end(|inner, lane, entry| inner.retire_at(lane, entry, &unreached));
         Ok(())
     }
@@ -148,7 +149,62 @@ impl Allocation {
     /// The GPU never saw the range, or is done with it, and nothing recorded that names it will be
     /// submitted.
     pub unsafe fn free_now(self) {
+        self.audit_end(&[]);
         self.end(Inner::free_now);
+    }
+
+    /// Tells the [auditor](crate::AllocatorDesc::audit) that the GPU uses the range until a point. Ending the
+    /// allocation at older points ([`retire_at`](Self::retire_at), [`free_now`](Self::free_now)) is then
+    /// reported, by its name. Without the auditor nothing is noted.
+    ///
+    /// Cost: with the auditor, one lock and a look-up.
+    ///
+    /// # Errors
+    /// A point of another allocator.
+    ///
+    /// # Example
+    /// ```
+    /// # use fencepost::{fake::FakeDriver, *};
+    /// # let fake = FakeDriver::new(&Default::default());
+    /// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
+    /// #     .api_version(vk::API_VERSION_1_2).features(DeviceFeatures::TIMELINE_SEMAPHORE);
+    /// let allocator = unsafe { Allocator::new(&desc.audit(true))? };
+    /// # let frames = allocator.timeline(fake.queue(0))?;
+    /// # let mesh = BufferDesc::new(1 << 10, vk::BufferUsageFlags::VERTEX_BUFFER);
+    /// # let mesh = allocator.create_buffer(&mesh, &AllocationDesc::device_local().name("mesh"))?;
+    /// # let frame = frames.begin()?;
+    /// let point = frame.submit(|signal| unsafe { signal.queue_submit(&[]) })?;
+    /// mesh.allocation().record_use(point)?;
+    /// // SAFETY: not so: the auditor says "points older than a recorded use", and "mesh".
+    /// unsafe { mesh.retire_at(&[])? };
+    /// # fake.run();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn record_use(&self, point: Point) -> Result<(), ForeignPoint> {
+        if point.timeline().owner != self.home.id {
+            return Err(ForeignPoint { point });
+        }
+        if self.home.audit {
+            let used = (self.lane, self.entry);
+            self.home.with_register(|register| register.record_use(used, point));
+        }
+        Ok(())
+    }
+
+    /// Reports an end at points that do not cover a recorded use.
+    fn audit_end(&self, points: &[Point]) {
+        if !self.home.audit {
+            return;
+        }
+        let used = (self.lane, self.entry);
+        let overlooked = self.home.with_register(|register| register.overlooked(used, points));
+        let Some(point) = overlooked else { return };
+        let name =
+            self.home.lane(self.lane).and_then(|lane| lane.lock().blocks.tenant(self.entry).name);
+        tracing::error!(
+            target: "fencepost", allocation = name.unwrap_or("(unnamed)"), used_until = ?point,
+            "an allocation ends at points older than a recorded use: the GPU may still use its range"
+        );
     }
 
     /// Turns the handle into a key that owns nothing. The allocation lives until the key is turned

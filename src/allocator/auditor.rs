@@ -1,8 +1,13 @@
 //! The auditor: notices what holds memory back for long, so that it can be said by name.
 
+use std::collections::HashMap;
+
 use smallvec::SmallVec;
 
-use crate::retire::{Cuts, TimelineId};
+use crate::{
+    memory::Entry,
+    retire::{Cuts, Point, Reached, TimelineId},
+};
 
 /// So many collects without a change are worth a word: some seconds of frames.
 const PATIENCE: u32 = 256;
@@ -14,6 +19,8 @@ pub(super) enum Finding {
     OpenRecording { number: u64 },
     /// A timeline has work out and does not move.
     StillTimeline { reached: u64, submitted: u64 },
+    /// A counter stands above everything assigned.
+    Jump { value: u64, assigned: u64 },
 }
 
 /// Sees the cuts at each collect. Each finding is made once, until there is a change.
@@ -21,7 +28,13 @@ pub(super) enum Finding {
 pub(super) struct Auditor {
     recording: Watch,
     timelines: Vec<(TimelineId, Watch)>,
+    uses: HashMap<Used, SmallVec<[Point; 2]>>,
+    /// So many recorded uses before those that are reached are forgotten.
+    most_uses: usize,
 }
+
+/// What was used: a lane and a region there.
+pub(super) type Used = (u32, Entry);
 
 #[derive(Default)]
 struct Watch {
@@ -41,6 +54,33 @@ impl Watch {
 }
 
 impl Auditor {
+    /// Notes the last use of a region on each timeline. O(1) amortised.
+    pub(super) fn record_use(&mut self, used: Used, point: Point, reached: &Reached) {
+        if self.uses.len() >= self.most_uses {
+            self.uses.retain(|_, points| points.iter().any(|&point| !reached.has(point)));
+            self.most_uses = 1024.max(2 * self.uses.len());
+        }
+        let points = self.uses.entry(used).or_default();
+        match points.iter_mut().find(|known| known.timeline() == point.timeline()) {
+            Some(known) => *known = point.max(*known),
+            None => points.push(point),
+        }
+    }
+
+    /// A recorded use that is neither reached nor covered by these points. Forgets the uses.
+    pub(super) fn overlooked(
+        &mut self,
+        used: Used,
+        points: &[Point],
+        reached: &Reached,
+    ) -> Option<Point> {
+        let covered = |used: Point| {
+            reached.has(used)
+                || points.iter().any(|p| p.timeline() == used.timeline() && *p >= used)
+        };
+        self.uses.remove(&used)?.into_iter().find(|&used| !covered(used))
+    }
+
     /// A collect. O(timelines with work out), and the recordings that are open.
     pub(super) fn observe(&mut self, cuts: &Cuts) -> SmallVec<[Finding; 2]> {
         let mut findings = SmallVec::new();

@@ -124,6 +124,7 @@ impl Inner {
             drop(state);
             // Views that were dropped before and are reached, but not collected yet, go first.
             self.objects.collect(&self.vulkan, self.reached_bag());
+            self.end_views(resource);
             // SAFETY: the caller found every use done; the resource was ours alone.
             unsafe { self.vulkan.destroy_resource(resource) };
             state = lane.lock();
@@ -133,6 +134,13 @@ impl Inner {
         }
         let (_, emptied) = state.reach(entry);
         if emptied { self.vacate(lane, state, entry.slot) } else { None }
+    }
+
+    /// Destroys what still looks at a resource that is about to be destroyed.
+    fn end_views(&self, resource: Resource) {
+        if let Resource::Image(image) = resource {
+            self.objects.end_views(&self.vulkan, image);
+        }
     }
 
     /// The block of `slot` is empty: its count comes out, and blocks that linger too long go.
@@ -183,14 +191,18 @@ impl Inner {
             }
         }
         drop(busy);
+        let mut jump = None;
         let (reached, finished) = self.with_register(|register| {
             for (timeline, value) in seen {
-                register.signalled(timeline, value);
+                jump = register.signalled(timeline, value).or(jump);
             }
             (register.cuts().reached(), register.take_finished())
         });
         for sync in finished {
             self.destroy_sync(sync);
+        }
+        if let Some(jump) = jump {
+            self.report_finding(jump);
         }
         reached
     }
@@ -225,6 +237,7 @@ impl Inner {
             if lane.may_have_reached(reached.bag()) || lane.may_have_expired(now) {
                 let mut state = lane.lock();
                 let mut scratch = core::mem::take(&mut state.scratch);
+                let dated = state.bags.has_dated();
                 let most = match extent {
                     Extent::Bounded => LEAST_BOUND.max(state.retired_after(now - 1)),
                     Extent::All => usize::MAX,
@@ -232,7 +245,7 @@ impl Inner {
                 collected.more |=
                     state.bags.take_reached_at_most(most, reached, &mut scratch.entries);
                 lane.publish(&state);
-                self.release_batch(lane, state, scratch, &mut collected);
+                self.release_batch(lane, state, scratch, dated, &mut collected);
             }
         }
         if self.audit {
@@ -260,6 +273,10 @@ impl Inner {
                 target: "fencepost", reached, submitted, allocation,
                 "a timeline has work out and does not move: is it signalled at all?"
             ),
+            Finding::Jump { value, assigned } => tracing::error!(
+                target: "fencepost", value, assigned, allocation,
+                "a timeline's counter jumped above its last assigned value; what waits for it is kept"
+            ),
         }
     }
 
@@ -276,19 +293,20 @@ impl Inner {
             let mut scratch = core::mem::take(&mut state.scratch);
             state.bags.take_all(&mut scratch.entries);
             lane.publish(&state);
-            self.release_batch(lane, state, scratch, &mut collected);
+            self.release_batch(lane, state, scratch, false, &mut collected);
         }
         collected
     }
 
     /// Pending → Free for many: their resources are destroyed outside the lock, then the ranges
     /// are freed under it, a block at a time, then blocks that linger too long are given back
-    /// outside it.
+    /// outside it. With `dated`, some may be reached before the views that look at them.
     fn release_batch<'a>(
         &self,
         lane: &'a Lane,
         mut state: MutexGuard<'a, LaneState>,
         mut scratch: Scratch,
+        dated: bool,
         collected: &mut Collected,
     ) {
         let Scratch { entries, resources, keys } = &mut scratch;
@@ -298,6 +316,9 @@ impl Inner {
         if !resources.is_empty() {
             drop(state);
             for resource in resources.drain(..) {
+                if dated {
+                    self.end_views(resource);
+                }
                 // SAFETY: the device contract; the bag is reached, so no work uses it, and it was
                 // taken off its region, so nobody else destroys it.
                 unsafe { self.vulkan.destroy_resource(resource) };

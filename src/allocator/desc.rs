@@ -128,7 +128,8 @@ impl<'a> AllocatorDesc<'a> {
 
     /// Whether to watch for what holds memory back: a recording that stays open, and a timeline that
     /// has work out and does not move, for 256 collects. Each is reported once by `tracing`, with the
-    /// name of an allocation that waits. A debugging aid, cheap enough to leave on: a few comparisons
+    /// name of an allocation that waits; and so is an end before a
+    /// [recorded use](crate::Allocation::record_use). A debugging aid, cheap enough to leave on: a few comparisons
     /// a collect.
     #[must_use]
     pub const fn audit(mut self, audit: bool) -> Self {

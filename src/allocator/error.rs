@@ -495,6 +495,14 @@ pub struct Refused<T> {
     pub point: Point,
 }
 
+/// A point that is of another allocator.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{point:?} belongs to another allocator")]
+pub struct ForeignPoint {
+    /// That point.
+    pub point: Point,
+}
+
 /// What is wrong with a reported value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]

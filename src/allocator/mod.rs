@@ -62,8 +62,8 @@ pub use descriptor_pools::{DescriptorCounts, DescriptorError};
 pub use ends::CloseReport;
 pub use error::{
     AliasError, AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError,
-    ExternalError, KeyError, NewError, Refused, ReportError, RingError, SubmitRefusal,
-    TimelineError, Tried, WaitError,
+    ExternalError, ForeignPoint, KeyError, NewError, Refused, ReportError, RingError,
+    SubmitRefusal, TimelineError, Tried, WaitError,
 };
 #[cfg(unix)]
 pub use external_fd::{FdKind, SharedFd};

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use ash::vk;
+
 use crate::{
     ground::sync::lock,
     retire::{BagNumber, Bags},
@@ -23,30 +25,40 @@ pub(crate) struct ObjectLane {
 
 #[derive(Default)]
 struct State {
-    slots: Vec<Option<Object>>,
+    slots: Vec<Option<Held>>,
     vacant: Vec<u32>,
+    /// An index here is no vacant one, though its object may be gone: its image took it along.
     bags: Bags<u32>,
 }
 
+#[derive(Clone, Copy)]
+struct Held {
+    object: Object,
+    /// What a view looks at; null for all else.
+    image: vk::Image,
+}
+
 impl State {
+    /// Empties a slot that is in no bag any more.
     fn take(&mut self, index: u32) -> Option<Object> {
-        let object = self.slots.get_mut(index as usize)?.take()?;
+        let held = self.slots.get_mut(index as usize)?.take();
         self.vacant.push(index);
-        Some(object)
+        held.map(|held| held.object)
     }
 }
 
 impl ObjectLane {
-    /// Takes a new object in. O(1) amortised.
-    pub(super) fn insert(&self, object: Object) -> u32 {
+    /// Takes a new object in; `image` is what it looks at, or null. O(1) amortised.
+    pub(super) fn insert(&self, object: Object, image: vk::Image) -> u32 {
+        let held = Some(Held { object, image });
         let mut state = lock(&self.state);
         match state.vacant.pop() {
             Some(index) => {
-                state.slots[index as usize] = Some(object);
+                state.slots[index as usize] = held;
                 index
             }
             None => {
-                state.slots.push(Some(object));
+                state.slots.push(held);
                 state.slots.len() as u32 - 1
             }
         }
@@ -78,6 +90,28 @@ impl ObjectLane {
         self.drain(vulkan, |bags, out| bags.take_bags(usize::MAX, reached, out))
     }
 
+    /// Destroys the views of an image that wait: who ends the image at points of their own has said
+    /// that nothing uses it, and its views are uses of it. O(objects that wait).
+    pub(super) fn end_views(&self, vulkan: &Vulkan, image: vk::Image) {
+        if !self.filled.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut views = Vec::new();
+        {
+            let State { slots, bags, .. } = &mut *lock(&self.state);
+            for (_, &index) in bags.filed() {
+                let slot = &mut slots[index as usize];
+                let view = slot.take_if(|held| held.image == image);
+                views.extend(view.map(|held| held.object));
+            }
+        }
+        for object in views {
+            // SAFETY: the device contract; the caller found every use of the image done, and the
+            // view was taken out, so nobody else destroys it.
+            unsafe { vulkan.destroy_object(object) };
+        }
+    }
+
     /// Destroys what waits, reached or not. Returns how many.
     pub(super) fn collect_everything(&self, vulkan: &Vulkan) -> u64 {
         self.drain(vulkan, Bags::take_all)
@@ -87,7 +121,7 @@ impl ObjectLane {
     pub(super) fn destroy_all(&self, vulkan: &Vulkan) {
         self.collect_everything(vulkan);
         let live: Vec<Object> =
-            lock(&self.state).slots.iter_mut().filter_map(Option::take).collect();
+            lock(&self.state).slots.iter_mut().filter_map(Option::take).map(|h| h.object).collect();
         for object in live {
             // SAFETY: the device contract; the caller waited for the device.
             unsafe { vulkan.destroy_object(object) };
@@ -118,7 +152,10 @@ impl ObjectLane {
     /// How many objects live, and how many wait.
     pub(super) fn counts(&self) -> (u64, u64) {
         let state = lock(&self.state);
-        let pending = state.bags.len() as u64;
+        let waits = |&(_, &index): &(BagNumber, &u32)| {
+            state.slots.get(index as usize).is_some_and(Option::is_some)
+        };
+        let pending = state.bags.filed().filter(waits).count() as u64;
         let held = state.slots.iter().flatten().count() as u64;
         (held - pending, pending)
     }

@@ -298,6 +298,7 @@ impl Recording {
         if let Some((ring, slot)) = slot {
             ring.put_back(slot);
         }
+        inner.with_register(|register| register.cuts_mut().burn(timeline.id, value));
         if outcome.get() == Outcome::Lost {
             inner.lose();
         }

@@ -6,7 +6,7 @@ use ash::vk;
 use smallvec::SmallVec;
 
 use super::{
-    auditor::{Auditor, Finding},
+    auditor::{Auditor, Finding, Used},
     sync::Sync,
 };
 use crate::retire::{BagNumber, Cuts, Point, SignalError, TimelineId};
@@ -45,6 +45,20 @@ impl Register {
     pub(super) fn audit(&mut self) -> SmallVec<[Finding; 2]> {
         let cuts = &self.cuts;
         self.auditor.as_mut().map_or_else(SmallVec::new, |auditor| auditor.observe(cuts))
+    }
+
+    /// Notes a use for the auditor, if there is one.
+    pub(super) fn record_use(&mut self, used: Used, point: Point) {
+        let reached = self.cuts.reached();
+        if let Some(auditor) = &mut self.auditor {
+            auditor.record_use(used, point, &reached);
+        }
+    }
+
+    /// A recorded use that these points do not cover; the uses are forgotten.
+    pub(super) fn overlooked(&mut self, used: Used, points: &[Point]) -> Option<Point> {
+        let reached = self.cuts.reached();
+        self.auditor.as_mut()?.overlooked(used, points, &reached)
     }
 
     pub(super) fn cuts(&self) -> &Cuts {
@@ -102,22 +116,17 @@ impl Register {
         )
     }
 
-    /// A counter was read. A jump is reported once, unless an open recording may explain it.
-    pub(super) fn signalled(&mut self, id: TimelineId, value: u64) {
+    /// A counter was read. A jump is found once, unless an open recording may explain it.
+    pub(super) fn signalled(&mut self, id: TimelineId, value: u64) -> Option<Finding> {
         let Err(SignalError::Jumped { value, assigned }) = self.cuts.signalled(id, value) else {
-            return;
+            return None;
         };
         let explained = self.cuts.has_open(id);
-        if let Some(timeline) = self.timelines.iter_mut().find(|timeline| timeline.id == id) {
-            if !explained && !timeline.jump_reported {
-                timeline.jump_reported = true;
-                tracing::error!(
-                    target: "fencepost", value, assigned,
-                    "a timeline's counter jumped above its last assigned value; \
-                     what waits for it is kept"
-                );
-            }
+        let timeline = self.timelines.iter_mut().find(|timeline| timeline.id == id)?;
+        if explained || core::mem::replace(&mut timeline.jump_reported, true) {
+            return None;
         }
+        Some(Finding::Jump { value, assigned })
     }
 
     /// Sync objects of timelines that are given up and idle: to be destroyed outside the lock.

@@ -221,10 +221,13 @@ impl Inner {
         if self.life() == Life::ShutDown {
             return Err(WaitError::ShutDown);
         }
-        let known = self.with_register(|register| register.cuts().reached());
-        if known.has(Point::new(id, value)) {
+        let point = Point::new(id, value);
+        let (known, resolved) =
+            self.with_register(|r| (r.cuts().reached(), r.cuts().resolve(point)));
+        if known.has(point) {
             return Ok(true);
         }
+        let value = resolved.value();
         // SAFETY: the device contract; the caller holds the sync object.
         match unsafe { sync.wait(&self.vulkan, value, timeout) } {
             Ok(reached) => {

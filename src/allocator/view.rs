@@ -102,7 +102,7 @@ impl Allocator {
         // SAFETY: the device contract; the range and the type fit the image.
         let made = unsafe { inner.vulkan.create_image_view(&info) };
         let handle = made.map_err(CreateError::Create)?;
-        let index = inner.objects.insert(Object::ImageView(handle));
+        let index = inner.objects.insert(Object::ImageView(handle), info.image);
         Ok(ImageView { inner: Arc::clone(inner), index, handle })
     }
 
@@ -117,7 +117,7 @@ impl Allocator {
     pub unsafe fn retire_object(&self, object: Object) {
         let inner = self.inner();
         if inner.life() != Life::ShutDown {
-            let index = inner.objects.insert(object);
+            let index = inner.objects.insert(object, vk::Image::null());
             inner.retire_object(index);
         }
     }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A retired allocation on its way: which slot, which region.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Entry {
     pub(crate) slot: u32,
     pub(crate) key: Key,

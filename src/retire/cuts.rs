@@ -58,6 +58,8 @@ struct Track {
     submitted: u64,
     /// The highest value known to be signalled. At most `assigned`.
     reached: u64,
+    /// Values above `submitted` up to this one will never be submitted.
+    burnt: u64,
     open: u32,
     /// The user holds it. Without a holder it goes once it is idle.
     held: bool,
@@ -66,6 +68,11 @@ struct Track {
 impl Track {
     fn is_idle(&self) -> bool {
         self.reached >= self.submitted
+    }
+
+    /// Points up to this value are passed. A burnt one is when the greatest submitted below it is.
+    fn passed(&self) -> u64 {
+        if self.is_idle() { self.reached.max(self.burnt) } else { self.reached }
     }
 }
 
@@ -95,6 +102,7 @@ impl Cuts {
             assigned: value,
             submitted: value,
             reached: value,
+            burnt: value,
             open: 0,
             held: true,
         });
@@ -128,6 +136,24 @@ impl Cuts {
         track.assigned =
             track.assigned.checked_add(1).ok_or(EndError::NotRising { last: u64::MAX })?;
         Ok(track.assigned)
+    }
+
+    /// The submission that was to signal an assigned value has failed: nothing ever will. A point
+    /// there is as good as the greatest submitted one below it.
+    pub fn burn(&mut self, timeline: TimelineId, value: u64) {
+        if let Ok(track) = self.track_mut(timeline) {
+            track.burnt = track.burnt.max(value.min(track.assigned));
+        }
+    }
+
+    /// What to wait for in place of a point whose submission failed; any other point as it is.
+    pub fn resolve(&self, point: Point) -> Point {
+        match self.track(point.timeline) {
+            Some(track) if point.value > track.submitted && point.value <= track.burnt => {
+                Point { value: track.submitted, ..point }
+            }
+            _ => point,
+        }
     }
 
     /// Ends a recording: it was submitted and signals `value` when done.
@@ -287,7 +313,7 @@ impl Cuts {
         Reached {
             owner: self.owner,
             bag: self.reached_bag(),
-            timelines: self.timelines.iter().map(|track| (track.number, track.reached)).collect(),
+            timelines: self.timelines.iter().map(|track| (track.number, track.passed())).collect(),
             known: self.next_timeline,
             lost: self.lost,
         }
@@ -387,6 +413,7 @@ impl Cuts {
             if !kept
                 || track.submitted > track.assigned
                 || track.reached > track.assigned
+                || track.burnt > track.assigned
                 || open.count() != track.open as usize
             {
                 return Err(Broken::Timeline);
@@ -510,6 +537,29 @@ mod tests {
         cuts.signalled(a, 1).unwrap();
         assert!(cuts.points_of(second).unwrap().is_empty());
         assert_eq!(cuts.points_of(BagNumber::UNTIMED), None);
+    }
+
+    #[test]
+    fn a_burnt_point_resolves_to_the_greatest_submitted_below_it() {
+        let mut cuts = Cuts::new(1);
+        let timeline = cuts.add_timeline(0);
+        let recording = cuts.begin(timeline).unwrap();
+        let value = cuts.assign(timeline).unwrap();
+        let below = cuts.submitted(recording, value).unwrap();
+        let again = cuts.begin(timeline).unwrap();
+        let burnt = Point::new(timeline, cuts.assign(timeline).unwrap());
+        assert_eq!(cuts.resolve(burnt), burnt, "it may still be submitted");
+        cuts.burn(timeline, burnt.value());
+        assert_eq!((cuts.resolve(burnt), cuts.resolve(below)), (below, below));
+        assert!(!cuts.reached().has(burnt));
+        cuts.signalled(timeline, below.value()).unwrap();
+        assert!(cuts.reached().has(burnt));
+        // A later one is not passed with it, and one that was submitted covers what was burnt.
+        let next = Point::new(timeline, cuts.assign(timeline).unwrap());
+        assert!(!cuts.reached().has(next));
+        cuts.submitted(again, next.value()).unwrap();
+        assert!(!cuts.reached().has(burnt), "late by at most one point");
+        cuts.check().unwrap();
     }
 
     #[test]

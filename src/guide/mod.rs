@@ -1,0 +1,21 @@
+#![doc = include_str!("README.md")]
+// Pages of the manual and nothing else: their examples are doctests over the fake driver, set up by
+// `stage.rs`.
+
+#[doc = include_str!("renderer.md")]
+pub mod renderer {}
+
+#[doc = include_str!("frames_in_flight.md")]
+pub mod frames_in_flight {}
+
+#[doc = include_str!("memory.md")]
+pub mod memory {}
+
+#[doc = include_str!("budget.md")]
+pub mod budget {}
+
+#[doc = include_str!("threads.md")]
+pub mod threads {}
+
+#[doc = include_str!("../../examples/adoption.md")]
+pub mod adoption {}
