@@ -16,6 +16,7 @@
 use ash::vk;
 
 use super::{
+    choices::{Choice, Question},
     collect::Extent,
     desc::{AllocationDesc, AllocationFlags},
     error::{AllocateError, Tried},
@@ -27,8 +28,7 @@ use crate::{
     memory::{Fence, Grant, Tenant},
     policy::{
         granularity::{ResourceKind, placed},
-        intent::{GpuUse, Shape},
-        select::{Ranking, Wish, rank},
+        intent::GpuUse,
     },
     vulkan::{Dedicate, Requirements, Resource},
 };
@@ -73,8 +73,7 @@ impl Target {
 pub(super) struct Request {
     pub(super) size: u64,
     pub(super) alignment: u64,
-    pub(super) type_bits: u32,
-    pub(super) wish: Wish,
+    pub(super) question: Question,
     pub(super) dedicate: Dedicate,
     pub(super) kind: ResourceKind,
     pub(super) resource: Resource,
@@ -86,12 +85,8 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn new(
-        shape: Shape,
-        requirements: &Requirements,
-        target: Target,
-        desc: &AllocationDesc,
-    ) -> Self {
+    #[inline]
+    pub(super) fn new(requirements: &Requirements, target: Target, desc: &AllocationDesc) -> Self {
         let memory = &requirements.memory;
         // Zero stands for "no wish"; anything else that is not a power of two is found out later.
         let alignment = match (memory.alignment.max(1), desc.min_alignment.max(1)) {
@@ -101,8 +96,11 @@ impl Request {
         Self {
             size: memory.size,
             alignment,
-            type_bits: memory.memory_type_bits,
-            wish: desc.wish(target.gpu, shape),
+            question: Question {
+                type_bits: memory.memory_type_bits,
+                gpu: target.gpu,
+                taste: desc.taste,
+            },
             dedicate: if desc.dedicated { Dedicate::Require } else { requirements.dedicate },
             kind: target.kind,
             resource: target.resource,
@@ -114,11 +112,11 @@ impl Request {
     }
 
     /// The least there is, for a block that is made before it is needed.
-    pub(super) fn for_a_block(shape: Shape) -> Self {
+    pub(super) fn for_a_block() -> Self {
         let memory = vk::MemoryRequirements { size: 1, alignment: 1, memory_type_bits: !0 };
         let requirements = Requirements { memory, dedicate: Dedicate::No };
         let target = Target::unknown(ResourceKind::Linear);
-        Self::new(shape, &requirements, target, &AllocationDesc::default())
+        Self::new(&requirements, target, &AllocationDesc::default())
     }
 
     /// Raises the alignment to that of an arena.
@@ -128,15 +126,22 @@ impl Request {
         }
     }
 
-    pub(super) fn tenant(&self) -> Tenant {
-        let named = self.name.is_some() || self.resource != Resource::None;
-        Tenant {
+    /// Whether there is anything to remember of who lives on the range.
+    #[inline]
+    fn is_told(&self) -> bool {
+        self.name.is_some() || self.resource != Resource::None
+    }
+
+    /// Who lives on a range that is a memory of its own; `None` if there is nothing to tell.
+    #[inline]
+    pub(super) fn tenant(&self) -> Option<Tenant> {
+        self.is_told().then_some(Tenant {
             resource: self.resource,
-            kind: named.then_some(self.kind),
+            kind: Some(self.kind),
             usage: self.usage,
             name: self.name,
             fence: Fence::default(),
-        }
+        })
     }
 
     pub(super) fn limit(&self) -> Limit {
@@ -162,9 +167,14 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Who lives on a range in a block.
-    pub(super) fn tenant(&self) -> Tenant {
-        Tenant { fence: self.fence, ..self.request.tenant() }
+    /// Who lives on a range in a block; `None` if there is nothing to tell.
+    #[inline]
+    pub(super) fn tenant(&self) -> Option<Tenant> {
+        let fence = self.fence;
+        match self.request.tenant() {
+            None if fence == Fence::default() => None,
+            tenant => Some(Tenant { fence, ..tenant.unwrap_or_default() }),
+        }
     }
 }
 
@@ -178,11 +188,27 @@ impl Inner {
     /// O(1) where a block has room; else driver calls, outside all locks.
     pub(super) fn allocate(&self, request: &Request) -> Result<Granted<'_>, AllocateError> {
         self.validate(request)?;
-        let ranking = self.rank(request);
-        let mut search = self.search(request)?;
+        let mut spare = None;
+        let choice = self.choice(&request.question, &mut spare);
+        let search = self.search(request)?;
+        // Nearly always the best type has room.
+        if request.dedicate == Dedicate::No
+            && let Some(lane) = choice.ranking.best().and_then(|best| self.lane(best))
+            && let Some(grant) = self.allocate_in_blocks(lane, &search)
+        {
+            return Ok((lane, grant));
+        }
+        self.climb(choice, search)
+    }
+
+    /// The ladder, type by type.
+    #[cold]
+    fn climb(&self, choice: &Choice, mut search: Search<'_>) -> Result<Granted<'_>, AllocateError> {
+        let Choice { ranking, required } = choice;
+        let request = search.request;
         let mut failure = AllocateError::NoMemoryType {
-            type_bits: request.type_bits,
-            required: vk::MemoryPropertyFlags::from_raw(request.wish.required),
+            type_bits: request.question.type_bits,
+            required: *required,
         };
         for (place, memory_type) in ranking.iter().enumerate() {
             let Some(lane) = self.lane(memory_type) else { continue };
@@ -214,6 +240,7 @@ impl Inner {
         }
     }
 
+    #[inline]
     pub(super) fn search<'a>(&self, request: &'a Request) -> Result<Search<'a>, AllocateError> {
         let granularity = self.vulkan.properties().buffer_image_granularity;
         let (size, alignment, fence) =
@@ -224,12 +251,7 @@ impl Inner {
         Ok(Search { request, size, alignment, tried: Tried::empty(), fence })
     }
 
-    /// The memory types for a request, best first.
-    pub(super) fn rank(&self, request: &Request) -> Ranking {
-        let types = &self.vulkan.properties().types;
-        rank(types, request.type_bits, &request.wish, &self.rules)
-    }
-
+    #[inline]
     pub(super) fn validate(&self, request: &Request) -> Result<(), AllocateError> {
         if self.life() == Life::ShutDown {
             return Err(AllocateError::ShutDown);
@@ -243,9 +265,7 @@ impl Inner {
         if !request.alignment.is_power_of_two() {
             return Err(AllocateError::Alignment { alignment: request.alignment });
         }
-        let properties = self.vulkan.properties();
-        let largest_heap = properties.heaps.iter().map(|heap| heap.size).max().unwrap_or(0);
-        let limit = properties.max_allocation_size.min(largest_heap);
+        let limit = self.largest_request;
         if request.size > limit {
             return Err(AllocateError::TooLarge { requested: request.size, limit });
         }
@@ -297,32 +317,40 @@ impl Inner {
             && !self.heaps.memories_are_scarce()
     }
 
+    #[inline]
     pub(super) fn allocate_in_blocks(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
-        let tenant = search.tenant();
-        let grant = state.blocks.allocate(search.size, search.alignment, tenant)?;
-        self.settle(&mut state, &grant);
-        Some(grant)
+        let grant = state.blocks.allocate(search.size, search.alignment)?;
+        Some(self.settle(&mut state, search.tenant(), grant))
     }
 
     /// A range that the quick search does not see. O(blocks).
     pub(super) fn allocate_anywhere(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
-        let tenant = search.tenant();
-        let grant = state.blocks.allocate_anywhere(search.size, search.alignment, tenant)?;
-        self.settle(&mut state, &grant);
-        Some(grant)
+        let grant = state.blocks.allocate_anywhere(search.size, search.alignment)?;
+        Some(self.settle(&mut state, search.tenant(), grant))
     }
 
-    /// A granted range lives from here on.
-    pub(super) fn settle(&self, state: &mut LaneState, grant: &Grant) {
-        state.count_live(grant.held);
+    /// A granted range lives from here on, and its tenant moves in.
+    #[inline]
+    pub(super) fn settle(
+        &self,
+        state: &mut LaneState,
+        tenant: Option<Tenant>,
+        mut grant: Grant,
+    ) -> Grant {
+        state.count_live(grant.size);
+        if let Some(tenant) = tenant {
+            (grant.offset, grant.size) = tenant.fence.inside(grant.offset, grant.size);
+            state.blocks.move_in(grant.entry, tenant);
+        }
         if grant.first {
             // The caller's own count keeps this alive, so the upgrade succeeds.
             if let Some(myself) = self.myself.upgrade() {
                 state.keep(grant.entry.slot, myself);
             }
         }
+        grant
     }
 
     /// Collects if anything of this type may be reached. Whether something was.
@@ -363,6 +391,7 @@ impl Inner {
 }
 
 /// Size and alignment of a range for a request, and the margins in it.
+#[inline]
 fn fenced(request: &Request, granularity: u64) -> Option<(u64, u64, Fence)> {
     let (size, alignment) = placed(request.kind, request.size, request.alignment, granularity)?;
     if request.margin == 0 {

@@ -9,6 +9,7 @@ use super::{
     Allocator,
     allocation::Allocation,
     arena_blocks::{ArenaBlocks, Place},
+    choices::Question,
     desc::AllocationDesc,
     error::{AllocateError, ArenaError, CreateError},
     inner::{Inner, Lane, Life},
@@ -18,11 +19,7 @@ use super::{
 };
 use crate::{
     memory::Stay,
-    policy::{
-        granularity::ResourceKind,
-        intent::GpuUse,
-        select::{Wish, rank},
-    },
+    policy::{granularity::ResourceKind, intent::GpuUse},
 };
 
 /// How to make an [`Arena`]: which memory type, how large its blocks, how many.
@@ -211,10 +208,8 @@ impl Inner {
             0 => GpuUse::Unknown,
             usage => GpuUse::of_usage(usage),
         };
-        let wish: Wish = desc.memory.wish(gpu, self.shape);
-        let types = &self.vulkan.properties().types;
-        let ranking = rank(types, desc.type_bits, &wish, &self.rules);
-        ranking.iter().next().ok_or(ArenaError::NoMemoryType)
+        let question = Question { type_bits: desc.type_bits, gpu, taste: desc.memory.taste };
+        self.answer(&question).ranking.iter().next().ok_or(ArenaError::NoMemoryType)
     }
 }
 

@@ -65,10 +65,9 @@ impl Inner {
             let block = Block::shared(memory, block_size, lane.granule, serial, mapping)?;
             Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored))
         });
-        let tenant = search.tenant();
         let granted = made
             .ok()
-            .and_then(|slot| state.blocks.allocate_in(slot, search.size, search.alignment, tenant));
+            .and_then(|slot| state.blocks.allocate_in(slot, search.size, search.alignment));
         let Some(grant) = granted else {
             // An empty block has room: only the host's memory for the books can have run out.
             let blocks = state.blocks.remove_empty();
@@ -80,7 +79,7 @@ impl Inner {
             self.free_blocks(lane, blocks);
             return Err(AllocateError::OutOfHostMemory);
         };
-        self.settle(&mut state, &grant);
+        let grant = self.settle(&mut state, search.tenant(), grant);
         tracing::debug!(
             target: "fencepost", memory_type = lane.memory_type, block_size,
             "allocated a block"
@@ -170,9 +169,9 @@ impl Inner {
             Ok::<_, core::convert::Infallible>(block)
         });
         let Ok(slot) = made;
-        match state.blocks.allocate_in(slot, size, 1, request.tenant()) {
+        match state.blocks.allocate_in(slot, size, 1) {
             Some(grant) => {
-                self.settle(&mut state, &grant);
+                let grant = self.settle(&mut state, request.tenant(), grant);
                 tracing::debug!(
                     target: "fencepost", memory_type = lane.memory_type, size,
                     "allocated a dedicated memory"

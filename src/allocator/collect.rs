@@ -61,19 +61,17 @@ impl Inner {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
         let bag = self.current_bag();
-        state.retire(entry, self.collects.load(Ordering::Relaxed))?;
-        if self.life() == Life::ShutDown || bag.is_reached(self.reached_bag()) {
-            return Ok(self.release(lane, state, entry));
+        if bag.is_reached(self.reached_bag()) || self.life() == Life::ShutDown {
+            return self.end_at_once(lane, state, entry);
         }
+        state.retire(entry, self.collects.load(Ordering::Relaxed))?;
         state.bags.file(bag, entry);
         lane.publish(&state);
-        let first_untimed =
-            bag == BagNumber::UNTIMED && !self.untimed_reported.swap(true, Ordering::Relaxed);
-        let name = state.blocks.tenant(entry).name;
-        drop(state);
-        // Nothing of `self` is touched any more: another thread may collect the entry now, and end
-        // the allocator with it.
-        if first_untimed {
+        if bag == BagNumber::UNTIMED && !self.untimed_reported.swap(true, Ordering::Relaxed) {
+            let name = state.blocks.tenant(entry).name;
+            drop(state);
+            // Nothing of `self` is touched any more: another thread may collect the entry now, and
+            // end the allocator with it.
             report_untimed(name);
         }
         Ok(None)
@@ -102,8 +100,18 @@ impl Inner {
     /// The caller knows that no submitted or recorded work uses it.
     pub(super) fn free_now(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
-        let mut state = lane.lock();
-        if state.blocks.tenant(entry).resource != Resource::None || self.guards.policy.is_on() {
+        self.end_at_once(lane, lane.lock(), entry)
+    }
+
+    /// Used → Free for an allocation whose uses are all done.
+    #[inline]
+    fn end_at_once<'a>(
+        &self,
+        lane: &'a Lane,
+        mut state: MutexGuard<'a, LaneState>,
+        entry: Entry,
+    ) -> Result<Keeper, KeyError> {
+        if state.blocks.has_resource(entry) || self.guards.policy.is_on() {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             return Ok(self.release(lane, state, entry));
         }

@@ -112,6 +112,7 @@ impl Inner {
     }
 
     /// Memory for a resource that is not ours.
+    #[inline]
     pub(super) fn allocate_plain(
         self: &Arc<Self>,
         requirements: &vk::MemoryRequirements,
@@ -124,6 +125,7 @@ impl Inner {
         Ok(Allocation::new(self, lane, &grant))
     }
 
+    #[inline]
     fn grant(
         &self,
         requirements: &Requirements,
@@ -131,7 +133,7 @@ impl Inner {
         memory: &AllocationDesc,
         place: Place<'_>,
     ) -> Result<Granted<'_>, AllocateError> {
-        let mut request = Request::new(self.shape, requirements, target, memory);
+        let mut request = Request::new(requirements, target, memory);
         request.margin = self.guards.policy.margin();
         let (lane, grant) = match place {
             Place::Types => self.allocate(&request),

@@ -8,7 +8,7 @@ use ash::vk;
 use crate::{
     guard::GuardPolicy,
     policy::{
-        intent::{GpuUse, HostAccess, Intent, Shape, wish},
+        intent::{HostAccess, Intent, Taste},
         select::Wish,
     },
     vulkan::DeviceFeatures,
@@ -252,11 +252,7 @@ bitflags::bitflags! {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct AllocationDesc {
-    intent: Intent,
-    access: Option<HostAccess>,
-    prefer_host: bool,
-    /// What the user said of properties by hand; it goes before what the intent says.
-    explicit: Wish,
+    pub(crate) taste: Taste,
     pub(crate) name: Option<&'static str>,
     pub(crate) min_alignment: u64,
     pub(crate) dedicated: bool,
@@ -273,24 +269,17 @@ impl Default for AllocationDesc {
 impl AllocationDesc {
     const fn intent(intent: Intent) -> Self {
         Self {
-            intent,
-            access: None,
-            prefer_host: false,
-            explicit: Wish { required: 0, preferred: 0, avoided: 0 },
+            taste: Taste {
+                intent,
+                access: None,
+                prefer_host: false,
+                explicit: Wish { required: 0, preferred: 0, avoided: 0 },
+            },
             name: None,
             min_alignment: 1,
             dedicated: false,
             flags: AllocationFlags::empty(),
         }
-    }
-
-    /// What is asked of memory types, for a use on a device of this shape.
-    pub(crate) fn wish(&self, gpu: GpuUse, shape: Shape) -> Wish {
-        let mut wish = wish(self.intent, self.access, self.prefer_host, gpu, shape);
-        wish.required |= self.explicit.required;
-        wish.prefer(self.explicit.preferred);
-        wish.avoid(self.explicit.avoided);
-        wish
     }
 
     /// Memory the GPU reaches fastest. The host does not touch it.
@@ -325,7 +314,7 @@ impl AllocationDesc {
     /// device that the host can write, the window of a graphics card too.
     #[must_use]
     pub const fn host_access(mut self, access: HostAccess) -> Self {
-        self.access = Some(access);
+        self.taste.access = Some(access);
         self
     }
 
@@ -333,7 +322,7 @@ impl AllocationDesc {
     /// take room from the rest.
     #[must_use]
     pub const fn prefer_host(mut self) -> Self {
-        self.prefer_host = true;
+        self.taste.prefer_host = true;
         self
     }
 
@@ -370,21 +359,21 @@ impl AllocationDesc {
     /// Adds memory properties that the type must have.
     #[must_use]
     pub const fn required(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.explicit.required |= flags.as_raw();
+        self.taste.explicit.required |= flags.as_raw();
         self
     }
 
     /// Adds memory properties that the type should have.
     #[must_use]
     pub const fn preferred(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.explicit.prefer(flags.as_raw());
+        self.taste.explicit.prefer(flags.as_raw());
         self
     }
 
     /// Adds memory properties that the type should not have, if there is a choice.
     #[must_use]
     pub const fn avoided(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.explicit.avoid(flags.as_raw());
+        self.taste.explicit.avoid(flags.as_raw());
         self
     }
 }

@@ -167,7 +167,7 @@ impl Inner {
             for slot in 0..state.blocks.slots() {
                 let Some(block) = state.blocks.block_mut(slot) else { continue };
                 for region in block.regions() {
-                    resources.extend(region.key.map(|k| block.tenants.take_resource(k.index())));
+                    resources.extend(region.key.map(|k| block.tenants.take_resource(k)));
                 }
                 memories.push((core::mem::take(&mut block.memory), block.size));
                 block.mapping = None;

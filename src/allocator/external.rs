@@ -12,6 +12,7 @@ use super::{
     Allocator,
     allocate::{Granted, Request, Target},
     allocation::Allocation,
+    choices::Choice,
     desc::AllocationDesc,
     error::{AllocateError, CreateError, ExternalError},
     inner::Inner,
@@ -172,8 +173,8 @@ impl Inner {
         memory: &AllocationDesc,
         sharing: &Sharing<'_>,
     ) -> Result<Granted<'_>, ExternalError> {
-        let mut request = Request::new(self.shape, requirements, target, memory);
-        request.type_bits &= sharing.type_bits;
+        let mut request = Request::new(requirements, target, memory);
+        request.question.type_bits &= sharing.type_bits;
         // Both sides come to the same answer, as opaque handles ask.
         let dedicated = sharing.dedicated || requirements.dedicate != Dedicate::No;
         let size = sharing.size.unwrap_or(request.size);
@@ -185,10 +186,11 @@ impl Inner {
             return Err(CreateError::from(AllocateError::out_of_memory()).into());
         }
         let mut search = self.search(&request).map_err(CreateError::from)?;
-        let ranking = self.rank(&request);
+        let mut spare = None;
+        let Choice { ranking, required } = self.choice(&request.question, &mut spare);
         let mut failure = AllocateError::NoMemoryType {
-            type_bits: request.type_bits,
-            required: vk::MemoryPropertyFlags::from_raw(request.wish.required),
+            type_bits: request.question.type_bits,
+            required: *required,
         };
         for lane in ranking.iter().filter_map(|memory_type| self.lane(memory_type)) {
             let new = NewMemory {

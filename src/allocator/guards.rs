@@ -80,7 +80,7 @@ struct Site {
 impl Site {
     fn new(lane: &Lane, block: &Block, region: &Region) -> Option<Self> {
         let mapping = watched(lane, block)?;
-        let tenant = region.key.map_or_else(Tenant::default, |key| block.tenants.get(key.index()));
+        let tenant = region.key.map_or_else(Tenant::default, |key| block.tenants.get(key));
         let (offset, size) = tenant.fence.inside(region.offset, region.size);
         Some(Self {
             mapping,
@@ -188,7 +188,7 @@ impl Inner {
                 unsafe { fill(site.mapping, range) };
             }
         }
-        block.tenants.close_fence(entry.key.index());
+        block.tenants.close_fence(entry.key);
         drop(state);
         self.guards.report(&found);
     }

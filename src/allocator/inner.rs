@@ -15,6 +15,7 @@ use std::{
 use ash::vk;
 
 use super::{
+    choices::Choices,
     desc::{AllocatorDesc, EndPolicy},
     error::NewError,
     guards::Guards,
@@ -46,6 +47,9 @@ pub(crate) struct Inner {
     lanes: Lanes<Lane>,
     pub(super) shape: Shape,
     pub(super) rules: Rules,
+    pub(super) choices: Choices,
+    /// What no single request may exceed, in bytes.
+    pub(super) largest_request: u64,
     pub(super) objects: ObjectLane,
     #[cfg(feature = "descriptors")]
     pub(super) descriptors: super::descriptor_pools::DescriptorLane,
@@ -189,6 +193,8 @@ impl Inner {
             forbidden: vulkan.forbidden_types().as_raw(),
             guarded_heap: shape.guarded_heap(),
         };
+        let largest_heap = properties.heaps.iter().map(|heap| heap.size).max().unwrap_or(0);
+        let largest_request = properties.max_allocation_size.min(largest_heap);
         let heaps = Heaps::new(properties, &desc.heap_caps);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new_cyclic(|myself| Self {
@@ -198,6 +204,8 @@ impl Inner {
             lanes: Lanes::new(lanes),
             shape,
             rules,
+            choices: Choices::default(),
+            largest_request,
             objects: ObjectLane::default(),
             #[cfg(feature = "descriptors")]
             descriptors: super::descriptor_pools::DescriptorLane::default(),
@@ -223,6 +231,7 @@ impl Inner {
     }
 
     /// The lane of a memory type, or of an arena.
+    #[inline]
     pub(super) fn lane(&self, index: u32) -> Option<&Lane> {
         self.lanes.get(index)
     }
@@ -259,6 +268,7 @@ impl Inner {
         BagNumber::from_number(self.reached.load(Ordering::Acquire))
     }
 
+    #[inline]
     pub(super) fn life(&self) -> Life {
         match self.life.load(Ordering::Acquire) {
             0 => Life::Open,
@@ -271,6 +281,7 @@ impl Inner {
         self.life.fetch_max(life as u8, Ordering::AcqRel);
     }
 
+    #[inline]
     pub(super) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
@@ -320,6 +331,7 @@ impl Lane {
         }
     }
 
+    #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, LaneState> {
         lock(&self.state)
     }
@@ -394,6 +406,7 @@ impl LaneState {
         free
     }
 
+    #[inline]
     pub(super) fn count_live(&mut self, size: u64) {
         self.granted += 1;
         self.live += size;

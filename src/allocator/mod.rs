@@ -7,6 +7,7 @@ mod arena;
 mod arena_blocks;
 mod ask;
 mod auditor;
+mod choices;
 mod collect;
 mod create;
 mod desc;

@@ -454,7 +454,7 @@ fn picture(lane: &Lane, held: u64) -> LanePicture {
         let regions = block.regions();
         let mut pictures = Vec::with_capacity(regions.len());
         for region in regions {
-            let tenant = region.key.map(|key| block.tenants.get(key.index())).unwrap_or_default();
+            let tenant = region.key.map(|key| block.tenants.get(key)).unwrap_or_default();
             let age = region.key.map_or(0, |key| block.next_serial().wrapping_sub(key.serial()));
             if let (State::Pending, Some(key)) = (region.state, region.key) {
                 let found = filed.binary_search_by_key(&(slot, key.index()), |&(place, _)| place);
@@ -510,7 +510,7 @@ impl Inner {
                 let used = block.regions().into_iter().filter(|r| r.state == State::Used);
                 leaks.extend(used.map(|region| Leak {
                     size: region.size,
-                    name: region.key.and_then(|key| block.tenants.get(key.index()).name),
+                    name: region.key.and_then(|key| block.tenants.get(key).name),
                 }));
             }
         }

@@ -19,15 +19,13 @@ pub(crate) struct Entry {
     pub(crate) key: Key,
 }
 
-/// A granted range.
+/// A granted range: the whole region, until a tenant with margins moves in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grant {
     pub(crate) entry: Entry,
     pub(crate) memory: vk::DeviceMemory,
     pub(crate) offset: u64,
     pub(crate) size: u64,
-    /// Bytes of the region, margins among them.
-    pub(crate) held: u64,
     /// Where the block is mapped, and how large it is.
     pub(crate) mapping: Option<Mapping>,
     pub(crate) block_size: u64,
@@ -110,8 +108,9 @@ impl BlockList {
     /// empty. O(1): the number of blocks tried is bounded, however many there are. Where an
     /// alignment asks for padding, a range may go unseen that
     /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
-    pub(crate) fn allocate(&mut self, size: u64, alignment: u64, tenant: Tenant) -> Option<Grant> {
-        self.find(size, alignment, |list, slot| list.allocate_in(slot, size, alignment, tenant))
+    #[inline]
+    pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Grant> {
+        self.find(size, alignment, |list, slot| list.allocate_in(slot, size, alignment))
     }
 
     /// Whether [`allocate`](Self::allocate) would find a range. O(1).
@@ -128,7 +127,30 @@ impl BlockList {
         alignment: u64,
         mut take: impl FnMut(&mut Self, u32) -> Option<T>,
     ) -> Option<T> {
-        let least = class_of(size).max(1);
+        let mut class = class_of(size).max(1);
+        let mut tries = TRIES;
+        if size < self.large {
+            // Nearly always the first has room.
+            let (slot, found) = self.shared.tightest(class)?;
+            if let Some(taken) = take(self, slot) {
+                return Some(taken);
+            }
+            class = found.checked_add(1)?;
+            tries -= 1;
+        }
+        self.find_further(size, alignment, class, tries, take)
+    }
+
+    /// [`find`](Self::find) for large requests, and where the first block had no room.
+    #[cold]
+    fn find_further<T>(
+        &mut self,
+        size: u64,
+        alignment: u64,
+        least: u8,
+        tries: u32,
+        mut take: impl FnMut(&mut Self, u32) -> Option<T>,
+    ) -> Option<T> {
         if size >= self.large {
             // Tailored blocks are for requests of at least half the room: smaller ones would keep
             // them from going.
@@ -145,7 +167,7 @@ impl BlockList {
             }
         }
         let mut class = least;
-        for _ in 0..TRIES {
+        for _ in 0..tries {
             let (slot, found) = self.shared.tightest(class)?;
             if let Some(taken) = take(self, slot) {
                 return Some(taken);
@@ -159,23 +181,13 @@ impl BlockList {
     }
 
     /// A range in any shared block that has one. O(blocks): for the way out of a failure.
-    pub(crate) fn allocate_anywhere(
-        &mut self,
-        size: u64,
-        alignment: u64,
-        tenant: Tenant,
-    ) -> Option<Grant> {
-        (0..self.slots()).find_map(|slot| self.allocate_in(slot, size, alignment, tenant))
+    pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Grant> {
+        (0..self.slots()).find_map(|slot| self.allocate_in(slot, size, alignment))
     }
 
     /// A range in the block of this slot. O(1).
-    pub(crate) fn allocate_in(
-        &mut self,
-        slot: u32,
-        size: u64,
-        alignment: u64,
-        tenant: Tenant,
-    ) -> Option<Grant> {
+    #[inline]
+    pub(crate) fn allocate_in(&mut self, slot: u32, size: u64, alignment: u64) -> Option<Grant> {
         #[cfg(test)]
         {
             self.tried += 1;
@@ -183,14 +195,11 @@ impl BlockList {
         let block = self.block_mut(slot)?;
         let first = block.is_empty();
         let placed = block.allocate(size, alignment)?;
-        block.tenants.set(placed.key.index(), tenant);
-        let (offset, inside) = tenant.fence.inside(placed.offset, placed.size);
         let grant = Grant {
             entry: Entry { slot, key: placed.key },
             memory: block.memory,
-            offset,
-            size: inside,
-            held: placed.size,
+            offset: placed.offset,
+            size: placed.size,
             mapping: block.mapping,
             block_size: block.size,
             first,
@@ -200,6 +209,13 @@ impl BlockList {
             self.empty.retain(|&empty| empty != slot);
         }
         Some(grant)
+    }
+
+    /// A tenant moves into a granted region. O(1) amortised.
+    pub(crate) fn move_in(&mut self, entry: Entry, tenant: Tenant) {
+        if let Some(block) = self.block_mut(entry.slot) {
+            block.tenants.set(entry.key, tenant);
+        }
     }
 
     /// Adds the block that `make` builds, given the serial to continue at. O(1) amortised.
@@ -228,10 +244,15 @@ impl BlockList {
     }
 
     /// Tells the index how much room the block has now.
+    #[inline]
     fn note_room(&mut self, slot: u32) {
-        let Some(Slot::Block(block)) = self.slots.get(slot as usize) else { return };
-        let index = if block.tailored { &mut self.tailored } else { &mut self.shared };
-        index.set(slot, block.largest_class());
+        let Some(Slot::Block(block)) = self.slots.get_mut(slot as usize) else { return };
+        let room = block.largest_class();
+        if room != block.noted_room {
+            block.noted_room = room;
+            let index = if block.tailored { &mut self.tailored } else { &mut self.shared };
+            index.set(slot, room);
+        }
     }
 
     /// Takes an empty block out.
@@ -312,9 +333,6 @@ impl BlockList {
     pub(crate) fn reach_batch(&mut self, slot: u32, keys: &[Key]) -> Result<(u64, bool), KeyError> {
         let block = self.block_mut(slot).ok_or(KeyError::Stale)?;
         let size = block.reach_batch(keys)?;
-        for key in keys {
-            block.tenants.set(key.index(), Tenant::default());
-        }
         let emptied = block.is_empty();
         self.note_room(slot);
         if emptied {
@@ -329,6 +347,7 @@ impl BlockList {
         self.end(entry, Block::free)
     }
 
+    #[inline]
     fn end(
         &mut self,
         entry: Entry,
@@ -336,7 +355,6 @@ impl BlockList {
     ) -> Result<(u64, bool), KeyError> {
         let block = self.block_mut(entry.slot).ok_or(KeyError::Stale)?;
         let size = end(block, entry.key)?;
-        block.tenants.set(entry.key.index(), Tenant::default());
         let emptied = block.is_empty();
         self.note_room(entry.slot);
         if emptied {
@@ -357,16 +375,22 @@ impl BlockList {
     }
 
     pub(crate) fn tenant(&self, entry: Entry) -> Tenant {
-        self.block(entry.slot)
-            .map_or_else(Tenant::default, |block| block.tenants.get(entry.key.index()))
+        self.block(entry.slot).map_or_else(Tenant::default, |block| block.tenants.get(entry.key))
+    }
+
+    /// Whether a resource ends with this region.
+    #[inline]
+    pub(crate) fn has_resource(&self, entry: Entry) -> bool {
+        self.block(entry.slot).is_some_and(|block| block.tenants.has_resource(entry.key))
     }
 
     /// Takes the resource off a region: the caller destroys it.
     pub(crate) fn take_resource(&mut self, entry: Entry) -> Resource {
         self.block_mut(entry.slot)
-            .map_or(Resource::None, |block| block.tenants.take_resource(entry.key.index()))
+            .map_or(Resource::None, |block| block.tenants.take_resource(entry.key))
     }
 
+    #[inline]
     pub(crate) fn block(&self, slot: u32) -> Option<&Block> {
         match self.slots.get(slot as usize)? {
             Slot::Block(block) => Some(block),
@@ -374,6 +398,7 @@ impl BlockList {
         }
     }
 
+    #[inline]
     pub(crate) fn block_mut(&mut self, slot: u32) -> Option<&mut Block> {
         match self.slots.get_mut(slot as usize)? {
             Slot::Block(block) => Some(block),

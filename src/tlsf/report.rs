@@ -73,7 +73,7 @@ impl Tlsf {
             let sizes = self.bins.nodes_of(bin).map(|node| self.nodes[node as usize].size);
             sizes.max().unwrap_or(0)
         };
-        let highest = self.bins.bitmaps.last_up_to(TAIL - 1).map_or(0, largest_of);
+        let highest = self.bins.bitmaps.highest().map_or(0, largest_of);
         self.bytes(highest.max(largest_of(TAIL)))
     }
 
@@ -82,7 +82,7 @@ impl Tlsf {
     /// A lower bound of [`largest_free`](Self::largest_free), less than 1/32 below it, in O(1).
     #[inline]
     pub fn largest_class(&self) -> u64 {
-        let highest = self.bins.bitmaps.last_up_to(TAIL - 1).map_or(0, smallest_of);
+        let highest = self.bins.bitmaps.highest().map_or(0, smallest_of);
         let last = self.nodes[0].left;
         let tail =
             if self.bins.link(last).is_binned() { self.nodes[last as usize].size } else { 0 };
