@@ -85,7 +85,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(requirements: &Requirements, target: Target, desc: &AllocationDesc) -> Self {
         let memory = &requirements.memory;
         // Zero stands for "no wish"; anything else that is not a power of two is found out later.
@@ -186,24 +186,30 @@ impl Inner {
     /// collected and empty blocks may have gone.
     ///
     /// O(1) where a block has room; else driver calls, outside all locks.
+    #[inline(always)]
     pub(super) fn allocate(&self, request: &Request) -> Result<Granted<'_>, AllocateError> {
         self.validate(request)?;
         let mut spare = None;
         let choice = self.choice(&request.question, &mut spare);
-        let search = self.search(request)?;
+        let mut search = self.search(request)?;
         // Nearly always the best type has room.
         if request.dedicate == Dedicate::No
             && let Some(lane) = choice.ranking.best().and_then(|best| self.lane(best))
-            && let Some(grant) = self.allocate_in_blocks(lane, &search)
+            && let Some(grant) = self.take_in_blocks(lane, &search)
         {
             return Ok((lane, grant));
         }
-        self.climb(choice, search)
+        self.climb(choice, &mut search)
     }
 
     /// The ladder, type by type.
     #[cold]
-    fn climb(&self, choice: &Choice, mut search: Search<'_>) -> Result<Granted<'_>, AllocateError> {
+    #[inline(never)]
+    fn climb(
+        &self,
+        choice: &Choice,
+        search: &mut Search<'_>,
+    ) -> Result<Granted<'_>, AllocateError> {
         let Choice { ranking, required } = choice;
         let request = search.request;
         let mut failure = AllocateError::NoMemoryType {
@@ -215,7 +221,7 @@ impl Inner {
             if place > 0 {
                 search.tried |= Tried::OTHER_TYPES;
             }
-            match self.allocate_from(lane, &mut search) {
+            match self.allocate_from(lane, search) {
                 Ok(grant) => return Ok((lane, grant)),
                 Err(error) if !is_worth_another_type(error) => return Err(error),
                 // Out of memory says most; of the others, the last.
@@ -226,7 +232,7 @@ impl Inner {
         if failure.is_out_of_memory() && request.dedicate != Dedicate::Require {
             let anywhere = ranking.iter().find_map(|memory_type| {
                 let lane = self.lane(memory_type)?;
-                Some((lane, self.allocate_anywhere(lane, &search)?))
+                Some((lane, self.allocate_anywhere(lane, search)?))
             });
             if let Some(granted) = anywhere {
                 return Ok(granted);
@@ -234,24 +240,23 @@ impl Inner {
         }
         match failure {
             AllocateError::OutOfDeviceMemory { .. } => {
-                Err(self.out_of_memory(&search, ranking.iter()))
+                Err(self.out_of_memory(search, ranking.iter()))
             }
             other => Err(other),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn search<'a>(&self, request: &'a Request) -> Result<Search<'a>, AllocateError> {
         let granularity = self.vulkan.properties().buffer_image_granularity;
-        let (size, alignment, fence) =
-            fenced(request, granularity).ok_or(AllocateError::TooLarge {
-                requested: request.size,
-                limit: u64::MAX - granularity,
-            })?;
+        let Some((size, alignment, fence)) = fenced(request, granularity) else {
+            let (requested, limit) = (request.size, u64::MAX - granularity);
+            return Err(AllocateError::TooLarge { requested, limit });
+        };
         Ok(Search { request, size, alignment, tried: Tried::empty(), fence })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn validate(&self, request: &Request) -> Result<(), AllocateError> {
         if self.life() == Life::ShutDown {
             return Err(AllocateError::ShutDown);
@@ -317,8 +322,13 @@ impl Inner {
             && !self.heaps.memories_are_scarce()
     }
 
-    #[inline]
     pub(super) fn allocate_in_blocks(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
+        self.take_in_blocks(lane, search)
+    }
+
+    /// [`allocate_in_blocks`](Self::allocate_in_blocks), inlined where it is hot.
+    #[inline(always)]
+    fn take_in_blocks(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
         let grant = state.blocks.allocate(search.size, search.alignment)?;
         Some(self.settle(&mut state, search.tenant(), grant))
@@ -332,7 +342,7 @@ impl Inner {
     }
 
     /// A granted range lives from here on, and its tenant moves in.
-    #[inline]
+    #[inline(always)]
     pub(super) fn settle(
         &self,
         state: &mut LaneState,
@@ -391,7 +401,7 @@ impl Inner {
 }
 
 /// Size and alignment of a range for a request, and the margins in it.
-#[inline]
+#[inline(always)]
 fn fenced(request: &Request, granularity: u64) -> Option<(u64, u64, Fence)> {
     let (size, alignment) = placed(request.kind, request.size, request.alignment, granularity)?;
     if request.margin == 0 {

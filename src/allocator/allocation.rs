@@ -76,6 +76,7 @@ impl RawAllocation {
 }
 
 impl Allocation {
+    #[inline]
     pub(super) fn new(inner: &Arc<Inner>, lane: &Lane, grant: &Grant) -> Self {
         // SAFETY: the granted range lies inside the mapped block.
         let mapping = grant.mapping.map(|mapping| unsafe { mapping.add(grant.offset) });

@@ -23,14 +23,10 @@ pub(super) struct Question {
 impl Question {
     /// Where its answer is looked for first.
     fn place(&self) -> usize {
-        let Taste { intent, access, prefer_host, explicit } = self.taste;
-        let small = intent as u32
-            | access.map_or(0, |access| access as u32 + 1) << 2
-            | u32::from(prefer_host) << 4
-            | (self.gpu as u32) << 5;
-        let named = explicit.required ^ explicit.preferred << 10 ^ explicit.avoided << 20;
+        let Taste { intent, explicit, .. } = self.taste;
+        let told = (intent as u32) << 28 ^ (self.gpu as u32) << 26 ^ explicit.required << 20;
         // Fibonacci hashing: the highest bits are the most mixed.
-        let mixed = (self.type_bits ^ named ^ small << 24).wrapping_mul(0x9E37_79B9);
+        let mixed = (self.type_bits ^ told).wrapping_mul(0x9E37_79B9);
         (mixed >> (u32::BITS - PLACES.ilog2())) as usize
     }
 }

@@ -104,7 +104,7 @@ impl Inner {
     }
 
     /// Used → Free for an allocation whose uses are all done.
-    #[inline]
+    #[inline(always)]
     fn end_at_once<'a>(
         &self,
         lane: &'a Lane,

@@ -125,7 +125,7 @@ impl Inner {
         Ok(Allocation::new(self, lane, &grant))
     }
 
-    #[inline]
+    #[inline(always)]
     fn grant(
         &self,
         requirements: &Requirements,

@@ -26,8 +26,8 @@ pub(crate) struct Block {
     pub(crate) empty_since: u64,
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
     pub(crate) tailored: bool,
-    /// The room that the index of blocks was last told.
-    pub(super) noted_room: u64,
+    /// The room, as [`Tlsf::room`] tells it, that the index of blocks knows of.
+    noted_room: (Option<u32>, u32),
     space: Space,
 }
 
@@ -112,7 +112,7 @@ impl Block {
             exported_as: 0,
             empty_since: 0,
             tailored: false,
-            noted_room: 0,
+            noted_room: (None, 0),
             space,
         }
     }
@@ -243,6 +243,18 @@ impl Block {
         match &self.space {
             Space::Shared(tlsf) => tlsf.largest_class(),
             Space::Dedicated(_) => 0,
+        }
+    }
+
+    /// Whether the room has changed since this was asked last. O(1).
+    #[inline]
+    pub(super) fn room_changed(&mut self) -> bool {
+        match &self.space {
+            Space::Shared(tlsf) => {
+                let room = tlsf.room();
+                core::mem::replace(&mut self.noted_room, room) != room
+            }
+            Space::Dedicated(_) => false,
         }
     }
 

@@ -108,9 +108,9 @@ impl BlockList {
     /// empty. O(1): the number of blocks tried is bounded, however many there are. Where an
     /// alignment asks for padding, a range may go unseen that
     /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Grant> {
-        self.find(size, alignment, |list, slot| list.allocate_in(slot, size, alignment))
+        self.find(size, alignment, |list, slot| list.take(slot, size, alignment))
     }
 
     /// Whether [`allocate`](Self::allocate) would find a range. O(1).
@@ -120,7 +120,7 @@ impl BlockList {
     }
 
     /// What `take` makes of the first block, in the order of preference, of which it makes something.
-    #[inline]
+    #[inline(always)]
     fn find<T>(
         &mut self,
         size: u64,
@@ -138,18 +138,19 @@ impl BlockList {
             class = found.checked_add(1)?;
             tries -= 1;
         }
-        self.find_further(size, alignment, class, tries, take)
+        self.find_further(size, alignment, class, tries, &mut take)
     }
 
     /// [`find`](Self::find) for large requests, and where the first block had no room.
     #[cold]
+    #[inline(never)]
     fn find_further<T>(
         &mut self,
         size: u64,
         alignment: u64,
         least: u8,
         tries: u32,
-        mut take: impl FnMut(&mut Self, u32) -> Option<T>,
+        take: &mut dyn FnMut(&mut Self, u32) -> Option<T>,
     ) -> Option<T> {
         if size >= self.large {
             // Tailored blocks are for requests of at least half the room: smaller ones would keep
@@ -186,16 +187,26 @@ impl BlockList {
     }
 
     /// A range in the block of this slot. O(1).
-    #[inline]
     pub(crate) fn allocate_in(&mut self, slot: u32, size: u64, alignment: u64) -> Option<Grant> {
+        self.take(slot, size, alignment)
+    }
+
+    /// [`allocate_in`](Self::allocate_in), inlined where it is hot.
+    #[inline(always)]
+    fn take(&mut self, slot: u32, size: u64, alignment: u64) -> Option<Grant> {
         #[cfg(test)]
         {
             self.tried += 1;
         }
-        let block = self.block_mut(slot)?;
+        let Self { slots, shared, tailored, empty, .. } = self;
+        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
         let first = block.is_empty();
         let placed = block.allocate(size, alignment)?;
-        let grant = Grant {
+        note_room(slot, block, shared, tailored);
+        if first {
+            empty.retain(|&empty| empty != slot);
+        }
+        Some(Grant {
             entry: Entry { slot, key: placed.key },
             memory: block.memory,
             offset: placed.offset,
@@ -203,12 +214,7 @@ impl BlockList {
             mapping: block.mapping,
             block_size: block.size,
             first,
-        };
-        self.note_room(slot);
-        if first {
-            self.empty.retain(|&empty| empty != slot);
-        }
-        Some(grant)
+        })
     }
 
     /// A tenant moves into a granted region. O(1) amortised.
@@ -239,20 +245,11 @@ impl BlockList {
         } else {
             self.slots.push(Slot::Block(block));
         }
-        self.note_room(slot);
-        Ok(slot)
-    }
-
-    /// Tells the index how much room the block has now.
-    #[inline]
-    fn note_room(&mut self, slot: u32) {
-        let Some(Slot::Block(block)) = self.slots.get_mut(slot as usize) else { return };
-        let room = block.largest_class();
-        if room != block.noted_room {
-            block.noted_room = room;
-            let index = if block.tailored { &mut self.tailored } else { &mut self.shared };
-            index.set(slot, room);
+        let Self { slots, shared, tailored, .. } = self;
+        if let Some(Slot::Block(block)) = slots.get_mut(slot as usize) {
+            note_room(slot, block, shared, tailored);
         }
+        Ok(slot)
     }
 
     /// Takes an empty block out.
@@ -325,40 +322,36 @@ impl BlockList {
 
     /// Pending → Free. Returns the bytes, and whether the block is empty now. O(1).
     pub(crate) fn reach(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        self.end(entry, Block::reach)
+        self.end(entry.slot, |block| block.reach(entry.key))
     }
 
     /// Pending → Free for regions of one block. Returns the bytes, and whether the block is empty now.
     /// O(keys).
     pub(crate) fn reach_batch(&mut self, slot: u32, keys: &[Key]) -> Result<(u64, bool), KeyError> {
-        let block = self.block_mut(slot).ok_or(KeyError::Stale)?;
-        let size = block.reach_batch(keys)?;
-        let emptied = block.is_empty();
-        self.note_room(slot);
-        if emptied {
-            self.empty.push(slot);
-        }
-        Ok((size, emptied))
+        self.end(slot, |block| block.reach_batch(keys))
     }
 
     /// Used → Free, for a region without a resource. Returns the bytes, and whether the block is
     /// empty now. O(1).
     pub(crate) fn free(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        self.end(entry, Block::free)
+        self.end(entry.slot, |block| block.free(entry.key))
     }
 
     #[inline]
     fn end(
         &mut self,
-        entry: Entry,
-        end: impl FnOnce(&mut Block, Key) -> Result<u64, KeyError>,
+        slot: u32,
+        end: impl FnOnce(&mut Block) -> Result<u64, KeyError>,
     ) -> Result<(u64, bool), KeyError> {
-        let block = self.block_mut(entry.slot).ok_or(KeyError::Stale)?;
-        let size = end(block, entry.key)?;
+        let Self { slots, shared, tailored, empty, .. } = self;
+        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else {
+            return Err(KeyError::Stale);
+        };
+        let size = end(block)?;
+        note_room(slot, block, shared, tailored);
         let emptied = block.is_empty();
-        self.note_room(entry.slot);
         if emptied {
-            self.empty.push(entry.slot);
+            empty.push(slot);
         }
         Ok((size, emptied))
     }
@@ -452,6 +445,15 @@ impl BlockList {
         let sums = reserved == self.reserved && self.iter().count() == self.blocks as usize;
         let slots = self.vacant.len() + self.blocks as usize == self.slots.len();
         if sums && slots { Ok(()) } else { Err(Broken::Count) }
+    }
+}
+
+/// Tells the index how much room a block has, if that has changed.
+#[inline]
+fn note_room(slot: u32, block: &mut Block, shared: &mut FitIndex, tailored: &mut FitIndex) {
+    if block.room_changed() {
+        let index = if block.tailored { tailored } else { shared };
+        index.set(slot, block.largest_class());
     }
 }
 

@@ -82,11 +82,18 @@ impl Tlsf {
     /// A lower bound of [`largest_free`](Self::largest_free), less than 1/32 below it, in O(1).
     #[inline]
     pub fn largest_class(&self) -> u64 {
-        let highest = self.bins.bitmaps.highest().map_or(0, smallest_of);
+        let (bin, tail) = self.room();
+        self.bytes(bin.map_or(0, smallest_of).max(tail))
+    }
+
+    /// The highest bin but the tail's that has a region, and the tail's granules: all that
+    /// [`largest_class`](Self::largest_class) depends on.
+    #[inline]
+    pub(crate) fn room(&self) -> (Option<u32>, u32) {
         let last = self.nodes[0].left;
         let tail =
             if self.bins.link(last).is_binned() { self.nodes[last as usize].size } else { 0 };
-        self.bytes(highest.max(tail))
+        (self.bins.bitmaps.highest(), tail)
     }
 
     /// The serial that the next allocation gets.
