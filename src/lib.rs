@@ -90,6 +90,7 @@
 //! * **Descriptor sets that retire**: feature `descriptors`,
 //!   `Allocator::create_descriptor_set`. Other handles: [`Allocator::retire_object`].
 //! * **Figures and pictures**: [`Allocator::statistics`], [`Allocator::snapshot`], and [`inspect`].
+//! * **What happened, over time**: [`AllocatorDesc::record`] and the page [`record`].
 //! * **Host or DMA memory by bare pointers**: [`MemoryPool`], [`SharedPool`], `no_std` for the first.
 //! * **Ranges of anything, without Vulkan**: [`tlsf`], `no_std`. The rule of drops alone:
 //!   [`retire`], `no_std`.
@@ -134,6 +135,8 @@ mod memory;
 #[cfg(feature = "vulkan")]
 mod policy;
 pub mod pool;
+#[cfg(feature = "vulkan")]
+pub mod record;
 pub mod retire;
 pub mod tlsf;
 #[cfg(feature = "vulkan")]

@@ -7,15 +7,16 @@
 mod file;
 #[path = "../examples/replay/touch.rs"]
 mod touch;
-#[path = "../examples/replay/trace.rs"]
-mod trace;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use fencepost::{
+    ResourceKind,
+    record::{DamagedLine, Fault, Intent, Operation, Record},
+};
 use file::ReadError;
-use trace::{DamagedLine, Fault, Intent, Operation, Peak, Resource, Trace};
 
 const SMALL: &str = "# from a program
 a 0 4096 64 b u
@@ -55,7 +56,7 @@ fn seeds() -> impl Iterator<Item = u64> {
 
 #[test]
 fn a_trace_is_read_line_by_line() {
-    let trace = Trace::parse(SMALL).unwrap();
+    let trace = Record::parse(SMALL).unwrap();
     let operations = [
         Operation::Allocate(0),
         Operation::Allocate(1),
@@ -66,15 +67,14 @@ fn a_trace_is_read_line_by_line() {
         Operation::Submit,
     ];
     assert_eq!(trace.operations(), operations);
-    assert_eq!(trace.allocations(), 3);
+    assert_eq!(trace.requests().len(), 3);
     assert!(trace.presents());
-    let image = trace.request(1);
+    let image = trace.requests()[1];
     assert_eq!((image.size.get(), image.alignment), (1000, 16));
-    assert_eq!((image.resource, image.intent), (Resource::Image, Intent::DeviceLocal));
-    assert_eq!(
-        trace.peak(),
-        Peak { bytes: 5096, device_local_bytes: 1000, host_bytes: 4096, count: 2 }
-    );
+    assert_eq!((image.kind, image.intent), (ResourceKind::Optimal, Intent::DeviceLocal));
+    let peak = trace.peak();
+    assert_eq!((peak.bytes, peak.count), (5096, 2));
+    assert_eq!((peak.device_local_bytes, peak.host_bytes), (1000, 4096));
 }
 
 #[test]
@@ -100,16 +100,16 @@ fn a_damaged_line_is_refused_with_its_number() {
         ("f 1 2", Fault::Free),
         ("f 3", Fault::UnknownIdentifier(3)),
         ("f 0", Fault::FreedTwice(0)),
-        ("s 1", Fault::Surplus),
-        ("p p", Fault::Surplus),
+        ("s 1", Fault::Submission),
+        ("p p", Fault::Fields('p')),
     ];
     for (bad, fault) in cases {
         let text = format!("{SMALL}{bad}\ns\n");
-        assert_eq!(Trace::parse(&text), Err(DamagedLine { line: 10, fault }), "{bad}");
+        assert_eq!(Record::parse(&text), Err(DamagedLine { line: 10, fault }), "{bad}");
     }
     // The control: the same text around lines that are well.
     for good in ["", "# x", "a 3 16 16 b d", "a\t3  16 16 b d", "f 1", "s", "p"] {
-        assert!(Trace::parse(&format!("{SMALL}{good}\ns\n")).is_ok(), "{good}");
+        assert!(Record::parse(&format!("{SMALL}{good}\ns\n")).is_ok(), "{good}");
     }
 }
 
@@ -127,7 +127,7 @@ fn every_shipped_trace_is_what_its_header_says() {
         let found = [
             ("peak_live_bytes", peak.bytes),
             ("peak_live_count", peak.count as u64),
-            ("allocs", trace.allocations() as u64),
+            ("allocs", trace.requests().len() as u64),
             ("frees", count(|operation| matches!(operation, Operation::Free(_)))),
             ("submits", count(|operation| *operation == Operation::Submit)),
         ];
@@ -153,17 +153,17 @@ fn header(path: &Path) -> HashMap<String, u64> {
 
 #[test]
 fn truncation_and_scale_change_only_what_they_say() {
-    let whole = Trace::parse(SMALL).unwrap();
+    let whole = Record::parse(SMALL).unwrap();
     assert_eq!(whole.clone().truncated(usize::MAX), whole);
     assert_eq!(whole.clone().scaled(1.0), whole);
     let short = whole.clone().truncated(4);
     assert_eq!(short.operations(), &whole.operations()[..4]);
-    assert_eq!(short.allocations(), 2);
+    assert_eq!(short.requests().len(), 2);
     let third = whole.clone().scaled(3.0);
-    let sizes: Vec<u64> = (0..3).map(|id| third.request(id).size.get()).collect();
+    let sizes: Vec<u64> = (0..3).map(|id| third.requests()[id].size.get()).collect();
     assert_eq!(sizes, [1366, 334, 2]);
     assert_eq!(third.operations(), whole.operations());
-    assert_eq!(whole.scaled(1e300).request(0).size.get(), 1, "no size becomes 0");
+    assert_eq!(whole.scaled(1e300).requests()[0].size.get(), 1, "no size becomes 0");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn the_peak_is_that_of_a_plain_count() {
             most_bytes = most_bytes.max(alive.iter().map(|id| sizes[*id]).sum());
             most_count = most_count.max(alive.len());
         }
-        let peak = Trace::parse(&text).unwrap().peak();
+        let peak = Record::parse(&text).unwrap().peak();
         assert_eq!((peak.bytes, peak.count), (most_bytes, most_count), "seed {seed}");
     }
 }
@@ -227,7 +227,7 @@ fn damaged_files_are_refused_and_never_panic() {
             damaged[at] ^= 1 << random.below(8);
             // The checksum covers the text; a flip in the header may leave the text as it is.
             if let Ok(trace) = read("flipped", &damaged) {
-                assert_eq!(trace.allocations(), 862, "seed {seed}, byte {at}");
+                assert_eq!(trace.requests().len(), 862, "seed {seed}, byte {at}");
             }
         }
     }

@@ -12,8 +12,8 @@ use super::setup::allocator_on;
 use super::stop::Stop;
 use super::support::Gpu;
 use super::touch::{pattern, writer_of};
-use super::trace::Intent;
 use super::witness::{Verdict, Witness};
+use fencepost::record::Intent;
 
 /// Writes and reads words by copies on the queue. The words of `upload` buffers come from the host,
 /// at once and without asking the GPU: they show a reuse across submits too.

@@ -3,9 +3,8 @@
 use std::io::{self, Read};
 use std::path::Path;
 
+use fencepost::record::{DamagedLine, Record};
 use ruzstd::decoding::StreamingDecoder;
-
-use super::trace::{DamagedLine, Trace};
 
 /// The first bytes of a Zstandard frame.
 const ZSTANDARD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -31,11 +30,11 @@ pub(crate) enum ReadError {
 }
 
 /// Reads a trace; what the file holds, not its name, says whether it is packed.
-pub(crate) fn read(path: &Path) -> Result<Trace, ReadError> {
+pub(crate) fn read(path: &Path) -> Result<Record, ReadError> {
     let bytes = std::fs::read(path)?;
     let text = if bytes.starts_with(&ZSTANDARD) { unpack(&bytes)? } else { bytes };
     let text = String::from_utf8(text).map_err(|_| ReadError::NotText)?;
-    let trace = Trace::parse(&text)?;
+    let trace = Record::parse(&text)?;
     if trace.operations().is_empty() {
         return Err(ReadError::Empty);
     }

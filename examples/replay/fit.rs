@@ -1,9 +1,9 @@
 //! Whether a machine can back a trace, asked before the first allocation.
 
 use ash::vk;
+use fencepost::record::Peak;
 
 use super::report::Bytes;
-use super::trace::Peak;
 
 /// What a device and the machine around it can back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

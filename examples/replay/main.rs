@@ -29,7 +29,6 @@ mod stop;
 #[path = "../support/mod.rs"]
 mod support;
 mod touch;
-mod trace;
 mod witness;
 
 use std::ffi::OsString;

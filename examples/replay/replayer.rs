@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use ash::vk;
+use fencepost::record::{Operation, Record};
 use fencepost::{Allocator, CreateError, Point, Recording, Timeline};
 use indicatif::ProgressBar;
 
@@ -11,7 +12,6 @@ use super::fault::EarlyFree;
 use super::footprint::Footprint;
 use super::resource::Resource;
 use super::stop::Stop;
-use super::trace::{Operation, Trace};
 use super::witness::{Verdict, Witness};
 
 /// A GPU that takes longer for one submit hangs.
@@ -46,13 +46,13 @@ pub(crate) struct Outcome {
 
 /// Replays the whole trace, checks what is alive at its end, and waits for the GPU.
 pub(crate) fn replay(
-    trace: &Trace,
+    trace: &Record,
     stage: Stage<impl Witness>,
     progress: &ProgressBar,
 ) -> Result<Outcome, Stop> {
     let start = Instant::now();
     let mut replayer = Replayer {
-        live: std::iter::repeat_with(|| None).take(trace.allocations()).collect(),
+        live: std::iter::repeat_with(|| None).take(trace.requests().len()).collect(),
         trace,
         stage,
         recording: None,
@@ -90,7 +90,7 @@ pub(crate) fn replay(
 }
 
 struct Replayer<'a, W> {
-    trace: &'a Trace,
+    trace: &'a Record,
     stage: Stage<W>,
     /// The resources alive, by their numbers.
     live: Vec<Option<Resource>>,
@@ -115,7 +115,7 @@ impl<W: Witness> Replayer<'_, W> {
             created => created,
         }
         .map_err(|error| {
-            let size = self.trace.request(id).size.get();
+            let size = self.trace.requests()[id as usize].size.get();
             Stop::Create { id, size, error }
         })?;
         self.footprint.allocated(resource.allocation().size());
@@ -127,7 +127,7 @@ impl<W: Witness> Replayer<'_, W> {
 
     fn create(&self, id: u32) -> Result<Resource, CreateError> {
         let Stage { allocator, longest_side, .. } = &self.stage;
-        Resource::create(allocator, self.trace.request(id), *longest_side)
+        Resource::create(allocator, &self.trace.requests()[id as usize], *longest_side)
     }
 
     fn free(&mut self, id: u32) -> Result<(), Stop> {

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use fencepost::record::Record;
 use serde::Serialize;
 
 use super::replayer::Outcome;
 use super::setup::Played;
 use super::stop::Stop;
-use super::trace::Trace;
 
 /// All that is printed about one trace. Sizes in bytes.
 #[derive(Clone, Debug, Serialize)]
@@ -39,14 +39,14 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(name: String, trace: &Trace, played: &Played, scale: f64) -> Self {
+    pub(crate) fn new(name: String, trace: &Record, played: &Played, scale: f64) -> Self {
         let Outcome { footprint, verdict, submits, elapsed, leaks } = &played.outcome;
         let operations = trace.operations().len();
         Self {
             trace: name,
             driver: played.driver.clone(),
             operations,
-            allocations: trace.allocations(),
+            allocations: trace.requests().len(),
             submits: *submits,
             most_in_flight: played.in_flight,
             scale,

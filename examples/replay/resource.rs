@@ -1,12 +1,13 @@
 //! A request of a trace as a real buffer or image in fencepost's memory.
 
 use ash::vk;
+use fencepost::record::{Intent, Request};
 use fencepost::{
     Allocation, AllocationDesc, Allocator, Buffer, BufferDesc, CreateError, Image, ImageDesc,
+    ResourceKind,
 };
 
 use super::touch::{self, WORD};
-use super::trace::{self, Intent, Request};
 
 /// A live resource of the trace.
 pub(crate) enum Resource {
@@ -35,14 +36,14 @@ impl Resource {
             Intent::Readback => AllocationDesc::readback(),
         }
         .min_alignment(request.alignment);
-        match request.resource {
-            trace::Resource::Buffer => {
+        match request.kind {
+            ResourceKind::Linear => {
                 let size = request.size.get().next_multiple_of(WORD);
                 let usage = vk::BufferUsageFlags::TRANSFER_SRC | vk::BufferUsageFlags::TRANSFER_DST;
                 let buffer = allocator.create_buffer(&BufferDesc::new(size, usage), &memory)?;
                 Ok(Self::Buffer { buffer, intent: request.intent })
             }
-            trace::Resource::Image => {
+            ResourceKind::Optimal => {
                 let shape = Shape::nearest(request.size.get(), longest_side);
                 let usage = vk::ImageUsageFlags::TRANSFER_SRC | vk::ImageUsageFlags::TRANSFER_DST;
                 let format = vk::Format::R8G8B8A8_UNORM;

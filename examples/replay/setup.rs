@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ash::vk;
 use fencepost::fake::{FakeDriver, Profile};
+use fencepost::record::Record;
 use fencepost::{Allocator, AllocatorDesc, DeviceFeatures, NewError, Timeline};
 use indicatif::ProgressBar;
 
@@ -15,7 +16,6 @@ use super::fit::{Machine, available_memory};
 use super::replayer::{Outcome, Stage, replay};
 use super::stop::Stop;
 use super::support::{Gpu, GpuRequest, Validation};
-use super::trace::Trace;
 
 /// The most submits outstanding on a real driver, unless told. It bounds the memory that waits for
 /// a slow GPU.
@@ -33,7 +33,7 @@ pub(crate) struct Played {
 
 /// Replays on the device that the arguments name.
 pub(crate) fn play(
-    trace: &Trace,
+    trace: &Record,
     arguments: &Arguments,
     progress: &ProgressBar,
 ) -> Result<Played, Stop> {
@@ -46,7 +46,7 @@ pub(crate) fn play(
 }
 
 fn on_driver(
-    trace: &Trace,
+    trace: &Record,
     arguments: &Arguments,
     in_flight: usize,
     progress: &ProgressBar,
@@ -70,7 +70,7 @@ fn on_driver(
     let stage = Stage {
         timeline: open_timeline(&allocator, gpu.main.queue, fences, in_flight)?,
         allocator,
-        witness: Copies::new(&gpu, trace.allocations() as u32)?,
+        witness: Copies::new(&gpu, trace.requests().len() as u32)?,
         longest_side: gpu.properties.limits.max_image_dimension2_d,
         in_flight,
         early_free: early_free(arguments, &gpu.device),
@@ -104,7 +104,7 @@ pub(crate) unsafe fn allocator_on(gpu: &Arc<Gpu>) -> Result<Allocator, NewError>
 }
 
 fn on_fake(
-    trace: &Trace,
+    trace: &Record,
     arguments: &Arguments,
     in_flight: usize,
     progress: &ProgressBar,

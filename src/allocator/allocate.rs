@@ -331,14 +331,14 @@ impl Inner {
     fn take_in_blocks(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
         let grant = state.blocks.allocate(search.size, search.alignment)?;
-        Some(self.settle(&mut state, search.tenant(), grant))
+        Some(self.settle(&mut state, search.request, search.tenant(), grant))
     }
 
     /// A range that the quick search does not see. O(blocks).
     pub(super) fn allocate_anywhere(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
         let grant = state.blocks.allocate_anywhere(search.size, search.alignment)?;
-        Some(self.settle(&mut state, search.tenant(), grant))
+        Some(self.settle(&mut state, search.request, search.tenant(), grant))
     }
 
     /// A granted range lives from here on, and its tenant moves in.
@@ -346,10 +346,12 @@ impl Inner {
     pub(super) fn settle(
         &self,
         state: &mut LaneState,
+        request: &Request,
         tenant: Option<Tenant>,
         mut grant: Grant,
     ) -> Grant {
         state.count_live(grant.size);
+        state.record_grant(&grant, request);
         if let Some(tenant) = tenant {
             (grant.offset, grant.size) = tenant.fence.inside(grant.offset, grant.size);
             state.blocks.move_in(grant.entry, tenant);

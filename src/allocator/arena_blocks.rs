@@ -131,7 +131,7 @@ impl Inner {
         let granted = state.blocks.allocate_in(slot, size, alignment);
         let granted = granted.or_else(|| state.blocks.allocate(size, alignment));
         let grant = granted.ok_or(AllocateError::out_of_memory())?;
-        Ok(self.settle(&mut state, search.tenant(), grant))
+        Ok(self.settle(&mut state, search.request, search.tenant(), grant))
     }
 
     /// Asks the driver for a block, and returns its slot.

@@ -79,7 +79,7 @@ impl Inner {
             self.free_blocks(lane, blocks);
             return Err(AllocateError::OutOfHostMemory);
         };
-        let grant = self.settle(&mut state, search.tenant(), grant);
+        let grant = self.settle(&mut state, search.request, search.tenant(), grant);
         tracing::debug!(
             target: "fencepost", memory_type = lane.memory_type, block_size,
             "allocated a block"
@@ -171,7 +171,7 @@ impl Inner {
         let Ok(slot) = made;
         match state.blocks.allocate_in(slot, size, 1) {
             Some(grant) => {
-                let grant = self.settle(&mut state, request.tenant(), grant);
+                let grant = self.settle(&mut state, request, request.tenant(), grant);
                 tracing::debug!(
                     target: "fencepost", memory_type = lane.memory_type, size,
                     "allocated a dedicated memory"

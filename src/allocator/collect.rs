@@ -117,6 +117,7 @@ impl Inner {
         }
         let (size, emptied) = state.blocks.free(entry)?;
         state.live -= size;
+        state.record_end(entry);
         Ok(if emptied { self.vacate(lane, state, entry.slot) } else { None })
     }
 
@@ -401,6 +402,7 @@ impl LaneState {
             self.retired = (collects, 0);
         }
         self.retired.1 += 1;
+        self.record_end(entry);
         Ok(())
     }
 

@@ -42,6 +42,7 @@ pub struct CloseReport {
 impl Drop for Facade {
     fn drop(&mut self) {
         self.inner.close();
+        self.inner.end_record();
     }
 }
 

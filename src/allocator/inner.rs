@@ -22,6 +22,7 @@ use super::{
     heaps::Heaps,
     lanes::Lanes,
     objects::ObjectLane,
+    recorder::Recorder,
     register::Register,
 };
 use crate::{
@@ -32,6 +33,7 @@ use crate::{
         intent::Shape,
         select::{MemoryType, Rules, bits},
     },
+    record::Tape,
     retire::{BagNumber, Bags},
     tlsf::Key,
     vulkan::{Resource, Vulkan},
@@ -54,6 +56,7 @@ pub(crate) struct Inner {
     #[cfg(feature = "descriptors")]
     pub(super) descriptors: super::descriptor_pools::DescriptorLane,
     register: Mutex<Register>,
+    pub(super) recorder: Recorder,
     /// The register's bag numbers, so that a drop need not take its lock.
     current: AtomicU64,
     reached: AtomicU64,
@@ -111,6 +114,8 @@ pub(super) struct LaneState {
     pub(super) claimed: bool,
     /// Blocks that an arena's threads are just asking for.
     pub(super) asked: u32,
+    /// Where changes are written down, if there is a record.
+    pub(super) tape: Option<Tape>,
 }
 
 /// The lists that a collect works with.
@@ -157,6 +162,7 @@ impl Inner {
         if properties.types.is_empty() {
             return Err(NewError::NoMemoryTypes);
         }
+        let recorder = Recorder::new(desc, properties);
         let mut lanes = Vec::with_capacity(properties.types.len());
         for (index, &MemoryType { flags, heap }) in properties.types.iter().enumerate() {
             let memory_type = index as u32;
@@ -185,7 +191,7 @@ impl Inner {
                 dated: AtomicBool::new(false),
                 expiry: AtomicU64::new(u64::MAX),
                 mapping_turn: Mutex::default(),
-                state: Mutex::new(LaneState::new(blocks)),
+                state: Mutex::new(LaneState::new(blocks, recorder.tape(memory_type, memory_type))),
             });
         }
         let shape = Shape::of(&properties.types, &properties.heaps);
@@ -209,7 +215,8 @@ impl Inner {
             objects: ObjectLane::default(),
             #[cfg(feature = "descriptors")]
             descriptors: super::descriptor_pools::DescriptorLane::default(),
-            register: Mutex::new(Register::new(id, desc.audit)),
+            register: Mutex::new(Register::new(id, desc.audit, recorder.tape(0, 0))),
+            recorder,
             current: AtomicU64::new(BagNumber::UNTIMED.get()),
             reached: AtomicU64::new(0),
             life: AtomicU8::new(Life::Open as u8),
@@ -241,8 +248,10 @@ impl Inner {
     pub(super) fn claim_lane(&self, memory_type: u32, stay: Stay) -> Option<&Lane> {
         let twin = self.lane(memory_type).filter(|lane| lane.index == lane.memory_type)?;
         let mut left = self.lanes.arenas().filter(|lane| lane.memory_type == memory_type);
-        left.find(|lane| lane.lock().claim(stay))
-            .or_else(|| self.lanes.add(|index| Lane::for_arena(twin, index, stay)))
+        left.find(|lane| lane.lock().claim(stay)).or_else(|| {
+            let tape = |index| self.recorder.tape(index, memory_type);
+            self.lanes.add(|index| Lane::for_arena(twin, index, stay, tape(index)))
+        })
     }
 
     /// Does something to the register, and publishes what drops need to know.
@@ -312,8 +321,8 @@ impl Inner {
 
 impl Lane {
     /// A claimed lane of the same memory type as `twin`.
-    fn for_arena(twin: &Lane, index: u32, stay: Stay) -> Self {
-        let mut state = LaneState::new(BlockList::new(twin.growth.large(), stay));
+    fn for_arena(twin: &Lane, index: u32, stay: Stay, tape: Option<Tape>) -> Self {
+        let mut state = LaneState::new(BlockList::new(twin.growth.large(), stay), tape);
         state.claim(stay);
         Self {
             index,
@@ -367,7 +376,7 @@ impl Lane {
 }
 
 impl LaneState {
-    fn new(blocks: BlockList) -> Self {
+    fn new(blocks: BlockList, tape: Option<Tape>) -> Self {
         Self {
             blocks,
             bags: Bags::default(),
@@ -379,6 +388,7 @@ impl LaneState {
             granted: 0,
             claimed: false,
             asked: 0,
+            tape,
         }
     }
 

@@ -30,6 +30,7 @@ mod mapping;
 mod objects;
 mod plan;
 mod pressure;
+mod recorder;
 mod recording;
 mod register;
 mod report;
@@ -134,13 +135,17 @@ impl Allocator {
     /// The work of one call is bounded: 4096 allocations of a memory type, or as many as were retired
     /// there since the last call. [`Collected::more`] tells whether some are left for the next.
     pub fn collect(&self) -> Collected {
-        self.inner().collect(Extent::Bounded)
+        let collected = self.inner().collect(Extent::Bounded);
+        self.inner().write_record();
+        collected
     }
 
     /// [`collect`](Self::collect) without a bound: everything that the GPU has passed, at a loading
     /// screen or before a count.
     pub fn collect_all(&self) -> Collected {
-        self.inner().collect(Extent::All)
+        let collected = self.inner().collect(Extent::All);
+        self.inner().write_record();
+        collected
     }
 
     /// How far the GPU is on every timeline: for books of your own, and for

@@ -321,8 +321,7 @@ impl Recording {
             return Err(SubmittedError { recording: self, error: ReportError::NotExternal });
         }
         let id = self.id;
-        let ended =
-            timeline.inner.with_register(|register| register.cuts_mut().submitted(id, value));
+        let ended = timeline.inner.with_register(|register| register.submitted(id, value));
         match ended {
             Ok(point) => {
                 self.forget();
@@ -349,8 +348,7 @@ impl Recording {
     /// The recording was submitted with a value that this crate assigned.
     fn end(self, value: u64) -> Point {
         let id = self.id;
-        let ended =
-            self.timeline.inner.with_register(|register| register.cuts_mut().submitted(id, value));
+        let ended = self.timeline.inner.with_register(|register| register.submitted(id, value));
         match ended {
             Ok(point) => {
                 self.forget();

@@ -9,7 +9,10 @@ use super::{
     auditor::{Auditor, Finding, Used},
     sync::Sync,
 };
-use crate::retire::{BagNumber, Cuts, Point, SignalError, TimelineId};
+use crate::{
+    record::{Tape, What},
+    retire::{BagNumber, Cuts, EndError, Point, RecordingId, SignalError, TimelineId},
+};
 
 /// All timelines of an allocator. Behind one short lock that no driver call is made under.
 pub(crate) struct Register {
@@ -18,6 +21,7 @@ pub(crate) struct Register {
     /// Sync objects of finished timelines that another thread still holds in a wait.
     lingering: Vec<Arc<Sync>>,
     auditor: Option<Auditor>,
+    pub(super) tape: Option<Tape>,
 }
 
 struct Registered {
@@ -32,12 +36,13 @@ struct Registered {
 pub(super) type Polled = SmallVec<[(TimelineId, Arc<Sync>); 4]>;
 
 impl Register {
-    pub(super) fn new(owner: u32, audit: bool) -> Self {
+    pub(super) fn new(owner: u32, audit: bool, tape: Option<Tape>) -> Self {
         Self {
             cuts: Cuts::new(owner),
             timelines: Vec::new(),
             lingering: Vec::new(),
             auditor: audit.then(Auditor::default),
+            tape,
         }
     }
 
@@ -114,6 +119,15 @@ impl Register {
                 .filter_map(|p| sync_of(p.timeline()).map(|t| (p, Arc::clone(&t.sync))))
                 .collect(),
         )
+    }
+
+    /// A recording was submitted and signals `value`.
+    pub(super) fn submitted(&mut self, id: RecordingId, value: u64) -> Result<Point, EndError> {
+        let point = self.cuts.submitted(id, value)?;
+        if let Some(tape) = &mut self.tape {
+            tape.write(What::Submitted { timeline: point.timeline().number, value });
+        }
+        Ok(point)
     }
 
     /// A counter was read. A jump is found once, unless an open recording may explain it.

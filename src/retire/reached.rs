@@ -34,6 +34,14 @@ impl Reached {
                 .map_or(true, |index| self.timelines[index].1 >= point.value)
     }
 
+    /// The value that a timeline has reached, by its number; none if it has ended, or the device is
+    /// lost.
+    #[cfg(feature = "vulkan")]
+    pub(crate) fn value(&self, number: u32) -> Option<u64> {
+        let found = self.timelines.binary_search_by_key(&number, |&(number, _)| number);
+        found.ok().filter(|_| !self.lost).map(|index| self.timelines[index].1)
+    }
+
     /// Whether a point belongs to this allocator.
     pub fn knows(&self, point: Point) -> bool {
         point.timeline.owner == self.owner && point.timeline.number < self.known

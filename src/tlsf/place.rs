@@ -138,20 +138,28 @@ impl Tlsf {
         observe: &mut impl Observe,
     ) -> Result<Placed, AllocateError> {
         let asked = self.request(size, alignment)?;
-        let mut request = asked.widened();
-        let found = match self.view().find(request, observe) {
-            Some(found) => found,
-            None => {
-                // Seldom: the block is nearly full. Without the widening it may still fit.
-                let narrow = request.size != asked.size;
-                request = asked;
-                match if narrow { self.view().find(asked, observe) } else { None } {
-                    Some(found) => found,
-                    None => return Err(self.full()),
-                }
+        let request = asked.widened();
+        match self.view().find(request, observe) {
+            Some(found) => self.give(request, found),
+            None => self.allocate_narrow(asked, request, observe),
+        }
+    }
+
+    /// Seldom: the block is nearly full. Without the widening it may still fit.
+    #[cold]
+    #[inline(never)]
+    fn allocate_narrow(
+        &mut self,
+        asked: Request,
+        wide: Request,
+        observe: &mut impl Observe,
+    ) -> Result<Placed, AllocateError> {
+        if wide.size != asked.size {
+            if let Some(found) = self.view().find(asked, observe) {
+                return self.give(asked, found);
             }
-        };
-        self.give(request, found)
+        }
+        Err(self.full())
     }
 
     /// Gives out what was found, if the host has memory for the books.

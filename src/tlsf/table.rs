@@ -154,6 +154,9 @@ impl Table<'_> {
         let after_is_free = self.link(right).is_binned();
         if after_is_free {
             let after = self.node(right);
+            if after.right == 0 {
+                return self.grow_tail(node, before_is_free);
+            }
             self.remove(right);
             self.give_vacant(right);
             size += after.size;
@@ -173,6 +176,25 @@ impl Table<'_> {
             self.nodes[right as usize].left = kept;
         }
         self.insert(kept, bin_beside(size, right));
+    }
+
+    /// [`release`](Self::release) of the region before the tail: the tail begins earlier, and stays
+    /// where it is in its bin.
+    #[inline(always)]
+    fn grow_tail(&mut self, node: u32, before_is_free: bool) {
+        let Node { mut start, size, mut left, right: tail } = self.node(node);
+        let mut size = size + self.node(tail).size;
+        self.give_vacant(node);
+        if before_is_free {
+            let before = self.node(left);
+            self.remove(left);
+            self.give_vacant(left);
+            start = before.start;
+            size += before.size;
+            left = before.left;
+        }
+        self.nodes[left as usize].right = tail;
+        self.nodes[tail as usize] = Node { start, size, left, right: 0 };
     }
 
     /// Puts a loose region in its bin, merged with its free neighbours, or into a loose neighbour
