@@ -1,24 +1,80 @@
-//! The memory map of a small scene: an SVG, a page to look around in, and the dump that VMA's
-//! visualiser draws.
+//! The memory map of a small scene, or of a record's fullest moment: an SVG, a page to look around in,
+//! and the dump that VMA's visualiser draws. A record gives the page its time line too, and a trace
+//! for Perfetto.
 //!
 //! ```text
 //! cargo run --example memory_map -- out
+//! cargo run --example memory_map -- out --record game.trace
 //! ```
+use std::{error::Error, fs, path::PathBuf};
+
+use clap::Parser;
 use fencepost::{
-    AllocationDesc, Allocator, AllocatorDesc, BufferDesc,
+    AllocationDesc, Allocator, AllocatorDesc, BufferDesc, DeviceFeatures, Snapshot,
     fake::{FakeDriver, Profile},
+    record::{Intent, Operation, Record},
     vk,
 };
-use std::{fs, path::PathBuf};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let directory = PathBuf::from(std::env::args().nth(1).unwrap_or("out".into()));
-    let fake = FakeDriver::new(&Profile::default());
+/// Draws a map of memory.
+#[derive(Parser)]
+struct Arguments {
+    /// Where the files go
+    #[arg(default_value = "out")]
+    directory: PathBuf,
+    /// What `AllocatorDesc::record` wrote
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Takes a record without an end too, of a program that did not get to close its allocator
+    #[arg(long, requires = "record")]
+    torn: bool,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let Arguments { directory, record, torn } = Arguments::parse();
+    let mut files = Vec::new();
+    let (snapshot, page) = match record {
+        None => {
+            let snapshot = scene()?;
+            let page = snapshot.to_html();
+            (snapshot, page)
+        }
+        Some(path) => {
+            let text = fs::read_to_string(path)?;
+            let record = if torn { Record::parse_torn(&text)? } else { Record::parse(&text)? };
+            let snapshot = fullest(&record)?;
+            files.push(("timeline.svg", record.to_svg()));
+            files.push(("perfetto.json", record.to_chrome_trace()));
+            let page = snapshot.to_html_with(&record);
+            (snapshot, page)
+        }
+    };
+    files.extend([
+        ("memory_map.svg", snapshot.to_svg()),
+        ("memory_map.html", page),
+        ("memory_map.json", snapshot.to_vma_json()),
+    ]);
+    fs::create_dir_all(&directory)?;
+    for (name, text) in files {
+        let path = directory.join(name);
+        fs::write(&path, text)?;
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+fn open(fake: &FakeDriver) -> Result<Allocator, Box<dyn Error>> {
     let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
         .api_version(vk::API_VERSION_1_3)
-        .features(fencepost::DeviceFeatures::TIMELINE_SEMAPHORE);
+        .features(DeviceFeatures::TIMELINE_SEMAPHORE);
     // SAFETY: the fake outlives the allocator, and the only queue in use has a timeline.
-    let allocator = unsafe { Allocator::new(&desc)? };
+    Ok(unsafe { Allocator::new(&desc)? })
+}
+
+/// Some buffers, some of which wait for a recording.
+fn scene() -> Result<Snapshot, Box<dyn Error>> {
+    let fake = FakeDriver::new(&Profile::default());
+    let allocator = open(&fake)?;
     let timeline = allocator.timeline(fake.queue(0))?;
     let recording = timeline.begin()?;
     let mut buffers = Vec::new();
@@ -32,20 +88,62 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let snapshot = allocator.snapshot();
-    fs::create_dir_all(&directory)?;
-    for (name, text) in [
-        ("memory_map.svg", snapshot.to_svg()),
-        ("memory_map.html", snapshot.to_html()),
-        ("memory_map.json", snapshot.to_vma_json()),
-    ] {
-        let path = directory.join(name);
-        fs::write(&path, text)?;
-        println!("{}", path.display());
-    }
     // SAFETY: nothing is submitted.
     recording.submit(|signal| unsafe { signal.queue_submit(&[]) })?;
     fake.run();
     // SAFETY: nothing else uses the device.
     unsafe { allocator.shutdown()? };
-    Ok(())
+    Ok(snapshot)
+}
+
+/// The record's requests, up to the moment when most bytes lived, in memory of a fake device.
+fn fullest(record: &Record) -> Result<Snapshot, Box<dyn Error>> {
+    let fake = FakeDriver::new(&Profile::default());
+    let allocator = open(&fake)?;
+    let size = |id: u32| record.requests()[id as usize].size.get();
+    let (mut live, mut most, mut peak) = (0, 0, 0);
+    for (number, operation) in (1..).zip(record.operations()) {
+        match *operation {
+            Operation::Allocate(id) => live += size(id),
+            Operation::Free(id) => live -= size(id),
+            Operation::Submit | Operation::Present => {}
+        }
+        if live > most {
+            (most, peak) = (live, number);
+        }
+    }
+    let mut held: Vec<_> = record.requests().iter().map(|_| None).collect();
+    for operation in &record.operations()[..peak] {
+        match *operation {
+            Operation::Allocate(id) => {
+                let request = &record.requests()[id as usize];
+                let requirements = vk::MemoryRequirements {
+                    size: request.size.get(),
+                    alignment: request.alignment,
+                    memory_type_bits: !0,
+                };
+                let mut memory = match request.intent {
+                    Intent::DeviceLocal => AllocationDesc::device_local(),
+                    Intent::Upload => AllocationDesc::upload(),
+                    Intent::Readback => AllocationDesc::readback(),
+                };
+                if let Some(name) = record.name(id) {
+                    memory = memory.name(name.to_owned().leak());
+                }
+                held[id as usize] =
+                    Some(allocator.allocate(&requirements, request.kind, &memory)?);
+            }
+            Operation::Free(id) => {
+                if let Some(ended) = held[id as usize].take() {
+                    // SAFETY: no GPU uses it.
+                    unsafe { ended.free_now() };
+                }
+            }
+            Operation::Submit | Operation::Present => {}
+        }
+    }
+    let snapshot = allocator.snapshot();
+    // SAFETY: nothing else uses the device.
+    unsafe { allocator.shutdown()? };
+    Ok(snapshot)
 }

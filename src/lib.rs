@@ -107,9 +107,9 @@
 //!
 //! # What it does not do
 //!
-//! It does not defragment, and does not suballocate sparse resources. Guards watch memory that the
-//! host sees, and not what only the GPU sees. A block is never shared by two memory types. Host memory for its books is allocated
-//! as blocks and queues grow, and not per allocation.
+//! It does not defragment, and does not suballocate sparse resources. Guards do not watch
+//! a memory of one resource's own. A block is never shared by two memory types. Host memory for its books is
+//! allocated as blocks and queues grow, and not per allocation.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]
@@ -146,12 +146,13 @@ mod vulkan;
 pub use allocator::{
     AliasError, AliasingBuffer, AliasingImage, AllocateError, Allocation, AllocationDesc,
     AllocationFlags, Allocator, AllocatorDesc, Arena, ArenaDesc, ArenaError, BeginError,
-    BlockPicture, BlockSizes, Buffer, BufferDesc, CloseReport, Collected, CopyError, CreateError,
-    DescError, EndPolicy, ExternalError, ForeignPoint, FrameRing, HeapBudget, HostRange, Image,
-    ImageDesc, ImageView, ImageViewDesc, KeyError, Leak, MemoryTypeStatistics, NewError, Placement,
-    Plan, RawAllocation, Recording, Refused, RegionPicture, RegionState, ReportError, RingError,
-    RingPiece, Signal, Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline,
-    TimelineError, Tried, WaitError, aliasing_requirements,
+    BlockPicture, BlockSizes, Buffer, BufferDesc, BufferInit, CloseReport, Collected, CopyError,
+    CreateError, DescError, EndPolicy, ExternalError, ForeignPoint, FrameRing, HeapBudget,
+    HostRange, Image, ImageDesc, ImageView, ImageViewDesc, InitError, KeyError, Leak,
+    MemoryTypeStatistics, NewError, Placement, Plan, RawAllocation, Recording, Refused,
+    RegionPicture, RegionState, ReportError, RingError, RingPiece, Signal, Statistics, SubmitError,
+    SubmitRefusal, Submitted, SubmittedError, Timeline, TimelineError, Tried, WaitError,
+    aliasing_requirements,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};
@@ -176,9 +177,9 @@ pub use retire::Point;
 pub use vulkan::{DeviceFeatures, Object, UserObject};
 
 #[cfg(feature = "vulkan")]
-pub use allocator::GuardCoverage;
+pub use allocator::{GuardCoverage, Scrub, ScrubError, Scrubbed};
 #[cfg(feature = "vulkan")]
-pub use guard::{Corruption, Damage, GuardPolicy, Owner};
+pub use guard::{Corruption, Damage, GuardPolicy, GuardedBy, Owner};
 
 /// The README's snippets, compiled as doctests.
 #[cfg(all(doctest, feature = "vulkan"))]

@@ -142,7 +142,7 @@ fn a_planted_upward_import_is_found() {
 #[test]
 fn pure_floors_forbid_unsafe_code() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for pure in ["tlsf", "retire", "policy", "record", "memory", "inspect"] {
+    for pure in ["tlsf", "retire", "guard", "policy", "record", "memory", "inspect"] {
         let door = fs::read_to_string(source.join(pure).join("mod.rs")).unwrap();
         assert!(door.contains("#![forbid(unsafe_code)]"), "{pure}");
     }

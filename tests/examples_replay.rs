@@ -188,6 +188,77 @@ fn recorded_topologies_take_a_trace_as_well() {
 }
 
 #[test]
+fn settings_are_compared_in_a_table() {
+    let path = shipped("warzone2100-vulkan");
+    let run = |more: &[&str]| {
+        let output = start(&[&[path.to_str().unwrap(), "--no-driver"], more].concat());
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{errors}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let few = ["--operations", "6000"];
+    let table =
+        run(&[&few[..], &["--block-size", "64M,1M-256M", "--frames-in-flight", "1,3"]].concat());
+    for row in [
+        "blocks of 64.0 MiB, 1 in flight",
+        "blocks of 64.0 MiB, 3 in flight",
+        "blocks of 1.0 MiB to 256.0 MiB, 1 in flight",
+        "blocks of 1.0 MiB to 256.0 MiB, 3 in flight",
+    ] {
+        assert_eq!(table.matches(row).count(), 1, "{row} in {table}");
+    }
+    // One setting has a report, several have a line each.
+    let lines = run(&[&few[..], &["--block-size", "16M,64M", "--json"]].concat());
+    let reports: Vec<Value> = lines
+        .lines()
+        .filter_map(|line| serde_json::from_str(&line[line.find('{')?..]).ok())
+        .collect();
+    let of = |at: usize, key: &str| reports[at][key].as_u64().unwrap();
+    assert_eq!(reports.len(), 2);
+    assert_eq!(of(0, "peak_live"), of(1, "peak_live"), "the program asks for the same");
+    assert_eq!(of(1, "peak_reserved") % (64 << 20), 0, "blocks of 64 MiB alone");
+    assert!(of(0, "driver_allocations") > of(1, "driver_allocations"));
+    // Granularity and topologies change what is asked for; what does not fit is a row.
+    let table = run(&[&few[..], &["--granularity", "1,64K"]].concat());
+    assert!(table.contains("granularity 64.0 KiB") && table.contains("granularity 1 B"), "{table}");
+    let topologies = ["--topology", "geforce 920m", "--topology", "RADV RENOIR", "--scale", "0.05"];
+    let table = run(&[&few[..], &topologies].concat());
+    assert!(table.contains("RADV RENOIR"), "{table}");
+    assert!(table.contains("the trace has "), "it does not fit: {table}");
+}
+
+#[test]
+fn a_replay_s_record_replays_to_the_same_figures() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let name = |ending: &str| folder.join(format!("replayed-{}.{ending}", std::process::id()));
+    let (record, chrome) = (name("trace"), name("json"));
+    let arguments = ["--no-driver", "--operations", "6000"];
+    let files = ["--record", record.to_str().unwrap(), "--chrome", chrome.to_str().unwrap()];
+    let first = clean("warzone2100-vulkan", &[&arguments[..], &files].concat());
+    let text = std::fs::read_to_string(&record).unwrap();
+    let output = start(&[record.to_str().unwrap(), "--no-driver", "--json"]);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let json = printed.lines().find_map(|line| Some(&line[line.find('{')?..])).unwrap();
+    let second: Value = serde_json::from_str(json).unwrap();
+    for figure in ["allocations", "peak_live", "peak_count"] {
+        assert_eq!(first[figure], second[figure], "{figure}");
+    }
+    let trace: Value = serde_json::from_slice(&std::fs::read(&chrome).unwrap()).unwrap();
+    assert!(trace["traceEvents"].as_array().unwrap().len() > 100);
+    // Torn, it is refused by its line, and taken if that is said.
+    let cut = &text[..text.len() / 2];
+    std::fs::write(&record, cut).unwrap();
+    let sentence = refusal(&[record.to_str().unwrap(), "--no-driver"]);
+    assert!(sentence.contains(&format!("line {}", cut.lines().count())), "{sentence}");
+    assert!(start(&[record.to_str().unwrap(), "--no-driver", "--torn"]).status.success());
+    for path in [record, chrome] {
+        std::fs::remove_file(path).unwrap();
+    }
+    let several = refusal(&["--no-driver", "--block-size", "1M,2M", "--record", "x"]);
+    assert!(several.starts_with("--record and --chrome are for one trace"), "{several}");
+}
+
+#[test]
 fn sizes_scale_and_operations_stop() {
     let whole = clean("warzone2100-vulkan", &["--no-driver"]);
     let half = clean("warzone2100-vulkan", &["--no-driver", "--scale", "2"]);
@@ -253,6 +324,11 @@ fn bad_arguments_are_refused_by_name() {
         &["--frames-in-flight", "0"],
         &["--operations", "many"],
         &["--topology", "Adreno"],
+        &["--granularity", "64K"],
+        &["--no-driver", "--granularity", "100"],
+        &["--block-size", "64X"],
+        &["--block-size", "64M-1M"],
+        &["--block-size", "0"],
         &["--no-driver", "--driver", "lavapipe"],
         &["--break", "everything"],
     ] {

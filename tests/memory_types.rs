@@ -121,7 +121,7 @@ fn present(flags: Type, unwanted: Type) -> u32 {
     (unwanted & flags).as_raw().count_ones()
 }
 
-const INTENTS: [Intent; 8] = [
+const INTENTS: [Intent; 9] = [
     Intent {
         name: "device_local",
         desc: AllocationDesc::device_local(),
@@ -203,6 +203,22 @@ const INTENTS: [Intent; 8] = [
         desc: AllocationDesc::device_local().prefer_host(),
         must: Type::empty(),
         cost: |flags, _, _| present(flags, Type::DEVICE_LOCAL),
+        window: false,
+    },
+    Intent {
+        name: "device_local, host access where free",
+        desc: AllocationDesc::device_local().host_access_where_free(),
+        must: Type::empty(),
+        cost: |flags, _, device| match device {
+            Device::Unified | Device::Everything => {
+                let all = Type::DEVICE_LOCAL | Type::HOST_VISIBLE | Type::HOST_COHERENT;
+                missing(flags, all) + present(flags, Type::HOST_CACHED)
+            }
+            Device::Nothing | Device::SmallWindow(_) => {
+                missing(flags, Type::DEVICE_LOCAL)
+                    + present(flags, Type::HOST_VISIBLE | Type::HOST_CACHED)
+            }
+        },
         window: false,
     },
 ];
@@ -395,7 +411,7 @@ fn letters(flags: Type) -> String {
 fn table() -> String {
     let data = fs::read_to_string("tests/data/gpus.json").unwrap();
     let data: serde_json::Value = serde_json::from_str(&data).unwrap();
-    let columns: [(&str, usize, Thing); 9] = [
+    let columns: [(&str, usize, Thing); 10] = [
         ("device-local", 0, Thing::Uniform),
         ("texture", 0, Thing::Texture),
         ("upload: uniforms", 1, Thing::Uniform),
@@ -405,6 +421,7 @@ fn table() -> String {
         ("transient", 5, Thing::Attachment),
         ("device-local, host writes", 6, Thing::Uniform),
         ("rather the host's", 7, Thing::Uniform),
+        ("device-local, host access where free", 8, Thing::Uniform),
     ];
     let mut out = String::from(
         "# Which memory type a description takes\n\n\

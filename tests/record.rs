@@ -408,3 +408,33 @@ fn a_torn_or_damaged_record_is_refused_with_its_line() {
         assert!(damage.to_string().contains(wanted), "{damage}, wanted: {wanted}");
     }
 }
+
+#[test]
+#[ignore = "timing: run it with --release on a quiet machine"]
+fn an_event_costs_some_nanoseconds() {
+    const PAIRS: u32 = 20_000;
+    let fake = fake();
+    let wanted = vk::MemoryRequirements { size: 3000, alignment: 256, memory_type_bits: !0 };
+    let memory = AllocationDesc::device_local();
+    let pairs = |allocator: &Allocator| {
+        let start = std::time::Instant::now();
+        for _ in 0..PAIRS {
+            let made = allocator.allocate(&wanted, ResourceKind::Linear, &memory).unwrap();
+            // SAFETY: no GPU is there.
+            unsafe { made.free_now() };
+        }
+        let taken = start.elapsed().as_nanos() as f64 / f64::from(PAIRS);
+        allocator.collect();
+        taken
+    };
+    let (off, on) = (allocator(&fake), recorded(&fake, io::sink()));
+    // Turn by turn, so that whatever else the machine does falls on both.
+    let mut times: Vec<_> = (0..200).map(|_| (pairs(&off), pairs(&on))).collect();
+    times.sort_by(|a, b| (a.1 - a.0).total_cmp(&(b.1 - b.0)));
+    let (least_off, least_on) =
+        times.iter().fold((f64::MAX, f64::MAX), |least, t| (least.0.min(t.0), least.1.min(t.1)));
+    let middle = times[times.len() / 2];
+    let event = (middle.1 - middle.0) / 2.0;
+    println!("a pair: {least_off:.1} ns off, {least_on:.1} ns on; an event: {event:.1} ns");
+    assert!(event <= 15.0, "{event}");
+}

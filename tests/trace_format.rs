@@ -118,7 +118,7 @@ fn every_shipped_trace_is_what_its_header_says() {
     let files = shipped();
     assert_eq!(files.len(), 7);
     for path in files {
-        let trace = file::read(&path).unwrap();
+        let trace = file::read(&path, false).unwrap();
         let header = header(&path);
         let count = |wanted: fn(&Operation) -> bool| {
             trace.operations().iter().filter(|operation| wanted(operation)).count() as u64
@@ -201,7 +201,7 @@ fn damaged_files_are_refused_and_never_panic() {
     let read = |name: &str, bytes: &[u8]| {
         let path = folder.join(format!("{name}-{}", std::process::id()));
         std::fs::write(&path, bytes).unwrap();
-        let read = file::read(&path);
+        let read = file::read(&path, false);
         std::fs::remove_file(path).unwrap();
         read
     };
@@ -218,7 +218,7 @@ fn damaged_files_are_refused_and_never_panic() {
     assert!(matches!(read("empty", b""), Err(ReadError::Empty)));
     assert!(matches!(read("comments", b"# nothing\n"), Err(ReadError::Empty)));
     assert!(matches!(read("bytes", &[0xff, 0xfe]), Err(ReadError::NotText)));
-    assert!(matches!(file::read(&folder.join("no such file")), Err(ReadError::File(_))));
+    assert!(matches!(file::read(&folder.join("no such file"), false), Err(ReadError::File(_))));
     for seed in seeds() {
         let mut random = Random(seed);
         for _ in 0..60 {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use super::settings::{self, BlockSize};
+
 /// Replays captured allocation streams of real programs through fencepost.
 ///
 /// Each allocation becomes a buffer or an image that the GPU writes; each free is a drop, after
@@ -24,13 +26,35 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) no_driver: bool,
 
-    /// The fake driver takes the memory of a recorded GPU, by a part of its name
+    /// The fake driver takes the memory of a recorded GPU, by a part of its name; may be named more
+    /// than once, and so may be what follows: each combination is replayed, and a table compares them
     #[arg(long, value_name = "NAME", requires = "no_driver")]
-    pub(crate) topology: Option<String>,
+    pub(crate) topology: Vec<String>,
+
+    /// The size of blocks, such as 64M; or of the first and the largest, such as 1M-256M
+    #[arg(long, value_name = "SIZE", value_delimiter = ',', value_parser = settings::block_size)]
+    pub(crate) block_size: Vec<BlockSize>,
+
+    /// The fake driver's bufferImageGranularity, such as 64K
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', requires = "no_driver",
+        value_parser = settings::granularity)]
+    pub(crate) granularity: Vec<u64>,
 
     /// The most submits that the GPU may not have done yet [default: 64; 2 over the fake driver]
-    #[arg(long, value_name = "N")]
-    pub(crate) frames_in_flight: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub(crate) frames_in_flight: Vec<NonZeroUsize>,
+
+    /// Writes the replay down, as a program's own `AllocatorDesc::record` would
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// Writes the replay as a trace for Perfetto and chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chrome: Option<PathBuf>,
+
+    /// Takes a record without an end too, of a program that did not get to close its allocator
+    #[arg(long)]
+    pub(crate) torn: bool,
 
     /// Stops after so many operations of each trace
     #[arg(long, value_name = "N")]

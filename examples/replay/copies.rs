@@ -32,7 +32,7 @@ pub(crate) struct Copies {
 impl Copies {
     pub(crate) fn new(gpu: &Arc<Gpu>, allocations: u32) -> Result<Self, Stop> {
         // SAFETY: its buffers go by `free_now` alone, once the device is idle.
-        let allocator = unsafe { allocator_on(gpu) }?;
+        let allocator = unsafe { allocator_on(gpu, |desc| desc) }?;
         let mut copies = Self {
             batches: VecDeque::new(),
             idle: Vec::new(),

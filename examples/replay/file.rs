@@ -29,12 +29,13 @@ pub(crate) enum ReadError {
     Empty,
 }
 
-/// Reads a trace; what the file holds, not its name, says whether it is packed.
-pub(crate) fn read(path: &Path) -> Result<Record, ReadError> {
+/// Reads a trace; what the file holds, not its name, says whether it is packed. A record may be torn
+/// if that is said.
+pub(crate) fn read(path: &Path, torn: bool) -> Result<Record, ReadError> {
     let bytes = std::fs::read(path)?;
     let text = if bytes.starts_with(&ZSTANDARD) { unpack(&bytes)? } else { bytes };
     let text = String::from_utf8(text).map_err(|_| ReadError::NotText)?;
-    let trace = Record::parse(&text)?;
+    let trace = if torn { Record::parse_torn(&text)? } else { Record::parse(&text)? };
     if trace.operations().is_empty() {
         return Err(ReadError::Empty);
     }

@@ -14,6 +14,8 @@ pub(crate) struct Footprint {
     pub(crate) peak_held: u64,
     /// What was taken from the driver.
     pub(crate) peak_reserved: u64,
+    /// Blocks, as seen at each submit.
+    pub(crate) peak_blocks: u32,
     /// `vkAllocateMemory` calls.
     pub(crate) driver_allocations: u64,
 }
@@ -30,11 +32,12 @@ impl Footprint {
 
     /// Looks at the allocator, before it collects.
     pub(crate) fn sample(&mut self, allocator: &Allocator) {
-        let Statistics { live, pending, peak_reserved, driver_allocations, .. } =
+        let Statistics { live, pending, blocks, peak_reserved, driver_allocations, .. } =
             allocator.statistics();
         self.peak_pending = self.peak_pending.max(pending);
         self.peak_held = self.peak_held.max(live + pending);
         self.peak_reserved = peak_reserved;
+        self.peak_blocks = self.peak_blocks.max(blocks);
         self.driver_allocations = driver_allocations;
     }
 

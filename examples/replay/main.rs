@@ -4,6 +4,7 @@
 //! cargo run --release --example replay                      # one of the shipped traces
 //! cargo run --release --example replay -- benches/traces/*.zst --no-driver
 //! cargo run --release --example replay -- FILE --driver swiftshader --frames-in-flight 3 --json
+//! cargo run --release --example replay -- game.trace --no-driver --block-size 16M,64M,1M-256M
 //! ```
 //!
 //! Each `a` of a trace is a buffer or an image of that size in fencepost's memory, whose first and
@@ -12,6 +13,9 @@
 //! the drop: were its range handed out too early, the words would be another's. All of it is
 //! fencepost's everyday face; begin with `replayer.rs`, which is the whole of a program that uses
 //! it.
+//!
+//! A trace of your own program comes from `AllocatorDesc::record`. Several sizes of blocks,
+//! granularities, recorded GPUs or frames in flight are compared in a table: what would each reserve?
 
 mod arguments;
 mod batch;
@@ -21,13 +25,16 @@ mod fault;
 mod file;
 mod fit;
 mod footprint;
+mod notes;
 mod replayer;
 mod report;
 mod resource;
+mod settings;
 mod setup;
 mod stop;
 #[path = "../support/mod.rs"]
 mod support;
+mod table;
 mod touch;
 mod witness;
 
@@ -40,8 +47,11 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use arguments::Arguments;
+use fencepost::record::Record;
 use report::Report;
+use settings::Settings;
 use stop::Stop;
+use table::Table;
 
 /// What is replayed when no file is named.
 const DEFAULT: &str = "benches/traces/warzone2100-vulkan.trace.zst";
@@ -55,6 +65,11 @@ pub(crate) fn enter(command_line: impl Iterator<Item = impl Into<OsString> + Clo
     let arguments = Arguments::parse_from(command_line);
     let default = [Path::new(env!("CARGO_MANIFEST_DIR")).join(DEFAULT)];
     let files = if arguments.files.is_empty() { &default[..] } else { &arguments.files };
+    let notes = arguments.record.is_some() || arguments.chrome.is_some();
+    if notes && (files.len() > 1 || Settings::all(&arguments).len() > 1) {
+        eprintln!("replay: {}", Stop::SeveralReplays);
+        return ExitCode::FAILURE;
+    }
     match files.iter().try_for_each(|file| replay(file, &arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
@@ -67,24 +82,68 @@ pub(crate) fn enter(command_line: impl Iterator<Item = impl Into<OsString> + Clo
 /// Replays one file and prints what came of it.
 fn replay(file: &Path, arguments: &Arguments) -> Result<(), Stop> {
     let read = |error| Stop::Read { file: file.to_owned(), error };
-    let trace = file::read(file).map_err(read)?;
+    let trace = file::read(file, arguments.torn).map_err(read)?;
     let trace = match arguments.operations {
         Some(count) => trace.truncated(count.get()),
         None => trace,
     }
     .scaled(arguments.scale);
 
+    let all = Settings::all(arguments);
+    let [settings] = &all[..] else { return compare(name(file), &trace, &all, arguments) };
+    let report = play(name(file), &trace, settings, arguments)?;
+    let text = if arguments.json { report.json() } else { report.to_string() };
+    writeln!(io::stdout(), "{text}").map_err(Stop::Print)?;
+    report.judge()
+}
+
+/// Replays a trace with each setting, and prints them side by side.
+fn compare(
+    name: String,
+    trace: &Record,
+    all: &[Settings],
+    arguments: &Arguments,
+) -> Result<(), Stop> {
+    let mut table = Table::new(name.clone());
+    for settings in all {
+        let row = match play(name.clone(), trace, settings, arguments) {
+            Ok(report) => {
+                report.judge()?;
+                Ok(report)
+            }
+            // A setting that does not do is an answer too.
+            Err(stop @ (Stop::TooLarge(_) | Stop::Create { .. })) => Err(stop.to_string()),
+            Err(stop) => return Err(stop),
+        };
+        if let (true, Ok(report)) = (arguments.json, &row) {
+            writeln!(io::stdout(), "{}", report.json()).map_err(Stop::Print)?;
+        }
+        table.add(settings.clone(), row);
+    }
+    if arguments.json {
+        return Ok(());
+    }
+    writeln!(io::stdout(), "{table}").map_err(Stop::Print)
+}
+
+/// Replays a trace with one setting, under a progress bar.
+fn play(
+    name: String,
+    trace: &Record,
+    settings: &Settings,
+    arguments: &Arguments,
+) -> Result<Report, Stop> {
     let progress = ProgressBar::new(trace.operations().len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} operations, {eta} left") {
         progress.set_style(style);
     }
-    let played = setup::play(&trace, arguments, &progress);
+    let played = setup::play(trace, arguments, settings, &progress);
     progress.finish_and_clear();
-    let report = Report::new(name(file), &trace, &played?, arguments.scale);
-
-    let text = if arguments.json { report.json() } else { report.to_string() };
-    writeln!(io::stdout(), "{text}").map_err(Stop::Print)?;
-    report.judge()
+    let played = played?;
+    if let Some(notes) = &played.notes {
+        notes.write(arguments)?;
+    }
+    Ok(Report::new(name, trace, &played, arguments.scale))
 }
 
 /// The file's name without its endings.

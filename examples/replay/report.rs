@@ -14,6 +14,7 @@ use super::stop::Stop;
 pub(crate) struct Report {
     pub(crate) trace: String,
     pub(crate) driver: String,
+    pub(crate) settings: String,
     pub(crate) operations: usize,
     pub(crate) allocations: usize,
     pub(crate) submits: u64,
@@ -28,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) peak_held: u64,
     /// The most allocations alive at a time.
     pub(crate) peak_count: usize,
+    /// The most blocks, as seen at submits.
+    pub(crate) peak_blocks: u32,
     /// `vkAllocateMemory` calls.
     pub(crate) driver_allocations: u64,
     pub(crate) seconds: f64,
@@ -45,6 +48,7 @@ impl Report {
         Self {
             trace: name,
             driver: played.driver.clone(),
+            settings: played.settings.clone(),
             operations,
             allocations: trace.requests().len(),
             submits: *submits,
@@ -56,6 +60,7 @@ impl Report {
             peak_pending: footprint.peak_pending,
             peak_held: footprint.peak_held,
             peak_count: trace.peak().count,
+            peak_blocks: footprint.peak_blocks,
             driver_allocations: footprint.driver_allocations,
             seconds: elapsed.as_secs_f64(),
             nanoseconds_per_operation: elapsed.as_nanos() as f64 / operations.max(1) as f64,

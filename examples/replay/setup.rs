@@ -13,7 +13,9 @@ use super::copies::Copies;
 use super::declared::Declared;
 use super::fault::EarlyFree;
 use super::fit::{Machine, available_memory};
+use super::notes::Notes;
 use super::replayer::{Outcome, Stage, replay};
+use super::settings::{BlockSize, Settings};
 use super::stop::Stop;
 use super::support::{Gpu, GpuRequest, Validation};
 
@@ -28,29 +30,51 @@ const IN_FLIGHT_FAKE: usize = 2;
 pub(crate) struct Played {
     pub(crate) outcome: Outcome,
     pub(crate) driver: String,
+    pub(crate) settings: String,
     pub(crate) in_flight: usize,
+    /// What the replay wrote down, if it did.
+    pub(crate) notes: Option<Notes>,
 }
 
 /// Replays on the device that the arguments name.
 pub(crate) fn play(
     trace: &Record,
     arguments: &Arguments,
+    settings: &Settings,
     progress: &ProgressBar,
 ) -> Result<Played, Stop> {
-    let wanted = arguments.frames_in_flight.map(usize::from);
     if arguments.no_driver {
-        on_fake(trace, arguments, wanted.unwrap_or(IN_FLIGHT_FAKE), progress)
+        on_fake(trace, arguments, settings, progress)
     } else {
-        on_driver(trace, arguments, wanted.unwrap_or(IN_FLIGHT_REAL), progress)
+        on_driver(trace, arguments, settings, progress)
+    }
+}
+
+/// A description with the settings, which writes to the notes if anyone will read them.
+fn with_settings<'a>(
+    desc: AllocatorDesc<'a>,
+    settings: &Settings,
+    notes: Option<&Notes>,
+) -> AllocatorDesc<'a> {
+    let desc = match settings.block_size {
+        None => desc,
+        Some(BlockSize { first, largest }) => desc.first_block(first).largest_block(largest),
+    };
+    match notes {
+        None => desc,
+        // A trace may allocate all it has between two frames.
+        Some(notes) => desc.record(notes.clone()).record_room(1 << 20),
     }
 }
 
 fn on_driver(
     trace: &Record,
     arguments: &Arguments,
-    in_flight: usize,
+    settings: &Settings,
     progress: &ProgressBar,
 ) -> Result<Played, Stop> {
+    let in_flight = settings.frames_in_flight.map_or(IN_FLIGHT_REAL, usize::from);
+    let notes = Notes::wanted(arguments);
     // Host waits on timeline semaphores are unknown to the layer's check of hazards.
     let listening = if arguments.fences { Validation::Synchronization } else { Validation::Core };
     let gpu = Gpu::open(&GpuRequest {
@@ -65,7 +89,8 @@ fn on_driver(
     Machine::new(&gpu.memory, available).check(&trace.peak())?;
 
     // SAFETY: all work on the memory goes to the one queue that `open_timeline` is for.
-    let allocator = unsafe { allocator_on(&gpu) }?;
+    let allocator =
+        unsafe { allocator_on(&gpu, |desc| with_settings(desc, settings, notes.as_ref())) }?;
     let fences = arguments.fences || !gpu.timeline_semaphore;
     let stage = Stage {
         timeline: open_timeline(&allocator, gpu.main.queue, fences, in_flight)?,
@@ -81,7 +106,7 @@ fn on_driver(
     // The layer names what is alive when the device goes, so it must go here.
     drop(Arc::into_inner(gpu).ok_or(Stop::DeviceKept)?);
     match &messages.take()[..] {
-        [] => Ok(Played { outcome, driver, in_flight }),
+        [] => Ok(Played { outcome, driver, settings: settings.to_string(), in_flight, notes }),
         [first, ..] => Err(Stop::Validation(first.to_string())),
     }
 }
@@ -91,7 +116,10 @@ fn on_driver(
 /// # Safety
 /// Every queue whose work may touch its memory has a timeline of it, or nothing of it is dropped
 /// but by `free_now`.
-pub(crate) unsafe fn allocator_on(gpu: &Arc<Gpu>) -> Result<Allocator, NewError> {
+pub(crate) unsafe fn allocator_on(
+    gpu: &Arc<Gpu>,
+    more: impl FnOnce(AllocatorDesc<'_>) -> AllocatorDesc<'_>,
+) -> Result<Allocator, NewError> {
     let mut features = DeviceFeatures::empty();
     features.set(DeviceFeatures::TIMELINE_SEMAPHORE, gpu.timeline_semaphore);
     let desc = AllocatorDesc::new(&gpu.instance, gpu.physical_device, &gpu.device)
@@ -100,16 +128,22 @@ pub(crate) unsafe fn allocator_on(gpu: &Arc<Gpu>) -> Result<Allocator, NewError>
         .keep_alive(Arc::clone(gpu) as _);
     // SAFETY: instance, device, version and features belong together, and `keep_alive` owns them;
     // the caller promises the rest.
-    unsafe { Allocator::new(&desc) }
+    unsafe { Allocator::new(&more(desc)) }
 }
 
 fn on_fake(
     trace: &Record,
     arguments: &Arguments,
-    in_flight: usize,
+    settings: &Settings,
     progress: &ProgressBar,
 ) -> Result<Played, Stop> {
-    let fake = FakeDriver::new(&profile(arguments.topology.as_deref())?);
+    let in_flight = settings.frames_in_flight.map_or(IN_FLIGHT_FAKE, usize::from);
+    let notes = Notes::wanted(arguments);
+    let mut profile = profile(settings.topology.as_deref())?;
+    if let Some(bytes) = settings.granularity {
+        profile = profile.granularity(bytes);
+    }
+    let fake = FakeDriver::new(&profile);
     let (instance, physical_device) = (fake.instance(), fake.physical_device());
     // SAFETY: the physical device is the instance's.
     let (properties, memory) = unsafe {
@@ -125,7 +159,7 @@ fn on_fake(
         .features(DeviceFeatures::TIMELINE_SEMAPHORE)
         .keep_alive(Arc::new(fake.clone()));
     // SAFETY: as on a driver.
-    let allocator = unsafe { Allocator::new(&desc) }?;
+    let allocator = unsafe { Allocator::new(&with_settings(desc, settings, notes.as_ref())) }?;
     let stage = Stage {
         timeline: open_timeline(&allocator, fake.queue(0), arguments.fences, in_flight)?,
         allocator,
@@ -141,7 +175,7 @@ fn on_fake(
         outcome.verdict.first = violations.list().first().map(ToString::to_string);
     }
     let driver = format!("the fake driver as {}", fake.profile().name());
-    Ok(Played { outcome, driver, in_flight })
+    Ok(Played { outcome, driver, settings: settings.to_string(), in_flight, notes })
 }
 
 /// The profile of the recorded GPU of that name, or else of the first whose name has it as a part.

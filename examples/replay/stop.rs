@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use ash::vk;
+use fencepost::record::DamagedLine;
 use fencepost::{BeginError, CopyError, CreateError, NewError, TimelineError, WaitError};
 
 use super::file::ReadError;
@@ -50,4 +51,10 @@ pub(crate) enum Stop {
     Validation(String),
     #[error("the report cannot be printed: {0}")]
     Print(io::Error),
+    #[error("{} cannot be written: {error}", file.display())]
+    Write { file: PathBuf, error: io::Error },
+    #[error("--record and --chrome are for one trace with one setting")]
+    SeveralReplays,
+    #[error("the replay's own record is damaged: {0}")]
+    Record(#[from] DamagedLine),
 }

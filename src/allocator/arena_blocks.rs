@@ -161,16 +161,19 @@ impl Inner {
         state.asked -= 1;
         let (memory, mapping) = made?;
         drop(state);
-        self.guard_block(lane, size, mapping, false);
+        let sight = self.guard_block(lane, memory, size, mapping);
         let mut state = lane.lock();
         let slot = state.blocks.insert(|serial| {
             let block = Block::shared(memory, size, lane.granule, serial, mapping)?;
-            Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored))
+            Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored).with_sight(sight))
         });
         drop(state);
         slot.map_err(|_| {
             // SAFETY: the memory was never used, and kept from a reservation of its size.
-            unsafe { self.free_memory(lane.heap, memory, size) };
+            unsafe {
+                self.close_sight(sight);
+                self.free_memory(lane.heap, memory, size);
+            }
             AllocateError::OutOfHostMemory
         })
     }

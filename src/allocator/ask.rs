@@ -59,11 +59,11 @@ impl Inner {
                 }
             }
         };
-        self.guard_block(lane, block_size, mapping, false);
+        let sight = self.guard_block(lane, memory, block_size, mapping);
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
             let block = Block::shared(memory, block_size, lane.granule, serial, mapping)?;
-            Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored))
+            Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored).with_sight(sight))
         });
         let granted = made
             .ok()
@@ -74,7 +74,10 @@ impl Inner {
             drop(state);
             if made.is_err() {
                 // SAFETY: the memory was never used, and kept from a reservation of its size.
-                unsafe { self.free_memory(lane.heap, memory, block_size) };
+                unsafe {
+                    self.close_sight(sight);
+                    self.free_memory(lane.heap, memory, block_size);
+                }
             }
             self.free_blocks(lane, blocks);
             return Err(AllocateError::OutOfHostMemory);
@@ -157,7 +160,7 @@ impl Inner {
         request: &Request,
     ) -> Grant {
         let size = new.size;
-        self.guard_block(lane, size, mapping, true);
+        self.tell_unguarded(lane, size);
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
             let mut block = Block::dedicated(memory, size, serial, mapping);

@@ -119,6 +119,7 @@ mod tests {
                 intent: intents[number as usize % 4],
                 access: None,
                 prefer_host: number % 5 == 0,
+                access_where_free: false,
                 explicit: Wish::default(),
             },
         };

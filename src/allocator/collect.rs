@@ -139,7 +139,11 @@ impl Inner {
             state = lane.lock();
         }
         if self.guards.policy.is_on() {
-            state = self.guard_ends(lane, state, &[entry]);
+            let mut entries = vec![entry];
+            state = self.guard_ends(lane, state, &mut entries);
+            if entries.is_empty() {
+                return None;
+            }
         }
         let (_, emptied) = state.reach(entry);
         if emptied { self.vacate(lane, state, entry.slot) } else { None }
@@ -242,6 +246,9 @@ impl Inner {
         {
             collected.objects += self.descriptors.collect(&self.vulkan, reached);
         }
+        if self.guards.scrubs() {
+            self.finish_scrubs(reached.bag(), &mut collected);
+        }
         for lane in self.lanes() {
             if lane.may_have_reached(reached.bag()) || lane.may_have_expired(now) {
                 let mut state = lane.lock();
@@ -297,6 +304,9 @@ impl Inner {
         {
             collected.objects += self.descriptors.collect_everything(&self.vulkan);
         }
+        if self.guards.scrubs() {
+            self.finish_all_scrubs(&mut collected);
+        }
         for lane in self.lanes() {
             let mut state = lane.lock();
             let mut scratch = core::mem::take(&mut state.scratch);
@@ -318,7 +328,7 @@ impl Inner {
         dated: bool,
         collected: &mut Collected,
     ) {
-        let Scratch { entries, resources, keys } = &mut scratch;
+        let Scratch { entries, resources, .. } = &mut scratch;
         entries.sort_unstable_by_key(|entry| (entry.slot, entry.key.index()));
         let taken = entries.iter().map(|&entry| state.blocks.take_resource(entry));
         resources.extend(taken.filter(|&resource| resource != Resource::None));
@@ -337,6 +347,18 @@ impl Inner {
         if self.guards.policy.is_on() {
             state = self.guard_ends(lane, state, entries);
         }
+        self.free_batch(lane, state, scratch, collected);
+    }
+
+    /// Pending → Free for many that are in hand and done with, in the order of their blocks.
+    pub(super) fn free_batch<'a>(
+        &self,
+        lane: &'a Lane,
+        mut state: MutexGuard<'a, LaneState>,
+        mut scratch: Scratch,
+        collected: &mut Collected,
+    ) {
+        let Scratch { entries, keys, .. } = &mut scratch;
         // The keepers go after the lock; the caller holds a count of its own.
         let mut keepers: SmallVec<[Keeper; 4]> = SmallVec::new();
         let mut emptied_slots: SmallVec<[u32; 4]> = SmallVec::new();
@@ -386,7 +408,10 @@ impl Inner {
         for block in blocks {
             if block.memory != ash::vk::DeviceMemory::null() {
                 // SAFETY: the device contract; nothing in the block is used or pending.
-                unsafe { self.free_memory(lane.heap, block.memory, block.size) };
+                unsafe {
+                    self.close_sight(block.sight);
+                    self.free_memory(lane.heap, block.memory, block.size);
+                }
             }
         }
         count

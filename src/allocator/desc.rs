@@ -9,7 +9,7 @@ use std::{
 use ash::vk;
 
 use crate::{
-    guard::GuardPolicy,
+    guard::{GuardPolicy, GuardedBy},
     policy::{
         intent::{HostAccess, Intent, Taste},
         select::Wish,
@@ -48,6 +48,7 @@ pub struct AllocatorDesc<'a> {
     pub(crate) heap_blocks: [Option<(u64, u64)>; vk::MAX_MEMORY_HEAPS],
     pub(crate) map_on_access: bool,
     pub(crate) guards: GuardPolicy,
+    pub(crate) guarded_by: GuardedBy,
     pub(crate) record: Option<Destination>,
     pub(crate) record_room: usize,
 }
@@ -69,6 +70,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("heap_blocks", &self.heap_blocks)
             .field("map_on_access", &self.map_on_access)
             .field("guards", &self.guards)
+            .field("guarded_by", &self.guarded_by)
             .field("record", &self.record.is_some())
             .finish()
     }
@@ -98,6 +100,7 @@ impl<'a> AllocatorDesc<'a> {
             heap_blocks: [None; vk::MAX_MEMORY_HEAPS],
             map_on_access: false,
             guards: GuardPolicy::Off,
+            guarded_by: GuardedBy::Host,
             record: None,
             record_room: 1 << 16,
         }
@@ -216,6 +219,13 @@ impl AllocatorDesc<'_> {
         self
     }
 
+    /// Who keeps the [`guards`](Self::guards): the host, where it sees the memory, or the GPU.
+    #[must_use]
+    pub const fn guarded_by(mut self, by: GuardedBy) -> Self {
+        self.guarded_by = by;
+        self
+    }
+
     /// Writes down what the program does with its memory, for looking at it over time and for
     /// replaying it with other settings; the form is on the page [`record`](crate::record). The first
     /// allocator made of this description takes the writer.
@@ -325,6 +335,7 @@ impl AllocationDesc {
                 intent,
                 access: None,
                 prefer_host: false,
+                access_where_free: false,
                 explicit: Wish { required: 0, preferred: 0, avoided: 0 },
             },
             name: None,
@@ -367,6 +378,16 @@ impl AllocationDesc {
     #[must_use]
     pub const fn host_access(mut self, access: HostAccess) -> Self {
         self.taste.access = Some(access);
+        self
+    }
+
+    /// Host-visible too where that costs nothing: where host and GPU share one memory, and where the
+    /// host sees all of a graphics card's (resizable BAR). For buffers that are filled once:
+    /// [`Allocator::create_buffer_init`](crate::Allocator::create_buffer_init) writes into them
+    /// there, and stages the bytes elsewhere. The small window of a card is left alone.
+    #[must_use]
+    pub const fn host_access_where_free(mut self) -> Self {
+        self.taste.access_where_free = true;
         self
     }
 

@@ -83,7 +83,8 @@ impl Allocator {
             Err(error) => return Err(error),
         }
         inner.with_register(|register| register.cuts_mut().assume_idle());
-        inner.collect_everything();
+        let mut collected = inner.collect_everything();
+        inner.let_waiting_go(&mut collected);
         inner.destroy_all();
         inner.set_life(Life::ShutDown);
         Ok(())
@@ -170,7 +171,8 @@ impl Inner {
                 for region in block.regions() {
                     resources.extend(region.key.map(|k| block.tenants.take_resource(k)));
                 }
-                memories.push((core::mem::take(&mut block.memory), block.size));
+                let sight = core::mem::take(&mut block.sight);
+                memories.push((core::mem::take(&mut block.memory), block.size, sight));
                 block.mapping = None;
             }
             drop(state);
@@ -178,11 +180,15 @@ impl Inner {
                 // SAFETY: the device contract; the device is idle or lost.
                 unsafe { self.vulkan.destroy_resource(resource) };
             }
-            for (memory, size) in memories {
+            for (memory, size, sight) in memories {
                 // SAFETY: the device contract; the device is idle or lost.
-                unsafe { self.free_memory(lane.heap, memory, size) };
+                unsafe {
+                    self.close_sight(sight);
+                    self.free_memory(lane.heap, memory, size);
+                }
             }
         }
+        self.destroy_scrubs();
         for sync in self.with_register(Register::take_all) {
             // SAFETY: the device contract; the device is idle or lost.
             unsafe { sync.destroy(&self.vulkan) };
@@ -227,6 +233,7 @@ fn free_at_end(vulkan: &Vulkan, inner: &Inner) {
         let blocks = lane.lock().blocks.remove_empty();
         inner.free_blocks(lane, blocks);
     }
+    inner.destroy_scrubs();
 }
 
 /// The first leaks of a report, one a line.

@@ -220,6 +220,18 @@ pub enum CreateError {
     Bind(vk::Result),
 }
 
+/// Why no buffer was created with its contents. Nothing is left behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// The buffer, or the one its contents are copied from, was not created.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The contents do not fit, or could not be written.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+}
+
 /// Why no resource was created on memory that it would share. Nothing is left behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -18,7 +18,7 @@ use super::{
     choices::Choices,
     desc::{AllocatorDesc, EndPolicy},
     error::NewError,
-    guards::Guards,
+    guards::{Guards, Waiting},
     heaps::Heaps,
     lanes::Lanes,
     objects::ObjectLane,
@@ -100,6 +100,8 @@ pub(super) struct Lane {
 pub(super) struct LaneState {
     pub(super) blocks: BlockList,
     pub(super) bags: Bags<Entry>,
+    /// What waits for a scrub.
+    pub(super) waiting: Vec<Waiting>,
     /// How many were retired after the collect of this number.
     pub(super) retired: (u64, usize),
     /// What a collect has in hand; here only to keep its memory.
@@ -226,7 +228,7 @@ impl Inner {
             end_policy: desc.end_policy,
             audit: desc.audit,
             map_on_access: desc.map_on_access,
-            guards: Guards::new(desc.guards),
+            guards: Guards::new(desc.guards, desc.guarded_by),
             heaps,
             _keep_alive: desc.keep_alive.clone(),
         }))
@@ -305,7 +307,8 @@ impl Inner {
 
     /// Verifies everything at rest, one lock at a time. O(regions).
     pub(super) fn check(&self) -> Result<(), Broken> {
-        let mut held = vec![0; self.vulkan.properties().heaps.len()];
+        let heaps = self.vulkan.properties().heaps.len() as u32;
+        let mut held: Vec<u64> = (0..heaps).map(|heap| self.sheet_bytes(heap)).collect();
         for lane in self.lanes() {
             let state = lane.lock();
             state.check()?;
@@ -380,6 +383,7 @@ impl LaneState {
         Self {
             blocks,
             bags: Bags::default(),
+            waiting: Vec::new(),
             retired: (0, 0),
             scratch: Scratch::default(),
             keepers: Vec::new(),

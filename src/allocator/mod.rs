@@ -24,6 +24,7 @@ mod fence_ring;
 mod guards;
 mod heaps;
 mod home;
+mod init;
 mod inner;
 mod lanes;
 mod mapping;
@@ -64,13 +65,14 @@ pub use descriptor_pools::{DescriptorCounts, DescriptorError};
 pub use ends::CloseReport;
 pub use error::{
     AliasError, AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError,
-    ExternalError, ForeignPoint, KeyError, NewError, Refused, ReportError, RingError,
+    ExternalError, ForeignPoint, InitError, KeyError, NewError, Refused, ReportError, RingError,
     SubmitRefusal, TimelineError, Tried, WaitError,
 };
 #[cfg(unix)]
 pub use external_fd::{FdKind, SharedFd};
-pub use guards::GuardCoverage;
+pub use guards::{GuardCoverage, Scrub, ScrubError, Scrubbed};
 pub use heaps::HeapBudget;
+pub use init::BufferInit;
 pub use mapping::HostRange;
 pub use plan::{BlockSizes, Placement, Plan};
 pub use recording::{Recording, Signal, SubmitError, Submitted, SubmittedError};

@@ -2,6 +2,7 @@
 //! sees it.
 
 use ash::vk;
+use bytemuck::Pod;
 use smallvec::SmallVec;
 
 use super::error::DescError;
@@ -26,6 +27,11 @@ impl BufferDesc {
     /// A buffer of `size` bytes, for one queue family at a time.
     pub fn new(size: u64, usage: vk::BufferUsageFlags) -> Self {
         Self { size, usage, families: SmallVec::new() }
+    }
+
+    /// A buffer that holds these values and no more.
+    pub fn of<T: Pod>(values: &[T], usage: vk::BufferUsageFlags) -> Self {
+        Self::new(size_of_val(values) as u64, usage)
     }
 
     /// Lets two or more queue families use the buffer at once (`VK_SHARING_MODE_CONCURRENT`).

@@ -30,6 +30,9 @@ pub(super) struct Command {
     flags: vk::CommandBufferUsageFlags,
     uses: Arc<Vec<Use>>,
     work: Arc<Vec<Work>>,
+    /// What a dispatch would use.
+    pipeline: vk::Pipeline,
+    set: vk::DescriptorSet,
     busy: Busy,
 }
 
@@ -44,6 +47,7 @@ tracked!(Command, CommandPool);
 impl Command {
     fn clear(&mut self) {
         (self.uses, self.work) = Default::default();
+        (self.pipeline, self.set) = Default::default();
     }
 }
 
@@ -75,6 +79,8 @@ impl State {
             flags: vk::CommandBufferUsageFlags::ONE_TIME_SUBMIT,
             uses: Arc::new(uses.to_vec()),
             work: Arc::default(),
+            pipeline: vk::Pipeline::null(),
+            set: vk::DescriptorSet::null(),
             busy: Busy::default(),
         })
     }
@@ -114,6 +120,34 @@ impl State {
         });
     }
 
+    pub(super) fn bind_pipeline(&mut self, handle: vk::CommandBuffer, pipeline: vk::Pipeline) {
+        let call = Call::CmdBindPipeline;
+        if self.find(call, pipeline).is_some() {
+            self.set_stage(call, handle, |command| {
+                command.pipeline = pipeline;
+                command.stage == Stage::Recording
+            });
+        }
+    }
+
+    pub(super) fn bind_set(&mut self, handle: vk::CommandBuffer, set: vk::DescriptorSet) {
+        let call = Call::CmdBindDescriptorSets;
+        if self.find(call, set).is_some() {
+            self.set_stage(call, handle, |command| {
+                command.set = set;
+                command.stage == Stage::Recording
+            });
+        }
+    }
+
+    /// What is bound in a command buffer.
+    pub(super) fn bound(
+        &self,
+        handle: vk::CommandBuffer,
+    ) -> Option<(vk::Pipeline, vk::DescriptorSet)> {
+        self.commands.get(&handle).map(|command| (command.pipeline, command.set))
+    }
+
     pub(super) fn allocate_commands(
         &mut self,
         pool: vk::CommandPool,
@@ -126,6 +160,8 @@ impl State {
             flags: vk::CommandBufferUsageFlags::empty(),
             uses: Arc::default(),
             work: Arc::default(),
+            pipeline: vk::Pipeline::null(),
+            set: vk::DescriptorSet::null(),
             busy: Busy::default(),
         });
         if let Some(pool) = self.command_pools.get_mut(pool) {
@@ -253,6 +289,11 @@ impl State {
         touched.push(Touched::Commands(handle));
         for used in uses.iter() {
             self.touch(submission, used, touched);
+        }
+        for work in work.iter() {
+            if let Work::Dispatch(dispatch) = work {
+                self.touch_dispatch(submission, dispatch, touched);
+            }
         }
         Some(work).filter(|work| !work.is_empty())
     }

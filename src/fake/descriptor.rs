@@ -47,9 +47,16 @@ tracked!(SetLayout, DescriptorPool, DescriptorSet);
 /// What a descriptor refers to.
 #[derive(Clone, Copy)]
 pub(super) enum Written {
-    Buffer(vk::Buffer),
+    Buffer { buffer: vk::Buffer, offset: u64, range: u64 },
     BufferView(vk::BufferView),
     Image { view: vk::ImageView, sampler: vk::Sampler },
+}
+
+impl DescriptorSet {
+    /// What was written to a binding.
+    pub(super) fn written(&self, binding: u32, element: u32) -> Option<Written> {
+        self.written.get(&(binding, element)).copied()
+    }
 }
 
 impl Kind for vk::DescriptorPool {
@@ -203,7 +210,7 @@ impl State {
         element: u32,
     ) -> Option<Written> {
         let found = self.find(Call::UpdateDescriptorSets, set)?;
-        found.written.get(&(binding, element)).copied()
+        found.written(binding, element)
     }
 
     /// The set, its pool and everything written to it.
@@ -217,7 +224,7 @@ impl State {
         let written: Vec<Written> = found.written.values().copied().collect();
         for written in written {
             match written {
-                Written::Buffer(buffer) => {
+                Written::Buffer { buffer, .. } => {
                     self.touch_resource(touch, ResourceId::Buffer(buffer), object);
                 }
                 Written::BufferView(view) => self.touch_buffer_view(touch, view, object),

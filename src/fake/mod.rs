@@ -53,8 +53,10 @@
 //! - **Commands**: copies, fills and updates of buffers touch them and change their bytes when the
 //!   batch completes; copies from and to images touch them; barriers do nothing. For all other work
 //!   the test says what it touches ([`FakeDriver::record`], [`FakeDriver::record_into`]).
-//! - **Not at all**: shaders and all other `vkCmd…`, surfaces, sparse memory, external handles. These
-//!   commands are null, and `ash` aborts with their name when they are called.
+//! - **Compute**: pipelines and dispatches are taken. The shaders of this crate's guards are carried out,
+//!   those of others touch what their set names.
+//! - **Not at all**: all other shaders and `vkCmd…`, surfaces, sparse memory. These commands are null, and
+//!   `ash` aborts with their name when they are called.
 //!
 //! The topologies are from the reports of [vulkan.gpuinfo.org](https://vulkan.gpuinfo.org), licensed
 //! [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/).
@@ -80,6 +82,7 @@ mod queue;
 mod requirements;
 mod resource;
 mod segments;
+mod shader;
 mod slab;
 mod state;
 mod sync;

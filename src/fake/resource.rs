@@ -35,6 +35,8 @@ pub(super) struct Resource {
     linear: bool,
     wants_address: bool,
     pub(super) bound: Option<(vk::DeviceMemory, u64)>,
+    /// Lies over all others by intent: what is touched through it is known word by word.
+    pub(super) overlay: bool,
     /// The handle types it was declared with.
     pub(super) external: vk::ExternalMemoryHandleTypeFlags,
     pub(super) busy: Busy,
@@ -93,6 +95,7 @@ impl State {
             linear: true,
             wants_address,
             bound: None,
+            overlay: false,
             external: vk::ExternalMemoryHandleTypeFlags::empty(),
             busy: Busy::default(),
         })
@@ -110,6 +113,7 @@ impl State {
             linear: shape.tiling == vk::ImageTiling::LINEAR,
             wants_address: false,
             bound: None,
+            overlay: false,
             external: vk::ExternalMemoryHandleTypeFlags::empty(),
             busy: Busy::default(),
         })

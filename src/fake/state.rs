@@ -15,6 +15,7 @@ use super::object::Object;
 use super::profile::Profile;
 use super::queue::Queue;
 use super::resource::{Resource, View};
+use super::shader::{Module, Pipeline};
 use super::slab::Slab;
 use super::sync::{Fence, Semaphore};
 use super::track::{Busy, Kind};
@@ -34,6 +35,9 @@ pub(super) struct State {
     pub(super) descriptor_pools: Slab<vk::DescriptorPool, DescriptorPool>,
     pub(super) descriptor_sets: Slab<vk::DescriptorSet, DescriptorSet>,
     pub(super) command_pools: Slab<vk::CommandPool, CommandPool>,
+    pub(super) modules: Slab<vk::ShaderModule, Module>,
+    pub(super) pipeline_layouts: Slab<vk::PipelineLayout, Busy>,
+    pub(super) pipelines: Slab<vk::Pipeline, Pipeline>,
     pub(super) commands: HashMap<vk::CommandBuffer, Command>,
     /// Handles of command buffers, which are pointers.
     pub(super) arena: Arena,
@@ -91,6 +95,12 @@ pub struct Live {
     pub descriptor_sets: usize,
     /// `VkCommandPool`.
     pub command_pools: usize,
+    /// `VkShaderModule`.
+    pub shader_modules: usize,
+    /// `VkPipelineLayout`.
+    pub pipeline_layouts: usize,
+    /// `VkPipeline`.
+    pub pipelines: usize,
 }
 
 impl Live {
@@ -100,7 +110,9 @@ impl Live {
         let views = self.buffer_views + self.image_views + self.samplers;
         let descriptors =
             self.descriptor_set_layouts + self.descriptor_pools + self.descriptor_sets;
-        resources + views + descriptors + self.fences + self.semaphores + self.command_pools
+        let pipelines = self.shader_modules + self.pipeline_layouts + self.pipelines;
+        let sync = self.fences + self.semaphores;
+        resources + views + descriptors + pipelines + sync + self.command_pools
     }
 }
 
@@ -124,6 +136,9 @@ impl State {
             descriptor_pools: Slab::default(),
             descriptor_sets: Slab::default(),
             command_pools: Slab::default(),
+            modules: Slab::default(),
+            pipeline_layouts: Slab::default(),
+            pipelines: Slab::default(),
             commands: HashMap::new(),
             arena,
             queues,
@@ -156,6 +171,9 @@ impl State {
             descriptor_pools: self.descriptor_pools.len(),
             descriptor_sets: self.descriptor_sets.len(),
             command_pools: self.command_pools.len(),
+            shader_modules: self.modules.len(),
+            pipeline_layouts: self.pipeline_layouts.len(),
+            pipelines: self.pipelines.len(),
         }
     }
 
@@ -188,6 +206,9 @@ impl State {
         all(&self.set_layouts, |_| 0, violations);
         all(&self.descriptor_pools, |_| 0, violations);
         all(&self.command_pools, |_| 0, violations);
+        all(&self.modules, |_| 0, violations);
+        all(&self.pipeline_layouts, |_| 0, violations);
+        all(&self.pipelines, |_| 0, violations);
     }
 }
 
@@ -212,4 +233,7 @@ kinds! {
     Fence in fences: Fence, DestroyFence;
     Semaphore in semaphores: Semaphore, DestroySemaphore;
     DescriptorSetLayout in set_layouts: SetLayout, DestroyDescriptorSetLayout;
+    ShaderModule in modules: Module, DestroyShaderModule;
+    PipelineLayout in pipeline_layouts: Busy, DestroyPipelineLayout;
+    Pipeline in pipelines: Pipeline, DestroyPipeline;
 }

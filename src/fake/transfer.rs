@@ -1,4 +1,4 @@
-//! Transfer commands: the only ones that the fake carries out, byte by byte, when they complete.
+//! Transfer commands, which the fake carries out byte by byte when they complete.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use ash::vk;
 use super::call::Call;
 use super::object::Object;
 use super::resource::ResourceId;
+use super::shader::Dispatch;
 use super::state::State;
 use super::uses::Use;
 use super::violation::Violation;
@@ -17,6 +18,7 @@ pub(super) enum Work {
     Copy { from: vk::Buffer, to: vk::Buffer, region: vk::BufferCopy },
     Fill { to: vk::Buffer, offset: u64, size: u64, word: u32 },
     Update { to: vk::Buffer, offset: u64, bytes: Arc<[u8]> },
+    Dispatch(Dispatch),
 }
 
 /// Bytes are moved in pieces of this size.
@@ -34,10 +36,12 @@ impl State {
             Work::Update { to, offset, bytes } => {
                 self.check_inside(call, *to, *offset, bytes.len() as u64)
             }
+            Work::Dispatch(_) => true,
         };
         let uses = match &work {
             Work::Copy { from, to, .. } => &[Use::buffer(*from), Use::buffer(*to)][..],
             Work::Fill { to, .. } | Work::Update { to, .. } => &[Use::buffer(*to)],
+            Work::Dispatch(_) => &[],
         };
         self.record_command(call, commands, uses, inside.then_some(work));
     }
@@ -90,6 +94,7 @@ impl State {
                 }
             }
             Work::Update { to, offset, bytes } => self.put(*to, *offset, bytes),
+            Work::Dispatch(dispatch) => self.dispatch(dispatch),
         }
     }
 

@@ -101,6 +101,7 @@ pub(super) enum Touched {
     Set(vk::DescriptorSet),
     Pool(vk::DescriptorPool),
     Commands(vk::CommandBuffer),
+    Pipeline(vk::Pipeline),
     Fence(vk::Fence),
     Semaphore(vk::Semaphore),
 }
@@ -224,7 +225,8 @@ impl State {
             .flat_map(|segments| segments.overlapping(start, end))
             .filter(|(_, _, other)| resource != Some(*other))
             .filter_map(|(_, _, other)| {
-                Some((other.object(), conflict(&self.resource(other)?.busy)?))
+                let found = self.resource(other).filter(|found| !found.overlay)?;
+                Some((other.object(), conflict(&found.busy)?))
             });
         let ranges = memory
             .ranges
@@ -278,6 +280,7 @@ impl State {
             Touched::Set(h) => of(self, h),
             Touched::Pool(h) => of(self, h),
             Touched::Commands(h) => self.commands.get_mut(&h).map(Tracked::busy),
+            Touched::Pipeline(h) => of(self, h),
             Touched::Fence(h) => of(self, h),
             Touched::Semaphore(h) => of(self, h),
         }

@@ -245,6 +245,13 @@ violations! {
         /// The memory.
         memory: Object,
     } "bound {resource}, which wants an address, to {memory}, which has none",
+    /// A shader reaches past the bytes that its descriptor set names.
+    DispatchOutOfRange {
+        /// The set.
+        set: Object,
+        /// The bytes of the binding.
+        size: u64,
+    } "a dispatch reaches past the {size} bytes that {set} names",
     /// A resource was bound over another live one, and [`aliasing`](super::FakeDriver::set_aliasing)
     /// is not allowed.
     BindOverlap {

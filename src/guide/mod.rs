@@ -17,5 +17,15 @@ pub mod budget {}
 #[doc = include_str!("threads.md")]
 pub mod threads {}
 
+#[cfg(feature = "fake")]
+#[doc = include_str!("testing.md")]
+pub mod testing {}
+
+#[doc = include_str!("from_gpu_allocator.md")]
+pub mod from_gpu_allocator {}
+
+#[doc = include_str!("from_vma.md")]
+pub mod from_vma {}
+
 #[doc = include_str!("../../examples/adoption.md")]
 pub mod adoption {}

@@ -6,7 +6,7 @@ use super::{
     snapshot::Snapshot,
     svg::{kind_of, tell},
 };
-use crate::allocator::RegionState;
+use crate::{allocator::RegionState, record::Record};
 
 const HEAD: &str = include_str!("page_head.html");
 const SCRIPT: &str = include_str!("page_script.html");
@@ -16,7 +16,18 @@ impl Snapshot {
     /// list of all allocations, searched by name. It fetches nothing, and is readable without
     /// scripts.
     pub fn to_html(&self) -> String {
+        self.page("")
+    }
+
+    /// [`to_html`](Self::to_html), and over the map what a record tells of the time before, as
+    /// [`Record::to_svg`] draws it.
+    pub fn to_html_with(&self, record: &Record) -> String {
+        self.page(&record.to_svg())
+    }
+
+    fn page(&self, before: &str) -> String {
         let mut page = String::from(HEAD);
+        page.push_str(before);
         page.push_str(&self.to_svg());
         page.push_str("\n<table><thead><tr><th>Type<th>Block<th>Offset<th>Bytes<th>What<th>Age</tr></thead><tbody id=list>\n");
         for memory_type in self.memory_types() {

@@ -1,42 +1,18 @@
 //! The memory map: every block a bar to scale, every region in the colour of what it is.
 
-use svg::{
-    Document,
-    node::element::{Definitions, Group, Line, Pattern, Rectangle, Style, Text, Title},
-};
+use svg::node::element::{Group, Rectangle, Title};
 
-use super::snapshot::Snapshot;
+use super::{
+    paint::{MARGIN, WIDTH, bytes, paper, rounded, text},
+    snapshot::Snapshot,
+};
 use crate::allocator::{BlockPicture, RegionPicture, RegionState, TenantKind};
 
-/// Width of a full bar, in the picture's units.
-const WIDTH: f64 = 1160.0;
-const MARGIN: f64 = 24.0;
 const BAR: f64 = 22.0;
 const STEP: f64 = 44.0;
 /// Regions narrower than this are drawn together, so that the picture stays small however many there
 /// are.
 const NARROWEST: f64 = 0.75;
-
-/// Told apart by lightness as well as by hue, and pending by its hatching too.
-const STYLE: &str = "
-svg { --ink: #1b1f24; --faint: #57606a; --paper: #ffffff; --free: #eceff2; --edge: #8c959f }
-@media (prefers-color-scheme: dark) {
-svg { --ink: #e6edf3; --faint: #9aa4af; --paper: #0d1117; --free: #222a33; --edge: #6e7681 }
-}
-text { font: 13px system-ui, 'Helvetica Neue', 'DejaVu Sans', sans-serif; fill: var(--ink) }
-text.title { font-size: 20px; font-weight: 600 }
-text.heap { font-size: 15px; font-weight: 600 }
-text.faint { fill: var(--faint) }
-rect { shape-rendering: crispEdges }
-.paper { fill: var(--paper) }
-.free { fill: var(--free) }
-.buffer { fill: #2f7fc1 }
-.image { fill: #e69f00 }
-.unknown { fill: #5aa469 }
-.pending { fill: url(#hatched) }
-.frame { fill: none; stroke: var(--edge) }
-g.region:hover rect { stroke: var(--ink); stroke-width: 2 }
-";
 
 /// What a stretch of a bar shows, and its word in the legend.
 const KINDS: [(&str, &str); 5] = [
@@ -79,19 +55,7 @@ impl Snapshot {
                 }
             }
         }
-        let (width, height) = (WIDTH + 2.0 * MARGIN, y + MARGIN);
-        let paper = Rectangle::new().set("width", "100%").set("height", "100%");
-        Document::new()
-            .set("viewBox", (0.0, 0.0, width, height))
-            .set("width", width)
-            .set("height", height)
-            .set("role", "img")
-            .add(Title::new("Memory map"))
-            .add(Style::new(STYLE))
-            .add(Definitions::new().add(hatching()))
-            .add(paper.set("class", "paper"))
-            .add(drawing)
-            .to_string()
+        paper("Memory map", y + MARGIN).add(drawing).to_string()
     }
 }
 
@@ -175,36 +139,4 @@ fn legend(y: f64) -> Group {
         x += 50.0 + 7.2 * word.len() as f64;
     }
     group
-}
-
-fn hatching() -> Pattern {
-    let ground = Rectangle::new().set("width", 6.0).set("height", 6.0).set("fill", "#b5519b");
-    let stripe = Line::new().set("y2", 6.0).set("stroke", "#f3d3ea").set("stroke-width", 3.0);
-    Pattern::new()
-        .set("id", "hatched")
-        .set("width", 6.0)
-        .set("height", 6.0)
-        .set("patternUnits", "userSpaceOnUse")
-        .set("patternTransform", "rotate(45)")
-        .add(ground)
-        .add(stripe)
-}
-
-fn text(x: f64, y: f64, words: &str) -> Text {
-    Text::new(words).set("x", x).set("y", y)
-}
-
-/// Two digits after the point are far below what can be seen.
-fn rounded(length: f64) -> f64 {
-    (length * 100.0).round() / 100.0
-}
-
-/// Bytes in the unit that a reader expects.
-fn bytes(count: u64) -> String {
-    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
-    let unit = (count.max(1).ilog2() / 10).min(3);
-    let whole = count >> (10 * unit);
-    let tenth = ((count - (whole << (10 * unit))) * 10) >> (10 * unit);
-    let name = UNITS.get(unit as usize).copied().unwrap_or("B");
-    if tenth == 0 { format!("{whole} {name}") } else { format!("{whole}.{tenth} {name}") }
 }

@@ -18,6 +18,7 @@ pub(crate) struct Block {
     pub(crate) mapping: Option<Mapping>,
     pub(crate) tenants: Tenants,
     pub(crate) graves: Graves,
+    pub(crate) sight: Sight,
     /// No other resource than the one it was made for may be bound to it.
     pub(crate) exclusive: bool,
     /// The handle types that it was made to be exported as, as bits.
@@ -29,6 +30,18 @@ pub(crate) struct Block {
     /// The room, as [`Tlsf::room`] tells it, that the index of blocks knows of.
     noted_room: (Option<u32>, u32),
     space: Space,
+}
+
+/// Who keeps a block's guards.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum Sight {
+    /// Nobody: it is not guarded.
+    #[default]
+    None,
+    /// The host, through the block's mapping.
+    Host(Mapping),
+    /// The GPU, through a buffer over the whole block, which goes before its memory.
+    Gpu(vk::Buffer),
 }
 
 #[expect(clippy::large_enum_variant, reason = "nearly all blocks are shared ones")]
@@ -89,6 +102,11 @@ impl Block {
         Self { tailored, ..self }
     }
 
+    /// A block whose guards are kept so.
+    pub(crate) fn with_sight(self, sight: Sight) -> Self {
+        Self { sight, ..self }
+    }
+
     /// A block for one allocation, which is made at once.
     pub(crate) fn dedicated(
         memory: vk::DeviceMemory,
@@ -108,6 +126,7 @@ impl Block {
             mapping,
             tenants: Tenants::default(),
             graves: Graves::default(),
+            sight: Sight::None,
             exclusive: false,
             exported_as: 0,
             empty_since: 0,
@@ -135,6 +154,24 @@ impl Block {
         match &self.space {
             Space::Shared(tlsf) => tlsf.holds(size, alignment),
             Space::Dedicated(_) => false,
+        }
+    }
+
+    /// Takes all that is free, so that nobody gets it meanwhile: Free → Pending. O(free regions).
+    pub(crate) fn hold(&mut self) -> Vec<Key> {
+        let mut keys = Vec::new();
+        let Space::Shared(tlsf) = &mut self.space else { return keys };
+        loop {
+            // A range of the largest class is always found; the largest range itself, mostly.
+            let sizes = [tlsf.largest_free(), tlsf.largest_class()];
+            let size = sizes.into_iter().filter(|&size| size > 0);
+            let Some(placed) = size.into_iter().find_map(|size| tlsf.allocate(size, 1).ok()) else {
+                return keys;
+            };
+            match tlsf.retire(placed.key) {
+                Ok(_) => keys.push(placed.key),
+                Err(error) => unreachable!("{placed:?} was just granted: {error}"),
+            }
         }
     }
 

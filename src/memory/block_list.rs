@@ -245,11 +245,16 @@ impl BlockList {
         } else {
             self.slots.push(Slot::Block(block));
         }
+        self.note_room(slot);
+        Ok(slot)
+    }
+
+    /// Tells the index how much room a block has, if that has changed.
+    fn note_room(&mut self, slot: u32) {
         let Self { slots, shared, tailored, .. } = self;
         if let Some(Slot::Block(block)) = slots.get_mut(slot as usize) {
             note_room(slot, block, shared, tailored);
         }
-        Ok(slot)
     }
 
     /// Takes an empty block out.
@@ -313,6 +318,20 @@ impl BlockList {
         let mut slots: Vec<u32> = slots.collect();
         slots.truncate(self.blocks.saturating_sub(self.stay.least) as usize);
         slots.into_iter().filter_map(|slot| self.remove(slot)).collect()
+    }
+
+    /// Takes all that is free in a block, so that nobody gets it meanwhile: Free → Pending. Returns
+    /// whether the block was empty before. O(free regions).
+    pub(crate) fn hold(&mut self, slot: u32) -> (Vec<Entry>, bool) {
+        let Some(block) = self.block_mut(slot) else { return (Vec::new(), false) };
+        let was_empty = block.is_empty();
+        let keys = block.hold();
+        let first = was_empty && !keys.is_empty();
+        if first {
+            self.empty.retain(|&empty| empty != slot);
+        }
+        self.note_room(slot);
+        (keys.into_iter().map(|key| Entry { slot, key }).collect(), first)
     }
 
     /// Used → Pending. O(1).
@@ -448,7 +467,7 @@ impl BlockList {
     }
 }
 
-/// Tells the index how much room a block has, if that has changed.
+/// [`BlockList::note_room`], for a block in hand.
 #[inline]
 fn note_room(slot: u32, block: &mut Block, shared: &mut FitIndex, tailored: &mut FitIndex) {
     if block.room_changed() {

@@ -1,11 +1,12 @@
 //! Who lived where, for reports of writes after free. Empty unless memory is poisoned.
 
+use core::ops::Range;
 use std::collections::BTreeMap;
 
 /// A range and its last owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Grave {
-    /// Where the owner began, and how many bytes it had: the range here may be less.
+    /// Where the owner began, and how many bytes it had.
     pub(crate) offset: u64,
     pub(crate) size: u64,
     pub(crate) name: Option<&'static str>,
@@ -18,10 +19,10 @@ pub(crate) struct Grave {
 pub(crate) struct Graves(BTreeMap<u64, (u64, Grave)>);
 
 impl Graves {
-    /// Buries an owner; who lay there before is forgotten as far as the range goes. O(log graves),
-    /// and those forgotten.
-    pub(crate) fn bury(&mut self, grave: Grave) {
-        let (start, end) = (grave.offset, grave.offset + grave.size);
+    /// Buries an owner in a range, which holds the pattern from now on; who lay there before is
+    /// forgotten as far as it goes. O(log graves), and those forgotten.
+    pub(crate) fn bury(&mut self, range: Range<u64>, grave: Grave) {
+        let Range { start, end } = range;
         while let Some((&from, &(to, older))) = self.0.range(..end).next_back() {
             if to <= start {
                 break;
@@ -37,6 +38,23 @@ impl Graves {
         if start < end {
             self.0.insert(start, (end, grave));
         }
+    }
+
+    /// The parts of a range that hold the pattern while they are free, and who lay there. O(log graves),
+    /// and those found.
+    pub(crate) fn within(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, Grave)> {
+        let before = self.0.range(..range.start).next_back();
+        before.into_iter().chain(self.0.range(range.clone())).filter_map(
+            move |(&start, &(end, grave))| {
+                let part = start.max(range.start)..end.min(range.end);
+                (!part.is_empty()).then_some((part, grave))
+            },
+        )
+    }
+
+    /// Whether nobody ever lay here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Who lay at an offset last. O(log graves).
@@ -63,12 +81,21 @@ mod tests {
             let offset = (seed >> 33) % 64;
             let size = (seed >> 45) % (65 - offset);
             let grave = Grave { offset, size, name: None, freed };
-            graves.bury(grave);
+            graves.bury(offset..offset + size, grave);
             cells[offset as usize..(offset + size) as usize].fill(Some(grave));
             for (at, cell) in cells.iter().enumerate() {
                 assert_eq!(graves.at(at as u64), *cell, "byte {at} after {freed}");
             }
             assert!(graves.0.len() <= 64, "nothing empty is kept");
+            let (from, to) = (freed % 50, freed % 50 + freed % 13);
+            let mut found = [None; 64];
+            for (part, grave) in graves.within(from..to) {
+                assert!(from <= part.start && part.end <= to);
+                found[part.start as usize..part.end as usize].fill(Some(grave));
+            }
+            for at in from..to {
+                assert_eq!(found[at as usize], cells[at as usize], "byte {at} of {from}..{to}");
+            }
         }
     }
 }

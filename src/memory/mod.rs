@@ -9,8 +9,8 @@ mod fit_index;
 mod graves;
 mod tenants;
 
-pub(crate) use block::Block;
 pub use block::Broken;
+pub(crate) use block::{Block, Sight};
 pub(crate) use block_list::{BlockList, Entry, Grant, Stay};
 pub(crate) use graves::Grave;
 pub(crate) use tenants::{Fence, Tenant};

@@ -31,6 +31,8 @@ pub(crate) struct Taste {
     pub(crate) intent: Intent,
     pub(crate) access: Option<HostAccess>,
     pub(crate) prefer_host: bool,
+    /// The host may as well see it, where that costs nothing.
+    pub(crate) access_where_free: bool,
     /// What was said of properties by hand; it goes before what the intent says.
     pub(crate) explicit: Wish,
 }
@@ -95,6 +97,11 @@ impl Shape {
         }
     }
 
+    /// Whether the host sees all of the device's memory, so that to be seen costs nothing.
+    pub(crate) fn is_seen_whole(self) -> bool {
+        matches!(self, Self::Unified | Self::WholeWindow)
+    }
+
     /// The heap that is kept for those who ask for both properties of its types.
     pub(crate) fn guarded_heap(self) -> Option<u32> {
         match self {
@@ -107,7 +114,7 @@ impl Shape {
 /// What is asked of memory types for a use on a device of this shape. See
 /// [`rank`](super::select::rank) for what it comes to.
 pub(crate) fn wish(taste: &Taste, gpu: GpuUse, shape: Shape) -> Wish {
-    let &Taste { intent, access, prefer_host, explicit } = taste;
+    let &Taste { intent, access, prefer_host, access_where_free, explicit } = taste;
     let mut wish = match intent {
         Intent::DeviceLocal => {
             Wish { required: 0, preferred: DEVICE_LOCAL, avoided: HOST_VISIBLE | HOST_CACHED }
@@ -150,6 +157,9 @@ pub(crate) fn wish(taste: &Taste, gpu: GpuUse, shape: Shape) -> Wish {
             wish.avoided &= !(HOST_VISIBLE | HOST_CACHED);
         }
         wish.avoid(DEVICE_LOCAL | LAZILY_ALLOCATED);
+    }
+    if access_where_free && shape.is_seen_whole() {
+        wish.prefer(HOST_VISIBLE | HOST_COHERENT);
     }
     wish.required |= explicit.required;
     wish.prefer(explicit.preferred);

@@ -9,6 +9,7 @@
 //! owner's drop, because its caller promised so; the others are the caller's of each method.
 //! Nothing here keeps state, takes a lock or decides anything.
 
+mod compute;
 mod external;
 mod memory;
 mod properties;
@@ -17,6 +18,7 @@ mod signal;
 
 use ash::{ext, khr, vk};
 
+pub(crate) use compute::{Bound, Compute, Dispatch};
 pub(crate) use external::{External, HOST};
 pub(crate) use memory::{Mapping, NewMemory};
 pub(crate) use properties::Properties;

@@ -3,9 +3,12 @@
 use ash::vk;
 
 use super::{DeviceFeatures, Vulkan};
-use crate::policy::{
-    budget::Report,
-    select::{MemoryHeap, MemoryType},
+use crate::{
+    guard::Limits,
+    policy::{
+        budget::Report,
+        select::{MemoryHeap, MemoryType},
+    },
 };
 
 /// The constant facts an allocator needs of a physical device. Sizes in bytes.
@@ -28,6 +31,8 @@ pub(crate) struct Properties {
     pub(crate) device_api: u32,
     /// `minImportedHostPointerAlignment`, where host memory can be imported.
     pub(crate) host_pointer_alignment: u64,
+    /// How the GPU can look at guards.
+    pub(crate) tables: Limits,
 }
 
 impl Properties {
@@ -87,6 +92,11 @@ impl Properties {
             device_type: device.device_type.as_raw() as u32,
             device_api: device.api_version,
             host_pointer_alignment: host.min_imported_host_pointer_alignment.max(1),
+            tables: Limits::new(
+                limits.max_storage_buffer_range,
+                power_of_two(limits.min_storage_buffer_offset_alignment),
+                limits.max_compute_work_group_count[0],
+            ),
         }
     }
 }

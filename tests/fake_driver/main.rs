@@ -8,6 +8,7 @@
 
 mod binding;
 mod commands;
+mod compute;
 mod descriptors;
 #[cfg(unix)]
 mod external;
@@ -30,6 +31,7 @@ fn every_kind_of_violation_is_provoked_somewhere() {
     let sources = [
         include_str!("binding.rs"),
         include_str!("commands.rs"),
+        include_str!("compute.rs"),
         include_str!("descriptors.rs"),
         include_str!("external.rs"),
         include_str!("faults.rs"),

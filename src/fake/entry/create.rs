@@ -143,6 +143,13 @@ makers! {
         let free = vk::DescriptorPoolCreateFlags::FREE_DESCRIPTOR_SET;
         state.create_descriptor_pool(info.max_sets, counts, info.flags.contains(free))
     }
+    CreateShaderModule(state, info: ShaderModuleCreateInfo) -> ShaderModule {
+        // SAFETY: C2: `code_size` bytes, which is whole words.
+        state.create_module(unsafe { list(info.p_code, (info.code_size / 4) as u32) })
+    }
+    CreatePipelineLayout(state, _info: PipelineLayoutCreateInfo) -> PipelineLayout {
+        state.create(Default::default())
+    }
     AllocateMemory(state, info: MemoryAllocateInfo) -> DeviceMemory {
         // SAFETY: C2.
         let (flags, dedicated, priority, sharing) = unsafe {

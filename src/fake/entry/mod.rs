@@ -11,6 +11,7 @@
 //! No function here panics, and none calls code that does.
 
 mod commands;
+mod compute;
 mod create;
 mod external;
 mod handle;

@@ -43,6 +43,7 @@ fn fill(profile: &Profile, out: &mut vk::PhysicalDeviceProperties) {
     limits.max_image_array_layers = 2048;
     limits.max_uniform_buffer_range = 65536;
     limits.max_storage_buffer_range = u32::MAX;
+    limits.max_compute_work_group_count = [65535; 3];
     limits.max_memory_allocation_count = profile.max_allocation_count;
     limits.max_sampler_allocation_count = 4000;
     limits.buffer_image_granularity = profile.granularity;

@@ -124,7 +124,10 @@ unsafe fn update(state: &mut State, write: &vk::WriteDescriptorSet<'_>) {
             | Type::UNIFORM_BUFFER_DYNAMIC
             | Type::STORAGE_BUFFER_DYNAMIC => {
                 let infos = (0..).zip(list(write.p_buffer_info, count));
-                infos.for_each(|(index, info)| put(index, Written::Buffer(info.buffer)));
+                infos.for_each(|(index, info)| {
+                    let &vk::DescriptorBufferInfo { buffer, offset, range } = info;
+                    put(index, Written::Buffer { buffer, offset, range });
+                });
             }
             Type::UNIFORM_TEXEL_BUFFER | Type::STORAGE_TEXEL_BUFFER => {
                 let views = (0..).zip(list(write.p_texel_buffer_view, count));

@@ -8,7 +8,7 @@ use ash::vk;
 
 use super::create::*;
 use super::handle::driver;
-use super::{commands, external, instance, memory, properties, sets, sync, transfer};
+use super::{commands, compute, external, instance, memory, properties, sets, sync, transfer};
 use crate::fake::driver::Driver;
 use crate::fake::profile::Profile;
 
@@ -141,6 +141,16 @@ fn find(name: &CStr, profile: &Profile) -> vk::PFN_vkVoidFunction {
         b"vkCmdPipelineBarrier" => PFN_vkCmdPipelineBarrier(transfer::barrier),
         b"vkCmdPipelineBarrier2" if v13 => PFN_vkCmdPipelineBarrier2(transfer::barrier2),
         b"vkCmdPipelineBarrier2KHR" => PFN_vkCmdPipelineBarrier2(transfer::barrier2),
+
+        b"vkCmdBindPipeline" => PFN_vkCmdBindPipeline(compute::bind_pipeline),
+        b"vkCmdBindDescriptorSets" => PFN_vkCmdBindDescriptorSets(compute::bind_sets),
+        b"vkCmdDispatch" => PFN_vkCmdDispatch(compute::dispatch),
+        b"vkCreateShaderModule" => PFN_vkCreateShaderModule(create::<CreateShaderModule>),
+        b"vkDestroyShaderModule" => PFN_vkDestroyShaderModule(destroy),
+        b"vkCreatePipelineLayout" => PFN_vkCreatePipelineLayout(create::<CreatePipelineLayout>),
+        b"vkDestroyPipelineLayout" => PFN_vkDestroyPipelineLayout(destroy),
+        b"vkCreateComputePipelines" => PFN_vkCreateComputePipelines(compute::create_compute_pipelines),
+        b"vkDestroyPipeline" => PFN_vkDestroyPipeline(destroy),
 
         b"vkCreateDescriptorSetLayout" => PFN_vkCreateDescriptorSetLayout(create::<CreateDescriptorSetLayout>),
         b"vkDestroyDescriptorSetLayout" => PFN_vkDestroyDescriptorSetLayout(destroy),

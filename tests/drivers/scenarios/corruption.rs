@@ -14,19 +14,19 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-const SIZE: u64 = 4096;
+pub(super) const SIZE: u64 = 4096;
 
-fn only(found: &[Corruption]) -> Corruption {
+pub(super) fn only(found: &[Corruption]) -> Corruption {
     assert_eq!(found.len(), 1, "{found:?}");
     found[0]
 }
 
-fn name(found: &Corruption) -> Option<&'static str> {
+pub(super) fn name(found: &Corruption) -> Option<&'static str> {
     found.owner.and_then(|owner| owner.name)
 }
 
 /// A buffer of the yard's, bound to an allocation with a name.
-fn named(allocator: &Allocator, yard: &Yard, name: &'static str) -> Thing {
+pub(super) fn named(allocator: &Allocator, yard: &Yard, name: &'static str) -> Thing {
     let buffer = yard.buffer(SIZE);
     let device = &yard.gpu.device;
     // SAFETY: the device is alive.
@@ -66,7 +66,13 @@ fn clean(room: &Room<'_>) {
 }
 
 /// A buffer over an allocation's block at any offset: the bug of a wrong bind or a wrong index.
-fn alias(allocator: &Allocator, yard: &Yard, thing: &Thing, offset: u64, size: u64) -> vk::Buffer {
+pub(super) fn alias(
+    allocator: &Allocator,
+    yard: &Yard,
+    thing: &Thing,
+    offset: u64,
+    size: u64,
+) -> vk::Buffer {
     let buffer = yard.buffer(size);
     let device = &yard.gpu.device;
     let memory = thing.allocation().memory();

@@ -11,6 +11,7 @@ mod lag;
 mod order;
 mod pending;
 mod pool;
+mod scrub;
 mod threads;
 
 use crate::harness::Scenario;
@@ -29,6 +30,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         ends::scenarios(),
         external::scenarios(),
         corruption::scenarios(),
+        scrub::scenarios(),
         lag::scenarios(),
     ]
     .concat()

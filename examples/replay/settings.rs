@@ -1,0 +1,94 @@
+//! What may differ between two replays of one trace, to see which a program should choose.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use super::arguments::Arguments;
+use super::report::Bytes;
+
+/// How large blocks are, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlockSize {
+    pub(crate) first: u64,
+    pub(crate) largest: u64,
+}
+
+/// One choice of everything. What is not chosen is as it is without these options.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) block_size: Option<BlockSize>,
+    pub(crate) granularity: Option<u64>,
+    pub(crate) topology: Option<String>,
+    pub(crate) frames_in_flight: Option<NonZeroUsize>,
+}
+
+impl Settings {
+    /// Every combination of what the command line names.
+    pub(crate) fn all(arguments: &Arguments) -> Vec<Self> {
+        let mut all = vec![Self::default()];
+        all = times(&all, &arguments.topology, |one, name| one.topology = Some(name.clone()));
+        all = times(&all, &arguments.granularity, |one, bytes| one.granularity = Some(*bytes));
+        all = times(&all, &arguments.frames_in_flight, |one, n| one.frames_in_flight = Some(*n));
+        times(&all, &arguments.block_size, |one, size| one.block_size = Some(*size))
+    }
+}
+
+/// Each setting with each value; as they are, if no value is named.
+fn times<T>(all: &[Settings], values: &[T], set: impl Fn(&mut Settings, &T)) -> Vec<Settings> {
+    if values.is_empty() {
+        return all.to_vec();
+    }
+    let with = |(one, value): (&Settings, &T)| {
+        let mut one = one.clone();
+        set(&mut one, value);
+        one
+    };
+    all.iter().flat_map(|one| values.iter().map(move |value| (one, value))).map(with).collect()
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { block_size, granularity, topology, frames_in_flight } = self;
+        let parts = [
+            block_size.map(|BlockSize { first, largest }| match first == largest {
+                true => format!("blocks of {}", Bytes(first)),
+                false => format!("blocks of {} to {}", Bytes(first), Bytes(largest)),
+            }),
+            granularity.map(|bytes| format!("granularity {}", Bytes(bytes))),
+            frames_in_flight.map(|frames| format!("{frames} in flight")),
+            topology.clone(),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        out.pad(if parts.is_empty() { "as it is".into() } else { parts.join(", ") }.as_str())
+    }
+}
+
+/// `64M`, or `1M-256M` for blocks that grow.
+pub(crate) fn block_size(text: &str) -> Result<BlockSize, String> {
+    let (first, largest) = text.split_once('-').unwrap_or((text, text));
+    let (first, largest) = (bytes(first)?, bytes(largest)?);
+    if first > largest || first == 0 {
+        return Err("the first block is larger than the largest, or nothing".into());
+    }
+    Ok(BlockSize { first, largest })
+}
+
+/// A power of two.
+pub(crate) fn granularity(text: &str) -> Result<u64, String> {
+    bytes(text)?
+        .checked_next_power_of_two()
+        .filter(|&power| bytes(text) == Ok(power))
+        .ok_or_else(|| "it is no power of two".into())
+}
+
+/// Bytes, or `K`, `M`, `G` of 1024.
+fn bytes(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'K') => (&text[..text.len() - 1], 10),
+        Some(b'M') => (&text[..text.len() - 1], 20),
+        Some(b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    number.ok_or_else(|| "it is not a number of bytes, such as 65536, 64K, 16M or 1G".into())
+}

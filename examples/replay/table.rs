@@ -1,0 +1,68 @@
+//! Replays of one trace with different settings, side by side.
+
+use std::fmt;
+
+use super::report::{Bytes, Report};
+use super::settings::Settings;
+
+/// What came of each setting, or why nothing did.
+pub(crate) struct Table {
+    trace: String,
+    rows: Vec<(Settings, Result<Report, String>)>,
+}
+
+const HEAD: [&str; 7] =
+    ["settings", "reserved", "alive", "with pending", "footprint", "blocks", "driver calls"];
+
+impl Table {
+    pub(crate) fn new(trace: String) -> Self {
+        Self { trace, rows: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, settings: Settings, row: Result<Report, String>) {
+        self.rows.push((settings, row));
+    }
+
+    fn cells(settings: &Settings, row: &Result<Report, String>) -> Vec<String> {
+        match row {
+            Err(why) => vec![settings.to_string(), why.clone()],
+            Ok(report) => vec![
+                settings.to_string(),
+                Bytes(report.peak_reserved).to_string(),
+                Bytes(report.peak_live).to_string(),
+                Bytes(report.peak_held).to_string(),
+                format!("{:.3}", report.footprint),
+                report.peak_blocks.to_string(),
+                report.driver_allocations.to_string(),
+            ],
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "{}, at most:", self.trace)?;
+        let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
+        lines.extend(self.rows.iter().map(|(settings, row)| Self::cells(settings, row)));
+        let width = |column: usize| {
+            let of_column = lines.iter().filter(|line| line.len() == HEAD.len());
+            of_column.map(|line| line[column].chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
+        for (number, line) in lines.iter().enumerate() {
+            if number > 0 {
+                writeln!(out)?;
+            }
+            write!(out, "  {:<1$}", line[0], widths[0])?;
+            match &line[1..] {
+                [why] => write!(out, "  {why}")?,
+                cells => {
+                    for (cell, width) in cells.iter().zip(&widths[1..]) {
+                        write!(out, "  {cell:>width$}")?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

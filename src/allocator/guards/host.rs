@@ -1,0 +1,149 @@
+//! The host as the guard: fill, check and poison through the block's mapping, at once.
+
+use std::sync::{MutexGuard, atomic::Ordering};
+
+use super::{
+    super::inner::{Inner, Lane, LaneState},
+    site::{Site, owner_of},
+    words::{fill, verify},
+};
+use crate::{
+    guard::{Corruption, Damage, GuardPolicy},
+    memory::{Block, Entry, Sight},
+    tlsf::State,
+    vulkan::Mapping,
+};
+
+/// A block is new and this thread's alone.
+pub(super) fn open_block(policy: GuardPolicy, mapping: Mapping, size: u64) {
+    if policy.poisons() {
+        // SAFETY: the mapping has `size` bytes, and nobody has it yet.
+        unsafe { fill(mapping, 0..size / 4 * 4) };
+    }
+}
+
+impl Site {
+    /// Checks the margins, if they were ever filled.
+    ///
+    /// # Safety
+    /// As [`verify`].
+    unsafe fn check_margins(&self, mapping: Mapping, found: &mut Vec<Corruption>) {
+        for (damage, range) in self.whole_margins() {
+            let source = self.source(damage, Some(self.owner(None)));
+            // SAFETY: the caller's promise; margins lie inside the region.
+            unsafe { verify(mapping, range, |run| found.push(source.tell(run))) };
+        }
+    }
+
+    /// Checks the region for what was written while it was free.
+    ///
+    /// # Safety
+    /// As [`verify`].
+    unsafe fn check_poison(&self, mapping: Mapping, block: &Block, found: &mut Vec<Corruption>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            verify(mapping, self.region.clone(), |run| {
+                let owner = block.graves.at(run.offset).map(owner_of);
+                found.push(self.source(Damage::AfterFree, owner).tell(run));
+            });
+        };
+    }
+}
+
+fn mapping_of(block: &Block) -> Option<Mapping> {
+    match block.sight {
+        Sight::Host(mapping) => Some(mapping),
+        Sight::Gpu(_) | Sight::None => None,
+    }
+}
+
+impl Inner {
+    /// What was written in a granted range while it was free?
+    pub(super) fn host_hand_out(
+        &self,
+        mut state: MutexGuard<'_, LaneState>,
+        lane: &Lane,
+        entry: Entry,
+        mapping: Mapping,
+    ) {
+        let mut found = Vec::new();
+        let Some(block) = state.blocks.block_mut(entry.slot) else { return };
+        let Some(region) = block.region(entry.key) else { return };
+        let site = Site::new(lane, block, &region);
+        if self.guards.policy.poisons() {
+            // SAFETY: the region lies inside the mapped block, which stays under the lock, and the
+            // owner has not got it yet.
+            unsafe { site.check_poison(mapping, block, &mut found) };
+        } else {
+            for (_, range) in site.margins() {
+                // SAFETY: as above.
+                unsafe { fill(mapping, range) };
+            }
+        }
+        block.tenants.close_fence(entry.key);
+        drop(state);
+        self.guards.report(&found);
+    }
+
+    /// Checks the margins of entries in hand and poisons them, without the lock.
+    pub(super) fn host_ends<'a>(
+        &self,
+        lane: &'a Lane,
+        state: MutexGuard<'a, LaneState>,
+        entries: &[Entry],
+    ) -> MutexGuard<'a, LaneState> {
+        let site = |entry: &Entry| {
+            let block = state.blocks.block(entry.slot)?;
+            let site = Site::new(lane, block, &block.region(entry.key)?);
+            Some((entry.slot, mapping_of(block)?, site))
+        };
+        let sites: Vec<(u32, Mapping, Site)> = entries.iter().filter_map(site).collect();
+        if sites.is_empty() {
+            return state;
+        }
+        drop(state);
+        let mut found = Vec::new();
+        for (_, mapping, site) in &sites {
+            // SAFETY: the region is pending and in hand, so its block and mapping stay, and nobody
+            // else may use its bytes.
+            unsafe {
+                site.check_margins(*mapping, &mut found);
+                if self.guards.policy.poisons() {
+                    fill(*mapping, site.region.clone());
+                }
+            }
+        }
+        self.guards.report(&found);
+        let mut state = lane.lock();
+        if self.guards.policy.poisons() {
+            let freed = self.collects.load(Ordering::Relaxed);
+            for (slot, _, site) in sites {
+                if let Some(block) = state.blocks.block_mut(slot) {
+                    block.graves.bury(site.region.clone(), site.grave(freed));
+                }
+            }
+        }
+        state
+    }
+
+    /// Checks all that the host watches in a lane.
+    pub(super) fn host_check(&self, lane: &Lane) {
+        let mut found = Vec::new();
+        let state = lane.lock();
+        for (_, block) in state.blocks.iter() {
+            let Some(mapping) = mapping_of(block) else { continue };
+            for region in block.regions() {
+                let site = Site::new(lane, block, &region);
+                if region.state != State::Free {
+                    // SAFETY: the region lies in the mapped block, which stays under the lock.
+                    unsafe { site.check_margins(mapping, &mut found) };
+                } else if self.guards.policy.poisons() {
+                    // SAFETY: as above; the region is free.
+                    unsafe { site.check_poison(mapping, block, &mut found) };
+                }
+            }
+        }
+        drop(state);
+        self.guards.report(&found);
+    }
+}

@@ -1,0 +1,233 @@
+//! Guards: which blocks are watched and by whom, what was found, and the hooks of the other flows.
+//!
+//! A range is checked and poisoned after its resource is destroyed and before it is free, so while it
+//! is pending and nobody's. The host does so at once, through the block's mapping (`host.rs`); what
+//! it does not see waits for a scrub of the GPU (`scrubs.rs`).
+
+mod doors;
+mod host;
+mod scrubs;
+mod sheet;
+mod site;
+mod words;
+
+use std::sync::{Mutex, MutexGuard, atomic::AtomicUsize};
+
+use ash::vk;
+
+pub use doors::{Scrub, ScrubError, Scrubbed};
+pub(super) use scrubs::Waiting;
+
+use super::{
+    Allocator,
+    inner::{Inner, Lane, LaneState},
+};
+use crate::{
+    ground::sync::lock,
+    guard::{Corruption, GuardPolicy, GuardedBy},
+    memory::{Entry, Sight},
+    vulkan::Mapping,
+};
+
+/// The policy, what was found since it was last asked, and the scrubs that are under way.
+#[derive(Debug)]
+pub(super) struct Guards {
+    pub(super) policy: GuardPolicy,
+    by: GuardedBy,
+    found: Mutex<Vec<Corruption>>,
+    scrubs: Mutex<scrubs::Scrubs>,
+    /// How many of them there are; written under their lock.
+    jobs: AtomicUsize,
+}
+
+/// More than this is not kept, only traced: who writes everywhere is found by the first few.
+const KEPT: usize = 1024;
+
+impl Guards {
+    pub(super) fn new(policy: GuardPolicy, by: GuardedBy) -> Self {
+        let jobs = AtomicUsize::new(0);
+        Self { policy, by, found: Mutex::default(), scrubs: Mutex::default(), jobs }
+    }
+
+    /// Whether the GPU watches anything.
+    pub(super) fn scrubs(&self) -> bool {
+        self.policy.is_on() && self.by != GuardedBy::Host
+    }
+
+    /// Tells findings, with no lock of a lane held: a subscriber is user code.
+    fn report(&self, found: &[Corruption]) {
+        if found.is_empty() {
+            return;
+        }
+        for corruption in found {
+            tracing::error!(target: "fencepost", "{corruption}");
+        }
+        let mut kept = lock(&self.found);
+        let room = KEPT.saturating_sub(kept.len()).min(found.len());
+        kept.extend_from_slice(&found[..room]);
+    }
+}
+
+/// How much of an allocator's memory its guards watch: counts and bytes of blocks.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct GuardCoverage {
+    /// Blocks that are watched.
+    pub guarded_blocks: u64,
+    /// Their bytes.
+    pub guarded_bytes: u64,
+    /// Of those, the blocks that the GPU watches, at each [scrub](Allocator::scrub).
+    pub scrubbed_blocks: u64,
+    /// Their bytes.
+    pub scrubbed_bytes: u64,
+    /// Dedicated memories: one resource fills them.
+    pub dedicated_blocks: u64,
+    /// Their bytes.
+    pub dedicated_bytes: u64,
+    /// Blocks that nobody watches: the host does not see them, or they are not coherent or not
+    /// mapped; and the GPU shall not, or no storage buffer can lie in them.
+    pub unseen_blocks: u64,
+    /// Their bytes.
+    pub unseen_bytes: u64,
+}
+
+impl Inner {
+    /// A block is new, and nobody has it yet: who is to watch it? The host poisons it as a whole.
+    pub(super) fn guard_block(
+        &self,
+        lane: &Lane,
+        memory: vk::DeviceMemory,
+        size: u64,
+        mapping: Option<Mapping>,
+    ) -> Sight {
+        let Guards { policy, by, .. } = self.guards;
+        if !policy.is_on() {
+            return Sight::None;
+        }
+        let seen = mapping.filter(|_| lane.is_coherent() && by != GuardedBy::Gpu);
+        let mut refused = None;
+        if let Some(mapping) = seen {
+            host::open_block(policy, mapping, size);
+            return Sight::Host(mapping);
+        }
+        if by != GuardedBy::Host {
+            // SAFETY: the device contract; the memory is new, shared, and of this type and size.
+            match unsafe { self.vulkan.create_overlay(memory, lane.memory_type, size) } {
+                Ok(Some(buffer)) => return Sight::Gpu(buffer),
+                Ok(None) => {}
+                Err(error) => refused = Some(error),
+            }
+        }
+        tracing::warn!(
+            target: "fencepost", memory_type = lane.memory_type, size, by = ?by, refused = ?refused,
+            "a block is unguarded: neither does the host see it, nor can the GPU scrub it"
+        );
+        Sight::None
+    }
+
+    /// A memory of its own is new: it is not guarded.
+    pub(super) fn tell_unguarded(&self, lane: &Lane, size: u64) {
+        if self.guards.policy.is_on() {
+            tracing::warn!(
+                target: "fencepost", memory_type = lane.memory_type, size,
+                "a dedicated memory is unguarded: guards watch blocks that allocations share"
+            );
+        }
+    }
+
+    /// The block of a sight goes: what it looks through goes before.
+    ///
+    /// # Safety
+    /// The device contract; no submitted work uses the block.
+    pub(super) unsafe fn close_sight(&self, sight: Sight) {
+        if let Sight::Gpu(buffer) = sight {
+            let overlay = crate::vulkan::Resource::Buffer(buffer);
+            // SAFETY: the caller's promise; the buffer is the block's alone.
+            unsafe { self.vulkan.destroy_resource(overlay) };
+        }
+    }
+
+    /// A range was granted, and its owner does not know of it yet.
+    pub(super) fn guard_hand_out(&self, lane: &Lane, entry: Entry) {
+        let state = lane.lock();
+        match state.blocks.block(entry.slot).map(|block| block.sight) {
+            Some(Sight::Host(mapping)) => self.host_hand_out(state, lane, entry, mapping),
+            Some(Sight::Gpu(_)) => self.scrub_hand_out(state, entry),
+            Some(Sight::None) | None => {}
+        }
+    }
+
+    /// Allocations end: their entries are pending and in the caller's hands alone, their resources
+    /// destroyed. What the host watches is checked and poisoned, without the lock; what the GPU
+    /// watches is taken out of the entries, and is free only after a scrub.
+    pub(super) fn guard_ends<'a>(
+        &self,
+        lane: &'a Lane,
+        mut state: MutexGuard<'a, LaneState>,
+        entries: &mut Vec<Entry>,
+    ) -> MutexGuard<'a, LaneState> {
+        self.scrub_ends(&mut state, entries);
+        self.host_ends(lane, state, entries)
+    }
+}
+
+impl Allocator {
+    /// Checks every margin and all poison that the host watches now, and returns what was found since
+    /// the last call, here, when memory was handed out or ended, or by a scrub that the GPU is done
+    /// with. Each damaged word is repaired, so it is told once.
+    ///
+    /// For a test's end or a debug key: reads all free memory of the watched blocks, under the lock
+    /// of its memory type. Of more than 1024 findings the rest is traced and not kept. What the GPU
+    /// watches is checked by [`scrub`](Self::scrub) with [`Scrub::Everything`].
+    ///
+    /// # Example
+    /// ```
+    /// # let fake = fencepost::fake::FakeDriver::new(&Default::default());
+    /// use fencepost::{Allocator, AllocatorDesc, GuardPolicy};
+    /// let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
+    ///     .guards(GuardPolicy::Full);
+    /// // SAFETY: the fake device outlives the allocator, and no feature is named.
+    /// let allocator = unsafe { Allocator::new(&desc) }.expect("a device with memory");
+    /// assert!(allocator.check_guards().is_empty());
+    /// ```
+    pub fn check_guards(&self) -> Vec<Corruption> {
+        let inner = self.inner();
+        if inner.guards.policy.is_on() {
+            if inner.guards.scrubs() {
+                let reached = inner.poll();
+                inner.finish_scrubs(reached.bag(), &mut Default::default());
+            }
+            inner.lanes().for_each(|lane| inner.host_check(lane));
+        }
+        core::mem::take(&mut lock(&inner.guards.found))
+    }
+
+    /// How much of the memory is watched. All zero where guards are off. O(blocks).
+    pub fn guard_coverage(&self) -> GuardCoverage {
+        let mut coverage = GuardCoverage::default();
+        let inner = self.inner();
+        if !inner.guards.policy.is_on() {
+            return coverage;
+        }
+        for lane in inner.lanes() {
+            let state = lane.lock();
+            for (_, block) in state.blocks.iter() {
+                let c = &mut coverage;
+                let (count, bytes) = match block.sight {
+                    _ if block.is_dedicated() => (&mut c.dedicated_blocks, &mut c.dedicated_bytes),
+                    Sight::None => (&mut c.unseen_blocks, &mut c.unseen_bytes),
+                    Sight::Host(_) => (&mut c.guarded_blocks, &mut c.guarded_bytes),
+                    Sight::Gpu(_) => {
+                        c.scrubbed_blocks += 1;
+                        c.scrubbed_bytes += block.size;
+                        (&mut c.guarded_blocks, &mut c.guarded_bytes)
+                    }
+                };
+                *count += 1;
+                *bytes += block.size;
+            }
+        }
+        coverage
+    }
+}

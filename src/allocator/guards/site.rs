@@ -1,0 +1,92 @@
+//! A region of a guarded block: whose it is, and where its margins lie.
+
+use core::ops::Range;
+
+use super::super::inner::Lane;
+use crate::{
+    guard::{Corruption, Damage, Owner},
+    memory::{Block, Grave, Tenant},
+    tlsf::Region,
+};
+
+/// A region, with what is known of who lives there.
+#[derive(Clone, Debug)]
+pub(super) struct Site {
+    memory_type: u32,
+    /// Bytes of the block.
+    pub(super) region: Range<u64>,
+    /// The allocation in it.
+    inside: Range<u64>,
+    pub(super) tenant: Tenant,
+}
+
+impl Site {
+    pub(super) fn new(lane: &Lane, block: &Block, region: &Region) -> Self {
+        let tenant = region.key.map_or_else(Tenant::default, |key| block.tenants.get(key));
+        let (offset, size) = tenant.fence.inside(region.offset, region.size);
+        Self {
+            memory_type: lane.memory_type,
+            region: region.offset..region.offset + region.size,
+            inside: offset..offset + size,
+            tenant,
+        }
+    }
+
+    pub(super) fn owner(&self, freed: Option<u64>) -> Owner {
+        let Range { start, end } = self.inside;
+        Owner { name: self.tenant.name, offset: start, size: end - start, freed }
+    }
+
+    /// The margins, before and after.
+    pub(super) fn margins(&self) -> [(Damage, Range<u64>); 2] {
+        [
+            (Damage::Before, self.region.start..self.inside.start),
+            (Damage::After, self.inside.end..self.region.end),
+        ]
+    }
+
+    /// The margins, if they were ever filled.
+    pub(super) fn whole_margins(&self) -> impl Iterator<Item = (Damage, Range<u64>)> {
+        self.margins().into_iter().filter(|_| self.tenant.fence.whole)
+    }
+
+    pub(super) fn grave(&self, freed: u64) -> Grave {
+        let Owner { name, offset, size, .. } = self.owner(None);
+        Grave { offset, size, name, freed }
+    }
+
+    pub(super) fn source(&self, damage: Damage, owner: Option<Owner>) -> Source {
+        Source { damage, owner, memory_type: self.memory_type }
+    }
+}
+
+/// Whose bug it is if words are found damaged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Source {
+    damage: Damage,
+    owner: Option<Owner>,
+    memory_type: u32,
+}
+
+/// Damaged words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    /// Where in the block the first damaged byte lies.
+    pub(super) offset: u64,
+    pub(super) words: u64,
+    pub(super) expected: u32,
+    pub(super) found: u32,
+}
+
+impl Source {
+    pub(super) fn tell(&self, run: Run) -> Corruption {
+        let Self { damage, owner, memory_type } = *self;
+        let Run { offset, words, expected, found } = run;
+        Corruption { damage, memory_type, offset, words, expected, found, owner }
+    }
+}
+
+pub(super) fn owner_of(grave: Grave) -> Owner {
+    let Grave { offset, size, name, freed } = grave;
+    Owner { name, offset, size, freed: Some(freed) }
+}

@@ -1,0 +1,78 @@
+//! The host's hands: words of a mapped block, filled and compared.
+//!
+//! They are read and written as atomics, through raw pointers: a bug on the GPU, or a check on
+//! another thread, may touch them at the same time.
+
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use super::site::Run;
+use crate::{guard::pattern, vulkan::Mapping};
+
+/// The word of a mapped block at an offset.
+///
+/// # Safety
+/// The mapping has the word's four bytes for the borrow's time.
+unsafe fn word<'a>(mapping: Mapping, index: u64) -> &'a AtomicU32 {
+    // SAFETY:
+    // * the caller keeps the word inside the mapping;
+    // * a mapping is aligned to `minMemoryMapAlignment`, 64 at least, so the word is to 4;
+    // * every access of this file is atomic; the owner of neighbouring bytes in the same word is
+    //   not written over, see `repair`.
+    unsafe { AtomicU32::from_ptr(mapping.add(index * 4).as_ptr().as_ptr().cast()) }
+}
+
+/// The bits of the word that lie in a range of bytes.
+fn mask(index: u64, range: &Range<u64>) -> u32 {
+    let first = range.start.saturating_sub(index * 4).min(4) as u32;
+    let past = (range.end.saturating_sub(index * 4)).min(4) as u32;
+    let below = |bytes: u32| if bytes >= 4 { u32::MAX } else { (1 << (bytes * 8)) - 1 };
+    // Byte 0 of a word is its lowest, on every host that has a Vulkan driver.
+    below(past) & !below(first)
+}
+
+/// Puts the pattern into the masked bits of a word; the others stay what another writes meanwhile.
+fn repair(word: &AtomicU32, mask: u32, expected: u32) {
+    if mask == u32::MAX {
+        word.store(expected, Ordering::Relaxed);
+        return;
+    }
+    word.fetch_and(!mask, Ordering::Relaxed);
+    word.fetch_or(expected & mask, Ordering::Relaxed);
+}
+
+/// Writes the pattern into a range of bytes.
+///
+/// # Safety
+/// The range lies in the mapping, up to a whole word, and is nobody's.
+pub(super) unsafe fn fill(mapping: Mapping, range: Range<u64>) {
+    for index in range.start / 4..range.end.div_ceil(4) {
+        // SAFETY: the caller's promise.
+        repair(unsafe { word(mapping, index) }, mask(index, &range), pattern(index));
+    }
+}
+
+/// Compares a range of bytes with the pattern, tells damaged runs of words, and repairs them.
+///
+/// # Safety
+/// As [`fill`].
+pub(super) unsafe fn verify(mapping: Mapping, range: Range<u64>, mut tell: impl FnMut(Run)) {
+    let mut run: Option<Run> = None;
+    for index in range.start / 4..range.end.div_ceil(4) {
+        // SAFETY: the caller's promise.
+        let word = unsafe { word(mapping, index) };
+        let (mask, expected, found) =
+            (mask(index, &range), pattern(index), word.load(Ordering::Relaxed));
+        let wrong = (found ^ expected) & mask;
+        if wrong == 0 {
+            run.take().into_iter().for_each(&mut tell);
+            continue;
+        }
+        repair(word, mask, expected);
+        let offset = index * 4 + u64::from(wrong.trailing_zeros() / 8);
+        run.get_or_insert(Run { offset, words: 0, expected, found }).words += 1;
+    }
+    run.into_iter().for_each(tell);
+}

@@ -1,0 +1,125 @@
+//! New buffers with their contents: written where the host sees them, staged elsewhere.
+
+use ash::vk;
+use bytemuck::Pod;
+
+use super::{
+    Allocator,
+    desc::AllocationDesc,
+    error::{CopyError, InitError},
+    resource::Buffer,
+    resource_desc::BufferDesc,
+};
+
+/// A new buffer, and what its contents are still to be copied from; made by
+/// [`Allocator::create_buffer_init`].
+#[derive(Debug)]
+#[must_use = "dropping it retires the buffer at once"]
+pub struct BufferInit {
+    /// The buffer.
+    pub buffer: Buffer,
+    /// Holds the contents where the host does not see the buffer: record [`copy`](Self::copy) from it.
+    /// Drop it once that is recorded.
+    pub staging: Option<Buffer>,
+    copy: vk::BufferCopy,
+}
+
+impl BufferInit {
+    /// What to copy from the staging buffer to the buffer, if there is one. A barrier between the copy
+    /// and the first use is yours, as with any copy.
+    pub fn copy(&self) -> vk::BufferCopy {
+        self.copy
+    }
+}
+
+impl Allocator {
+    /// Creates a buffer with contents. Where its memory is host-visible they are written at once;
+    /// elsewhere a staging buffer holds them for you to copy. The usage `TRANSFER_DST` is added.
+    ///
+    /// Ask for [`host_access_where_free`](AllocationDesc::host_access_where_free), and there is no
+    /// copy to make on devices that need none.
+    ///
+    /// Cost: as [`create_buffer`](Self::create_buffer), once or twice, and a copy of the values.
+    ///
+    /// # Errors
+    /// As `create_buffer`; more values than the buffer has room for; a driver that cannot flush.
+    /// Nothing is left behind.
+    ///
+    /// # Example
+    /// ```
+    /// # use fencepost::{fake::{FakeDriver, Use}, *};
+    /// # let fake = FakeDriver::new(&Default::default());
+    /// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
+    /// #     .api_version(vk::API_VERSION_1_3).features(DeviceFeatures::TIMELINE_SEMAPHORE);
+    /// # let allocator = unsafe { Allocator::new(&desc)? };
+    /// # let frames = allocator.timeline(fake.queue(0))?;
+    /// # let copy = |_: vk::CommandBuffer, from: vk::Buffer, to: vk::Buffer, _: vk::BufferCopy| {
+    /// #     fake.record(&[Use::buffer(from), Use::buffer(to)])
+    /// # };
+    /// # let commands = vk::CommandBuffer::null();
+    /// let vertices = [[0.0f32; 3]; 1000];
+    /// let desc = BufferDesc::of(&vertices, vk::BufferUsageFlags::VERTEX_BUFFER);
+    /// let memory = AllocationDesc::device_local().host_access_where_free().name("mesh");
+    ///
+    /// let load = frames.begin()?;
+    /// let mesh = allocator.create_buffer_init(&desc, &memory, &vertices)?;
+    /// if let Some(staging) = &mesh.staging {
+    ///     // vkCmdCopyBuffer
+    /// #   let commands =
+    ///     copy(commands, staging.handle(), mesh.buffer.handle(), mesh.copy());
+    /// #   load.submit(|signal| unsafe {
+    /// #       signal.queue_submit(&[vk::SubmitInfo::default().command_buffers(&[commands])])
+    /// #   })?;
+    /// }
+    /// let mesh = mesh.buffer; // the staging buffer is dropped, and ends when the GPU has copied
+    /// # drop((mesh, frames));
+    /// # unsafe { allocator.shutdown()? };
+    /// # fake.finish()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn create_buffer_init<T: Pod>(
+        &self,
+        desc: &BufferDesc,
+        memory: &AllocationDesc,
+        values: &[T],
+    ) -> Result<BufferInit, InitError> {
+        let (length, size) = (size_of_val(values) as u64, desc.size);
+        if length > size {
+            return Err(CopyError::OutOfRange { offset: 0, length, size }.into());
+        }
+        let mut desc = desc.clone();
+        desc.usage |= vk::BufferUsageFlags::TRANSFER_DST;
+        let copy = vk::BufferCopy::default().size(length);
+        let mut buffer = self.create_buffer(&desc, memory)?;
+        if length == 0 {
+            return Ok(BufferInit { buffer, staging: None, copy });
+        }
+        match buffer.write(0, values) {
+            Ok(()) => Ok(BufferInit { buffer, staging: None, copy }),
+            Err(CopyError::NotMapped) => match self.stage(memory, values) {
+                Ok(staging) => Ok(BufferInit { buffer, staging: Some(staging), copy }),
+                Err(error) => Err(end(buffer, error)),
+            },
+            Err(error) => Err(end(buffer, error.into())),
+        }
+    }
+
+    /// A buffer to copy from, of the same name.
+    fn stage<T: Pod>(&self, memory: &AllocationDesc, values: &[T]) -> Result<Buffer, InitError> {
+        let desc = BufferDesc::of(values, vk::BufferUsageFlags::TRANSFER_SRC);
+        let mut upload = AllocationDesc::upload();
+        upload.name = memory.name;
+        let mut staging = self.create_buffer(&desc, &upload)?;
+        match staging.write(0, values) {
+            Ok(()) => Ok(staging),
+            Err(error) => Err(end(staging, error.into())),
+        }
+    }
+}
+
+/// Ends a buffer that nobody has seen.
+fn end(buffer: Buffer, error: InitError) -> InitError {
+    // SAFETY: it is new, so nothing was recorded with it.
+    unsafe { buffer.free_now() };
+    error
+}

@@ -1,0 +1,71 @@
+//! Guards as pure functions: what is watched, where margins lie, the pattern in them, and the tables
+//! by which the GPU writes and checks it.
+//!
+//! Margins and poison are the same pattern, and it depends on the position alone. So a margin is
+//! free memory left as it was, and a piece of poison copied somewhere else is not taken for whole.
+#![forbid(unsafe_code)]
+
+mod corruption;
+mod layout;
+mod shader;
+mod table;
+
+pub use corruption::{Corruption, Damage, Owner};
+pub(crate) use layout::{Layout, MARGIN, layout, pattern};
+pub(crate) use shader::{CHECK, FILL, SEEN, Seen, spirv};
+#[cfg(feature = "fake")]
+pub(crate) use shader::{HEADER, PIECE};
+pub(crate) use table::{Limits, Order, Placed, Table};
+
+/// What fencepost watches for writes outside a resource's life and range: a tool to find bugs with.
+/// Off unless told ([`AllocatorDesc::guards`](crate::AllocatorDesc::guards)); off costs nothing.
+///
+/// What is watched is memory that the host sees, and what the GPU alone sees if you let it
+/// ([`GuardedBy`]). It does not matter who writes, the host or the GPU. A memory of one resource's own
+/// is not watched. [`Allocator::guard_coverage`](crate::Allocator::guard_coverage) tells how much is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub enum GuardPolicy {
+    /// Nothing is watched.
+    #[default]
+    Off,
+    /// At least 64 bytes before and after each allocation, checked when it ends. Costs memory, and
+    /// time in proportion to the margins.
+    Margins,
+    /// Free memory holds a pattern: a word that changed is a write after free. Checked when the
+    /// memory is handed out again, by the GPU before it is. Costs two passes over every allocation.
+    Poison,
+    /// Both.
+    Full,
+}
+
+/// Who keeps the guards, and so which memory is watched
+/// ([`AllocatorDesc::guarded_by`](crate::AllocatorDesc::guarded_by)).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub enum GuardedBy {
+    /// The host, at once: blocks that are host-visible, coherent and mapped.
+    #[default]
+    Host,
+    /// The host where it sees the memory, the GPU where it does not. The GPU does it in scrubs, to be
+    /// called once a frame: [`Allocator::record_scrub`](crate::Allocator::record_scrub), or
+    /// [`scrub`](crate::Allocator::scrub). Without them nothing that ended is handed out again.
+    HostOrGpu,
+    /// The GPU alone, in the host's memory too.
+    Gpu,
+}
+
+impl GuardPolicy {
+    pub(crate) const fn is_on(self) -> bool {
+        !matches!(self, Self::Off)
+    }
+
+    /// The least bytes of a margin; 0 without margins.
+    pub(crate) const fn margin(self) -> u64 {
+        if matches!(self, Self::Margins | Self::Full) { MARGIN } else { 0 }
+    }
+
+    pub(crate) const fn poisons(self) -> bool {
+        matches!(self, Self::Poison | Self::Full)
+    }
+}

@@ -1,0 +1,354 @@
+//! The compute work of guards: pipelines over one module, buffers over whole blocks, descriptor sets
+//! and the commands that dispatch them. Vulkan 1.0 throughout.
+
+use core::{ffi::CStr, ops::Range};
+
+use ash::vk;
+
+use super::{Resource, Vulkan};
+
+/// Two pipelines of one module over three storage buffers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Compute {
+    module: vk::ShaderModule,
+    set_layout: vk::DescriptorSetLayout,
+    layout: vk::PipelineLayout,
+    pipelines: [vk::Pipeline; 2],
+}
+
+impl Compute {
+    /// Whether these are the same objects.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.layout == other.layout
+    }
+}
+
+/// The storage buffers of a set.
+const BINDINGS: usize = 3;
+
+/// A range of a buffer for a binding. Bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Bound {
+    pub(crate) buffer: vk::Buffer,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+}
+
+/// One dispatch of one of the two pipelines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dispatch {
+    pub(crate) pipeline: usize,
+    pub(crate) set: vk::DescriptorSet,
+    pub(crate) groups: u32,
+}
+
+impl Vulkan {
+    /// Makes the pipelines. Nothing is left behind on failure.
+    ///
+    /// # Safety
+    /// The device contract; the module is valid, has these entry points, and its bindings are three
+    /// storage buffers of group 0.
+    pub(crate) unsafe fn create_compute(
+        &self,
+        module: &[u32],
+        entries: [&CStr; 2],
+    ) -> Result<Compute, vk::Result> {
+        let mut made = Compute {
+            module: vk::ShaderModule::null(),
+            set_layout: vk::DescriptorSetLayout::null(),
+            layout: vk::PipelineLayout::null(),
+            pipelines: [vk::Pipeline::null(); 2],
+        };
+        // SAFETY: the caller's promise.
+        match unsafe { self.make_compute(&mut made, module, entries) } {
+            Ok(()) => Ok(made),
+            Err(error) => {
+                // SAFETY: the device contract; nothing of it was used, and null is nothing.
+                unsafe { self.destroy_compute(&made) };
+                Err(error)
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`create_compute`](Self::create_compute).
+    unsafe fn make_compute(
+        &self,
+        made: &mut Compute,
+        module: &[u32],
+        entries: [&CStr; 2],
+    ) -> Result<(), vk::Result> {
+        let device = &self.device;
+        let bindings: [_; BINDINGS] = core::array::from_fn(|binding| {
+            vk::DescriptorSetLayoutBinding::default()
+                .binding(binding as u32)
+                .descriptor_type(vk::DescriptorType::STORAGE_BUFFER)
+                .descriptor_count(1)
+                .stage_flags(vk::ShaderStageFlags::COMPUTE)
+        });
+        let set_layout = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
+        // SAFETY: the device contract and the caller's promise; what the create-infos point to lives
+        // through each call.
+        unsafe {
+            let info = vk::ShaderModuleCreateInfo::default().code(module);
+            made.module = device.create_shader_module(&info, None)?;
+            made.set_layout = device.create_descriptor_set_layout(&set_layout, None)?;
+            let set_layouts = [made.set_layout];
+            let info = vk::PipelineLayoutCreateInfo::default().set_layouts(&set_layouts);
+            made.layout = device.create_pipeline_layout(&info, None)?;
+            let infos = entries.map(|entry| {
+                let stage = vk::PipelineShaderStageCreateInfo::default()
+                    .stage(vk::ShaderStageFlags::COMPUTE)
+                    .module(made.module)
+                    .name(entry);
+                vk::ComputePipelineCreateInfo::default().stage(stage).layout(made.layout)
+            });
+            let cache = vk::PipelineCache::null();
+            match device.create_compute_pipelines(cache, &infos, None) {
+                Ok(pipelines) => {
+                    pipelines.iter().zip(&mut made.pipelines).for_each(|(&p, to)| *to = p);
+                }
+                Err((some, error)) => {
+                    // Those that failed are null.
+                    some.iter().zip(&mut made.pipelines).for_each(|(&p, to)| *to = p);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// The device contract; no submitted work uses it and nothing will.
+    pub(crate) unsafe fn destroy_compute(&self, compute: &Compute) {
+        let device = &self.device;
+        // SAFETY: the device contract and the caller's promise.
+        unsafe {
+            for pipeline in compute.pipelines {
+                device.destroy_pipeline(pipeline, None);
+            }
+            device.destroy_pipeline_layout(compute.layout, None);
+            device.destroy_descriptor_set_layout(compute.set_layout, None);
+            device.destroy_shader_module(compute.module, None);
+        }
+    }
+
+    /// A buffer over a whole memory, for shaders and fills. `None` if this memory cannot carry one.
+    ///
+    /// # Safety
+    /// The device contract; the memory has this type and size, and is not dedicated to a resource.
+    pub(crate) unsafe fn create_overlay(
+        &self,
+        memory: vk::DeviceMemory,
+        memory_type: u32,
+        size: u64,
+    ) -> Result<Option<vk::Buffer>, vk::Result> {
+        let usage = vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::TRANSFER_DST;
+        let info = vk::BufferCreateInfo::default().size(size).usage(usage);
+        // SAFETY: the device contract; the create-info is valid.
+        let buffer = unsafe { self.create_buffer(&info) }?;
+        // SAFETY: the device contract. With Vulkan 1.0 alone the driver's wish is not known, and no.
+        let needs = unsafe { self.requirements(Resource::Buffer(buffer)) };
+        let fits = needs.memory.size <= size
+            && needs.memory.memory_type_bits & 1 << memory_type != 0
+            && needs.dedicate != super::resource::Dedicate::Require;
+        let bound = match fits {
+            // SAFETY: the requirements are met: size and type were asked for, and 0 is aligned.
+            true => unsafe { self.bind(Resource::Buffer(buffer), memory, 0) },
+            false => Ok(()),
+        };
+        if fits && bound.is_ok() {
+            return Ok(Some(buffer));
+        }
+        // SAFETY: the device contract; the buffer was never used.
+        unsafe { self.destroy_resource(Resource::Buffer(buffer)) };
+        bound.map(|()| None)
+    }
+
+    /// A pool with room for so many sets, one at least.
+    ///
+    /// # Safety
+    /// The device contract.
+    pub(crate) unsafe fn create_set_pool(
+        &self,
+        sets: u32,
+    ) -> Result<vk::DescriptorPool, vk::Result> {
+        let sets = sets.max(1);
+        let sizes = [vk::DescriptorPoolSize {
+            ty: vk::DescriptorType::STORAGE_BUFFER,
+            descriptor_count: sets * BINDINGS as u32,
+        }];
+        let info = vk::DescriptorPoolCreateInfo::default().max_sets(sets).pool_sizes(&sizes);
+        // SAFETY: the device contract; what the create-info points to lives through the call.
+        unsafe { self.device.create_descriptor_pool(&info, None) }
+    }
+
+    /// # Safety
+    /// The device contract; no submitted work uses its sets.
+    pub(crate) unsafe fn destroy_set_pool(&self, pool: vk::DescriptorPool) {
+        // SAFETY: the device contract and the caller's promise.
+        unsafe { self.device.destroy_descriptor_pool(pool, None) }
+    }
+
+    /// Empties a pool and makes a set for each list of buffers.
+    ///
+    /// # Safety
+    /// The device contract; no submitted work uses the pool's sets, no other thread the pool, and it
+    /// has room. The ranges lie in their buffers and keep the device's limits.
+    pub(crate) unsafe fn write_sets(
+        &self,
+        compute: &Compute,
+        pool: vk::DescriptorPool,
+        bound: &[[Bound; BINDINGS]],
+    ) -> Result<Vec<vk::DescriptorSet>, vk::Result> {
+        let layouts = vec![compute.set_layout; bound.len()];
+        let info =
+            vk::DescriptorSetAllocateInfo::default().descriptor_pool(pool).set_layouts(&layouts);
+        // SAFETY: the device contract and the caller's promise.
+        let sets = unsafe {
+            self.device.reset_descriptor_pool(pool, vk::DescriptorPoolResetFlags::empty())?;
+            self.device.allocate_descriptor_sets(&info)?
+        };
+        let infos: Vec<[vk::DescriptorBufferInfo; BINDINGS]> = bound
+            .iter()
+            .map(|set| {
+                set.map(|it| vk::DescriptorBufferInfo {
+                    buffer: it.buffer,
+                    offset: it.offset,
+                    range: it.size,
+                })
+            })
+            .collect();
+        let writes: Vec<vk::WriteDescriptorSet<'_>> = sets
+            .iter()
+            .zip(&infos)
+            .flat_map(|(&set, infos)| {
+                infos.iter().enumerate().map(move |(binding, info)| {
+                    vk::WriteDescriptorSet::default()
+                        .dst_set(set)
+                        .dst_binding(binding as u32)
+                        .descriptor_type(vk::DescriptorType::STORAGE_BUFFER)
+                        .buffer_info(core::slice::from_ref(info))
+                })
+            })
+            .collect();
+        // SAFETY: the device contract; the sets are new, so that nothing uses them.
+        unsafe { self.device.update_descriptor_sets(&writes, &[]) };
+        Ok(sets)
+    }
+
+    /// Records dispatches, each after all before it, and at last a word into a buffer; all of it after
+    /// what was submitted before, before what comes after, and visible to the host.
+    ///
+    /// # Safety
+    /// The device contract; the command buffer is being recorded, outside a render pass, by this
+    /// thread alone, for a queue that computes. The sets are complete and the word lies in its
+    /// buffer.
+    pub(crate) unsafe fn record_compute(
+        &self,
+        commands: vk::CommandBuffer,
+        compute: &Compute,
+        dispatches: &[Dispatch],
+        (report, word, value): (vk::Buffer, Range<u64>, u32),
+    ) {
+        use vk::{AccessFlags as Access, PipelineStageFlags as Stage};
+        let device = &self.device;
+        let barrier = |from: (Stage, Access), to: (Stage, Access)| {
+            let memory =
+                [vk::MemoryBarrier::default().src_access_mask(from.1).dst_access_mask(to.1)];
+            let flags = vk::DependencyFlags::empty();
+            // SAFETY: the caller's promise; a memory barrier names no object.
+            unsafe {
+                device.cmd_pipeline_barrier(commands, from.0, to.0, flags, &memory, &[], &[]);
+            };
+        };
+        let shader = (Stage::COMPUTE_SHADER, Access::SHADER_READ | Access::SHADER_WRITE);
+        let transfer = (Stage::TRANSFER, Access::TRANSFER_WRITE);
+        let all = Access::MEMORY_READ | Access::MEMORY_WRITE;
+        barrier((Stage::ALL_COMMANDS, all), (shader.0 | transfer.0, shader.1 | transfer.1));
+        for (index, dispatch) in dispatches.iter().enumerate() {
+            if index > 0 {
+                barrier(shader, shader);
+            }
+            let Some(&pipeline) = compute.pipelines.get(dispatch.pipeline) else { continue };
+            let point = vk::PipelineBindPoint::COMPUTE;
+            // SAFETY: the caller's promise; pipeline and layout belong together.
+            unsafe {
+                device.cmd_bind_pipeline(commands, point, pipeline);
+                let sets = [dispatch.set];
+                device.cmd_bind_descriptor_sets(commands, point, compute.layout, 0, &sets, &[]);
+                device.cmd_dispatch(commands, dispatch.groups, 1, 1);
+            }
+        }
+        barrier(shader, transfer);
+        // SAFETY: the caller's promise; the range is of whole words.
+        unsafe {
+            device.cmd_fill_buffer(commands, report, word.start, word.end - word.start, value);
+        };
+        barrier(
+            (shader.0 | transfer.0, Access::SHADER_WRITE | Access::TRANSFER_WRITE),
+            (Stage::ALL_COMMANDS | Stage::HOST, all | Access::HOST_READ),
+        );
+    }
+
+    /// A command pool of a family with one command buffer.
+    ///
+    /// # Safety
+    /// The device contract; the device has queues of the family.
+    pub(crate) unsafe fn create_commands(
+        &self,
+        family: u32,
+    ) -> Result<(vk::CommandPool, vk::CommandBuffer), vk::Result> {
+        let info = vk::CommandPoolCreateInfo::default()
+            .queue_family_index(family)
+            .flags(vk::CommandPoolCreateFlags::TRANSIENT);
+        // SAFETY: the device contract and the caller's promise.
+        let pool = unsafe { self.device.create_command_pool(&info, None) }?;
+        let info =
+            vk::CommandBufferAllocateInfo::default().command_pool(pool).command_buffer_count(1);
+        // SAFETY: the device contract; the pool is new.
+        match unsafe { self.device.allocate_command_buffers(&info) } {
+            Ok(buffers) if !buffers.is_empty() => Ok((pool, buffers[0])),
+            done => {
+                // SAFETY: the device contract; the pool is empty.
+                unsafe { self.destroy_commands(pool) };
+                Err(done.err().unwrap_or(vk::Result::ERROR_OUT_OF_HOST_MEMORY))
+            }
+        }
+    }
+
+    /// # Safety
+    /// The device contract; none of the pool's command buffers is pending.
+    pub(crate) unsafe fn destroy_commands(&self, pool: vk::CommandPool) {
+        // SAFETY: the device contract and the caller's promise.
+        unsafe { self.device.destroy_command_pool(pool, None) }
+    }
+
+    /// Resets a pool and begins its command buffer, to be submitted once.
+    ///
+    /// # Safety
+    /// As [`destroy_commands`](Self::destroy_commands); the command buffer is the pool's.
+    pub(crate) unsafe fn begin_commands(
+        &self,
+        pool: vk::CommandPool,
+        commands: vk::CommandBuffer,
+    ) -> Result<(), vk::Result> {
+        let info = vk::CommandBufferBeginInfo::default()
+            .flags(vk::CommandBufferUsageFlags::ONE_TIME_SUBMIT);
+        // SAFETY: the device contract and the caller's promise.
+        unsafe {
+            self.device.reset_command_pool(pool, vk::CommandPoolResetFlags::empty())?;
+            self.device.begin_command_buffer(commands, &info)
+        }
+    }
+
+    /// # Safety
+    /// The device contract; the command buffer is being recorded.
+    pub(crate) unsafe fn end_commands(
+        &self,
+        commands: vk::CommandBuffer,
+    ) -> Result<(), vk::Result> {
+        // SAFETY: the device contract and the caller's promise.
+        unsafe { self.device.end_command_buffer(commands) }
+    }
+}
