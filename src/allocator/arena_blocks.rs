@@ -6,6 +6,7 @@ use super::{
     allocate::{Granted, Request, Search},
     error::{AllocateError, Tried},
     inner::{Inner, Lane, LaneState},
+    reuse::Order,
 };
 use crate::{
     memory::{Block, Grant},
@@ -21,6 +22,8 @@ pub(super) enum Place<'a> {
     Types,
     /// One arena.
     Arena(&'a ArenaBlocks),
+    /// Any memory type that fits; ranges that are pending too.
+    Ordered(&'a Order),
 }
 
 /// What an arena was made with, and which lane it has.

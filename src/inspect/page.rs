@@ -15,6 +15,8 @@ impl Snapshot {
     /// The memory map as one HTML file: the picture, pointed at for what lies where, and under it a
     /// list of all allocations, searched by name. It fetches nothing, and is readable without
     /// scripts.
+    ///
+    /// Cost: O(regions).
     pub fn to_html(&self) -> String {
         self.page("")
     }

@@ -4,7 +4,7 @@ use ash::vk;
 
 use super::{graves::Graves, tenants::Tenants};
 use crate::{
-    tlsf::{self, Config, Key, KeyError, Placed, Region, State, Tlsf},
+    tlsf::{self, Config, Key, KeyError, Placed, Region, State, TakenOver, Tlsf},
     vulkan::{Mapping, Resource},
 };
 
@@ -203,6 +203,15 @@ impl Block {
             Space::Dedicated(dedicated) => {
                 keys.iter().map(|&key| dedicated.turn(key, State::Pending, State::Free)).sum()
             }
+        }
+    }
+
+    /// Pending → Used by another, whose range begins where the pending one did. `None` for what does
+    /// not fit, and for a memory of one owner. O(1).
+    pub(crate) fn take_over(&mut self, key: Key, size: u64, alignment: u64) -> Option<TakenOver> {
+        match &mut self.space {
+            Space::Shared(tlsf) => tlsf.take_over(key, size, alignment).ok(),
+            Space::Dedicated(_) => None,
         }
     }
 

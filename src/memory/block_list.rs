@@ -8,7 +8,7 @@ use super::{
     tenants::Tenant,
 };
 use crate::{
-    tlsf::{Key, KeyError, Region},
+    tlsf::{Key, KeyError, Region, TakenOver},
     vulkan::{Mapping, Resource},
 };
 
@@ -17,6 +17,17 @@ use crate::{
 pub(crate) struct Entry {
     pub(crate) slot: u32,
     pub(crate) key: Key,
+}
+
+impl Entry {
+    /// What stands in a bag for an entry that another owner took over: of no block.
+    pub(crate) fn gone(self) -> Self {
+        Self { slot: u32::MAX, ..self }
+    }
+
+    pub(crate) fn is_gone(self) -> bool {
+        self.slot == u32::MAX
+    }
 }
 
 /// A granted range: the whole region, until a tenant with margins moves in.
@@ -28,9 +39,20 @@ pub(crate) struct Grant {
     pub(crate) size: u64,
     /// Where the block is mapped, and how large it is.
     pub(crate) mapping: Option<Mapping>,
+    /// 0 keeps the host out of the range.
     pub(crate) block_size: u64,
     /// The block was empty before: it holds the allocator alive from now on.
     pub(crate) first: bool,
+}
+
+/// What becomes of a pending range that another tenant takes over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heritage {
+    pub(crate) grant: Grant,
+    /// What is left of it, pending as it was.
+    pub(crate) rest: Option<Entry>,
+    /// The old tenant's, to be destroyed when the GPU is done with it.
+    pub(crate) resource: Resource,
 }
 
 /// How many blocks are tried that may have room, before one that surely has.
@@ -337,6 +359,38 @@ impl BlockList {
     /// Used → Pending. O(1).
     pub(crate) fn retire(&mut self, entry: Entry) -> Result<u64, KeyError> {
         self.block_mut(entry.slot).ok_or(KeyError::Stale)?.retire(entry.key)
+    }
+
+    /// Pending → Used by another tenant. The old one's resource comes out, for its own end; what is
+    /// left of the range stays pending and keeps the name. O(1).
+    pub(crate) fn take_over(
+        &mut self,
+        entry: Entry,
+        size: u64,
+        alignment: u64,
+    ) -> Option<Heritage> {
+        let Entry { slot, key } = entry;
+        let block = self.block_mut(slot)?;
+        let TakenOver { taken, rest } = block.take_over(key, size, alignment)?;
+        let old = block.tenants.get(key);
+        let resource = block.tenants.take_resource(key);
+        if let Some(rest) = rest
+            && old != Tenant::default()
+        {
+            block.tenants.set(rest.key, Tenant { resource: Resource::None, ..old });
+        }
+        let grant = Grant {
+            entry: Entry { slot, key: taken.key },
+            memory: block.memory,
+            offset: taken.offset,
+            size: taken.size,
+            // The GPU may still be busy there, so the host is kept out.
+            mapping: None,
+            block_size: 0,
+            first: false,
+        };
+        let rest = rest.map(|rest| Entry { slot, key: rest.key });
+        Some(Heritage { grant, rest, resource })
     }
 
     /// Pending → Free. Returns the bytes, and whether the block is empty now. O(1).

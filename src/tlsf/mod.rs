@@ -72,7 +72,8 @@
 //! - Cutting changes the region's neighbours and bins: at most one region goes out of a bin and two
 //!   go into one.
 //! - [`free`](Tlsf::free) and [`reach`](Tlsf::reach) have no loop: two neighbours at most leave their
-//!   bins and one region enters one. [`retire`](Tlsf::retire) changes a mark.
+//!   bins and one region enters one. [`retire`](Tlsf::retire) changes a mark, and
+//!   [`take_over`](Tlsf::take_over) one or two.
 //! - [`reach_batch`](Tlsf::reach_batch) walks each key's region at most twice.
 //! - The one exception is host memory: when all nodes are in use the node table grows by an eighth,
 //!   which copies it. Over all operations that is constant too; a block whose number of regions has
@@ -104,6 +105,7 @@ mod region;
 mod release;
 mod report;
 mod table;
+mod take_over;
 
 use alloc::vec::Vec;
 
@@ -114,11 +116,12 @@ use table::{Table, Vacant, bin_beside};
 
 pub use check::Broken;
 pub use config::Config;
-pub use error::{AllocateError, ConfigError, KeyError};
+pub use error::{AllocateError, ConfigError, KeyError, TakeOverError};
 #[doc(hidden)]
 pub use place::Probes;
 pub use region::{Freed, Key, Placed, Region, State};
 pub use report::Regions;
+pub use take_over::TakenOver;
 
 /// The ranges of one block, from 0 to its size.
 ///

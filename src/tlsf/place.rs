@@ -100,6 +100,8 @@ impl Tlsf {
     /// As [`allocate`](Self::allocate), but the size is rounded up to the granule alone: for whoever
     /// accounts for every byte. It is slower where alignments above the granule are common.
     ///
+    /// O(1).
+    ///
     /// # Errors
     /// As `allocate`.
     #[inline]
@@ -192,6 +194,11 @@ impl Tlsf {
         // Only offset 0 is a multiple of 2³¹ granules or more.
         let mask = ((alignment - 1) >> self.shift).min(u64::from(UNITS_BOUND - 1));
         Ok(Request { size: ((size - 1) >> self.shift) as u32 + 1, mask: mask as u32 })
+    }
+
+    /// A request's granules, and its alignment in granules less one.
+    pub(super) fn units_of(&self, size: u64, alignment: u64) -> Result<(u32, u32), AllocateError> {
+        self.request(size, alignment).map(|Request { size, mask }| (size, mask))
     }
 
     #[cold]
