@@ -206,11 +206,11 @@ impl Inner {
                     AllocateError::out_of_memory()
                 }
                 Refusal::Count => {
-                    AllocateError::TooManyAllocations { limit: properties.max_allocation_count }
+                    AllocateError::TooManyAllocations { limit: self.heaps.memory_limit }
                 }
             })?;
         *tried |= Tried::DRIVER;
-        let count = properties.max_allocation_count;
+        let count = self.heaps.memory_limit;
         // SAFETY: the device contract holds while the allocator is open or closed; `shutdown`'s
         // caller keeps other threads away.
         let memory = match unsafe { self.vulkan.allocate_memory(new) } {

@@ -86,6 +86,12 @@ impl Allocator {
 }
 
 impl Inner {
+    /// Whether the extensions of a kind of handle are on.
+    fn check_shares(&self, kind: vk::ExternalMemoryHandleTypeFlags) -> Result<(), ExternalError> {
+        self.check_open().map_err(CreateError::from)?;
+        if self.vulkan.shares(kind) { Ok(()) } else { Err(ExternalError::NotEnabled) }
+    }
+
     /// Asks whether buffers like this can be shared so. Whether they need a memory for themselves.
     pub(super) fn check_shared_buffer(
         &self,
@@ -93,10 +99,7 @@ impl Inner {
         kind: vk::ExternalMemoryHandleTypeFlags,
         wanted: vk::ExternalMemoryFeatureFlags,
     ) -> Result<bool, ExternalError> {
-        self.check_open().map_err(CreateError::from)?;
-        if !self.vulkan.shares(kind) {
-            return Err(ExternalError::NotEnabled);
-        }
+        self.check_shares(kind)?;
         // SAFETY: the device contract; the extensions are on.
         let found = unsafe { self.vulkan.external_buffer(info, kind) };
         needs_dedicated(found.external_memory_features, wanted)
@@ -109,10 +112,7 @@ impl Inner {
         kind: vk::ExternalMemoryHandleTypeFlags,
         wanted: vk::ExternalMemoryFeatureFlags,
     ) -> Result<bool, ExternalError> {
-        self.check_open().map_err(CreateError::from)?;
-        if !self.vulkan.shares(kind) {
-            return Err(ExternalError::NotEnabled);
-        }
+        self.check_shares(kind)?;
         // SAFETY: the device contract; the extensions are on.
         match unsafe { self.vulkan.external_image(info, kind) } {
             Ok(found) => needs_dedicated(found.external_memory_features, wanted),

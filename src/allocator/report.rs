@@ -313,7 +313,9 @@ impl LaneState {
 }
 
 impl Allocator {
-    /// Counts everything. O(blocks), one memory type's lock at a time.
+    /// Counts everything. O(blocks), one memory type's lock at a time: its counts fit each other, as
+    /// counters without a lock would not, and those would be one more line that every allocation
+    /// writes. [`heap_budget`](Self::heap_budget) takes no lock.
     pub fn statistics(&self) -> Statistics {
         let inner = self.inner();
         let heap_count = inner.vulkan.properties().heaps.len();

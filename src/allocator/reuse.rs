@@ -232,8 +232,7 @@ impl Inner {
             *filed = rest;
         }
         state.heirs.insert(heritage.grant.entry, points, &reached);
-        heritage.grant =
-            self.settle(&mut state, search.request, search.tenant(), heritage.grant);
+        heritage.grant = self.settle(&mut state, search.request, search.tenant(), heritage.grant);
         Some((heritage, dependency))
     }
 

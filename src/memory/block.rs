@@ -28,7 +28,7 @@ pub(crate) struct Block {
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
     pub(crate) tailored: bool,
     /// The room, as [`Tlsf::room`] tells it, that the index of blocks knows of.
-    noted_room: (Option<u32>, u32),
+    noted_room: u64,
     space: Space,
 }
 
@@ -131,7 +131,7 @@ impl Block {
             exported_as: 0,
             empty_since: 0,
             tailored: false,
-            noted_room: (None, 0),
+            noted_room: 0,
             space,
         }
     }
@@ -295,13 +295,11 @@ impl Block {
     /// Whether the room has changed since this was asked last. O(1).
     #[inline]
     pub(super) fn room_changed(&mut self) -> bool {
-        match &self.space {
-            Space::Shared(tlsf) => {
-                let room = tlsf.room();
-                core::mem::replace(&mut self.noted_room, room) != room
-            }
-            Space::Dedicated(_) => false,
-        }
+        let Space::Shared(tlsf) = &self.space else { return false };
+        let room = tlsf.room();
+        let changed = self.noted_room != room;
+        self.noted_room = room;
+        changed
     }
 
     /// The number after the last key's serial, for the next block of the slot.

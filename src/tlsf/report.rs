@@ -84,18 +84,22 @@ impl Tlsf {
     /// A lower bound of [`largest_free`](Self::largest_free), less than 1/32 below it, in O(1).
     #[inline]
     pub fn largest_class(&self) -> u64 {
-        let (bin, tail) = self.room();
-        self.bytes(bin.map_or(0, smallest_of).max(tail))
+        let highest = self.bins.bitmaps.highest().map_or(0, smallest_of);
+        self.bytes(highest.max(self.tail()))
     }
 
-    /// The highest bin but the tail's that has a region, and the tail's granules: all that
-    /// [`largest_class`](Self::largest_class) depends on.
+    /// Changes whenever [`largest_class`](Self::largest_class) does, and is quicker to tell.
     #[inline]
-    pub(crate) fn room(&self) -> (Option<u32>, u32) {
+    pub(crate) fn room(&self) -> u64 {
+        let bin = self.bins.bitmaps.highest().map_or(0, |bin| bin + 1);
+        u64::from(bin) << 32 | u64::from(self.tail())
+    }
+
+    /// Granules of the free tail, 0 if there is none.
+    #[inline(always)]
+    fn tail(&self) -> u32 {
         let last = self.nodes[0].left;
-        let tail =
-            if self.bins.link(last).is_binned() { self.nodes[last as usize].size } else { 0 };
-        (self.bins.bitmaps.highest(), tail)
+        if self.bins.link(last).is_binned() { self.nodes[last as usize].size } else { 0 }
     }
 
     /// The serial that the next allocation gets.
