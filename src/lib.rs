@@ -152,7 +152,7 @@ pub use allocator::{
     KeyError, Leak, MemoryTypeStatistics, NewError, Ordered, Placement, Plan, RawAllocation,
     Recording, Refused, RegionPicture, RegionState, ReportError, RingError, RingPiece, Signal,
     Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline, TimelineError,
-    Tried, WaitError, aliasing_requirements,
+    Tried, WaitError, aliasing_requirements, intern,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};

@@ -230,7 +230,7 @@ impl Inner {
             end_policy: desc.end_policy,
             audit: desc.audit,
             map_on_access: desc.map_on_access,
-            guards: Guards::new(desc.guards, desc.guarded_by),
+            guards: Guards::new(desc.guards, desc.guarded_by, desc.quarantine),
             heaps,
             _keep_alive: desc.keep_alive.clone(),
         }))

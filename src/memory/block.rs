@@ -149,6 +149,14 @@ impl Block {
         }
     }
 
+    /// A range for a request, if any free region holds it. O(free regions).
+    pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Placed> {
+        match &mut self.space {
+            Space::Shared(tlsf) => tlsf.allocate_anywhere(size, alignment).ok(),
+            Space::Dedicated(_) => None,
+        }
+    }
+
     /// Whether [`allocate`](Self::allocate) would find a range. O(1).
     pub(crate) fn holds(&self, size: u64, alignment: u64) -> bool {
         match &self.space {

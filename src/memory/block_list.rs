@@ -8,7 +8,7 @@ use super::{
     tenants::Tenant,
 };
 use crate::{
-    tlsf::{Key, KeyError, Region, TakenOver},
+    tlsf::{Key, KeyError, Placed, Region, TakenOver},
     vulkan::{Mapping, Resource},
 };
 
@@ -132,7 +132,9 @@ impl BlockList {
     /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
     #[inline(always)]
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Grant> {
-        self.find(size, alignment, |list, slot| list.take(slot, size, alignment))
+        self.find(size, alignment, |list, slot| {
+            list.grant(slot, |block| block.allocate(size, alignment))
+        })
     }
 
     /// Whether [`allocate`](Self::allocate) would find a range. O(1).
@@ -203,19 +205,21 @@ impl BlockList {
         take(self, slot)
     }
 
-    /// A range in any shared block that has one. O(blocks): for the way out of a failure.
+    /// A range in any shared block that has one, in whichever free region. O(blocks and free regions): for
+    /// the way out of a failure.
     pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Grant> {
-        (0..self.slots()).find_map(|slot| self.allocate_in(slot, size, alignment))
+        let place = |block: &mut Block| block.allocate_anywhere(size, alignment);
+        (0..self.slots()).find_map(|slot| self.grant(slot, place))
     }
 
     /// A range in the block of this slot. O(1).
     pub(crate) fn allocate_in(&mut self, slot: u32, size: u64, alignment: u64) -> Option<Grant> {
-        self.take(slot, size, alignment)
+        self.grant(slot, |block| block.allocate(size, alignment))
     }
 
-    /// [`allocate_in`](Self::allocate_in), inlined where it is hot.
+    /// What `place` finds in the block of this slot.
     #[inline(always)]
-    fn take(&mut self, slot: u32, size: u64, alignment: u64) -> Option<Grant> {
+    fn grant(&mut self, slot: u32, place: impl Fn(&mut Block) -> Option<Placed>) -> Option<Grant> {
         #[cfg(test)]
         {
             self.tried += 1;
@@ -223,7 +227,7 @@ impl BlockList {
         let Self { slots, shared, tailored, empty, .. } = self;
         let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
         let first = block.is_empty();
-        let placed = block.allocate(size, alignment)?;
+        let placed = place(block)?;
         note_room(slot, block, shared, tailored);
         if first {
             empty.retain(|&empty| empty != slot);
