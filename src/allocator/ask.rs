@@ -10,6 +10,7 @@ use super::{
     inner::{Inner, Lane},
 };
 use crate::{
+    events,
     memory::{Block, Grant},
     policy::growth::NextBlock,
     tlsf,
@@ -31,6 +32,7 @@ impl Inner {
         let NextBlock { size: mut block_size, tailored } = self.next_block(lane, search.size);
         if block_size < wanted.size {
             search.tried |= Tried::SMALLER;
+            self.tell_fallback(lane, search.request.size, search.tried);
         }
         let mut released = false;
         let (memory, mapping) = loop {
@@ -55,6 +57,7 @@ impl Inner {
                 Err(error) if block_size <= least => return Err(error),
                 Err(_) => {
                     search.tried |= Tried::SMALLER;
+                    self.tell_fallback(lane, search.request.size, search.tried);
                     block_size = (block_size / 2).max(least);
                 }
             }
@@ -85,7 +88,8 @@ impl Inner {
         };
         self.settle(&mut state, &grant, search.request);
         tracing::debug!(
-            target: "fencepost", memory_type = lane.memory_type, block_size,
+            target: events::BLOCK,
+            memory_type = lane.memory_type, bytes = block_size, dedicated = false,
             "allocated a block"
         );
         Ok(grant)
@@ -177,7 +181,8 @@ impl Inner {
             Some(grant) => {
                 self.settle(&mut state, &grant, request);
                 tracing::debug!(
-                    target: "fencepost", memory_type = lane.memory_type, size,
+                    target: events::BLOCK,
+                    memory_type = lane.memory_type, bytes = size, dedicated = true,
                     "allocated a dedicated memory"
                 );
                 grant
@@ -262,6 +267,9 @@ impl Inner {
             .sum();
         search.tried.set(Tried::COLLECT, collected || search.tried.contains(Tried::COLLECT));
         search.tried.set(Tried::RELEASE, released > 0 || search.tried.contains(Tried::RELEASE));
+        if released > 0 {
+            self.tell_fallback(lane, search.request.size, search.tried);
+        }
         collected || released > 0
     }
 }

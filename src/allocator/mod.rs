@@ -26,19 +26,23 @@ mod home;
 mod init;
 mod inner;
 mod lanes;
+mod leaks;
 mod mapping;
 mod objects;
+mod origins;
+mod picture;
 mod plan;
 mod pressure;
 mod recorder;
 mod recording;
 mod register;
-mod report;
 mod resource;
 mod resource_desc;
 mod ring;
 mod shared;
+mod statistics;
 mod sync;
+mod telling;
 mod timeline;
 mod turn;
 mod view;
@@ -72,17 +76,16 @@ pub use external_fd::{FdKind, SharedFd};
 pub use guards::{GuardCoverage, Scrub, ScrubError, Scrubbed};
 pub use heaps::HeapBudget;
 pub use init::BufferInit;
+pub use leaks::Leak;
 pub use mapping::HostRange;
+pub(crate) use picture::LanePicture;
+pub use picture::{BlockPicture, RegionPicture, RegionState, TenantKind, Wait};
 pub use plan::{BlockSizes, Placement, Plan};
 pub use recording::{Recording, Signal, SubmitError, Submitted, SubmittedError};
-pub(crate) use report::LanePicture;
-pub use report::{
-    BlockPicture, Difference, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,
-    TenantKind, Wait,
-};
 pub use resource::{Buffer, Image};
 pub use resource_desc::{BufferDesc, ImageDesc, ImageViewDesc};
 pub use ring::{FrameRing, RingPiece};
+pub use statistics::{Difference, MemoryTypeStatistics, Statistics};
 pub use timeline::Timeline;
 pub use view::ImageView;
 
@@ -137,6 +140,7 @@ impl Allocator {
     /// there since the last call. [`Collected::more`] tells whether some are left for the next.
     pub fn collect(&self) -> Collected {
         let collected = self.inner().collect(Extent::Bounded);
+        self.inner().tell_counters();
         self.inner().write_record();
         collected
     }
@@ -145,6 +149,7 @@ impl Allocator {
     /// screen or before a count.
     pub fn collect_all(&self) -> Collected {
         let collected = self.inner().collect(Extent::All);
+        self.inner().tell_counters();
         self.inner().write_record();
         collected
     }
