@@ -102,6 +102,8 @@ impl Allocator {
     /// A pool over a new buffer of mapped, coherent memory. With the usage `SHADER_DEVICE_ADDRESS` its
     /// bus addresses are the buffer's device addresses, unless the description names others.
     ///
+    /// Cost: as [`create_buffer`](Self::create_buffer).
+    ///
     /// # Errors
     /// The buffer cannot be created, its memory is not host-visible and coherent, or the pool's
     /// description does not suit it.

@@ -150,12 +150,12 @@ pub use allocator::{
     AliasError, AliasingBuffer, AliasingImage, AllocateError, Allocation, AllocationDesc,
     AllocationFlags, Allocator, AllocatorDesc, Arena, ArenaDesc, ArenaError, BeginError,
     BlockPicture, BlockSizes, Buffer, BufferDesc, BufferInit, CloseReport, Collected, CopyError,
-    CreateError, DescError, EndPolicy, ExternalError, ForeignPoint, FrameRing, HeapBudget,
-    HostRange, Image, ImageDesc, ImageView, ImageViewDesc, InitError, KeyError, Leak,
-    MemoryTypeStatistics, NewError, Placement, Plan, RawAllocation, Recording, Refused,
-    RegionPicture, RegionState, ReportError, RingError, RingPiece, Signal, Statistics, SubmitError,
-    SubmitRefusal, Submitted, SubmittedError, Timeline, TimelineError, Tried, WaitError,
-    aliasing_requirements,
+    CreateError, Dependency, DescError, EndPolicy, ExternalError, ForeignPoint, FrameRing,
+    HeapBudget, HostRange, Image, ImageDesc, ImageView, ImageViewDesc, InitError, JoinError,
+    KeyError, Leak, MemoryTypeStatistics, NewError, Ordered, Placement, Plan, RawAllocation,
+    Recording, Refused, RegionPicture, RegionState, ReportError, RingError, RingPiece, Signal,
+    Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline, TimelineError,
+    Tried, WaitError, aliasing_requirements, intern,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};

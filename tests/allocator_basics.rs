@@ -220,7 +220,10 @@ fn bad_requests_are_typed_errors_and_change_nothing() {
     for (desc, error) in [
         (BufferDesc::new(0, usage), DescError::ZeroSize),
         (BufferDesc::new(4, vk::BufferUsageFlags::empty()), DescError::NoUsage),
-        (BufferDesc::new(4, vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS), DescError::Usage),
+        (
+            BufferDesc::new(4, vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS),
+            DescError::Usage { unknown: 0x20000 },
+        ),
         (families(&[0]), DescError::QueueFamilies),
         (families(&[0, 1, 0]), DescError::QueueFamilies),
     ] {

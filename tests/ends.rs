@@ -59,6 +59,33 @@ fn close_waits_for_the_gpu_and_then_leaves_nothing() {
     fake.finish().unwrap();
 }
 
+/// The close and the last drop meet in any order, with work out: somebody finishes it.
+#[test]
+fn a_drop_beside_the_close_leaves_no_block_behind() {
+    for round in 0..500 {
+        let fake = fake();
+        let allocator = allocator(&fake);
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        let last = buffer(&allocator, 1000);
+        submit_nothing(frames.begin().unwrap()).unwrap();
+        drop(frames);
+        let meet = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                meet.wait();
+                drop(last);
+            });
+            meet.wait();
+            if round % 2 == 0 {
+                std::thread::yield_now();
+            }
+            drop(allocator);
+        });
+        assert_eq!(fake.live().memories, 0, "round {round}");
+        fake.finish().unwrap();
+    }
+}
+
 #[test]
 fn what_the_gpu_never_passes_is_kept_and_reported_never_freed_in_flight() {
     let fake = fake();

@@ -10,8 +10,9 @@
 //! 7. *dedicated*: a memory of its own. Not for small requests: they would use up the number of
 //!    memories that a device can have.
 //!
-//! Then the next type; at last a walk over all blocks; then an error that tells what was tried. The
-//! driver is never called under a lock: two threads may both make a block, and then both stay.
+//! Then the next type; at last a walk over all blocks and their free regions; then an error that tells
+//! what was tried. The driver is never called under a lock: two threads may both make a block, and then
+//! both stay.
 
 use ash::vk;
 
@@ -306,7 +307,7 @@ impl Inner {
         Some(grant)
     }
 
-    /// A range that the quick search does not see. O(blocks).
+    /// A range that the quick search does not see. O(blocks and free regions).
     pub(super) fn allocate_anywhere(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
         let tenant = search.tenant();

@@ -37,6 +37,7 @@ pub struct Allocation {
     pub(super) size: u64,
     /// The address of the first byte of this range.
     pub(super) mapping: Option<Mapping>,
+    /// 0 keeps the host out: the range was taken over from an owner that the GPU may still serve.
     pub(super) block_size: u64,
 }
 
@@ -118,6 +119,8 @@ impl Allocation {
     }
 
     /// Gives the allocation up: what `Drop` does, said aloud.
+    ///
+    /// Cost: as a drop.
     pub fn retire(self) {
         drop(self);
     }
@@ -144,6 +147,8 @@ impl Allocation {
     }
 
     /// Ends the allocation at once: its range may be handed out by the next call.
+    ///
+    /// Cost: one lock, O(1); where a resource lies on the range, the driver call that destroys it.
     ///
     /// # Safety
     /// The GPU never saw the range, or is done with it, and nothing recorded that names it will be
@@ -209,6 +214,8 @@ impl Allocation {
 
     /// Turns the handle into a key that owns nothing. The allocation lives until the key is turned
     /// back and dropped.
+    ///
+    /// Cost: none.
     pub fn into_raw(self) -> RawAllocation {
         let raw = self.raw();
         core::mem::forget(self);
@@ -264,16 +271,11 @@ fn end_region(
     entry: Entry,
     door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>,
 ) {
-    let closed = home.life() == Life::Closed;
-    // The region still lives, so the count that its block holds can be shared.
-    let myself = if closed { home.myself.upgrade() } else { None };
     match door(&home, lane, entry) {
         // Dropping the keeper may end the allocator: `home` is not touched after this.
+        Ok(Some(keeper)) if keeper.life() == Life::Closed => _ = keeper.finish_pending(),
         Ok(keeper) => drop(keeper),
         Err(error) => unreachable!("{entry:?} was used and its handle is the only one: {error}"),
-    }
-    if let Some(myself) = myself {
-        myself.finish_pending();
     }
 }
 
@@ -305,14 +307,15 @@ impl Allocator {
             let (region, block) = state.blocks.used(entry)?;
             let fence = state.blocks.tenant(entry).fence;
             let (offset, size) = fence.inside(region.offset, region.size);
+            let taken_over = state.heirs.contains(entry);
             Grant {
                 entry,
                 memory: block.memory,
                 offset,
                 size,
                 held: region.size,
-                mapping: block.mapping,
-                block_size: block.size,
+                mapping: block.mapping.filter(|_| !taken_over),
+                block_size: if taken_over { 0 } else { block.size },
                 first: false,
             }
         };

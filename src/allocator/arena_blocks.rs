@@ -8,6 +8,7 @@ use super::{
     allocate::{Granted, Request, Search},
     error::{AllocateError, Tried},
     inner::{Inner, Lane, LaneState},
+    reuse::Order,
 };
 use crate::{
     memory::{Block, Grant},
@@ -23,6 +24,8 @@ pub(super) enum Place<'a> {
     Types,
     /// One arena.
     Arena(&'a ArenaBlocks),
+    /// Any memory type that fits; ranges that are pending too.
+    Ordered(&'a Order),
 }
 
 /// What an arena was made with, and which lane it has.

@@ -51,7 +51,8 @@ pub(super) enum Extent {
     All,
 }
 
-/// A count that a block held, on its way out of a lock: dropping it may end the allocator.
+/// A count that a block held, on its way out of a lock, or a share of one: dropping it may end the
+/// allocator. Once the last facade is gone, who gets one finishes what is pending.
 pub(super) type Keeper = Option<Arc<Inner>>;
 
 impl Inner {
@@ -65,11 +66,13 @@ impl Inner {
         let mut state = lane.lock();
         let bag = self.current_bag();
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
-        if self.life() == Life::ShutDown || bag.is_reached(self.reached_bag()) {
+        let life = self.life();
+        if life == Life::ShutDown || bag.is_reached(self.reached_bag()) {
             return Ok(self.release(lane, state, entry));
         }
         state.bags.file(bag, entry);
         lane.publish(&state);
+        let keeper = state.shared_keeper(life, entry);
         let first_untimed =
             bag == BagNumber::UNTIMED && !self.untimed_reported.swap(true, Ordering::Relaxed);
         let name = state.blocks.tenant(entry).name;
@@ -79,7 +82,7 @@ impl Inner {
         if first_untimed {
             report_untimed(name);
         }
-        Ok(None)
+        Ok(keeper)
     }
 
     /// Gives an allocation up at points that cover every use of it. O(points + log pending).
@@ -95,12 +98,15 @@ impl Inner {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
-        if self.life() == Life::ShutDown || unreached.is_empty() {
+        let mut points = state.heirs.take(entry);
+        points.extend_from_slice(unreached);
+        let life = self.life();
+        if life == Life::ShutDown || points.is_empty() {
             return Ok(self.release(lane, state, entry));
         }
-        state.bags.file_at(unreached, entry);
+        state.bags.file_at(&points, entry);
         lane.publish(&state);
-        Ok(None)
+        Ok(state.shared_keeper(life, entry))
     }
 
     /// Ends an allocation at once. O(1), and the driver's destruction of its resource.
@@ -112,6 +118,11 @@ impl Inner {
         }
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
+        if !state.heirs.is_empty() && state.heirs.contains(entry) {
+            drop(state);
+            // Its owner is done, but the one before may not be.
+            return self.retire_at(lane.index, entry, &[]);
+        }
         if state.blocks.tenant(entry).resource != Resource::None || self.guards.policy.is_on() {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             return Ok(self.release(lane, state, entry));
@@ -119,7 +130,10 @@ impl Inner {
         let (size, emptied) = state.blocks.free(entry)?;
         state.live -= size;
         state.record_end(entry);
-        Ok(if emptied { self.vacate(lane, state, entry.slot) } else { None })
+        Ok(match emptied {
+            true => self.vacate(lane, state, entry.slot),
+            false => state.shared_keeper(self.life(), entry),
+        })
     }
 
     /// Pending → Free for one entry in hand; its resource is destroyed outside the lock.
@@ -146,8 +160,10 @@ impl Inner {
                 return None;
             }
         }
-        let (_, emptied) = state.reach(entry);
-        if emptied { self.vacate(lane, state, entry.slot) } else { None }
+        match state.reach(entry) {
+            (_, true) => self.vacate(lane, state, entry.slot),
+            (_, false) => state.shared_keeper(self.life(), entry),
+        }
     }
 
     /// Destroys what still looks at a resource that is about to be destroyed.
@@ -276,7 +292,7 @@ impl Inner {
     fn report_finding(&self, finding: Finding) {
         let waiting = self.lanes().filter_map(|lane| {
             let state = lane.lock();
-            let &entry = state.bags.first()?;
+            let &entry = state.bags.first().filter(|entry| !entry.is_gone())?;
             Some((state.bags.oldest(), state.blocks.tenant(entry).name))
         });
         let allocation = waiting.min_by_key(|&(bag, _)| bag).map(|(_, name)| named(name));
@@ -331,6 +347,10 @@ impl Inner {
     ) {
         let Scratch { entries, resources, .. } = &mut scratch;
         entries.sort_unstable_by_key(|entry| (entry.slot, entry.key.index()));
+        // Those that another owner took over sort last.
+        while entries.last().is_some_and(|entry| entry.is_gone()) {
+            entries.pop();
+        }
         let taken = entries.iter().map(|&entry| state.blocks.take_resource(entry));
         resources.extend(taken.filter(|&resource| resource != Resource::None));
         if !resources.is_empty() {

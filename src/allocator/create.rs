@@ -144,6 +144,7 @@ impl Inner {
                 request.align(arena.min_alignment);
                 self.allocate_in_arena(arena, &request)
             }
+            Place::Ordered(order) => self.allocate_ordered(order, &request),
         }?;
         if self.guards.policy.is_on() {
             self.guard_hand_out(lane, grant.entry);

@@ -416,7 +416,8 @@ impl AllocationDesc {
         self
     }
 
-    /// A name for reports and pictures. It costs a side-table entry, and nothing where unused.
+    /// A name for reports and pictures. It costs a side-table entry, and nothing where unused. Made at
+    /// run time: [`intern`](crate::intern).
     #[must_use]
     pub const fn name(mut self, name: &'static str) -> Self {
         self.name = Some(name);

@@ -51,6 +51,8 @@ impl Allocator {
     /// clone and returns `None`. Dropping the last clone does the same, and reports by `tracing`.
     ///
     /// May wait for the GPU: see [`EndPolicy`].
+    ///
+    /// Cost: O(regions), and a wait for the GPU as long as the policy allows.
     pub fn close(self) -> Option<CloseReport> {
         let facade = Arc::into_inner(self.facade)?;
         let report = facade.inner.close();
@@ -63,6 +65,8 @@ impl Allocator {
     ///
     /// Not needed where [`AllocatorDesc::keep_alive`](crate::AllocatorDesc::keep_alive) owns the
     /// device.
+    ///
+    /// Cost: a wait for the device, then O(regions) and a driver call for each object.
     ///
     /// # Errors
     /// The driver could not wait (out of memory): nothing has changed. A lost device is not an
@@ -94,6 +98,8 @@ impl Allocator {
     /// a `vkDeviceWaitIdle` of your own, or for drops made before any timeline existed. Takes all
     /// of it back.
     ///
+    /// Cost: as [`collect_all`](Self::collect_all).
+    ///
     /// # Safety
     /// No submitted work uses anything dropped so far, and no recording that names any of it will
     /// be submitted.
@@ -111,6 +117,7 @@ impl Inner {
             return CloseReport::default();
         }
         self.set_life(Life::Closed);
+        // This takes every lane's lock once: who gives something up after it sees that we closed.
         let leaks = self.report_leaks();
         let still_pending = self.finish_pending();
         CloseReport { leaks, still_pending }

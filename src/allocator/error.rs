@@ -51,6 +51,9 @@ pub enum AllocateError {
         /// The largest allocation possible, in bytes.
         limit: u64,
     },
+    /// The timeline that is to order the first use belongs to another allocator.
+    #[error("the timeline belongs to another allocator")]
+    ForeignTimeline,
     /// Every suitable memory type is out of memory, after all that was tried.
     #[error(
         "out of device memory: {requested} bytes asked, {largest_free} free in one piece, \
@@ -319,9 +322,17 @@ pub enum DescError {
     /// No usage is named.
     #[error("no usage is named")]
     NoUsage,
-    /// A usage that needs a feature that is not on, or that the safe descriptions do not know.
-    #[error("a usage needs a feature that is not on, or is unknown here")]
-    Usage,
+    /// Usages that need a feature that is not named in
+    /// [`AllocatorDesc::features`](crate::AllocatorDesc::features), or that the safe descriptions do
+    /// not know.
+    #[error(
+        "the usage bits {unknown:#x} need a feature that AllocatorDesc::features does not name, or \
+         are unknown here: create_buffer_from and create_image_from take any"
+    )]
+    Usage {
+        /// Those usages, as bits of `VkBufferUsageFlags` or `VkImageUsageFlags`.
+        unknown: u32,
+    },
     /// The format is undefined.
     #[error("the format is undefined")]
     Format,
@@ -382,13 +393,13 @@ pub enum CopyError {
         size: u64,
     },
     /// The GPU has not passed the point.
-    #[error("the GPU has not passed {point:?}")]
+    #[error("the GPU has not passed {point}")]
     NotReached {
         /// The point that was named.
         point: Point,
     },
     /// The point is of another allocator.
-    #[error("{point:?} belongs to another allocator")]
+    #[error("{point} belongs to another allocator")]
     Foreign {
         /// The point that was named.
         point: Point,
@@ -445,7 +456,10 @@ pub enum RingError {
 pub enum TimelineError {
     /// [`DeviceFeatures::TIMELINE_SEMAPHORE`](crate::DeviceFeatures::TIMELINE_SEMAPHORE) is not
     /// named in the allocator's description. Enable it, or use a timeline of fences.
-    #[error("timeline semaphores are not enabled; use a timeline of fences")]
+    #[error(
+        "AllocatorDesc::features does not name TIMELINE_SEMAPHORE: name it if the device has it \
+         enabled, or use a timeline of fences"
+    )]
     NoTimelineSemaphores,
     /// The queue has a timeline already.
     #[error("the queue has a timeline already")]
@@ -499,7 +513,7 @@ pub enum WaitError {
 
 /// Why a handle was not ended at explicit points. The handle comes back, alive.
 #[derive(Debug, thiserror::Error)]
-#[error("{point:?} belongs to another allocator")]
+#[error("{point} belongs to another allocator")]
 pub struct Refused<T> {
     /// The handle, as it was.
     pub handle: T,
@@ -509,7 +523,7 @@ pub struct Refused<T> {
 
 /// A point that is of another allocator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{point:?} belongs to another allocator")]
+#[error("{point} belongs to another allocator")]
 pub struct ForeignPoint {
     /// That point.
     pub point: Point,

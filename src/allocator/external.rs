@@ -39,6 +39,8 @@ impl Allocator {
     /// Address and length must be multiples of
     /// [`host_pointer_alignment`](Self::host_pointer_alignment).
     ///
+    /// Cost: about six driver calls, `vkAllocateMemory` among them; it takes no room in blocks.
+    ///
     /// # Errors
     /// What the driver cannot import; as [`create_buffer`](Self::create_buffer).
     ///

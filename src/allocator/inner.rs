@@ -28,7 +28,7 @@ use super::{
 use crate::{
     events,
     ground::sync::lock,
-    memory::{BlockList, Broken, Entry, Stay},
+    memory::{BlockList, Broken, Entry, Heirs, Stay},
     policy::{
         growth::Growth,
         intent::Shape,
@@ -100,7 +100,9 @@ pub(super) struct Lane {
 /// What a lane's lock guards.
 pub(super) struct LaneState {
     pub(super) blocks: BlockList,
+    /// An [entry](Entry::gone) of no block stands for a range that another owner took over.
     pub(super) bags: Bags<Entry>,
+    pub(super) heirs: Heirs,
     /// What waits for a scrub.
     pub(super) waiting: Vec<Waiting>,
     /// How many were retired after the collect of this number.
@@ -383,6 +385,7 @@ impl LaneState {
         Self {
             blocks,
             bags: Bags::default(),
+            heirs: Heirs::default(),
             waiting: Vec::new(),
             retired: (0, 0),
             scratch: Scratch::default(),
@@ -410,6 +413,15 @@ impl LaneState {
     /// The block of `slot` is empty: its count comes out, to be dropped after the lock.
     pub(super) fn unkeep(&mut self, slot: u32) -> Option<Arc<Inner>> {
         self.keepers.get_mut(slot as usize)?.take()
+    }
+
+    /// A share of the count of an entry's block, if the last facade was gone when the lock was held:
+    /// its close takes this lock after it has said so, so either it sees the entry, or this sees it.
+    pub(super) fn shared_keeper(&self, life: Life, entry: Entry) -> Option<Arc<Inner>> {
+        match life {
+            Life::Closed => self.keepers.get(entry.slot as usize)?.clone(),
+            _ => None,
+        }
     }
 
     /// Gives the lane to an arena, if no other has it and nothing of one is left. Whether it did.
@@ -447,8 +459,9 @@ impl LaneState {
         if live != self.live {
             return Err(Broken::Count);
         }
+        let gone = self.bags.filed().filter(|(_, entry)| entry.is_gone()).count();
         // Entries that a collect has in hand right now are pending but in no bag.
-        if pending < self.bags.len() { Err(Broken::Pending) } else { Ok(()) }
+        if pending + gone < self.bags.len() { Err(Broken::Pending) } else { Ok(()) }
     }
 }
 

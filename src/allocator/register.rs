@@ -7,6 +7,8 @@ use smallvec::SmallVec;
 
 use super::{
     auditor::{Auditor, Finding, Used},
+    dependency::Dependency,
+    reuse::Passable,
     sync::Sync,
 };
 use crate::{
@@ -119,6 +121,26 @@ impl Register {
                 .filter_map(|p| sync_of(p.timeline()).map(|t| (p, Arc::clone(&t.sync))))
                 .collect(),
         )
+    }
+
+    /// The oldest cuts that work on this timeline's queue can be ordered after: by a barrier where it
+    /// is the queue's own work, else by a wait, so not those that need the fence of another queue.
+    pub(super) fn passable(&self, queue: TimelineId, most: usize) -> SmallVec<[Passable; 4]> {
+        let sync_of = |id| self.timelines.iter().find(|timeline| timeline.id == id);
+        let cuts = self.cuts.stamped().take(most).map_while(|(bag, points)| {
+            let mut dependency = Dependency::none();
+            for point in &points {
+                match point.timeline() {
+                    own if own == queue => dependency.barrier = true,
+                    other => {
+                        let semaphore = sync_of(other)?.sync.semaphore()?;
+                        dependency.waits.push((semaphore, point.value()));
+                    }
+                }
+            }
+            Some(Passable { bag, points, dependency })
+        });
+        cuts.collect()
     }
 
     /// A recording was submitted and signals `value`.

@@ -291,6 +291,8 @@ impl Allocator {
 
     /// Creates a buffer from a create-info of yours, extension structs and all.
     ///
+    /// Cost: as [`create_buffer`](Self::create_buffer).
+    ///
     /// # Errors
     /// As [`create_buffer`](Self::create_buffer).
     ///
@@ -307,6 +309,8 @@ impl Allocator {
     }
 
     /// Creates an image from a create-info of yours, extension structs and all.
+    ///
+    /// Cost: as `create_buffer`.
     ///
     /// # Errors
     /// As [`create_image`](Self::create_image).

@@ -37,6 +37,7 @@ impl Driver {
             slot,
             pending: Default::default(),
             stalled: false,
+            after: Vec::new(),
         });
         let state = State::new(Arc::clone(&profile), queues.collect(), Arena::new(here));
         Driver {

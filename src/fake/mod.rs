@@ -51,7 +51,8 @@
 //!   A signal of `vkQueueSubmit2` whose `stageMask` is less than all commands comes one step before
 //!   its batch completes.
 //! - **Commands**: copies, fills and updates of buffers touch them and change their bytes when the
-//!   batch completes; copies from and to images touch them; barriers do nothing. For all other work
+//!   batch completes; copies from and to images touch them; of barriers those of all commands and all
+//!   memory count, where [order is judged](FakeDriver::set_ordered_reuse). For all other work
 //!   the test says what it touches ([`FakeDriver::record`], [`FakeDriver::record_into`]).
 //! - **Compute**: pipelines and dispatches are taken. The shaders of this crate's guards are carried out,
 //!   those of others touch what their set names.
@@ -210,6 +211,15 @@ impl FakeDriver {
     /// through different owners stay a violation.
     pub fn set_aliasing(&self, allowed: bool) {
         self.driver().lock().aliasing = allowed;
+    }
+
+    /// Allows what [`set_aliasing`](Self::set_aliasing) allows, and judges the order: a submission
+    /// that uses bytes which an unfinished one uses through another owner needs a
+    /// [barrier](Use::barrier) before, for one of the same queue, or a wait on a timeline semaphore
+    /// that covers it.
+    pub fn set_ordered_reuse(&self, allowed: bool) {
+        let mut state = self.driver().lock();
+        (state.aliasing, state.judges_order) = (allowed, allowed);
     }
 
     /// How long, in real time, a wait that cannot end gives other threads to change that; zero at

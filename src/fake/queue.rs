@@ -24,6 +24,8 @@ pub(super) struct Queue {
     pub(super) pending: VecDeque<Batch>,
     /// Moved by `step` only.
     pub(super) stalled: bool,
+    /// By queue, the last submission that a barrier or a wait puts before what comes here next.
+    pub(super) after: Vec<u64>,
 }
 
 /// A semaphore with a value; a binary one has none.
@@ -84,6 +86,11 @@ impl State {
             self.last_submission += 1;
             let id = Submission { queue: index as u32, number: self.last_submission };
             let mut touched = Vec::new();
+            for (semaphore, value) in &arguments.waits {
+                if let Some(awaited) = value.and_then(|value| self.signaller(*semaphore, value)) {
+                    self.order_after(id.queue, awaited.queue, awaited.number);
+                }
+            }
             let commands = arguments.commands.iter();
             let work =
                 commands.filter_map(|it| self.touch_commands(id, *it, &mut touched)).collect();
@@ -109,6 +116,30 @@ impl State {
             self.run();
         }
         vk::Result::SUCCESS
+    }
+
+    /// The pending submission that will bring a timeline semaphore to a value.
+    fn signaller(&self, semaphore: vk::Semaphore, value: u64) -> Option<Submission> {
+        let brings = |signal: &Signal| {
+            signal.semaphore == semaphore
+                && signal.covers_all
+                && signal.value.is_some_and(|to| to >= value)
+        };
+        let batches = self.queues.iter().flat_map(|queue| &queue.pending);
+        let signallers = batches.filter(|batch| batch.signals.iter().any(brings));
+        signallers.map(|batch| batch.id).min_by_key(|id| id.number)
+    }
+
+    /// What comes on one queue next is put after a submission of this or another queue, and after all
+    /// before that.
+    pub(super) fn order_after(&mut self, queue: u32, other: u32, number: u64) {
+        let count = self.queues.len();
+        if let Some(queue) = self.queues.get_mut(queue as usize) {
+            queue.after.resize(count, 0);
+            if let Some(last) = queue.after.get_mut(other as usize) {
+                *last = number.max(*last);
+            }
+        }
     }
 
     /// The fence, or null if it cannot be used.

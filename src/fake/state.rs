@@ -56,6 +56,7 @@ pub(super) struct State {
     pub(super) next_address: u64,
     pub(super) automatic: bool,
     pub(super) aliasing: bool,
+    pub(super) judges_order: bool,
     pub(super) patience: Duration,
     pub(super) violations: Violations,
 }
@@ -147,6 +148,7 @@ impl State {
             next_address: 1 << 32,
             automatic: false,
             aliasing: false,
+            judges_order: false,
             patience: Duration::ZERO,
             violations: Violations::default(),
         }

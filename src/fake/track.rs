@@ -45,9 +45,9 @@ impl Busy {
         self.0.first().map(|hold| hold.last)
     }
 
-    /// A pending submission on another queue that uses the object.
-    pub(super) fn elsewhere(&self, queue: u32) -> Option<Submission> {
-        self.0.iter().map(|hold| hold.last).find(|last| last.queue != queue)
+    /// The last pending submission of each queue that uses the object.
+    pub(super) fn all(&self) -> impl Iterator<Item = Submission> {
+        self.0.iter().map(|hold| hold.last)
     }
 }
 

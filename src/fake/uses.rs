@@ -25,6 +25,7 @@ enum What {
     ImageView(vk::ImageView),
     Sampler(vk::Sampler),
     DescriptorSet(vk::DescriptorSet),
+    Barrier,
     Memory { range: Range, owner: Option<u64> },
 }
 
@@ -64,6 +65,12 @@ impl Use {
     /// different owners'.
     pub fn memory(memory: vk::DeviceMemory, offset: u64, size: u64) -> Use {
         Use::new(What::Memory { range: Range { memory, offset, size }, owner: None })
+    }
+
+    /// No use, but a barrier from all commands before to all commands after it, for all memory: what
+    /// `vkCmdPipelineBarrier` with `ALL_COMMANDS` and `MEMORY_WRITE` records too.
+    pub fn barrier() -> Use {
+        Use::new(What::Barrier)
     }
 
     /// Names the owner of a [`Use::memory`], for instance by the serial of an allocation, so that a
@@ -124,6 +131,9 @@ impl State {
             What::ImageView(h) => self.touch_image_view(touch, h, Object::of(h)),
             What::Sampler(h) => self.touch_sampler(touch, h, Object::of(h)),
             What::DescriptorSet(h) => self.touch_set(touch, h),
+            What::Barrier => {
+                self.order_after(submission.queue, submission.queue, submission.number - 1);
+            }
             What::Memory { range, owner } => self.touch_range(touch, range, owner),
         }
     }
@@ -204,7 +214,8 @@ impl State {
     }
 
     /// Whether pending submissions use the range through another owner than this resource or plain
-    /// range. Where aliasing is allowed, one on the same queue may: it is ordered by that queue.
+    /// range. Where aliasing is allowed, one on the same queue may: it is ordered by that queue. Where
+    /// order is judged, those may that a barrier or a wait puts before.
     fn check_overlap(
         &mut self,
         touch: &Touch<'_>,
@@ -215,10 +226,15 @@ impl State {
         let Some(memory) = self.memories.get(range.memory) else { return };
         let submission = touch.submission;
         let (start, end) = (range.offset, range.offset.saturating_add(range.size));
-        let conflict = |busy: &Busy| match self.aliasing {
-            true => busy.elsewhere(submission.queue),
-            false => busy.any(),
+        let after = self.queues.get(submission.queue as usize).map_or(&[][..], |q| &q.after);
+        let conflicts = |earlier: Submission| match () {
+            () if self.judges_order => {
+                after.get(earlier.queue as usize).is_none_or(|&last| earlier.number > last)
+            }
+            () if self.aliasing => earlier.queue != submission.queue,
+            () => true,
         };
+        let conflict = |busy: &Busy| busy.all().find(|&earlier| conflicts(earlier));
         let resources = memory
             .bound
             .iter()
@@ -232,7 +248,7 @@ impl State {
             .ranges
             .overlapping(start, end)
             .filter(|(_, _, other)| plain.is_none_or(|plain| !plain.same_owner(other)))
-            .filter(|(_, _, other)| !self.aliasing || other.submission.queue != submission.queue)
+            .filter(|(_, _, other)| conflicts(other.submission))
             .map(|(_, _, other)| (Object::of(range.memory), other.submission));
         let found = resources.chain(ranges).find(|(_, earlier)| *earlier != submission);
         if let Some((other, earlier)) = found {

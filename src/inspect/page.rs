@@ -29,6 +29,8 @@ impl Snapshot {
     /// The memory map as one HTML file: the picture, pointed at for what lies where, and under it a
     /// list of all allocations, searched by name. It fetches nothing. Up to 2000 allocations it is
     /// readable without scripts; a page of 100,000 has 3 MB.
+    ///
+    /// Cost: O(regions).
     pub fn to_html(&self) -> String {
         self.page("")
     }

@@ -30,6 +30,8 @@ impl Snapshot {
     /// A picture of all blocks, to scale: one SVG file for any browser, light or dark. The same
     /// snapshot gives the same bytes. Its size depends on the blocks, not on the regions: what is
     /// narrower than a pixel is drawn together.
+    ///
+    /// Cost: O(regions).
     pub fn to_svg(&self) -> String {
         let mut drawing = Group::new();
         let mut y = MARGIN + 20.0;

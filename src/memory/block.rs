@@ -4,7 +4,7 @@ use ash::vk;
 
 use super::{graves::Graves, tenants::Tenants};
 use crate::{
-    tlsf::{self, Config, Key, KeyError, Placed, Region, State, Tlsf},
+    tlsf::{self, Config, Key, KeyError, Placed, Region, State, TakenOver, Tlsf},
     vulkan::Mapping,
 };
 
@@ -145,6 +145,14 @@ impl Block {
         }
     }
 
+    /// A range for a request, if any free region holds it. O(free regions).
+    pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Placed> {
+        match &mut self.space {
+            Space::Shared(tlsf) => tlsf.allocate_anywhere(size, alignment).ok(),
+            Space::Dedicated(_) => None,
+        }
+    }
+
     /// Whether [`allocate`](Self::allocate) would find a range. O(1).
     pub(crate) fn holds(&self, size: u64, alignment: u64) -> bool {
         match &self.space {
@@ -198,6 +206,15 @@ impl Block {
             Space::Dedicated(dedicated) => {
                 keys.iter().map(|&key| dedicated.turn(key, State::Pending, State::Free)).sum()
             }
+        }
+    }
+
+    /// Pending → Used by another, whose range begins where the pending one did. `None` for what does
+    /// not fit, and for a memory of one owner. O(1).
+    pub(crate) fn take_over(&mut self, key: Key, size: u64, alignment: u64) -> Option<TakenOver> {
+        match &mut self.space {
+            Space::Shared(tlsf) => tlsf.take_over(key, size, alignment).ok(),
+            Space::Dedicated(_) => None,
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     tenants::Tenant,
 };
 use crate::{
-    tlsf::{Key, KeyError, Region},
+    tlsf::{Key, KeyError, Placed, Region, TakenOver},
     vulkan::{Mapping, Resource},
 };
 
@@ -17,6 +17,17 @@ use crate::{
 pub(crate) struct Entry {
     pub(crate) slot: u32,
     pub(crate) key: Key,
+}
+
+impl Entry {
+    /// What stands in a bag for an entry that another owner took over: of no block.
+    pub(crate) fn gone(self) -> Self {
+        Self { slot: u32::MAX, ..self }
+    }
+
+    pub(crate) fn is_gone(self) -> bool {
+        self.slot == u32::MAX
+    }
 }
 
 /// A granted range.
@@ -30,9 +41,20 @@ pub(crate) struct Grant {
     pub(crate) held: u64,
     /// Where the block is mapped, and how large it is.
     pub(crate) mapping: Option<Mapping>,
+    /// 0 keeps the host out of the range.
     pub(crate) block_size: u64,
     /// The block was empty before: it holds the allocator alive from now on.
     pub(crate) first: bool,
+}
+
+/// What becomes of a pending range that another tenant takes over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heritage {
+    pub(crate) grant: Grant,
+    /// What is left of it, pending as it was.
+    pub(crate) rest: Option<Entry>,
+    /// The old tenant's, to be destroyed when the GPU is done with it.
+    pub(crate) resource: Resource,
 }
 
 /// How many blocks are tried that may have room, before one that surely has.
@@ -158,14 +180,16 @@ impl BlockList {
         take(self, slot)
     }
 
-    /// A range in any shared block that has one. O(blocks): for the way out of a failure.
+    /// A range in any shared block that has one, in whichever free region. O(blocks and free regions): for
+    /// the way out of a failure.
     pub(crate) fn allocate_anywhere(
         &mut self,
         size: u64,
         alignment: u64,
         tenant: Tenant,
     ) -> Option<Grant> {
-        (0..self.slots()).find_map(|slot| self.allocate_in(slot, size, alignment, tenant))
+        let place = |block: &mut Block| block.allocate_anywhere(size, alignment);
+        (0..self.slots()).find_map(|slot| self.grant(slot, tenant, place))
     }
 
     /// A range in the block of this slot. O(1).
@@ -176,13 +200,24 @@ impl BlockList {
         alignment: u64,
         tenant: Tenant,
     ) -> Option<Grant> {
+        self.grant(slot, tenant, |block| block.allocate(size, alignment))
+    }
+
+    /// What `place` finds in the block of this slot, as the tenant's.
+    #[inline]
+    fn grant(
+        &mut self,
+        slot: u32,
+        tenant: Tenant,
+        place: impl Fn(&mut Block) -> Option<Placed>,
+    ) -> Option<Grant> {
         #[cfg(test)]
         {
             self.tried += 1;
         }
         let block = self.block_mut(slot)?;
         let first = block.is_empty();
-        let placed = block.allocate(size, alignment)?;
+        let placed = place(block)?;
         block.tenants.set(placed.key.index(), tenant);
         let (offset, inside) = tenant.fence.inside(placed.offset, placed.size);
         let grant = Grant {
@@ -314,6 +349,39 @@ impl BlockList {
     /// Used → Pending. O(1).
     pub(crate) fn retire(&mut self, entry: Entry) -> Result<u64, KeyError> {
         self.block_mut(entry.slot).ok_or(KeyError::Stale)?.retire(entry.key)
+    }
+
+    /// Pending → Used by another tenant. The old one's resource comes out, for its own end; what is
+    /// left of the range stays pending and keeps the name. O(1).
+    pub(crate) fn take_over(
+        &mut self,
+        entry: Entry,
+        size: u64,
+        alignment: u64,
+        tenant: Tenant,
+    ) -> Option<Heritage> {
+        let Entry { slot, key } = entry;
+        let block = self.block_mut(slot)?;
+        let TakenOver { taken, rest } = block.take_over(key, size, alignment)?;
+        let old = block.tenants.get(key.index());
+        block.tenants.set(taken.key.index(), tenant);
+        if let Some(rest) = rest {
+            let left = Tenant { resource: Resource::None, ..old };
+            block.tenants.set(rest.key.index(), left);
+        }
+        let grant = Grant {
+            entry: Entry { slot, key: taken.key },
+            memory: block.memory,
+            offset: taken.offset,
+            size: taken.size,
+            held: taken.size,
+            // The GPU may still be busy there, so the host is kept out.
+            mapping: None,
+            block_size: 0,
+            first: false,
+        };
+        let rest = rest.map(|rest| Entry { slot, key: rest.key });
+        Some(Heritage { grant, rest, resource: old.resource })
     }
 
     /// Pending → Free. Returns the bytes, and whether the block is empty now. O(1).

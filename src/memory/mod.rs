@@ -7,10 +7,12 @@ mod block;
 mod block_list;
 mod fit_index;
 mod graves;
+mod heirs;
 mod tenants;
 
 pub use block::Broken;
 pub(crate) use block::{Block, Sight};
-pub(crate) use block_list::{BlockList, Entry, Grant, Stay};
+pub(crate) use block_list::{BlockList, Entry, Grant, Heritage, Stay};
 pub(crate) use graves::Grave;
+pub(crate) use heirs::Heirs;
 pub(crate) use tenants::{Fence, Tenant};

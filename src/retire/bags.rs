@@ -192,6 +192,12 @@ impl<T> Bags<T> {
         numbers.zip(&self.entries).chain(untimed)
     }
 
+    /// [`filed`](Self::filed) for the entries of bags alone, to be changed in place. O(1) per entry.
+    pub fn filed_mut(&mut self) -> impl Iterator<Item = (BagNumber, &mut T)> {
+        let numbers = self.bags.iter().flat_map(|&(bag, count)| core::iter::repeat_n(bag, count));
+        numbers.zip(&mut self.entries)
+    }
+
     /// The entries that wait for points named by hand: the next point, how many come after it, and
     /// the entry. For reports. O(1) per entry.
     pub fn filed_at(&self) -> impl Iterator<Item = (Point, usize, &T)> {
@@ -205,6 +211,9 @@ impl<T> Bags<T> {
     }
 
     /// Verifies that bag counts add up and numbers rise. O(bags).
+    ///
+    /// # Errors
+    /// The invariant that does not hold.
     pub fn check(&self) -> Result<(), Broken> {
         let counted: usize = self.bags.iter().map(|&(_, count)| count).sum();
         let rising = self.bags.iter().zip(self.bags.iter().skip(1)).all(|(a, b)| a.0 < b.0);

@@ -58,6 +58,24 @@ pub enum AllocateError {
     OutOfHostMemory,
 }
 
+/// Why a pending region was not taken over. Nothing has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum TakeOverError {
+    /// The key is of no pending region.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The request is not valid in itself.
+    #[error(transparent)]
+    Request(#[from] AllocateError),
+    /// The region is too small, or does not begin at a multiple of the alignment.
+    #[error("the pending region does not hold the request")]
+    DoesNotFit,
+    /// The host has no memory for more nodes.
+    #[error("out of host memory")]
+    OutOfHostMemory,
+}
+
 /// Why a key was refused. Nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]

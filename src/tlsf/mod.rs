@@ -61,7 +61,8 @@
 //! - the tail holds it with the padding it needs.
 //!
 //! Below that a request may be refused although a free region holds it: one that the tries do not come
-//! to. [`Tlsf::largest_class`] tells what is sure for *a* = 1.
+//! to. [`Tlsf::largest_class`] tells what is sure for *a* = 1, and
+//! [`Tlsf::allocate_anywhere`] looks at all regions.
 //!
 //! # Constant time
 //! Per operation, whatever the number of regions:
@@ -72,14 +73,16 @@
 //! - Cutting changes the region's neighbours and bins: at most one region goes out of a bin and two
 //!   go into one.
 //! - [`free`](Tlsf::free) and [`reach`](Tlsf::reach) have no loop: two neighbours at most leave their
-//!   bins and one region enters one. [`retire`](Tlsf::retire) changes a mark.
+//!   bins and one region enters one. [`retire`](Tlsf::retire) changes a mark, and
+//!   [`take_over`](Tlsf::take_over) one or two.
 //! - [`reach_batch`](Tlsf::reach_batch) walks each key's region at most twice.
 //! - The one exception is host memory: when all nodes are in use the node table grows by an eighth,
 //!   which copies it. Over all operations that is constant too; a block whose number of regions has
 //!   peaked never asks the host again.
 //!
 //! [`largest_free`](Tlsf::largest_free), [`regions`](Tlsf::regions) and [`check`](Tlsf::check) are
-//! reports and walk what they report.
+//! reports and walk what they report; [`allocate_anywhere`](Tlsf::allocate_anywhere) is the way out of a
+//! refusal and may walk all free regions.
 //!
 //! # What it costs
 //! 24 bytes of host memory per region, used, pending or free, up to an eighth more in reserve, and
@@ -93,6 +96,7 @@
 //!   owns several blocks tells their keys apart.
 #![forbid(unsafe_code)]
 
+mod anywhere;
 mod bins;
 mod bitmaps;
 mod check;
@@ -104,6 +108,7 @@ mod region;
 mod release;
 mod report;
 mod table;
+mod take_over;
 
 use alloc::vec::Vec;
 
@@ -114,11 +119,12 @@ use table::{Table, Vacant, bin_beside};
 
 pub use check::Broken;
 pub use config::Config;
-pub use error::{AllocateError, ConfigError, KeyError};
+pub use error::{AllocateError, ConfigError, KeyError, TakeOverError};
 #[doc(hidden)]
 pub use place::Probes;
 pub use region::{Freed, Key, Placed, Region, State};
 pub use report::Regions;
+pub use take_over::TakenOver;
 
 /// The ranges of one block, from 0 to its size.
 ///

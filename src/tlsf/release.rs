@@ -82,7 +82,7 @@ impl Tlsf {
 
     /// The node of a key whose allocation is in the state that `mark` stands for.
     #[inline]
-    fn expect(&self, key: Key, mark: u32) -> Result<u32, KeyError> {
+    pub(super) fn expect(&self, key: Key, mark: u32) -> Result<u32, KeyError> {
         let node = key.index();
         match self.bins.get(node) {
             Some(link) if link == (Link { next: key.serial(), prev: mark }) => Ok(node),

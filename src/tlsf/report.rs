@@ -68,6 +68,8 @@ impl Tlsf {
     /// Size of the largest free region in bytes, 0 if there is none.
     ///
     /// Exact, so it walks all regions of the highest bin: meant for reports.
+    ///
+    /// O(ranges of the largest class).
     pub fn largest_free(&self) -> u64 {
         let largest_of = |bin: u32| {
             let sizes = self.bins.nodes_of(bin).map(|node| self.nodes[node as usize].size);
@@ -109,6 +111,8 @@ impl Tlsf {
     }
 
     /// The region of a used or pending allocation.
+    ///
+    /// O(1).
     ///
     /// # Errors
     /// The key is of no allocation that lives.

@@ -7,7 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use fencepost::tlsf::{AllocateError, Freed, Key, KeyError, Placed, Region, State};
+use fencepost::tlsf::{
+    AllocateError, Freed, Key, KeyError, Placed, Region, State, TakeOverError, TakenOver,
+};
 
 /// A mistake that an allocator could make.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -296,6 +298,71 @@ impl Naive {
             }
         }
         Ok(())
+    }
+
+    pub fn take_over(
+        &mut self,
+        key: Key,
+        size: u64,
+        alignment: u64,
+    ) -> Result<TakenOver, TakeOverError> {
+        let region = self.get(key)?;
+        if region.state == State::Used {
+            return Err(KeyError::NotRetired.into());
+        }
+        let error = match () {
+            () if size == 0 => AllocateError::ZeroSize.into(),
+            () if !alignment.is_power_of_two() => AllocateError::Alignment.into(),
+            () if size > self.size => AllocateError::TooLarge.into(),
+            () if region.offset % alignment != 0 || self.round_up(size) > region.size => {
+                TakeOverError::DoesNotFit
+            }
+            () => {
+                let live: BTreeSet<u32> = self.live().map(Key::index).collect();
+                let index = (1..).find(|index| !live.contains(index)).unwrap();
+                let key_of = |index: u32, serial: u32| {
+                    Key::from_bits(u64::from(serial) << 32 | u64::from(index))
+                };
+                let keys =
+                    [key_of(key.index(), self.serial), key_of(index, self.serial.wrapping_add(1))];
+                let keys = if self.round_up(size) == region.size { [keys[0], None] } else { keys };
+                return Ok(self.take_over_as(key, size, keys).expect("it fits"));
+            }
+        };
+        Err(error)
+    }
+
+    /// Takes a pending region over under keys that somebody chose; tells what is wrong with them.
+    pub fn take_over_as(
+        &mut self,
+        key: Key,
+        size: u64,
+        keys: [Option<Key>; 2],
+    ) -> Result<TakenOver, String> {
+        let region = self.get(key).map_err(|error| error.to_string())?;
+        let size = self.round_up(size);
+        let (position, rest) = (self.position(region.offset), region.size - size);
+        let used = |key: Key| {
+            self.live().any(|live| live != region.key.unwrap() && live.index() == key.index())
+        };
+        if keys.into_iter().flatten().any(used) || keys[1].is_some() != (rest > 0) {
+            return Err(format!("{keys:?} for {size} bytes of {region:?}"));
+        }
+        let parts = [
+            (State::Used, region.offset, size, keys[0]),
+            (State::Pending, region.offset + size, rest, keys[1]),
+        ];
+        let parts = parts.map(|(state, offset, size, key)| Region { state, offset, size, key });
+        let kept = 1 + usize::from(rest > 0);
+        self.regions.splice(position..=position, parts.into_iter().take(kept));
+        let [taken, rest] = parts.map(|Region { offset, size, key, .. }| {
+            key.map(|key| {
+                assert_eq!(key.serial(), self.serial, "serials follow one another");
+                self.serial = self.serial.wrapping_add(1);
+                Placed { key, offset, size }
+            })
+        });
+        Ok(TakenOver { taken: taken.ok_or("nothing was taken")?, rest })
     }
 
     /// Makes a region free, merged with its free neighbours.

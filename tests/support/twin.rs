@@ -2,7 +2,9 @@
 //! they return, count and look like must agree.
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
-use fencepost::tlsf::{AllocateError, Freed, Key, KeyError, Placed, Region, State, Tlsf};
+use fencepost::tlsf::{
+    AllocateError, Freed, Key, KeyError, Placed, Region, State, TakeOverError, TakenOver, Tlsf,
+};
 
 use super::naive::{Naive, Totals};
 use super::random::Random;
@@ -14,6 +16,12 @@ pub trait Subject: Clone {
     fn retire(&mut self, key: Key) -> Result<Freed, KeyError>;
     fn reach(&mut self, key: Key) -> Result<Freed, KeyError>;
     fn reach_batch(&mut self, keys: &[Key]) -> Result<(), KeyError>;
+    fn take_over(
+        &mut self,
+        key: Key,
+        size: u64,
+        alignment: u64,
+    ) -> Result<TakenOver, TakeOverError>;
     fn get(&self, key: Key) -> Result<Region, KeyError>;
     fn totals(&self) -> Totals;
     fn next_serial(&self) -> u32;
@@ -38,6 +46,14 @@ impl Subject for Tlsf {
     }
     fn reach_batch(&mut self, keys: &[Key]) -> Result<(), KeyError> {
         self.reach_batch(keys)
+    }
+    fn take_over(
+        &mut self,
+        key: Key,
+        size: u64,
+        alignment: u64,
+    ) -> Result<TakenOver, TakeOverError> {
+        self.take_over(key, size, alignment)
     }
     fn get(&self, key: Key) -> Result<Region, KeyError> {
         self.get(key)
@@ -79,6 +95,14 @@ impl Subject for Naive {
     }
     fn reach_batch(&mut self, keys: &[Key]) -> Result<(), KeyError> {
         self.reach_batch(keys)
+    }
+    fn take_over(
+        &mut self,
+        key: Key,
+        size: u64,
+        alignment: u64,
+    ) -> Result<TakenOver, TakeOverError> {
+        self.take_over(key, size, alignment)
     }
     fn get(&self, key: Key) -> Result<Region, KeyError> {
         self.get(key)
@@ -264,6 +288,25 @@ impl<S: Subject> Twins<S> {
         self.compare()
     }
 
+    /// A pending region goes to another; the keys are the subject's choice, all else is the twin's.
+    pub fn take_over(&mut self, key: Key, size: u64, alignment: u64) -> Agreement {
+        let mut twin = self.twin.clone();
+        let expected = twin.take_over(key, size, alignment);
+        match (self.subject.take_over(key, size, alignment), expected) {
+            (Ok(TakenOver { taken, rest }), Ok(_)) => {
+                let keys = [Some(taken), rest].map(|placed| placed.map(|placed| placed.key));
+                let done = self.twin.take_over_as(key, size, keys)?;
+                same("take_over", TakenOver { taken, rest }, done)?;
+                self.pending.retain(|&pending| pending != key);
+                self.pending.extend(rest.map(|rest| rest.key));
+                self.used.push(taken.key);
+                self.gone.push(key);
+            }
+            (subject, expected) => same("take_over", subject.err(), expected.err())?,
+        }
+        self.compare()
+    }
+
     /// Every question the subject answers, and its own check.
     pub fn compare(&self) -> Agreement {
         self.subject.check()?;
@@ -315,7 +358,15 @@ impl<S: Subject> Twins<S> {
                 Some(key) => self.retire(key),
                 None => Ok(()),
             },
-            roll if roll < 85 => pick(random, &self.pending).map_or(Ok(()), |key| self.reach(key)),
+            roll if roll < 80 => pick(random, &self.pending).map_or(Ok(()), |key| self.reach(key)),
+            roll if roll < 85 => {
+                let keys = if random.below(16) == 0 { &self.used } else { &self.pending };
+                let Some(key) = pick(random, keys) else { return Ok(()) };
+                let (all, size) = (self.twin.get(key).unwrap().size, random.log_uniform(mix.size));
+                let size = if random.below(2) == 0 { all } else { size };
+                let alignment = 1 << random.below(u64::from(mix.alignment.ilog2()) + 1);
+                self.take_over(key, size, alignment)
+            }
             roll if roll < 90 => {
                 // Some or all, in any order.
                 let mut keys = self.pending.clone();

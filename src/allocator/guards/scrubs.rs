@@ -161,8 +161,10 @@ impl Inner {
         });
     }
 
-    /// Takes all that waits for a scrub, and says what is to be done for it.
+    /// Takes all that waits for a scrub, once those that the GPU has passed are taken back, and says
+    /// what is to be done for it.
     pub(super) fn take_scrub_work(&self, extent: Scrub) -> Work {
+        self.finish_scrubs(self.poll().bag(), &mut Collected::default());
         let limits = self.vulkan.properties().tables;
         let mut work = Work {
             checks: Table::new(limits),

@@ -133,24 +133,51 @@ pub(super) unsafe extern "system" fn copy_image_to_buffer(
 #[allow(clippy::too_many_arguments, reason = "Vulkan's signature")]
 pub(super) unsafe extern "system" fn barrier(
     commands: vk::CommandBuffer,
-    _from: vk::PipelineStageFlags,
-    _to: vk::PipelineStageFlags,
+    from: vk::PipelineStageFlags,
+    to: vk::PipelineStageFlags,
     _flags: vk::DependencyFlags,
-    _memory_count: u32,
-    _memory: *const vk::MemoryBarrier<'_>,
+    memory_count: u32,
+    memory: *const vk::MemoryBarrier<'_>,
     _buffer_count: u32,
     _buffers: *const vk::BufferMemoryBarrier<'_>,
     _image_count: u32,
     _images: *const vk::ImageMemoryBarrier<'_>,
 ) {
-    // SAFETY: C1.
-    unsafe { touch(commands, Call::CmdPipelineBarrier, &[]) };
+    let all = vk::PipelineStageFlags::ALL_COMMANDS;
+    // SAFETY: C1, C2.
+    unsafe {
+        let writes = |it: &vk::MemoryBarrier<'_>| {
+            it.src_access_mask.contains(vk::AccessFlags::MEMORY_WRITE)
+                && it
+                    .dst_access_mask
+                    .contains(vk::AccessFlags::MEMORY_READ | vk::AccessFlags::MEMORY_WRITE)
+        };
+        let full = from.contains(all) && to.contains(all);
+        let full = full && list(memory, memory_count).iter().any(writes);
+        let uses: &[Use] = if full { &[Use::barrier()] } else { &[] };
+        touch(commands, Call::CmdPipelineBarrier, uses);
+    }
 }
 
 pub(super) unsafe extern "system" fn barrier2(
     commands: vk::CommandBuffer,
-    _info: *const vk::DependencyInfo<'_>,
+    info: *const vk::DependencyInfo<'_>,
 ) {
-    // SAFETY: C1.
-    unsafe { touch(commands, Call::CmdPipelineBarrier, &[]) };
+    let all = vk::PipelineStageFlags2::ALL_COMMANDS;
+    // SAFETY: C1, C2.
+    unsafe {
+        let full = |it: &vk::MemoryBarrier2<'_>| {
+            it.src_stage_mask.contains(all)
+                && it.dst_stage_mask.contains(all)
+                && it.src_access_mask.contains(vk::AccessFlags2::MEMORY_WRITE)
+                && it
+                    .dst_access_mask
+                    .contains(vk::AccessFlags2::MEMORY_READ | vk::AccessFlags2::MEMORY_WRITE)
+        };
+        let barriers = info
+            .as_ref()
+            .map_or(&[][..], |info| list(info.p_memory_barriers, info.memory_barrier_count));
+        let uses: &[Use] = if barriers.iter().any(full) { &[Use::barrier()] } else { &[] };
+        touch(commands, Call::CmdPipelineBarrier, uses);
+    }
 }

@@ -85,6 +85,24 @@ fn an_exact_hole_and_an_aligned_one_are_found() {
 }
 
 #[test]
+fn at_need_every_free_region_is_looked_at() {
+    let mut list = list();
+    add_blocks(&mut list, 1);
+    let nobody = Tenant::default();
+    // Holes of 4 KiB, the first tried at no multiple of it.
+    let sizes = [2048, 4096, 4096, 4096, 2048, 4096, BLOCK - 20480];
+    let grants = sizes.map(|size| list.allocate_in(0, size, 64, nobody).unwrap());
+    for hole in [5, 3, 1] {
+        list.free(grants[hole].entry).unwrap();
+    }
+    assert!(list.allocate(4096, 4096, nobody).is_none(), "the control: not by a bounded search");
+    let found = list.allocate_anywhere(4096, 4096, nobody).unwrap();
+    assert_eq!((found.offset, found.size), (16384, 4096));
+    list.check().unwrap();
+    assert!(list.allocate_anywhere(4096, 4096, nobody).is_none());
+}
+
+#[test]
 fn small_requests_stay_out_of_tailored_blocks() {
     let mut list = list();
     let nobody = Tenant::default();

@@ -1,0 +1,93 @@
+//! What work has to wait for before it may use memory that the GPU was not done with.
+
+use ash::vk;
+use smallvec::SmallVec;
+
+/// What the next submit must make before the first use of an [`Ordered`](super::Ordered) resource.
+///
+/// On the queue of the resource itself a barrier orders: record
+/// `vkCmdPipelineBarrier(ALL_COMMANDS → ALL_COMMANDS)` with [`memory_barrier`](Self::memory_barrier),
+/// or `vkCmdPipelineBarrier2` with [`memory_barrier2`](Self::memory_barrier2), before the first command
+/// that uses it. Work of other queues is waited for by the submission: one wait at `ALL_COMMANDS` for
+/// each of [`waits`](Self::waits). Those of many resources [join](Self::join).
+///
+/// An image starts with a transition from `UNDEFINED`, whose source stage is `ALL_COMMANDS`: a
+/// transition from `TOP_OF_PIPE` would come before the barrier and the waits.
+#[must_use = "the memory may not be used before this is met"]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Dependency {
+    pub(super) barrier: bool,
+    pub(super) waits: SmallVec<[(vk::Semaphore, u64); 2]>,
+}
+
+impl Dependency {
+    /// Nothing: the GPU is done with the memory.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is nothing to wait for.
+    pub fn is_none(&self) -> bool {
+        !self.barrier && self.waits.is_empty()
+    }
+
+    /// Whether a barrier is needed, because earlier work of the same queue may still run.
+    pub fn needs_barrier(&self) -> bool {
+        self.barrier
+    }
+
+    /// The barrier to record from `ALL_COMMANDS` to `ALL_COMMANDS`, if one is needed.
+    pub fn memory_barrier(&self) -> Option<vk::MemoryBarrier<'static>> {
+        let barrier = vk::MemoryBarrier::default()
+            .src_access_mask(vk::AccessFlags::MEMORY_WRITE)
+            .dst_access_mask(vk::AccessFlags::MEMORY_READ | vk::AccessFlags::MEMORY_WRITE);
+        self.barrier.then_some(barrier)
+    }
+
+    /// The barrier to record, if one is needed, for `vkCmdPipelineBarrier2`.
+    pub fn memory_barrier2(&self) -> Option<vk::MemoryBarrier2<'static>> {
+        let barrier = vk::MemoryBarrier2::default()
+            .src_stage_mask(vk::PipelineStageFlags2::ALL_COMMANDS)
+            .src_access_mask(vk::AccessFlags2::MEMORY_WRITE)
+            .dst_stage_mask(vk::PipelineStageFlags2::ALL_COMMANDS)
+            .dst_access_mask(vk::AccessFlags2::MEMORY_READ | vk::AccessFlags2::MEMORY_WRITE);
+        self.barrier.then_some(barrier)
+    }
+
+    /// The semaphores of other queues to wait for, each with its value, at `ALL_COMMANDS`.
+    pub fn waits(&self) -> &[(vk::Semaphore, u64)] {
+        &self.waits
+    }
+
+    /// Takes another's demands in. O(waits).
+    pub fn join(&mut self, other: &Self) {
+        self.barrier |= other.barrier;
+        for &(semaphore, value) in &other.waits {
+            match self.waits.iter_mut().find(|(known, _)| *known == semaphore) {
+                Some((_, known)) => *known = value.max(*known),
+                None => self.waits.push((semaphore, value)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ash::vk::Handle;
+
+    use super::*;
+
+    #[test]
+    fn joined_demands_are_the_greatest_of_each() {
+        let [a, b] = [1, 2].map(vk::Semaphore::from_raw);
+        let mut all = Dependency::none();
+        assert!(all.is_none() && all.memory_barrier().is_none() && all.memory_barrier2().is_none());
+        let one = Dependency { barrier: false, waits: SmallVec::from_slice(&[(a, 3)]) };
+        let two = Dependency { barrier: true, waits: SmallVec::from_slice(&[(b, 1), (a, 2)]) };
+        for demand in [&one, &two] {
+            all.join(demand);
+        }
+        assert!(all.needs_barrier() && all.memory_barrier2().is_some());
+        assert_eq!(all.waits(), [(a, 3), (b, 1)]);
+    }
+}

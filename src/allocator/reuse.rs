@@ -1,0 +1,275 @@
+//! Reuse in the order of a queue: a range whose old owner the GPU may still use goes to a new one,
+//! with what the new one's first submit has to wait for. The CPU never waits.
+//!
+//! It is a step of the ladder for who asks for it, between *collect* and *a new block*, so it is
+//! taken only where the alternative is more memory. Only ranges of stamped bags are looked at: every
+//! use of those is submitted, so the points of their cut cover it.
+
+use core::cell::RefCell;
+
+use ash::vk;
+use smallvec::SmallVec;
+
+use super::{
+    Allocator,
+    allocate::{Granted, Request, Search},
+    allocation::Allocation,
+    arena_blocks::Place,
+    dependency::Dependency,
+    desc::AllocationDesc,
+    error::{AllocateError, CreateError},
+    inner::{Inner, Lane, LaneState},
+    resource::{Buffer, Image},
+    resource_desc::{BufferDesc, ImageDesc},
+    timeline::Timeline,
+};
+use crate::{
+    memory::{Entry, Heritage},
+    policy::{granularity::ResourceKind, select::bits},
+    retire::{BagNumber, Point, TimelineId},
+    vulkan::{Dedicate, Object, Resource},
+};
+
+/// How many pending ranges are looked at, the oldest first, for the tightest.
+const MOST_LOOKS: usize = 64;
+
+/// How many cuts are looked at, the oldest first.
+const MOST_CUTS: usize = 16;
+
+/// A resource or allocation, and what its first use has to wait for.
+#[must_use = "dropping it retires it at once"]
+#[derive(Debug)]
+pub struct Ordered<T> {
+    /// The new owner of the memory.
+    pub owner: T,
+    /// What the submit of its first use must make. Often nothing.
+    pub dependency: Dependency,
+}
+
+/// The queue that a request is ordered by, and what came out.
+#[derive(Debug)]
+pub(super) struct Order {
+    queue: TimelineId,
+    dependency: RefCell<Dependency>,
+}
+
+/// A cut that work of one queue can be ordered after.
+pub(super) struct Passable {
+    /// The newest bag that waits for it.
+    pub(super) bag: BagNumber,
+    pub(super) points: SmallVec<[Point; 4]>,
+    pub(super) dependency: Dependency,
+}
+
+impl Allocator {
+    /// [`allocate`](Self::allocate) that rather takes over a range which the GPU may still use than
+    /// asks the driver for more memory. The first use on `queue` waits for the
+    /// [`dependency`](Ordered::dependency); the CPU waits for nothing.
+    ///
+    /// Ranges are taken over that were dropped whole (not at points of their own), whose uses are all
+    /// submitted, and whose pending work is on `queue` or on timelines with semaphores: a ring of
+    /// fences serves its own queue only. Requests that must be host-visible, allocators with guards and
+    /// dedicated memory get what [`allocate`](Self::allocate) gives. The host cannot access a range
+    /// that was taken over.
+    ///
+    /// The new owner ends as any other, and whatever ends it waits for the old owner's points too.
+    ///
+    /// Cost: as [`allocate`](Self::allocate); where it would ask the driver, a look at the 64 oldest
+    /// pending ranges of the memory type first.
+    ///
+    /// # Errors
+    /// As [`allocate`](Self::allocate); a timeline of another allocator.
+    ///
+    /// # Safety
+    /// * Every use of the range comes after the dependency: its barrier is recorded before the first
+    ///   use, in a submission to the timeline's queue that makes the waits; and uses on other queues
+    ///   wait for that submission in turn.
+    /// * The timelines of other queues live until that submission is done.
+    pub unsafe fn allocate_ordered(
+        &self,
+        requirements: &vk::MemoryRequirements,
+        kind: ResourceKind,
+        memory: &AllocationDesc,
+        queue: &Timeline,
+    ) -> Result<Ordered<Allocation>, AllocateError> {
+        self.ordered(queue, |place| self.inner().allocate_plain(requirements, kind, memory, place))
+    }
+
+    /// [`create_buffer`](Self::create_buffer) on memory of
+    /// [`allocate_ordered`](Self::allocate_ordered).
+    ///
+    /// # Errors
+    /// As [`create_buffer`](Self::create_buffer); a timeline of another allocator.
+    ///
+    /// # Safety
+    /// As [`allocate_ordered`](Self::allocate_ordered).
+    ///
+    /// # Example
+    /// ```
+    /// # use fencepost::{fake::FakeDriver, *};
+    /// # let fake = FakeDriver::new(&Default::default());
+    /// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
+    /// #     .api_version(vk::API_VERSION_1_2).features(DeviceFeatures::TIMELINE_SEMAPHORE);
+    /// # let allocator = unsafe { Allocator::new(&desc)? };
+    /// # let frames = allocator.timeline(fake.queue(0))?;
+    /// let scratch = BufferDesc::new(1 << 20, vk::BufferUsageFlags::STORAGE_BUFFER);
+    /// // SAFETY: the barrier is recorded before the first use, on the queue of `frames`.
+    /// let scratch = unsafe {
+    ///     allocator.create_buffer_ordered(&scratch, &AllocationDesc::device_local(), &frames)?
+    /// };
+    /// if let Some(barrier) = scratch.dependency.memory_barrier2() {
+    ///     // vkCmdPipelineBarrier2 with it …
+    /// #   let _ = barrier;
+    /// }
+    /// assert!(scratch.dependency.waits().is_empty(), "no other queue is at work");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub unsafe fn create_buffer_ordered(
+        &self,
+        desc: &BufferDesc,
+        memory: &AllocationDesc,
+        queue: &Timeline,
+    ) -> Result<Ordered<Buffer>, CreateError> {
+        let inner = self.inner();
+        desc.check(inner.vulkan.features())?;
+        // SAFETY: the description was checked: no pointers, known usages, features on.
+        self.ordered(queue, |place| unsafe { inner.create_buffer(&desc.info(), memory, place) })
+    }
+
+    /// [`create_image`](Self::create_image) on memory of
+    /// [`allocate_ordered`](Self::allocate_ordered). Its first use is a transition from `UNDEFINED`
+    /// whose source stage is `ALL_COMMANDS`.
+    ///
+    /// # Errors
+    /// As [`create_image`](Self::create_image); a timeline of another allocator.
+    ///
+    /// # Safety
+    /// As [`allocate_ordered`](Self::allocate_ordered).
+    pub unsafe fn create_image_ordered(
+        &self,
+        desc: &ImageDesc,
+        memory: &AllocationDesc,
+        queue: &Timeline,
+    ) -> Result<Ordered<Image>, CreateError> {
+        let inner = self.inner();
+        inner.check_image(desc)?;
+        // SAFETY: the description was checked, and the driver has such images.
+        self.ordered(queue, |place| unsafe { inner.create_image(&desc.info(), memory, place) })
+    }
+
+    fn ordered<T, E: From<AllocateError>>(
+        &self,
+        queue: &Timeline,
+        make: impl FnOnce(Place<'_>) -> Result<T, E>,
+    ) -> Result<Ordered<T>, E> {
+        let queue = queue.id();
+        if queue.owner != self.inner().id {
+            return Err(AllocateError::ForeignTimeline.into());
+        }
+        let order = Order { queue, dependency: RefCell::default() };
+        let owner = make(Place::Ordered(&order))?;
+        Ok(Ordered { owner, dependency: order.dependency.into_inner() })
+    }
+}
+
+impl Inner {
+    /// Finds memory for a request of which the first use is ordered.
+    pub(super) fn allocate_ordered(
+        &self,
+        order: &Order,
+        request: &Request,
+    ) -> Result<Granted<'_>, AllocateError> {
+        self.validate(request)?;
+        let host_visible = request.wish.required & bits::HOST_VISIBLE != 0;
+        let required = request.dedicate == Dedicate::Require;
+        if !host_visible && !required && !self.guards.policy.is_on() {
+            let search = self.search(request)?;
+            let best = self.rank(request).iter().next().and_then(|index| self.lane(index));
+            if let Some(lane) = best.filter(|lane| !self.prefers_dedicated(lane, &search)) {
+                let found = self.allocate_in_blocks(lane, &search);
+                let found = found.or_else(|| {
+                    self.collect_for(lane).then(|| self.allocate_in_blocks(lane, &search))?
+                });
+                if let Some(grant) = found {
+                    return Ok((lane, grant));
+                }
+                if let Some((heritage, dependency)) = self.take_pending(lane, &search, order.queue)
+                {
+                    *order.dependency.borrow_mut() = dependency;
+                    self.retire_resource(heritage.resource);
+                    return Ok((lane, heritage.grant));
+                }
+            }
+        }
+        self.allocate(request)
+    }
+
+    /// Takes over the tightest of the oldest pending ranges, if one fits.
+    fn take_pending(
+        &self,
+        lane: &Lane,
+        search: &Search<'_>,
+        queue: TimelineId,
+    ) -> Option<(Heritage, Dependency)> {
+        let (cuts, reached) = self.with_register(|register| {
+            (register.passable(queue, MOST_CUTS), register.cuts().reached())
+        });
+        let newest = cuts.last()?.bag;
+        let mut state = lane.lock();
+        let (place, bag) = state.tightest_pending(search.size, search.alignment, newest)?;
+        let Passable { points, dependency, .. } = cuts.into_iter().find(|cut| cut.bag >= bag)?;
+        let (_, filed) = state.bags.filed_mut().nth(place)?;
+        let entry = *filed;
+        *filed = entry.gone();
+        let taken = state.blocks.take_over(entry, search.size, search.alignment, search.tenant());
+        let Some(heritage) = taken else {
+            unreachable!("{entry:?} is pending and was found to fit")
+        };
+        if let (Some(rest), Some((_, filed))) = (heritage.rest, state.bags.filed_mut().nth(place)) {
+            *filed = rest;
+        }
+        state.heirs.insert(heritage.grant.entry, points, &reached);
+        self.settle(&mut state, &heritage.grant, search.request);
+        Some((heritage, dependency))
+    }
+
+    /// The resource of an owner whose range is another's now: it is destroyed when the GPU is done.
+    fn retire_resource(&self, resource: Resource) {
+        let object = match resource {
+            Resource::None => return,
+            Resource::Buffer(buffer) => Object::Buffer(buffer),
+            Resource::Image(image) => Object::Image(image),
+        };
+        // The caller's own count keeps this alive, so the upgrade succeeds.
+        if let Some(myself) = self.myself.upgrade() {
+            let index = self.objects.insert(object, vk::Image::null());
+            myself.retire_object(index);
+        }
+    }
+}
+
+impl LaneState {
+    /// The place in the queue, and the bag, of the smallest of the oldest pending ranges that hold a
+    /// request. Of bags up to one. O(1): a bounded number is looked at.
+    fn tightest_pending(
+        &self,
+        size: u64,
+        alignment: u64,
+        newest: BagNumber,
+    ) -> Option<(usize, BagNumber)> {
+        let timed = self.bags.filed().take(MOST_LOOKS).enumerate();
+        let timed = timed.filter(|(_, (bag, _))| *bag != BagNumber::UNTIMED && *bag <= newest);
+        let fits = timed.filter_map(|(place, (bag, &entry))| {
+            let held = self.pending_bytes(entry, alignment).filter(|&held| held >= size)?;
+            Some((held, place, bag))
+        });
+        fits.min_by_key(|&(held, place, _)| (held, place)).map(|(_, place, bag)| (place, bag))
+    }
+
+    /// The bytes of a pending range in a shared block that begins at a multiple of the alignment.
+    fn pending_bytes(&self, entry: Entry, alignment: u64) -> Option<u64> {
+        let block = self.blocks.block(entry.slot).filter(|block| !block.is_dedicated())?;
+        let region = block.region(entry.key)?;
+        (region.offset % alignment == 0).then_some(region.size)
+    }
+}

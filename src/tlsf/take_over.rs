@@ -1,0 +1,86 @@
+//! A pending region goes to a new owner before it is reached.
+
+use super::Tlsf;
+use super::bins::{PENDING, USED};
+use super::error::TakeOverError;
+use super::region::{Key, Node, Placed};
+
+/// What [`Tlsf::take_over`] made of a pending region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TakenOver {
+    /// The new allocation, at the front of the region.
+    pub taken: Placed,
+    /// What is left of the region behind it: pending still, under a key of its own.
+    pub rest: Option<Placed>,
+}
+
+impl Tlsf {
+    /// Pending → used, by a new owner who waits by himself for what the old one may still do. The old
+    /// key is gone; what the request leaves of the region stays pending. O(1).
+    ///
+    /// The size is rounded up to the granule alone, and there is no padding: the region has to begin
+    /// at a multiple of the alignment.
+    ///
+    /// # Errors
+    /// The key's allocation is gone or not pending, the request is not valid or does not fit. Nothing
+    /// has changed then.
+    ///
+    /// # Example
+    /// ```
+    /// use fencepost::tlsf::{Config, Tlsf};
+    ///
+    /// let mut tlsf = Tlsf::new(&Config::new(1 << 20, 256))?;
+    /// let old = tlsf.allocate(4096, 256)?;
+    /// tlsf.retire(old.key)?;
+    /// let new = tlsf.take_over(old.key, 1024, 256)?;
+    /// assert_eq!((new.taken.offset, new.taken.size), (old.offset, 1024));
+    /// assert_eq!((tlsf.used_bytes(), tlsf.pending_bytes()), (1024, 3072));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn take_over(
+        &mut self,
+        key: Key,
+        size: u64,
+        alignment: u64,
+    ) -> Result<TakenOver, TakeOverError> {
+        let node = self.expect(key, PENDING)?;
+        let (units, mask) = self.units_of(size, alignment)?;
+        let region = self.nodes[node as usize];
+        if region.start & mask != 0 || units > region.size {
+            return Err(TakeOverError::DoesNotFit);
+        }
+        // A node for the rest, perhaps.
+        if self.vacant.count == 0 && self.grow().is_none() {
+            return Err(TakeOverError::OutOfHostMemory);
+        }
+        let rest = region.size - units;
+        self.pending.subtract(region.size);
+        self.used.add(units);
+        let taken = self.mark(node, USED);
+        self.nodes[node as usize].size = units;
+        let rest = (rest > 0).then(|| {
+            self.pending.add(rest);
+            let mut table = self.table();
+            let behind = table.take_vacant();
+            let Node { start, left: _, right, size: _ } = region;
+            table.nodes[behind as usize] =
+                Node { start: start + units, size: rest, left: node, right };
+            table.nodes[right as usize].left = behind;
+            table.nodes[node as usize].right = behind;
+            self.mark(behind, PENDING)
+        });
+        let placed = |key: Key| {
+            let Node { start, size, .. } = self.nodes[key.index() as usize];
+            Placed { key, offset: self.bytes(start), size: self.bytes(size) }
+        };
+        Ok(TakenOver { taken: placed(taken), rest: rest.map(placed) })
+    }
+
+    /// Gives a region the next serial, used or pending.
+    fn mark(&mut self, node: u32, mark: u32) -> Key {
+        let serial = self.serial;
+        self.serial = serial.wrapping_add(1);
+        self.bins.set_link(node, serial, mark);
+        Key::new(node, serial)
+    }
+}
