@@ -245,6 +245,14 @@ impl Allocation {
     }
 
     /// Takes the resource off the range, so that ending one does not end the other.
+    /// Whether all of this memory read zero when it was handed out: under
+    /// [`GuardPolicy::Zero`](crate::GuardPolicy::Zero) it was filled with zeros after its last owner. `false` is no
+    /// knowledge: a memory of its own, or one that the driver has just given. One lock.
+    pub fn is_zeroed(&self) -> bool {
+        let lane = self.home.lane(self.lane);
+        lane.is_some_and(|lane| self.home.is_zeroed(lane, self.entry))
+    }
+
     pub(super) fn disown(&self) {
         if let Some(lane) = self.home.lane(self.lane) {
             lane.lock().blocks.take_resource(self.entry);

@@ -49,6 +49,7 @@ pub struct AllocatorDesc<'a> {
     pub(crate) map_on_access: bool,
     pub(crate) guards: GuardPolicy,
     pub(crate) guarded_by: GuardedBy,
+    pub(crate) quarantine: u32,
     pub(crate) record: Option<Destination>,
     pub(crate) record_room: usize,
 }
@@ -71,6 +72,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("map_on_access", &self.map_on_access)
             .field("guards", &self.guards)
             .field("guarded_by", &self.guarded_by)
+            .field("quarantine", &self.quarantine)
             .field("record", &self.record.is_some())
             .finish()
     }
@@ -101,6 +103,7 @@ impl<'a> AllocatorDesc<'a> {
             map_on_access: false,
             guards: GuardPolicy::Off,
             guarded_by: GuardedBy::Host,
+            quarantine: 0,
             record: None,
             record_room: 1 << 16,
         }
@@ -225,6 +228,15 @@ impl AllocatorDesc<'_> {
     #[must_use]
     pub const fn guarded_by(mut self, by: GuardedBy) -> Self {
         self.guarded_by = by;
+        self
+    }
+
+    /// How many [scrubs](crate::Allocator::record_scrub) more what ended stays out of use, poisoned, before
+    /// the GPU looks at it once more; none unless told. A write that comes so late is still found, and
+    /// by its first owner's name; the footprint grows by so many frames' worth of drops.
+    #[must_use]
+    pub const fn quarantine(mut self, scrubs: u32) -> Self {
+        self.quarantine = scrubs;
         self
     }
 

@@ -234,7 +234,7 @@ impl Inner {
                 || tracing::enabled!(target: events::ALLOCATION, tracing::Level::TRACE),
             origins: Origins::default(),
             map_on_access: desc.map_on_access,
-            guards: Guards::new(desc.guards, desc.guarded_by),
+            guards: Guards::new(desc.guards, desc.guarded_by, desc.quarantine),
             heaps,
             _keep_alive: desc.keep_alive.clone(),
         }))

@@ -34,6 +34,8 @@ use crate::{
 pub(super) struct Guards {
     pub(super) policy: GuardPolicy,
     by: GuardedBy,
+    /// How many scrubs pass between the one that poisons and the one that looks again.
+    quarantine: u32,
     found: Mutex<Vec<Corruption>>,
     scrubs: Mutex<scrubs::Scrubs>,
     /// How many of them there are; written under their lock.
@@ -44,9 +46,9 @@ pub(super) struct Guards {
 const KEPT: usize = 1024;
 
 impl Guards {
-    pub(super) fn new(policy: GuardPolicy, by: GuardedBy) -> Self {
+    pub(super) fn new(policy: GuardPolicy, by: GuardedBy, quarantine: u32) -> Self {
         let jobs = AtomicUsize::new(0);
-        Self { policy, by, found: Mutex::default(), scrubs: Mutex::default(), jobs }
+        Self { policy, by, quarantine, found: Mutex::default(), scrubs: Mutex::default(), jobs }
     }
 
     /// Whether the GPU watches anything.
