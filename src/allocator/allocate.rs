@@ -221,6 +221,7 @@ impl Inner {
             let Some(lane) = self.lane(memory_type) else { continue };
             if place > 0 {
                 search.tried |= Tried::OTHER_TYPES;
+                self.tell_fallback(lane, request.size, search.tried);
             }
             match self.allocate_from(lane, search) {
                 Ok(grant) => return Ok((lane, grant)),
@@ -391,7 +392,7 @@ impl Inner {
             }
         }
         let heap = best.unwrap_or(0);
-        AllocateError::OutOfDeviceMemory {
+        let error = AllocateError::OutOfDeviceMemory {
             requested: search.request.size,
             largest_free,
             pending,
@@ -399,7 +400,9 @@ impl Inner {
             heap,
             left: self.left(heap, Limit::Budget),
             tried: search.tried,
-        }
+        };
+        self.tell_pressure(search.request, error);
+        error
     }
 }
 

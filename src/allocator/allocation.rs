@@ -208,7 +208,7 @@ impl Allocation {
         let name =
             self.home.lane(self.lane).and_then(|lane| lane.lock().blocks.tenant(self.entry).name);
         tracing::error!(
-            target: "fencepost", allocation = name.unwrap_or("(unnamed)"), used_until = ?point,
+            target: crate::events::WAITING, allocation = name.unwrap_or("(unnamed)"), used_until = ?point,
             "an allocation ends at points older than a recorded use: the GPU may still use its range"
         );
     }

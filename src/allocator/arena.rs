@@ -13,9 +13,9 @@ use super::{
     desc::AllocationDesc,
     error::{AllocateError, ArenaError, CreateError},
     inner::{Inner, Lane, Life},
-    report::MemoryTypeStatistics,
     resource::{Buffer, Image},
     resource_desc::{BufferDesc, ImageDesc},
+    statistics::MemoryTypeStatistics,
 };
 use crate::{
     memory::Stay,
@@ -226,7 +226,7 @@ impl Arena {
 
     /// What it holds. O(blocks), one lock.
     pub fn statistics(&self) -> MemoryTypeStatistics {
-        self.lane().map_or_else(Default::default, |lane| lane.lock().statistics())
+        self.lane().map_or_else(Default::default, |lane| lane.lock().statistics_of_arena())
     }
 
     /// Allocates memory for a resource that you create, bind and destroy yourself: see
@@ -234,6 +234,7 @@ impl Arena {
     ///
     /// # Errors
     /// As there; and what does not fit the arena's memory type, its blocks, or their number.
+    #[track_caller]
     pub fn allocate(
         &self,
         requirements: &vk::MemoryRequirements,
@@ -250,6 +251,7 @@ impl Arena {
     ///
     /// # Errors
     /// As there; and what does not fit the arena's memory type, its blocks, or their number.
+    #[track_caller]
     pub fn create_buffer(
         &self,
         desc: &BufferDesc,
@@ -264,6 +266,7 @@ impl Arena {
     ///
     /// # Errors
     /// As [`create_buffer`](Self::create_buffer).
+    #[track_caller]
     pub fn create_image(
         &self,
         desc: &ImageDesc,
@@ -281,6 +284,7 @@ impl Arena {
     ///
     /// # Safety
     /// As [`Allocator::create_buffer_from`].
+    #[track_caller]
     pub unsafe fn create_buffer_from(
         &self,
         info: &vk::BufferCreateInfo<'_>,
@@ -297,6 +301,7 @@ impl Arena {
     ///
     /// # Safety
     /// As [`Allocator::create_image_from`].
+    #[track_caller]
     pub unsafe fn create_image_from(
         &self,
         info: &vk::ImageCreateInfo<'_>,

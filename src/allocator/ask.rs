@@ -10,6 +10,7 @@ use super::{
     inner::{Inner, Lane},
 };
 use crate::{
+    events,
     memory::{Block, Grant},
     policy::growth::NextBlock,
     tlsf,
@@ -31,6 +32,7 @@ impl Inner {
         let NextBlock { size: mut block_size, tailored } = self.next_block(lane, search.size);
         if block_size < wanted.size {
             search.tried |= Tried::SMALLER;
+            self.tell_fallback(lane, search.request.size, search.tried);
         }
         let mut released = false;
         let (memory, mapping) = loop {
@@ -55,6 +57,7 @@ impl Inner {
                 Err(error) if block_size <= least => return Err(error),
                 Err(_) => {
                     search.tried |= Tried::SMALLER;
+                    self.tell_fallback(lane, search.request.size, search.tried);
                     block_size = (block_size / 2).max(least);
                 }
             }
@@ -84,7 +87,8 @@ impl Inner {
         };
         let grant = self.settle(&mut state, search.request, search.tenant(), grant);
         tracing::debug!(
-            target: "fencepost", memory_type = lane.memory_type, block_size,
+            target: events::BLOCK,
+            memory_type = lane.memory_type, bytes = block_size, dedicated = false,
             "allocated a block"
         );
         Ok(grant)
@@ -176,7 +180,8 @@ impl Inner {
             Some(grant) => {
                 let grant = self.settle(&mut state, request, request.tenant(), grant);
                 tracing::debug!(
-                    target: "fencepost", memory_type = lane.memory_type, size,
+                    target: events::BLOCK,
+                    memory_type = lane.memory_type, bytes = size, dedicated = true,
                     "allocated a dedicated memory"
                 );
                 grant
@@ -261,6 +266,9 @@ impl Inner {
             .sum();
         search.tried.set(Tried::COLLECT, collected || search.tried.contains(Tried::COLLECT));
         search.tried.set(Tried::RELEASE, released > 0 || search.tried.contains(Tried::RELEASE));
+        if released > 0 {
+            self.tell_fallback(lane, search.request.size, search.tried);
+        }
         collected || released > 0
     }
 }

@@ -143,8 +143,10 @@ impl<'a> AllocatorDesc<'a> {
     /// Whether to watch for what holds memory back: a recording that stays open, and a timeline that
     /// has work out and does not move, for 256 collects. Each is reported once by `tracing`, with the
     /// name of an allocation that waits; and so is an end before a
-    /// [recorded use](crate::Allocation::record_use). A debugging aid, cheap enough to leave on: a few comparisons
-    /// a collect.
+    /// [recorded use](crate::Allocation::record_use). And where each allocation is made is noted, for
+    /// the report of [leaks](crate::Leak); with `RUST_BACKTRACE=1` in the environment, by which calls.
+    ///
+    /// A debugging aid: a few comparisons a collect, and an entry of a hash table an allocation.
     #[must_use]
     pub const fn audit(mut self, audit: bool) -> Self {
         self.audit = audit;

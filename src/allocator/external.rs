@@ -4,7 +4,7 @@
 //! on the resource and on the memory, and `DEDICATED_ONLY` is obeyed.
 
 use core::ptr::NonNull;
-use std::sync::Arc;
+use std::{panic::Location, sync::Arc};
 
 use ash::vk;
 
@@ -49,6 +49,7 @@ impl Allocator {
     /// The bytes at `address` are mapped memory of this process, and stay so until the buffer has
     /// ended: dropped, and collected once the GPU is done with it, or the allocator is gone. Host
     /// accesses do not race with the GPU's.
+    #[track_caller]
     pub unsafe fn import_host_memory(
         &self,
         address: NonNull<u8>,
@@ -124,6 +125,7 @@ impl Inner {
     /// # Safety
     /// The create-info is valid, and names the handle type; the driver can share such buffers so.
     /// What is imported is what its handle's type says.
+    #[track_caller]
     pub(super) unsafe fn create_shared_buffer(
         self: &Arc<Self>,
         info: &vk::BufferCreateInfo<'_>,
@@ -138,6 +140,7 @@ impl Inner {
 
     /// # Safety
     /// As [`create_shared_buffer`](Self::create_shared_buffer).
+    #[track_caller]
     pub(super) unsafe fn create_shared_image(
         self: &Arc<Self>,
         info: &vk::ImageCreateInfo<'_>,
@@ -151,6 +154,7 @@ impl Inner {
     }
 
     /// Memory for a new resource, which is destroyed if there is none.
+    #[track_caller]
     fn share(
         self: &Arc<Self>,
         target: Target,
@@ -165,6 +169,9 @@ impl Inner {
             // SAFETY: the device contract; the resource was never used.
             unsafe { self.vulkan.destroy_resource(resource) };
         })?;
+        if self.observed {
+            self.observe_grant(lane, &grant, memory.name, Location::caller());
+        }
         Ok(self.bind_new(resource, lane, &grant)?)
     }
 

@@ -22,10 +22,12 @@ use super::{
     heaps::Heaps,
     lanes::Lanes,
     objects::ObjectLane,
+    origins::Origins,
     recorder::Recorder,
     register::Register,
 };
 use crate::{
+    events,
     ground::sync::lock,
     memory::{BlockList, Broken, Entry, Heirs, Stay},
     policy::{
@@ -67,6 +69,9 @@ pub(crate) struct Inner {
     pub(super) untimed_reported: AtomicBool,
     pub(super) end_policy: EndPolicy,
     pub(super) audit: bool,
+    /// Audited, or someone listened to single allocations when this was made.
+    pub(super) observed: bool,
+    pub(super) origins: Origins,
     pub(super) map_on_access: bool,
     pub(super) guards: Guards,
     pub(super) heaps: Heaps,
@@ -114,6 +119,10 @@ pub(super) struct LaneState {
     pub(super) peak_live: u64,
     /// Allocations ever made.
     pub(super) granted: u64,
+    /// Of those, by arenas that had the lane before.
+    pub(super) granted_before: u64,
+    /// The peak of those.
+    pub(super) peak_before: u64,
     /// An arena's handle holds this lane.
     pub(super) claimed: bool,
     /// Blocks that an arena's threads are just asking for.
@@ -229,6 +238,9 @@ impl Inner {
             untimed_reported: AtomicBool::new(false),
             end_policy: desc.end_policy,
             audit: desc.audit,
+            observed: desc.audit
+                || tracing::enabled!(target: events::ALLOCATION, tracing::Level::TRACE),
+            origins: Origins::default(),
             map_on_access: desc.map_on_access,
             guards: Guards::new(desc.guards, desc.guarded_by, desc.quarantine),
             heaps,
@@ -302,7 +314,7 @@ impl Inner {
     /// The device was seen lost: nothing is handed out any more and everything counts as reached.
     pub(super) fn lose(&self) {
         if !self.lost.swap(true, Ordering::AcqRel) {
-            tracing::error!(target: "fencepost", "the device is lost");
+            tracing::error!(target: events::DEVICE, "the device is lost");
             self.with_register(Register::lose);
         }
     }
@@ -393,6 +405,8 @@ impl LaneState {
             live: 0,
             peak_live: 0,
             granted: 0,
+            granted_before: 0,
+            peak_before: 0,
             claimed: false,
             asked: 0,
             tape,
@@ -427,7 +441,8 @@ impl LaneState {
         let free = !self.claimed && self.blocks.count() == 0;
         if free {
             (self.claimed, self.blocks.stay) = (true, stay);
-            (self.peak_live, self.granted) = (0, 0);
+            self.peak_before = self.peak_before.max(self.peak_live);
+            (self.peak_live, self.granted_before) = (0, self.granted);
         }
         free
     }

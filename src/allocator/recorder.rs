@@ -57,7 +57,7 @@ impl Recorder {
         let Some(destination) = &desc.record else { return Self(None) };
         let Some(writer) = lock(destination).take() else {
             tracing::warn!(
-                target: "fencepost",
+                target: crate::events::RECORD,
                 "no record: another allocator of the same description has the writer"
             );
             return Self(None);
@@ -151,7 +151,7 @@ impl Inner {
     fn break_off(&self, error: &io::Error) {
         self.take_tapes();
         tracing::error!(
-            target: "fencepost", %error,
+            target: crate::events::RECORD, %error,
             "the record's writer failed: the record ends here"
         );
     }
