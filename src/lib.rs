@@ -90,6 +90,7 @@
 //! * **Descriptor sets that retire**: feature `descriptors`,
 //!   `Allocator::create_descriptor_set`. Other handles: [`Allocator::retire_object`].
 //! * **Figures and pictures**: [`Allocator::statistics`], [`Allocator::snapshot`], and [`inspect`].
+//! * **Events by `tracing`**: the page [`events`].
 //! * **What happened, over time**: [`AllocatorDesc::record`] and the page [`record`].
 //! * **Host or DMA memory by bare pointers**: [`MemoryPool`], [`SharedPool`], `no_std` for the first.
 //! * **Ranges of anything, without Vulkan**: [`tlsf`], `no_std`. The rule of drops alone:
@@ -121,6 +122,8 @@ extern crate alloc;
 mod allocator;
 #[cfg(feature = "vulkan")]
 mod dma;
+#[cfg(feature = "vulkan")]
+pub mod events;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod ground;
@@ -152,7 +155,7 @@ pub use allocator::{
     KeyError, Leak, MemoryTypeStatistics, NewError, Ordered, Placement, Plan, RawAllocation,
     Recording, Refused, RegionPicture, RegionState, ReportError, RingError, RingPiece, Signal,
     Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline, TimelineError,
-    Tried, WaitError, aliasing_requirements,
+    Tried, WaitError, aliasing_requirements, intern,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};
