@@ -112,6 +112,7 @@ impl Allocator {
     /// * Until the pool's last use, and that of its handles, [`shutdown`](Self::shutdown) is not called.
     /// * What the GPU does to the memory does not race with what the CPU does; it writes to no free
     ///   memory of a checked pool.
+    #[track_caller]
     pub unsafe fn mapped_pool(
         &self,
         buffer: &BufferDesc,

@@ -93,6 +93,7 @@
 //! * **Descriptor sets that retire**: feature `descriptors`,
 //!   `Allocator::create_descriptor_set`. Other handles: [`Allocator::retire_object`].
 //! * **Figures and pictures**: [`Allocator::statistics`], [`Allocator::snapshot`], and [`inspect`].
+//! * **Events by `tracing`**: the page [`events`].
 //! * **What happened, over time**: [`AllocatorDesc::record`] and the page [`record`].
 //! * **Host or DMA memory by bare pointers**: [`MemoryPool`], [`SharedPool`], `no_std` for the first.
 //! * **Ranges of anything, without Vulkan**: [`tlsf`], `no_std`. The rule of drops alone:
@@ -124,6 +125,8 @@ extern crate alloc;
 mod allocator;
 #[cfg(feature = "vulkan")]
 mod dma;
+#[cfg(feature = "vulkan")]
+pub mod events;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod ground;

@@ -201,6 +201,7 @@ impl Allocator {
     ///
     /// # Errors
     /// As [`allocate`](Self::allocate), for the first that fails; the others are free again.
+    #[track_caller]
     pub fn allocate_many(
         &self,
         requirements: &[vk::MemoryRequirements],
@@ -219,6 +220,7 @@ impl Arena {
     ///
     /// # Errors
     /// As [`allocate`](Self::allocate), for the first that fails; the others are free again.
+    #[track_caller]
     pub fn allocate_many(
         &self,
         requirements: &[vk::MemoryRequirements],
@@ -230,6 +232,7 @@ impl Arena {
 }
 
 impl Inner {
+    #[track_caller]
     fn allocate_many(
         self: &Arc<Self>,
         requirements: &[vk::MemoryRequirements],

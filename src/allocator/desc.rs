@@ -11,8 +11,8 @@ use ash::vk;
 use crate::{
     guard::{GuardPolicy, GuardedBy},
     policy::{
-        intent::{GpuUse, HostAccess, Intent, Shape, wish},
-        select::{Wish, bits},
+        intent::{HostAccess, Intent, Taste},
+        select::Wish,
     },
     vulkan::DeviceFeatures,
 };
@@ -143,8 +143,10 @@ impl<'a> AllocatorDesc<'a> {
     /// Whether to watch for what holds memory back: a recording that stays open, and a timeline that
     /// has work out and does not move, for 256 collects. Each is reported once by `tracing`, with the
     /// name of an allocation that waits; and so is an end before a
-    /// [recorded use](crate::Allocation::record_use). A debugging aid, cheap enough to leave on: a few comparisons
-    /// a collect.
+    /// [recorded use](crate::Allocation::record_use). And where each allocation is made is noted, for
+    /// the report of [leaks](crate::Leak); with `RUST_BACKTRACE=1` in the environment, by which calls.
+    ///
+    /// A debugging aid: a few comparisons a collect, and an entry of a hash table an allocation.
     #[must_use]
     pub const fn audit(mut self, audit: bool) -> Self {
         self.audit = audit;
@@ -326,12 +328,7 @@ bitflags::bitflags! {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct AllocationDesc {
-    intent: Intent,
-    access: Option<HostAccess>,
-    prefer_host: bool,
-    access_where_free: bool,
-    /// What the user said of properties by hand; it goes before what the intent says.
-    explicit: Wish,
+    pub(crate) taste: Taste,
     pub(crate) name: Option<&'static str>,
     pub(crate) min_alignment: u64,
     pub(crate) dedicated: bool,
@@ -348,28 +345,18 @@ impl Default for AllocationDesc {
 impl AllocationDesc {
     const fn intent(intent: Intent) -> Self {
         Self {
-            intent,
-            access: None,
-            prefer_host: false,
-            access_where_free: false,
-            explicit: Wish { required: 0, preferred: 0, avoided: 0 },
+            taste: Taste {
+                intent,
+                access: None,
+                prefer_host: false,
+                access_where_free: false,
+                explicit: Wish { required: 0, preferred: 0, avoided: 0 },
+            },
             name: None,
             min_alignment: 1,
             dedicated: false,
             flags: AllocationFlags::empty(),
         }
-    }
-
-    /// What is asked of memory types, for a use on a device of this shape.
-    pub(crate) fn wish(&self, gpu: GpuUse, shape: Shape) -> Wish {
-        let mut wish = wish(self.intent, self.access, self.prefer_host, gpu, shape);
-        if self.access_where_free && shape.is_seen_whole() {
-            wish.prefer(bits::HOST_VISIBLE | bits::HOST_COHERENT);
-        }
-        wish.required |= self.explicit.required;
-        wish.prefer(self.explicit.preferred);
-        wish.avoid(self.explicit.avoided);
-        wish
     }
 
     /// Memory the GPU reaches fastest. The host does not touch it.
@@ -404,7 +391,7 @@ impl AllocationDesc {
     /// device that the host can write, the window of a graphics card too.
     #[must_use]
     pub const fn host_access(mut self, access: HostAccess) -> Self {
-        self.access = Some(access);
+        self.taste.access = Some(access);
         self
     }
 
@@ -414,7 +401,7 @@ impl AllocationDesc {
     /// there, and stages the bytes elsewhere. The small window of a card is left alone.
     #[must_use]
     pub const fn host_access_where_free(mut self) -> Self {
-        self.access_where_free = true;
+        self.taste.access_where_free = true;
         self
     }
 
@@ -422,7 +409,7 @@ impl AllocationDesc {
     /// take room from the rest.
     #[must_use]
     pub const fn prefer_host(mut self) -> Self {
-        self.prefer_host = true;
+        self.taste.prefer_host = true;
         self
     }
 
@@ -460,21 +447,21 @@ impl AllocationDesc {
     /// Adds memory properties that the type must have.
     #[must_use]
     pub const fn required(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.explicit.required |= flags.as_raw();
+        self.taste.explicit.required |= flags.as_raw();
         self
     }
 
     /// Adds memory properties that the type should have.
     #[must_use]
     pub const fn preferred(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.explicit.prefer(flags.as_raw());
+        self.taste.explicit.prefer(flags.as_raw());
         self
     }
 
     /// Adds memory properties that the type should not have, if there is a choice.
     #[must_use]
     pub const fn avoided(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.explicit.avoid(flags.as_raw());
+        self.taste.explicit.avoid(flags.as_raw());
         self
     }
 }

@@ -88,7 +88,7 @@ pub enum AllocateError {
     /// The device holds as many memories as it can.
     #[error("the device holds {limit} memories, as many as it can")]
     TooManyAllocations {
-        /// `maxMemoryAllocationCount`.
+        /// `maxMemoryAllocationCount`; 2²² where that is more, which is all that keys can name.
         limit: u32,
     },
     /// A host-visible memory could not be mapped.

@@ -72,6 +72,7 @@ impl Allocator {
     /// # Errors
     /// A kind that is not enabled or that the driver cannot export; as
     /// [`create_buffer`](Self::create_buffer).
+    #[track_caller]
     pub fn create_exportable_buffer(
         &self,
         desc: &BufferDesc,
@@ -94,6 +95,7 @@ impl Allocator {
     ///
     /// # Errors
     /// As there.
+    #[track_caller]
     pub fn create_exportable_image(
         &self,
         desc: &ImageDesc,

@@ -7,6 +7,7 @@ mod arena;
 mod arena_blocks;
 mod ask;
 mod auditor;
+mod choices;
 mod collect;
 mod create;
 mod dependency;
@@ -27,21 +28,25 @@ mod home;
 mod init;
 mod inner;
 mod lanes;
+mod leaks;
 mod mapping;
 mod names;
 mod objects;
+mod origins;
+mod picture;
 mod plan;
 mod pressure;
 mod recorder;
 mod recording;
 mod register;
-mod report;
 mod resource;
 mod resource_desc;
 mod reuse;
 mod ring;
 mod shared;
+mod statistics;
 mod sync;
+mod telling;
 mod timeline;
 mod turn;
 mod view;
@@ -76,19 +81,18 @@ pub use external_fd::{FdKind, SharedFd};
 pub use guards::{GuardCoverage, Scrub, ScrubError, Scrubbed};
 pub use heaps::HeapBudget;
 pub use init::BufferInit;
+pub use leaks::Leak;
 pub use mapping::HostRange;
 pub use names::intern;
+pub(crate) use picture::LanePicture;
+pub use picture::{BlockPicture, RegionPicture, RegionState, TenantKind, Wait};
 pub use plan::{BlockSizes, Placement, Plan};
 pub use recording::{JoinError, Recording, Signal, SubmitError, Submitted, SubmittedError};
-pub(crate) use report::LanePicture;
-pub use report::{
-    BlockPicture, Difference, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,
-    TenantKind, Wait,
-};
 pub use resource::{Buffer, Image};
 pub use resource_desc::{BufferDesc, ImageDesc, ImageViewDesc};
 pub use reuse::Ordered;
 pub use ring::{FrameRing, RingPiece};
+pub use statistics::{Difference, MemoryTypeStatistics, Statistics};
 pub use timeline::Timeline;
 pub use view::ImageView;
 
@@ -146,6 +150,7 @@ impl Allocator {
     /// there since the last call. [`Collected::more`] tells whether some are left for the next.
     pub fn collect(&self) -> Collected {
         let collected = self.inner().collect(Extent::Bounded);
+        self.inner().tell_counters();
         self.inner().write_record();
         collected
     }
@@ -156,6 +161,7 @@ impl Allocator {
     /// Cost: as `collect`, and O(what the GPU has passed), with a driver call for each resource.
     pub fn collect_all(&self) -> Collected {
         let collected = self.inner().collect(Extent::All);
+        self.inner().tell_counters();
         self.inner().write_record();
         collected
     }

@@ -439,7 +439,7 @@ impl Drop for Recording {
     fn drop(&mut self) {
         if !self.ended && self.timeline.inner.life() != Life::ShutDown {
             tracing::warn!(
-                target: "fencepost", recording = self.id.number(),
+                target: crate::events::WAITING, recording = self.id.number(),
                 "a recording was dropped without being submitted or abandoned: it stays open and \
                  holds back everything dropped since it began"
             );

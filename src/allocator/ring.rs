@@ -79,6 +79,7 @@ impl Allocator {
     ///
     /// # Errors
     /// As [`create_buffer`](Self::create_buffer).
+    #[track_caller]
     pub fn create_ring(
         &self,
         desc: &BufferDesc,

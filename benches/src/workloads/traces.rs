@@ -35,7 +35,7 @@ pub(crate) fn captured() -> Result<Vec<(String, Record)>, ReadError> {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "zst"));
     paths.sort();
     let read = |path: &PathBuf| {
-        let trace = file::read(path).map_err(|error| fault(path, error.to_string()))?;
+        let trace = file::read(path, false).map_err(|error| fault(path, error.to_string()))?;
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         Ok((file.split('.').next().unwrap_or(&file).to_owned(), trace))
     };

@@ -94,7 +94,7 @@ impl Inner {
                 unsafe { fill(mapping, range) };
             }
         }
-        block.tenants.close_fence(entry.key.index());
+        block.tenants.close_fence(entry.key);
         drop(state);
         self.guards.report(&found);
     }

@@ -62,7 +62,7 @@ impl Guards {
             return;
         }
         for corruption in found {
-            tracing::error!(target: "fencepost", "{corruption}");
+            tracing::error!(target: crate::events::GUARD, "{corruption}");
         }
         let mut kept = lock(&self.found);
         let room = KEPT.saturating_sub(kept.len()).min(found.len());
@@ -122,7 +122,7 @@ impl Inner {
             }
         }
         tracing::warn!(
-            target: "fencepost", memory_type = lane.memory_type, size, by = ?by, refused = ?refused,
+            target: crate::events::GUARD, memory_type = lane.memory_type, size, by = ?by, refused = ?refused,
             "a block is unguarded: neither does the host see it, nor can the GPU scrub it"
         );
         Sight::None
@@ -132,7 +132,7 @@ impl Inner {
     pub(super) fn tell_unguarded(&self, lane: &Lane, size: u64) {
         if self.guards.policy.is_on() {
             tracing::warn!(
-                target: "fencepost", memory_type = lane.memory_type, size,
+                target: crate::events::GUARD, memory_type = lane.memory_type, size,
                 "a dedicated memory is unguarded: guards watch blocks that allocations share"
             );
         }

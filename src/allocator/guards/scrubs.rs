@@ -330,7 +330,7 @@ impl Inner {
                         let block = state.blocks.block_mut(entry.slot);
                         // It may have ended meanwhile, and another may have its place.
                         if let Some(block) = block.filter(|b| b.region(entry.key).is_some()) {
-                            block.tenants.close_fence(entry.key.index());
+                            block.tenants.close_fence(entry.key);
                         }
                     }
                     _ => state.waiting.push(waiting),
