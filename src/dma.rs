@@ -102,6 +102,8 @@ impl Allocator {
     /// A pool over a new buffer of mapped, coherent memory. With the usage `SHADER_DEVICE_ADDRESS` its
     /// bus addresses are the buffer's device addresses, unless the description names others.
     ///
+    /// Cost: as [`create_buffer`](Self::create_buffer).
+    ///
     /// # Errors
     /// The buffer cannot be created, its memory is not host-visible and coherent, or the pool's
     /// description does not suit it.
@@ -110,6 +112,7 @@ impl Allocator {
     /// * Until the pool's last use, and that of its handles, [`shutdown`](Self::shutdown) is not called.
     /// * What the GPU does to the memory does not race with what the CPU does; it writes to no free
     ///   memory of a checked pool.
+    #[track_caller]
     pub unsafe fn mapped_pool(
         &self,
         buffer: &BufferDesc,

@@ -220,7 +220,10 @@ fn bad_requests_are_typed_errors_and_change_nothing() {
     for (desc, error) in [
         (BufferDesc::new(0, usage), DescError::ZeroSize),
         (BufferDesc::new(4, vk::BufferUsageFlags::empty()), DescError::NoUsage),
-        (BufferDesc::new(4, vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS), DescError::Usage),
+        (
+            BufferDesc::new(4, vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS),
+            DescError::Usage { unknown: 0x20000 },
+        ),
         (families(&[0]), DescError::QueueFamilies),
         (families(&[0, 1, 0]), DescError::QueueFamilies),
     ] {
@@ -299,6 +302,40 @@ fn raw_keys_used_twice_or_elsewhere_are_typed_errors() {
             let next = allocate(&allocator);
             assert_eq!(next.offset(), 0);
             assert_eq!(allocator.from_raw(raw).unwrap_err(), KeyError::Stale);
+        }
+        allocator.check().unwrap();
+    }
+    fake.finish().unwrap();
+    other.finish().unwrap();
+}
+
+#[test]
+fn raw_keys_are_ended_without_a_handle() {
+    let (fake, other) = (fake(), fake());
+    {
+        let (allocator, stranger) = (allocator(&fake), allocator(&other));
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        let live = || allocator.statistics().live_count;
+        let [retired, freed] = [(); 2].map(|()| allocate(&allocator).into_raw());
+        let recording = frames.begin().unwrap();
+        // SAFETY: each key is turned back once, or refused; no GPU work exists.
+        unsafe {
+            for end in [Allocator::retire_raw, Allocator::free_raw] {
+                assert_eq!(end(&stranger, retired), Err(KeyError::Foreign));
+            }
+            assert_eq!(live(), 2);
+            allocator.retire_raw(retired).unwrap();
+            allocator.free_raw(freed).unwrap();
+            assert_eq!(live(), 0);
+            for end in [Allocator::retire_raw, Allocator::free_raw] {
+                assert_eq!(end(&allocator, retired), Err(KeyError::AlreadyRetired));
+                assert_eq!(end(&allocator, freed), Err(KeyError::Stale));
+            }
+            // The freed range is given out at once, the retired one when the recording has ended.
+            assert_eq!([(); 2].map(|()| allocate(&allocator).offset()), [1024, 2048]);
+            recording.abandon();
+            assert_eq!(allocator.collect().allocations, 3);
+            assert_eq!(allocator.retire_raw(retired), Err(KeyError::Stale));
         }
         allocator.check().unwrap();
     }

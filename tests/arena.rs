@@ -272,3 +272,28 @@ fn a_shutdown_makes_arenas_inert() {
     drop((arena, buffer, allocator));
     fake.finish().unwrap();
 }
+
+#[test]
+fn counts_survive_the_arena_that_they_are_of() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let kept = allocator.create_arena(&of_blocks(2 * MIB)).unwrap();
+    for round in 1..=3 {
+        let arena = allocator.create_arena(&of_blocks(2 * MIB)).unwrap();
+        let held: Vec<_> = (0..4 - round).map(|_| allocate(&arena, 1000).unwrap()).collect();
+        let own = arena.statistics();
+        assert_eq!((own.allocations, own.live_count), (4 - round, 4 - round));
+        assert_eq!(own.peak_live, own.live, "of this arena alone");
+        let all = allocator.statistics();
+        // 3, then 3 + 2, then 3 + 2 + 1: nothing falls though the lane is another arena's.
+        assert_eq!(all.allocations, [3, 5, 6][round as usize - 1]);
+        assert_eq!(all.heaps.iter().map(|heap| heap.peak_live).sum::<u64>(), 3 * 1024);
+        for allocation in held {
+            // SAFETY: no GPU is there.
+            unsafe { allocation.free_now() };
+        }
+    }
+    drop(kept);
+    drop(allocator);
+    fake.finish().unwrap();
+}

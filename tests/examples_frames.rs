@@ -155,6 +155,20 @@ fn a_short_flight_is_clean_and_leaves_two_pictures_on_both_drivers() {
     }
 }
 
+/// A whole renderer keeps to its ranges, and the scrubs in its frames race with nothing of it.
+#[test]
+fn a_flight_under_guards_is_not_accused() {
+    for driver in drivers() {
+        let folder = Folder::new(&format!("guards-{driver}"));
+        let flight = ["--driver", driver, "--frames", "4", "--size", "16x16", "--guards", "full"];
+        let by_host = fly(&folder, &flight);
+        let by_gpu = fly(&folder, &[&flight[..], &["--scrub", "--validate"]].concat());
+        assert_eq!(by_host["allocations"], by_gpu["allocations"]);
+        let pending = [&by_host, &by_gpu].map(|summary| number(summary, "peak_pending"));
+        assert!(pending[1] > pending[0], "what ended waits for scrubs: {pending:?}");
+    }
+}
+
 #[test]
 fn memory_is_used_again_and_the_driver_is_asked_seldom() {
     for driver in drivers() {

@@ -6,8 +6,8 @@ mod support;
 use std::sync::Arc;
 
 use fencepost::{
-    AllocationDesc, Allocator, ArenaDesc, BufferDesc, ImageDesc, ImageViewDesc, ResourceKind,
-    Timeline,
+    AllocationDesc, Allocator, ArenaDesc, BufferDesc, ImageDesc, ImageViewDesc, PoolDesc,
+    ResourceKind, Timeline,
     fake::{Call, FakeDriver, Profile, Use},
     vk,
 };
@@ -16,6 +16,8 @@ use support::*;
 /// A world in which steps are taken. Resources stay until the end.
 struct World {
     fake: FakeDriver,
+    /// Memory is mapped for each access, and not for good.
+    on_access: bool,
     allocator: Option<Allocator>,
     held: Vec<Box<dyn std::any::Any>>,
     timeline: Option<Timeline>,
@@ -25,10 +27,12 @@ struct World {
 type Step = (&'static str, fn(&mut World) -> Result<(), String>);
 
 impl World {
-    fn new() -> Self {
+    fn new(on_access: bool) -> Self {
         let fake = FakeDriver::new(&Profile::default());
-        let allocator = Some(allocator(&fake));
-        Self { fake, allocator, held: Vec::new(), timeline: None, ring: None }
+        // SAFETY: the fake lives as long as the test, and the test submits through timelines.
+        let allocator = unsafe { Allocator::new(&desc(&fake).map_on_access(on_access)) };
+        let allocator = Some(allocator.unwrap());
+        Self { fake, on_access, allocator, held: Vec::new(), timeline: None, ring: None }
     }
 
     fn allocator(&self) -> &Allocator {
@@ -115,6 +119,8 @@ fn ring_step(world: &mut World) -> Result<(), String> {
     world.fake.run();
     submit_step(world, world.ring.clone().unwrap())
 }
+
+const COPIES: &str = "a buffer that is written and read";
 
 const STEPS: &[Step] = &[
     ("a device-local buffer", |w| buffer_step(w, AllocationDesc::device_local())),
@@ -207,6 +213,45 @@ const STEPS: &[Step] = &[
         w.allocator().collect();
         Ok(())
     }),
+    ("an image of its own", |w| {
+        let desc = AllocationDesc::device_local().dedicated(true);
+        let made = w.allocator().create_image(&image_desc(), &desc);
+        w.keep(made)
+    }),
+    (COPIES, |w| {
+        let made = w.allocator().create_buffer(&buffer_desc(3000), &AllocationDesc::readback());
+        let mut buffer = made.map_err(|error| format!("{error:?}"))?;
+        let copied = buffer.write(8, &[1_u32, 2]).and_then(|()| {
+            let mut values = [0; 2];
+            buffer.read(8, &mut values)?;
+            assert_eq!(values, [1, 2]);
+            Ok(())
+        });
+        if let Err(error) = copied {
+            // SAFETY: nothing was recorded with the buffer.
+            unsafe { buffer.free_now() };
+            return Err(format!("{error:?}"));
+        }
+        w.keep(Ok::<_, ()>(buffer))
+    }),
+    ("buffers all or none", |w| {
+        let needs =
+            vk::MemoryRequirements { size: 300 << 10, alignment: 256, memory_type_bits: !0 };
+        let memory = AllocationDesc::readback();
+        let all = [needs; 9];
+        let made = w.allocator().allocate_many(&all, ResourceKind::Linear, &memory);
+        w.keep(made)
+    }),
+    ("a pool over mapped memory", |w| {
+        if w.on_access {
+            return Ok(());
+        }
+        let (allocator, upload) = (w.allocator(), AllocationDesc::upload());
+        let buffer = buffer_desc(1 << 20);
+        // SAFETY: the pool goes before the device, and the GPU touches nothing of it.
+        let made = unsafe { allocator.mapped_pool(&buffer, &upload, &PoolDesc::new()) };
+        w.keep(made)
+    }),
     ("memory without a resource", |w| {
         let requirements =
             vk::MemoryRequirements { size: 1 << 20, alignment: 4096, memory_type_bits: !0 };
@@ -234,8 +279,8 @@ fn errors(call: Call) -> &'static [vk::Result] {
 }
 
 /// The calls a step makes when all goes well.
-fn calls_of(step: usize) -> Vec<(Call, u64)> {
-    let mut world = world_before(step);
+fn calls_of(step: usize, on_access: bool) -> Vec<(Call, u64)> {
+    let mut world = world_before(step, on_access);
     let before: Vec<u64> = Call::ALL.iter().map(|&call| world.fake.calls(call)).collect();
     STEPS[step].1(&mut world).unwrap();
     let made = Call::ALL.iter().zip(before).map(|(&call, n)| (call, world.fake.calls(call) - n));
@@ -244,8 +289,8 @@ fn calls_of(step: usize) -> Vec<(Call, u64)> {
     made
 }
 
-fn world_before(step: usize) -> World {
-    let mut world = World::new();
+fn world_before(step: usize, on_access: bool) -> World {
+    let mut world = World::new(on_access);
     for (name, step) in &STEPS[..step] {
         step(&mut world).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
@@ -268,12 +313,24 @@ fn end(mut world: World) {
 
 #[test]
 fn each_call_failed_once_leaves_everything_as_it_was() {
+    for on_access in [false, true] {
+        each_call_failed_once(on_access);
+    }
+    let copies = |on_access| {
+        let step = STEPS.iter().position(|&(name, _)| name == COPIES).unwrap();
+        let calls = calls_of(step, on_access).into_iter();
+        calls.filter(|&(call, _)| call == Call::MapMemory).map(|(_, count)| count).sum::<u64>()
+    };
+    assert!(copies(true) >= 2 && copies(false) <= 1, "each access is mapped, or none");
+}
+
+fn each_call_failed_once(on_access: bool) {
     let (mut failures, mut ways_out) = (0, 0);
     for (step, &(name, take)) in STEPS.iter().enumerate() {
-        for (call, count) in calls_of(step) {
+        for (call, count) in calls_of(step, on_access) {
             for nth in 0..count {
                 for &error in errors(call) {
-                    let mut world = world_before(step);
+                    let mut world = world_before(step, on_access);
                     let before = world.picture();
                     let context = format!("{name}, {call:?} #{nth} = {error:?}");
                     world.fake.fail(call, nth, error);
@@ -324,7 +381,7 @@ fn shorter(error: vk::Result) -> String {
 #[test]
 fn shutdown_that_cannot_wait_changes_nothing_and_a_lost_device_is_no_error() {
     for error in [vk::Result::ERROR_OUT_OF_HOST_MEMORY, vk::Result::ERROR_DEVICE_LOST] {
-        let mut world = world_before(STEPS.len());
+        let mut world = world_before(STEPS.len(), false);
         world.fake.run();
         let before = world.picture();
         world.fake.fail(Call::DeviceWaitIdle, 0, error);

@@ -2,11 +2,18 @@
 
 mod support;
 
-use std::{fs, path::Path, time::Instant};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Instant,
+};
 
 use fencepost::{
-    AllocationDesc, Allocator, ImageDesc, RegionState, Snapshot, Wait,
+    AllocationDesc, Allocator, ArenaDesc, ImageDesc, RegionState, Snapshot, Wait,
     fake::{FakeDriver, Use},
+    record::Record,
     vk,
 };
 use serde_json::Value;
@@ -32,6 +39,8 @@ fn scene(look: impl FnOnce(&Allocator)) {
     let own = AllocationDesc::device_local().name("own").dedicated(true);
     let big = allocator.create_buffer(&buffer_desc(2 << 20), &own).unwrap();
     drop(gap); // no recording is open and nothing submitted: free at once
+    let arena = allocator.create_arena(&ArenaDesc::new(AllocationDesc::upload())).unwrap();
+    let staged = arena.create_buffer(&buffer_desc(600), &AllocationDesc::default().name("staged"));
     let frame = frames.begin().unwrap();
     let commands = [fake.record(&[Use::buffer(flying.handle())])];
     drop(flying);
@@ -40,7 +49,7 @@ fn scene(look: impl FnOnce(&Allocator)) {
     drop(mesh);
     look(&allocator);
     submit_nothing(open).unwrap();
-    drop((big, kept, albedo, frames));
+    drop((big, kept, albedo, staged.unwrap(), arena, frames));
     allocator.close().unwrap();
     fake.finish().unwrap();
 }
@@ -224,6 +233,9 @@ fn the_dump_has_the_form_that_vma_s_visualiser_reads() {
     form::check(&dump).unwrap();
     assert!(text.contains("pending: timeline 0 >= 1 (buffer)"), "{text}");
     assert!(text.contains("pending: an open recording (buffer)"));
+    let arenas: Vec<_> = dump["CustomPools"].as_object().unwrap().values().collect();
+    let pieces = arenas[0].pointer("/0/Blocks/0/Suballocations").unwrap().as_array().unwrap();
+    assert_eq!((arenas.len(), pieces[0]["Name"].as_str()), (1, Some("staged")));
     golden("dump.json", &text);
 }
 
@@ -239,29 +251,94 @@ fn the_map_shows_each_state_and_escapes_names() {
     golden("memory_map.svg", &map);
 }
 
-/// In a real browser, if there is one: the script ran, found by name, and shows what is there.
+/// The page as a real browser has it once its script has run, with a word searched for.
+fn in_browser(page: &str, word: &str) -> String {
+    static PAGES: AtomicU32 = AtomicU32::new(0);
+    let number = PAGES.fetch_add(1, Ordering::Relaxed);
+    let name = format!("fencepost-map-{}-{number}.html", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    fs::write(&path, page).unwrap();
+    let run = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .arg(format!("file://{}#{word}", path.display()))
+        .output();
+    fs::remove_file(path).unwrap();
+    let done = run.unwrap_or_else(|error| {
+        panic!("chromium: {error}; it is installed by: apt-get install chromium")
+    });
+    String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
 #[test]
 fn a_browser_shows_the_page_and_finds_by_name() {
-    let page = std::env::temp_dir().join(format!("fencepost-map-{}.html", std::process::id()));
-    fs::write(&page, snapshot().to_html()).unwrap();
-    let dom = |word: &str| {
-        let run = std::process::Command::new("chromium")
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
-            .arg(format!("file://{}#{word}", page.display()))
-            .output();
-        run.ok().map(|done| String::from_utf8_lossy(&done.stdout).into_owned())
-    };
-    match (dom("albedo"), dom("no such name")) {
-        (Some(found), Some(none)) => {
-            assert!(found.contains(">1 of 5 allocations</output>"), "{found}");
-            assert!(none.contains(">0 of 5 allocations</output>"), "the control");
-            assert!(
-                found.contains("<rect class=\"pending\"") || found.contains("class=\"pending\"")
-            );
-        }
-        _ => eprintln!("no chromium here: the page was not looked at"),
+    let page = snapshot().to_html();
+    let found = in_browser(&page, "albedo");
+    assert!(found.contains(">1 of 6 allocations</output>"), "{found}");
+    assert!(found.contains("class=\"pending\""));
+    let none = in_browser(&page, "no such name");
+    assert!(none.contains(">0 of 6 allocations</output>"), "the control");
+}
+
+#[test]
+fn a_browser_shows_the_time_line_of_a_record() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/record.trace");
+    let record = Record::parse(&fs::read_to_string(path).unwrap()).unwrap();
+    let shown = in_browser(&snapshot().to_html_with(&record), "");
+    assert!(shown.contains("Over time") && shown.contains("class=\"curve\""));
+    assert!(shown.contains("0.017 s: 2 MiB live, 1 MiB pending"));
+    assert!(!in_browser(&snapshot().to_html(), "").contains("Over time"), "the control");
+}
+
+/// Many allocations, one of a special name, with what could break a page.
+fn crowd(many: usize, look: impl FnOnce(&Allocator)) {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let requirements = vk::MemoryRequirements { size: 256, alignment: 64, memory_type_bits: !0 };
+    let kind = fencepost::ResourceKind::Linear;
+    let names = std::iter::repeat_n("one of many", many).chain(["</script><b>needle"]);
+    let live: Vec<_> = names
+        .map(|name| {
+            let desc = AllocationDesc::device_local().name(name);
+            allocator.allocate(&requirements, kind, &desc).unwrap()
+        })
+        .collect();
+    look(&allocator);
+    for allocation in live {
+        // SAFETY: no GPU is there.
+        unsafe { allocation.free_now() };
     }
-    fs::remove_file(page).unwrap();
+    drop(allocator);
+    fake.finish().unwrap();
+}
+
+/// Its size in bytes.
+fn page_of(many: usize) -> usize {
+    let mut page = String::new();
+    crowd(many, |allocator| page = allocator.snapshot().to_html());
+    let start = Instant::now();
+    let all = in_browser(&page, "");
+    println!("{many}: {} bytes, {} ms in the browser", page.len(), start.elapsed().as_millis());
+    let total = many + 1;
+    let count = format!(">{total} of {total} allocations, the first 500 listed</output>");
+    assert!(all.contains(&count), "{}", all.chars().take(4000).collect::<String>());
+    assert_eq!(all.matches("<tr class=").count(), 500);
+    let needle = in_browser(&page, "needle");
+    assert!(needle.contains(&format!(">1 of {total} allocations</output>")), "the one among many");
+    assert_eq!(needle.matches("<tr class=").count(), 1);
+    assert!(needle.contains("<td>&lt;/script&gt;&lt;b&gt;needle</td>"));
+    page.len()
+}
+
+#[test]
+fn a_page_of_many_allocations_is_shown_piece_by_piece() {
+    page_of(3000);
+}
+
+#[test]
+#[ignore = "deep: a page of some megabytes in a browser, twice"]
+fn a_page_of_a_hundred_thousand_allocations_is_readable() {
+    let bytes = page_of(100_000);
+    assert!(bytes < 4 << 20, "{bytes} bytes");
 }
 
 /// The control: each trap, planted, is found.
@@ -275,10 +352,13 @@ fn a_dump_with_a_trap_in_it_is_refused() {
     };
     let pool = of(|pool| pool.pointer("/Blocks/0").is_some());
     let dedicated = of(|pool| pool.pointer("/DedicatedAllocations/0").is_some());
+    let arenas = dump["CustomPools"].as_object().unwrap();
+    let arena = format!("/CustomPools/{}", arenas.keys().next().unwrap());
     for (place, key) in [
         (format!("{dedicated}/DedicatedAllocations/0"), "Usage"),
         (pool.clone(), "DedicatedAllocations"),
         (pool.clone(), "Blocks"),
+        (format!("{arena}/0"), "Name"),
         (format!("{pool}/Blocks/0"), "Suballocations"),
         ("/Total".into(), "AllocationSizeMin"),
     ] {
@@ -316,25 +396,17 @@ fn counts_nest() {
 #[test]
 #[ignore = "timing: run it with --release on a quiet machine"]
 fn a_hundred_thousand_allocations_are_copied_in_a_moment() {
-    let fake = fake();
-    let allocator = allocator(&fake);
-    let frames = allocator.timeline(fake.queue(0)).unwrap();
-    let requirements = vk::MemoryRequirements { size: 256, alignment: 64, memory_type_bits: !0 };
-    let desc = AllocationDesc::device_local().name("one of many");
-    let kind = fencepost::ResourceKind::Linear;
-    let live: Vec<_> =
-        (0..100_000).map(|_| allocator.allocate(&requirements, kind, &desc).unwrap()).collect();
-    let times = (0..5).map(|_| {
-        let start = Instant::now();
-        let snapshot = allocator.snapshot();
-        let taken = start.elapsed();
-        assert!(snapshot.blocks().map(|block| block.regions.len()).sum::<usize>() >= 100_000);
-        taken
+    crowd(100_000, |allocator| {
+        let times = (0..9).map(|_| {
+            let start = Instant::now();
+            let snapshot = allocator.snapshot();
+            let taken = start.elapsed();
+            let regions = snapshot.blocks().map(|block| block.regions.len()).sum::<usize>();
+            assert!(regions >= 100_000);
+            taken
+        });
+        let best = times.min().unwrap();
+        println!("a snapshot of 100,000 allocations: {best:?}");
+        assert!(best.as_millis() <= 20, "{best:?}");
     });
-    let best = times.min().unwrap();
-    println!("a snapshot of {} allocations: {best:?}", live.len());
-    assert!(best.as_millis() <= 20, "{best:?}");
-    drop((live, frames));
-    drop(allocator);
-    fake.finish().unwrap();
 }

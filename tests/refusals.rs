@@ -62,7 +62,10 @@ fn every_refusal_is_typed_and_leaves_nothing() {
         let none = vk::BufferUsageFlags::empty();
         assert_eq!(buffer(BufferDesc::new(64, none)), DescError::NoUsage.into());
         let address = vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS;
-        assert_eq!(buffer(BufferDesc::new(64, address)), DescError::Usage.into());
+        assert_eq!(
+            buffer(BufferDesc::new(64, address)),
+            DescError::Usage { unknown: address.as_raw() }.into()
+        );
         for families in [&[0][..], &[1, 1]] {
             let desc = BufferDesc::new(64, storage).queue_families(families);
             assert_eq!(buffer(desc), DescError::QueueFamilies.into());

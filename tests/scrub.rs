@@ -318,6 +318,77 @@ fn each_block_is_watched_by_one_of_both() {
     world.end();
 }
 
+/// The range rests for so many scrubs, and the last looks at it.
+#[test]
+fn quarantine_keeps_what_ended_for_so_many_scrubs() {
+    for rest in [0, 1, 5] {
+        let world = World::on(&Profile::default(), GuardPolicy::Poison, |it| it.quarantine(rest));
+        let stays = world.allocate("stays", 64);
+        let culprit = world.allocate("culprit", 4096);
+        let (memory, offset) = (culprit.memory(), culprit.offset());
+        drop(culprit);
+        for scrub in 0..=rest {
+            assert_eq!(world.scrub(Scrub::Due), []);
+            assert_eq!(world.allocator.statistics().pending, 4096, "after {scrub} of {rest}");
+        }
+        assert!(world.fake.gpu_write(memory, offset, &[9; 4]));
+        assert_eq!(name(&only(&world.scrub(Scrub::Due))), Some("culprit"));
+        assert_eq!(world.allocator.statistics().pending, 0, "it is free");
+        drop(stays);
+        world.end();
+    }
+}
+
+/// Nobody reads what another wrote, and an allocation knows whether it reads zero.
+#[test]
+fn memory_that_somebody_had_reads_zero() {
+    for by in [GuardedBy::Host, GuardedBy::Gpu] {
+        let world = World::on(&Profile::default(), GuardPolicy::Zero, |it| it.guarded_by(by));
+        let needs = vk::MemoryRequirements { size: 4096, alignment: 64, memory_type_bits: !0 };
+        let coherent = AllocationDesc::upload().required(vk::MemoryPropertyFlags::HOST_COHERENT);
+        let allocate = || {
+            world.allocator.allocate(&needs, ResourceKind::Linear, &coherent.name("one")).unwrap()
+        };
+        let reads = |one: &Allocation| {
+            let mut bytes = vec![1; 4096];
+            assert!(world.fake.gpu_read(one.memory(), one.offset(), &mut bytes));
+            bytes
+        };
+        let stays = allocate();
+        let secret = allocate();
+        let place = (secret.memory(), secret.offset());
+        assert_eq!(secret.is_zeroed(), by == GuardedBy::Host, "the GPU knows nothing of it yet");
+        assert!(world.fake.gpu_write(secret.memory(), secret.offset(), &[7; 4096]));
+        drop(secret);
+        if by == GuardedBy::Gpu {
+            assert_eq!(world.scrub(Scrub::Due), []);
+        }
+        let next = allocate();
+        assert_eq!((next.memory(), next.offset()), place, "it is given again");
+        assert!(next.is_zeroed() && reads(&next).iter().all(|&byte| byte == 0), "{by:?}");
+        assert!(world.fake.gpu_write(next.memory(), next.offset(), &[8; 4096]));
+        if by == GuardedBy::Gpu {
+            assert_eq!(world.scrub(Scrub::Everything), [], "what it writes is nobody's concern");
+        }
+        assert_eq!(reads(&next), [8; 4096], "nor touched");
+        drop((stays, next));
+        world.end();
+    }
+    // The control: without the policy the next one reads the secret.
+    let world = World::new(GuardPolicy::Margins);
+    let secret = world.allocate("secret", 4096);
+    let (memory, offset) = (secret.memory(), secret.offset());
+    assert!(world.fake.gpu_write(memory, offset, &[7; 4096]));
+    drop(secret);
+    world.scrub(Scrub::Due);
+    let next = world.allocate("next", 4096);
+    let mut bytes = [0; 4];
+    assert!(world.fake.gpu_read(memory, offset, &mut bytes));
+    assert!(bytes == [7; 4] && !next.is_zeroed());
+    drop(next);
+    world.end();
+}
+
 /// The oracle's control: a range that is freed too early, and given to another, is found by the fake
 /// if a scrub touches it while the GPU uses it.
 #[test]

@@ -92,3 +92,20 @@ fn the_tally_sees_what_has_room() {
         assert_eq!(tlsf.holds(size, alignment), room, "the one hole is always tried");
     }
 }
+
+#[test]
+fn the_last_look_refuses_only_what_no_free_region_holds() {
+    let mut missed = 0;
+    for mix in MIXES {
+        churn(fresh_seed(), 90, mix, 20_000, |tlsf, size, alignment| {
+            let has_room = has_room(tlsf, size, alignment);
+            missed += u64::from(has_room && !tlsf.holds(size, alignment));
+            let placed = tlsf.allocate_anywhere(size, alignment);
+            assert_eq!(placed.is_ok(), has_room, "{size} at {alignment}");
+            let placed = placed.ok()?;
+            assert_eq!(placed.offset % alignment, 0);
+            Some(placed.key)
+        });
+    }
+    assert!(missed > 100, "the control: the bounded search misses some: {missed}");
+}

@@ -3,12 +3,13 @@
 //! | VMA's test | here |
 //! | --- | --- |
 //! | TestBasics, TestAllocationVersusResourceSize | below; `tests/allocator_basics.rs` |
-//! | TestJson | VMA's dump is not written yet; `Allocator::blocks` holds what it would show |
+//! | TestJson | `tests/inspect.rs`: the dump has VMA's form |
 //! | TestVirtualBlocks, TestVirtualBlocksAlgorithms, TestBasicTLSF | below; `tests/tlsf_*.rs`: a twin, properties, all small worlds |
 //! | TestVirtualBlocksAlgorithmsBenchmark, BenchmarkAlgorithms, MainTest, PoolTest | `benches/` |
 //! | TestPool_SameSize, TestPool_MinBlockCount, TestPool_MinAllocationAlignment | `tests/arena.rs` |
 //! | TestPoolsAndAllocationParameters, TestHeapSizeLimit | below |
-//! | TestDebugMargin, TestDebugMarginNotInVirtualAllocator, TestAllocationsInitialization | guards are a matter of their own |
+//! | TestDebugMargin, TestDebugMarginNotInVirtualAllocator, TestAllocationsInitialization | `tests/corruption.rs`; freed memory is poisoned, handed-out memory is not filled |
+//! | (the driver asked under a lock) | `tests/driver_calls.rs` |
 //! | TestLinearAllocator (ring), TestLinearAllocatorMultiBlock | `tests/ring.rs`: the GPU moves the tail, nothing is freed by hand |
 //! | TestLinearAllocator (stack, double stack), ManuallyTestLinearAllocator | no such policy: TLSF serves any order at constant cost |
 //! | TestAlgorithmsCorrectness | below |

@@ -9,8 +9,9 @@ use crate::counting;
 use crate::footprint;
 use crate::for_each_subject;
 use crate::latency::{self, Latency, Records};
+use crate::measured;
 use crate::race::{self, Lane};
-use crate::refusals::{self, Refusals};
+use crate::refusals::{self, Mix, Refusals};
 use crate::replay::Arena;
 use crate::stream::Stream;
 use crate::subject::{Probes, Subject};
@@ -29,6 +30,8 @@ pub trait Contender {
     fn check(&self, stream: &Stream, bytes: u64) -> Option<Result<Outcome, Fault>>;
     /// [`race::lane`].
     fn lane<'a>(&self, stream: &'a Stream, bytes: u64) -> Option<Box<dyn Lane + 'a>>;
+    /// [`measured::run`].
+    fn run(&self, stream: &Stream, bytes: u64) -> Option<()>;
     /// [`latency::latency`].
     fn latency(
         &self,
@@ -43,7 +46,7 @@ pub trait Contender {
     /// [`footprint::refused`].
     fn refused(&self, stream: &Stream) -> Option<usize>;
     /// [`refusals::refusals`].
-    fn refusals(&self, percent: u64, allocations: usize, seed: u64) -> Option<Refusals>;
+    fn refusals(&self, mix: Mix, percent: u64, allocations: usize, seed: u64) -> Option<Refusals>;
     /// Bytes of the host's heap after the stream, for each allocation that is alive then.
     fn metadata(&self, stream: &Stream, bytes: u64) -> Option<f64>;
     /// What the searches of the stream visited.
@@ -77,6 +80,10 @@ impl<S: Subject + 'static> Contender for Of<S> {
         race::lane::<S>(stream, bytes)
     }
 
+    fn run(&self, stream: &Stream, bytes: u64) -> Option<()> {
+        measured::run::<S>(stream, bytes)
+    }
+
     fn latency(
         &self,
         stream: &Stream,
@@ -96,8 +103,8 @@ impl<S: Subject + 'static> Contender for Of<S> {
         footprint::refused::<S>(stream)
     }
 
-    fn refusals(&self, percent: u64, allocations: usize, seed: u64) -> Option<Refusals> {
-        refusals::refusals::<S>(percent, allocations, seed)
+    fn refusals(&self, mix: Mix, percent: u64, allocations: usize, seed: u64) -> Option<Refusals> {
+        refusals::refusals::<S>(mix, percent, allocations, seed)
     }
 
     fn metadata(&self, stream: &Stream, bytes: u64) -> Option<f64> {

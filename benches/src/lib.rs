@@ -10,6 +10,7 @@ pub mod counting;
 pub mod footprint;
 pub mod full;
 pub mod latency;
+pub mod measured;
 pub mod race;
 pub mod random;
 pub mod refusals;

@@ -14,12 +14,54 @@ pub struct Refusals {
     pub all: usize,
 }
 
+/// What requests look like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mix {
+    /// What the tables call it.
+    pub name: &'static str,
+    /// Sizes begin with 2 to this power.
+    low: u32,
+    /// Sizes are below 2 to this power.
+    high: u32,
+    /// log2 of the alignments, each as likely as the next.
+    alignments: &'static [u32],
+}
+
+impl Mix {
+    /// All of them.
+    pub const ALL: [Self; 3] = [
+        Self {
+            name: "buffers: 256 B to 128 KiB, 30 in 100 aligned to 256 B to 4 KiB",
+            low: 8,
+            high: 17,
+            alignments: &[4, 4, 4, 4, 4, 4, 4, 8, 10, 12],
+        },
+        Self {
+            name: "images: 256 B to 1 MiB, aligned to 64 B, 256 B, 4 KiB, 64 KiB",
+            low: 8,
+            high: 20,
+            alignments: &[6, 8, 12, 16],
+        },
+        Self {
+            name: "256 B to 256 KiB, any alignment from 16 B to 2 MiB",
+            low: 8,
+            high: 18,
+            alignments: &[4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21],
+        },
+    ];
+}
+
 /// Bytes of the arena.
 const ARENA: u64 = 256 << 20;
 
-/// Keeps `percent` of an arena in use for so many allocations of mixed sizes and alignments, and looks at
-/// each refusal. `None` if the allocator cannot have the arena.
-pub fn refusals<S: Subject>(percent: u64, allocations: usize, seed: u64) -> Option<Refusals> {
+/// Keeps `percent` of an arena in use for so many allocations of a mix, and looks at each refusal. `None`
+/// if the allocator cannot have the arena.
+pub fn refusals<S: Subject>(
+    mix: Mix,
+    percent: u64,
+    allocations: usize,
+    seed: u64,
+) -> Option<Refusals> {
     let limit = ARENA / 100 * percent;
     let mut subject = S::new(ARENA, ARENA as usize / 4_096)?;
     let mut random = Random::new(seed);
@@ -29,8 +71,8 @@ pub fn refusals<S: Subject>(percent: u64, allocations: usize, seed: u64) -> Opti
     let mut live: Vec<(S::Handle, u64)> = Vec::new();
     let mut used = 0;
     for _ in 0..allocations {
-        let size = random.log_uniform(8, 17).next_multiple_of(granule(ARENA));
-        let alignment = if random.percent(70) { 16 } else { 1 << (8 + random.below(5)) };
+        let size = random.log_uniform(mix.low, mix.high).next_multiple_of(granule(ARENA));
+        let alignment = 1 << random.pick(mix.alignments);
         while used + size > limit {
             let (handle, offset) = live.swap_remove(random.below(live.len()));
             let end = ends.remove(&offset).expect("it lives");
@@ -90,9 +132,11 @@ mod tests {
 
     #[test]
     fn exact_best_fit_uses_all_room_and_a_refusal_for_nothing_is_seen() {
-        let exact = refusals::<BestFit>(90, 20_000, 1).expect("an arena");
-        assert_eq!(exact.with_room, 0);
-        let timid = refusals::<Timid>(90, 20_000, 1).expect("an arena");
-        assert!(timid.with_room > 5_000, "{timid:?}");
+        for mix in Mix::ALL {
+            let exact = refusals::<BestFit>(mix, 90, 10_000, 1).expect("an arena");
+            assert_eq!(exact.with_room, 0, "{mix:?}");
+            let timid = refusals::<Timid>(mix, 90, 10_000, 1).expect("an arena");
+            assert!(timid.with_room > 1_000, "{mix:?}: {timid:?}");
+        }
     }
 }

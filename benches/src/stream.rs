@@ -104,6 +104,23 @@ impl Stream {
         Self { peak_bytes: self.peak_bytes, peak_live: self.peak_live, ..builder.finish() }
     }
 
+    /// The most bytes that are given out at one time: what is live, and what is held back.
+    pub fn peak_held(&self) -> u64 {
+        let mut sizes = vec![0; self.slots];
+        let (mut held, mut peak) = (0, 0);
+        for step in &self.steps {
+            match step.call() {
+                Call::Allocate { slot, size, .. } => {
+                    sizes[slot] = size;
+                    held += size;
+                }
+                Call::Free { slot } => held -= sizes[slot],
+            }
+            peak = peak.max(held);
+        }
+        peak
+    }
+
     /// The mean number of steps of one kind in a row, in the measured part.
     pub fn mean_run(&self) -> f64 {
         let steps = &self.steps[self.steady..];
@@ -238,5 +255,7 @@ mod tests {
         assert_eq!(calls(&stream.deferred(2)), [1_000, 10, 20, 30, -10]);
         assert_eq!(calls(&stream.deferred(8)), [1_000, 10, 20, 30]);
         assert_eq!(stream.deferred(8).peak_bytes, stream.peak_bytes);
+        let held = [0, 2, 8].map(|frames| stream.deferred(frames).peak_held());
+        assert_eq!(held, [1_050, 1_060, 1_060]);
     }
 }

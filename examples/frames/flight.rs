@@ -9,7 +9,7 @@ use super::support::Gpu;
 use super::upload::Uploads;
 use super::view::{View, picture_set};
 use super::world::World;
-use fencepost::{Allocator, Point, Timeline, vk};
+use fencepost::{Allocator, Point, Scrub, Timeline, vk};
 use std::time::Duration;
 
 /// How many frames make a second of the flight.
@@ -23,13 +23,15 @@ pub(crate) struct Flight {
     timeline: Timeline,
     ring: CommandRing,
     uploads: Uploads,
+    /// Whether each frame carries a scrub of the guards.
+    scrubs: bool,
     /// What is on the GPU now.
     pub(crate) world: World,
 }
 
 impl Flight {
     /// Makes ready: pipelines, queues, and a world without chunks.
-    pub(crate) fn new(gpu: &Gpu, allocator: &Allocator, seed: u64) -> Result<Self> {
+    pub(crate) fn new(gpu: &Gpu, allocator: &Allocator, seed: u64, scrubs: bool) -> Result<Self> {
         let timeline = allocator.timeline(gpu.main.queue)?;
         // A timeline belongs to a queue. Where there is a queue for transfers the uploads run
         // beside the frames, on a timeline of their own; elsewhere they share the queue of the
@@ -47,6 +49,7 @@ impl Flight {
             ring: CommandRing::new(allocator, &gpu.device, gpu.main.family)?,
             world: World::new(allocator, &mut uploads, seed)?,
             uploads,
+            scrubs,
         })
     }
 
@@ -68,6 +71,11 @@ impl Flight {
 
         let commands = self.ring.begin(&self.timeline)?;
         let recording = self.timeline.begin()?;
+        if self.scrubs {
+            // SAFETY: the command buffer is being recorded, nothing is in it yet, and it is submitted
+            // once, with the recording.
+            unsafe { self.allocator.record_scrub(&recording, commands, Scrub::Due) }?;
+        }
         {
             let targets = Targets::new(&self.allocator, size)?;
             let mirror = picture_set(&self.allocator, &self.pipelines, &targets.mirror.view)?;

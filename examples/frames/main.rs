@@ -89,7 +89,7 @@ fn run(options: &Options) -> Result<()> {
     let messages = gpu.messages();
     let mut summary = Summary::new(gpu.driver(), options, gpu.transfer.is_some());
     let (pixels, blocks, report) = {
-        let allocator = open_allocator(&gpu)?;
+        let allocator = open_allocator(&gpu, options)?;
         let (pixels, blocks) = fly(&gpu, &allocator, options, &mut summary)?;
         (pixels, blocks, allocator.close().ok_or("the flight kept the allocator")?)
     };
@@ -124,10 +124,12 @@ fn run(options: &Options) -> Result<()> {
 }
 
 /// An allocator that keeps the GPU's device alive until all its memory is given back.
-fn open_allocator(gpu: &Arc<Gpu>) -> Result<Allocator> {
+fn open_allocator(gpu: &Arc<Gpu>, options: &Options) -> Result<Allocator> {
     let desc = AllocatorDesc::new(&gpu.instance, gpu.physical_device, &gpu.device)
         .api_version(gpu.api_version)
         .features(gpu.features())
+        .guards(options.policy())
+        .guarded_by(options.guarded_by())
         .end_policy(EndPolicy::Wait(Duration::from_secs(60)))
         .keep_alive(Arc::<Gpu>::clone(gpu));
     // SAFETY: instance and device are alive and stay so while the allocator does; the features are
@@ -147,7 +149,7 @@ fn fly(
     let (width, height) = (sixth(options.size.width), sixth(options.size.height));
     let small = vk::Extent2D { width, height };
     let progress = progress_bar(options.frames);
-    let mut flight = Flight::new(gpu, allocator, options.seed)?;
+    let mut flight = Flight::new(gpu, allocator, options.seed, options.scrubs())?;
     for number in 0..options.frames {
         allocator.collect();
         flight.frame(number, small, |_, _| Ok(()))?;
@@ -160,6 +162,9 @@ fn fly(
     summary.seconds = start.elapsed().as_secs_f64();
     summary.chunks_made = flight.world.made;
     summary.chunks_dropped = flight.world.dropped;
+    if let Some(first) = allocator.check_guards().first() {
+        return Err(format!("somebody wrote where nothing of theirs is: {first}").into());
+    }
     Ok((pixels, blocks))
 }
 

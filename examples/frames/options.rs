@@ -1,6 +1,6 @@
 //! The command line.
-use clap::Parser;
-use fencepost::vk;
+use clap::{Parser, ValueEnum};
+use fencepost::{GuardPolicy, GuardedBy, vk};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -29,12 +29,45 @@ pub(crate) struct Options {
     /// Have the validation layer watch; anything it says is a failure.
     #[arg(long)]
     pub(crate) validate: bool,
+    /// Watch for writes outside of resources; any that is found is a failure.
+    #[arg(long, value_enum, value_name = "POLICY", default_value = "off")]
+    pub(crate) guards: Guards,
+    /// Let the GPU keep the guards, and not the host.
+    #[arg(long)]
+    pub(crate) scrub: bool,
     /// Write nothing to standard output but the summary, as one line of JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
+/// What is watched.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Guards {
+    Off,
+    Margins,
+    Poison,
+    Full,
+}
+
 impl Options {
+    pub(crate) fn policy(&self) -> GuardPolicy {
+        match self.guards {
+            Guards::Off => GuardPolicy::Off,
+            Guards::Margins => GuardPolicy::Margins,
+            Guards::Poison => GuardPolicy::Poison,
+            Guards::Full => GuardPolicy::Full,
+        }
+    }
+
+    pub(crate) fn guarded_by(&self) -> GuardedBy {
+        if self.scrub { GuardedBy::Gpu } else { GuardedBy::Host }
+    }
+
+    /// Whether frames carry a scrub.
+    pub(crate) fn scrubs(&self) -> bool {
+        self.scrub && self.policy() != GuardPolicy::Off
+    }
+
     /// Reads a command line. What is wrong with it is one sentence.
     pub(crate) fn read(
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,

@@ -10,12 +10,14 @@
 //! 7. *dedicated*: a memory of its own. Not for small requests: they would use up the number of
 //!    memories that a device can have.
 //!
-//! Then the next type; at last a walk over all blocks; then an error that tells what was tried. The
-//! driver is never called under a lock: two threads may both make a block, and then both stay.
+//! Then the next type; at last a walk over all blocks and their free regions; then an error that tells
+//! what was tried. The driver is never called under a lock: two threads may both make a block, and then
+//! both stay.
 
 use ash::vk;
 
 use super::{
+    choices::{Choice, Question},
     collect::Extent,
     desc::{AllocationDesc, AllocationFlags},
     error::{AllocateError, Tried},
@@ -27,8 +29,7 @@ use crate::{
     memory::{Fence, Grant, Tenant},
     policy::{
         granularity::{ResourceKind, placed},
-        intent::{GpuUse, Shape},
-        select::{Ranking, Wish, rank},
+        intent::GpuUse,
     },
     vulkan::{Dedicate, Requirements, Resource},
 };
@@ -73,8 +74,7 @@ impl Target {
 pub(super) struct Request {
     pub(super) size: u64,
     pub(super) alignment: u64,
-    pub(super) type_bits: u32,
-    pub(super) wish: Wish,
+    pub(super) question: Question,
     pub(super) dedicate: Dedicate,
     pub(super) kind: ResourceKind,
     pub(super) resource: Resource,
@@ -86,12 +86,8 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn new(
-        shape: Shape,
-        requirements: &Requirements,
-        target: Target,
-        desc: &AllocationDesc,
-    ) -> Self {
+    #[inline(always)]
+    pub(super) fn new(requirements: &Requirements, target: Target, desc: &AllocationDesc) -> Self {
         let memory = &requirements.memory;
         // Zero stands for "no wish"; anything else that is not a power of two is found out later.
         let alignment = match (memory.alignment.max(1), desc.min_alignment.max(1)) {
@@ -101,8 +97,11 @@ impl Request {
         Self {
             size: memory.size,
             alignment,
-            type_bits: memory.memory_type_bits,
-            wish: desc.wish(target.gpu, shape),
+            question: Question {
+                type_bits: memory.memory_type_bits,
+                gpu: target.gpu,
+                taste: desc.taste,
+            },
             dedicate: if desc.dedicated { Dedicate::Require } else { requirements.dedicate },
             kind: target.kind,
             resource: target.resource,
@@ -114,11 +113,11 @@ impl Request {
     }
 
     /// The least there is, for a block that is made before it is needed.
-    pub(super) fn for_a_block(shape: Shape) -> Self {
+    pub(super) fn for_a_block() -> Self {
         let memory = vk::MemoryRequirements { size: 1, alignment: 1, memory_type_bits: !0 };
         let requirements = Requirements { memory, dedicate: Dedicate::No };
         let target = Target::unknown(ResourceKind::Linear);
-        Self::new(shape, &requirements, target, &AllocationDesc::default())
+        Self::new(&requirements, target, &AllocationDesc::default())
     }
 
     /// Raises the alignment to that of an arena.
@@ -128,15 +127,22 @@ impl Request {
         }
     }
 
-    pub(super) fn tenant(&self) -> Tenant {
-        let named = self.name.is_some() || self.resource != Resource::None;
-        Tenant {
+    /// Whether there is anything to remember of who lives on the range.
+    #[inline]
+    fn is_told(&self) -> bool {
+        self.name.is_some() || self.resource != Resource::None
+    }
+
+    /// Who lives on a range that is a memory of its own; `None` if there is nothing to tell.
+    #[inline]
+    pub(super) fn tenant(&self) -> Option<Tenant> {
+        self.is_told().then_some(Tenant {
             resource: self.resource,
-            kind: named.then_some(self.kind),
+            kind: Some(self.kind),
             usage: self.usage,
             name: self.name,
             fence: Fence::default(),
-        }
+        })
     }
 
     pub(super) fn limit(&self) -> Limit {
@@ -162,9 +168,14 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Who lives on a range in a block.
-    pub(super) fn tenant(&self) -> Tenant {
-        Tenant { fence: self.fence, ..self.request.tenant() }
+    /// Who lives on a range in a block; `None` if there is nothing to tell.
+    #[inline]
+    pub(super) fn tenant(&self) -> Option<Tenant> {
+        let fence = self.fence;
+        match self.request.tenant() {
+            None if fence == Fence::default() => None,
+            tenant => Some(Tenant { fence, ..tenant.unwrap_or_default() }),
+        }
     }
 }
 
@@ -176,20 +187,43 @@ impl Inner {
     /// collected and empty blocks may have gone.
     ///
     /// O(1) where a block has room; else driver calls, outside all locks.
+    #[inline(always)]
     pub(super) fn allocate(&self, request: &Request) -> Result<Granted<'_>, AllocateError> {
         self.validate(request)?;
-        let ranking = self.rank(request);
+        let mut spare = None;
+        let choice = self.choice(&request.question, &mut spare);
         let mut search = self.search(request)?;
+        // Nearly always the best type has room.
+        if request.dedicate == Dedicate::No
+            && let Some(lane) = choice.ranking.best().and_then(|best| self.lane(best))
+            && let Some(grant) = self.take_in_blocks(lane, &search)
+        {
+            return Ok((lane, grant));
+        }
+        self.climb(choice, &mut search)
+    }
+
+    /// The ladder, type by type.
+    #[cold]
+    #[inline(never)]
+    fn climb(
+        &self,
+        choice: &Choice,
+        search: &mut Search<'_>,
+    ) -> Result<Granted<'_>, AllocateError> {
+        let Choice { ranking, required } = choice;
+        let request = search.request;
         let mut failure = AllocateError::NoMemoryType {
-            type_bits: request.type_bits,
-            required: vk::MemoryPropertyFlags::from_raw(request.wish.required),
+            type_bits: request.question.type_bits,
+            required: *required,
         };
         for (place, memory_type) in ranking.iter().enumerate() {
             let Some(lane) = self.lane(memory_type) else { continue };
             if place > 0 {
                 search.tried |= Tried::OTHER_TYPES;
+                self.tell_fallback(lane, request.size, search.tried);
             }
-            match self.allocate_from(lane, &mut search) {
+            match self.allocate_from(lane, search) {
                 Ok(grant) => return Ok((lane, grant)),
                 Err(error) if !is_worth_another_type(error) => return Err(error),
                 // Out of memory says most; of the others, the last.
@@ -200,7 +234,7 @@ impl Inner {
         if failure.is_out_of_memory() && request.dedicate != Dedicate::Require {
             let anywhere = ranking.iter().find_map(|memory_type| {
                 let lane = self.lane(memory_type)?;
-                Some((lane, self.allocate_anywhere(lane, &search)?))
+                Some((lane, self.allocate_anywhere(lane, search)?))
             });
             if let Some(granted) = anywhere {
                 return Ok(granted);
@@ -208,28 +242,23 @@ impl Inner {
         }
         match failure {
             AllocateError::OutOfDeviceMemory { .. } => {
-                Err(self.out_of_memory(&search, ranking.iter()))
+                Err(self.out_of_memory(search, ranking.iter()))
             }
             other => Err(other),
         }
     }
 
+    #[inline(always)]
     pub(super) fn search<'a>(&self, request: &'a Request) -> Result<Search<'a>, AllocateError> {
         let granularity = self.vulkan.properties().buffer_image_granularity;
-        let (size, alignment, fence) =
-            fenced(request, granularity).ok_or(AllocateError::TooLarge {
-                requested: request.size,
-                limit: u64::MAX - granularity,
-            })?;
+        let Some((size, alignment, fence)) = fenced(request, granularity) else {
+            let (requested, limit) = (request.size, u64::MAX - granularity);
+            return Err(AllocateError::TooLarge { requested, limit });
+        };
         Ok(Search { request, size, alignment, tried: Tried::empty(), fence })
     }
 
-    /// The memory types for a request, best first.
-    pub(super) fn rank(&self, request: &Request) -> Ranking {
-        let types = &self.vulkan.properties().types;
-        rank(types, request.type_bits, &request.wish, &self.rules)
-    }
-
+    #[inline(always)]
     pub(super) fn validate(&self, request: &Request) -> Result<(), AllocateError> {
         if self.life() == Life::ShutDown {
             return Err(AllocateError::ShutDown);
@@ -243,9 +272,7 @@ impl Inner {
         if !request.alignment.is_power_of_two() {
             return Err(AllocateError::Alignment { alignment: request.alignment });
         }
-        let properties = self.vulkan.properties();
-        let largest_heap = properties.heaps.iter().map(|heap| heap.size).max().unwrap_or(0);
-        let limit = properties.max_allocation_size.min(largest_heap);
+        let limit = self.largest_request;
         if request.size > limit {
             return Err(AllocateError::TooLarge { requested: request.size, limit });
         }
@@ -298,32 +325,46 @@ impl Inner {
     }
 
     pub(super) fn allocate_in_blocks(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
-        let mut state = lane.lock();
-        let tenant = search.tenant();
-        let grant = state.blocks.allocate(search.size, search.alignment, tenant)?;
-        self.settle(&mut state, &grant, search.request);
-        Some(grant)
+        self.take_in_blocks(lane, search)
     }
 
-    /// A range that the quick search does not see. O(blocks).
+    /// [`allocate_in_blocks`](Self::allocate_in_blocks), inlined where it is hot.
+    #[inline(always)]
+    fn take_in_blocks(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
+        let mut state = lane.lock();
+        let grant = state.blocks.allocate(search.size, search.alignment)?;
+        Some(self.settle(&mut state, search.request, search.tenant(), grant))
+    }
+
+    /// A range that the quick search does not see. O(blocks and free regions).
     pub(super) fn allocate_anywhere(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
-        let tenant = search.tenant();
-        let grant = state.blocks.allocate_anywhere(search.size, search.alignment, tenant)?;
-        self.settle(&mut state, &grant, search.request);
-        Some(grant)
+        let grant = state.blocks.allocate_anywhere(search.size, search.alignment)?;
+        Some(self.settle(&mut state, search.request, search.tenant(), grant))
     }
 
-    /// A granted range lives from here on.
-    pub(super) fn settle(&self, state: &mut LaneState, grant: &Grant, request: &Request) {
-        state.count_live(grant.held);
-        state.record_grant(grant, request);
+    /// A granted range lives from here on, and its tenant moves in.
+    #[inline(always)]
+    pub(super) fn settle(
+        &self,
+        state: &mut LaneState,
+        request: &Request,
+        tenant: Option<Tenant>,
+        mut grant: Grant,
+    ) -> Grant {
+        state.count_live(grant.size);
+        state.record_grant(&grant, request);
+        if let Some(tenant) = tenant {
+            (grant.offset, grant.size) = tenant.fence.inside(grant.offset, grant.size);
+            state.blocks.move_in(grant.entry, tenant);
+        }
         if grant.first {
             // The caller's own count keeps this alive, so the upgrade succeeds.
             if let Some(myself) = self.myself.upgrade() {
                 state.keep(grant.entry.slot, myself);
             }
         }
+        grant
     }
 
     /// Collects if anything of this type may be reached. Whether something was.
@@ -351,7 +392,7 @@ impl Inner {
             }
         }
         let heap = best.unwrap_or(0);
-        AllocateError::OutOfDeviceMemory {
+        let error = AllocateError::OutOfDeviceMemory {
             requested: search.request.size,
             largest_free,
             pending,
@@ -359,11 +400,14 @@ impl Inner {
             heap,
             left: self.left(heap, Limit::Budget),
             tried: search.tried,
-        }
+        };
+        self.tell_pressure(search.request, error);
+        error
     }
 }
 
 /// Size and alignment of a range for a request, and the margins in it.
+#[inline(always)]
 fn fenced(request: &Request, granularity: u64) -> Option<(u64, u64, Fence)> {
     let (size, alignment) = placed(request.kind, request.size, request.alignment, granularity)?;
     if request.margin == 0 {

@@ -77,6 +77,7 @@ impl RawAllocation {
 }
 
 impl Allocation {
+    #[inline]
     pub(super) fn new(inner: &Arc<Inner>, lane: &Lane, grant: &Grant) -> Self {
         // SAFETY: the granted range lies inside the mapped block.
         let mapping = grant.mapping.map(|mapping| unsafe { mapping.add(grant.offset) });
@@ -119,6 +120,8 @@ impl Allocation {
     }
 
     /// Gives the allocation up: what `Drop` does, said aloud.
+    ///
+    /// Cost: as a drop.
     pub fn retire(self) {
         drop(self);
     }
@@ -145,6 +148,8 @@ impl Allocation {
     }
 
     /// Ends the allocation at once: its range may be handed out by the next call.
+    ///
+    /// Cost: one lock, O(1); where a resource lies on the range, the driver call that destroys it.
     ///
     /// # Safety
     /// The GPU never saw the range, or is done with it, and nothing recorded that names it will be
@@ -203,13 +208,15 @@ impl Allocation {
         let name =
             self.home.lane(self.lane).and_then(|lane| lane.lock().blocks.tenant(self.entry).name);
         tracing::error!(
-            target: "fencepost", allocation = name.unwrap_or("(unnamed)"), used_until = ?point,
+            target: crate::events::WAITING, allocation = name.unwrap_or("(unnamed)"), used_until = ?point,
             "an allocation ends at points older than a recorded use: the GPU may still use its range"
         );
     }
 
     /// Turns the handle into a key that owns nothing. The allocation lives until the key is turned
     /// back and dropped.
+    ///
+    /// Cost: none.
     pub fn into_raw(self) -> RawAllocation {
         let raw = self.raw();
         core::mem::forget(self);
@@ -239,6 +246,14 @@ impl Allocation {
     }
 
     /// Takes the resource off the range, so that ending one does not end the other.
+    /// Whether all of this memory read zero when it was handed out: under
+    /// [`GuardPolicy::Zero`](crate::GuardPolicy::Zero) it was filled with zeros after its last owner. `false` is no
+    /// knowledge: a memory of its own, or one that the driver has just given. One lock.
+    pub fn is_zeroed(&self) -> bool {
+        let lane = self.home.lane(self.lane);
+        lane.is_some_and(|lane| self.home.is_zeroed(lane, self.entry))
+    }
+
     pub(super) fn disown(&self) {
         if let Some(lane) = self.home.lane(self.lane) {
             lane.lock().blocks.take_resource(self.entry);
@@ -280,6 +295,38 @@ impl Drop for Allocation {
 }
 
 impl Allocator {
+    /// Gives the allocation of a raw key up, as dropping its handle would: one lock, where
+    /// [`from_raw`](Self::from_raw) takes one more.
+    ///
+    /// # Errors
+    /// As `from_raw`. Nothing has changed then.
+    ///
+    /// # Safety
+    /// As `from_raw`: this is the key's turning back.
+    pub unsafe fn retire_raw(&self, raw: RawAllocation) -> Result<(), KeyError> {
+        let inner = self.own(raw)?;
+        inner.retire(raw.lane(), raw.entry()).map(drop)
+    }
+
+    /// Ends the allocation of a raw key at once, as [`Allocation::free_now`] would: one lock.
+    ///
+    /// # Errors
+    /// As [`from_raw`](Self::from_raw). Nothing has changed then.
+    ///
+    /// # Safety
+    /// As `from_raw`: this is the key's turning back. And as [`Allocation::free_now`].
+    pub unsafe fn free_raw(&self, raw: RawAllocation) -> Result<(), KeyError> {
+        let inner = self.own(raw)?;
+        inner.free_now(raw.lane(), raw.entry()).map(drop)
+    }
+
+    /// The allocator of a key, if that is this one.
+    #[inline]
+    fn own(&self, raw: RawAllocation) -> Result<&Arc<Inner>, KeyError> {
+        let inner = self.inner();
+        if raw.allocator == inner.id { Ok(inner) } else { Err(KeyError::Foreign) }
+    }
+
     /// Turns a raw key back into the handle that owns it. O(1), one lock.
     ///
     /// # Errors
@@ -290,10 +337,7 @@ impl Allocator {
     /// No other handle of the same allocation exists: each [`Allocation::into_raw`] is turned back
     /// at most once.
     pub unsafe fn from_raw(&self, raw: RawAllocation) -> Result<Allocation, KeyError> {
-        let inner = self.inner();
-        if raw.allocator != inner.id {
-            return Err(KeyError::Foreign);
-        }
+        let inner = self.own(raw)?;
         let lane = inner.lane(raw.lane()).ok_or(KeyError::Stale)?;
         let entry = raw.entry();
         let grant = {
@@ -307,7 +351,6 @@ impl Allocator {
                 memory: block.memory,
                 offset,
                 size,
-                held: region.size,
                 mapping: block.mapping.filter(|_| !taken_over),
                 block_size: if taken_over { 0 } else { block.size },
                 first: false,

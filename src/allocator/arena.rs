@@ -9,20 +9,17 @@ use super::{
     Allocator,
     allocation::Allocation,
     arena_blocks::{ArenaBlocks, Place},
+    choices::Question,
     desc::AllocationDesc,
     error::{AllocateError, ArenaError, CreateError},
     inner::{Inner, Lane, Life},
-    report::MemoryTypeStatistics,
     resource::{Buffer, Image},
     resource_desc::{BufferDesc, ImageDesc},
+    statistics::MemoryTypeStatistics,
 };
 use crate::{
     memory::Stay,
-    policy::{
-        granularity::ResourceKind,
-        intent::GpuUse,
-        select::{Wish, rank},
-    },
+    policy::{granularity::ResourceKind, intent::GpuUse},
 };
 
 /// How to make an [`Arena`]: which memory type, how large its blocks, how many.
@@ -211,10 +208,8 @@ impl Inner {
             0 => GpuUse::Unknown,
             usage => GpuUse::of_usage(usage),
         };
-        let wish: Wish = desc.memory.wish(gpu, self.shape);
-        let types = &self.vulkan.properties().types;
-        let ranking = rank(types, desc.type_bits, &wish, &self.rules);
-        ranking.iter().next().ok_or(ArenaError::NoMemoryType)
+        let question = Question { type_bits: desc.type_bits, gpu, taste: desc.memory.taste };
+        self.answer(&question).ranking.iter().next().ok_or(ArenaError::NoMemoryType)
     }
 }
 
@@ -231,7 +226,7 @@ impl Arena {
 
     /// What it holds. O(blocks), one lock.
     pub fn statistics(&self) -> MemoryTypeStatistics {
-        self.lane().map_or_else(Default::default, |lane| lane.lock().statistics())
+        self.lane().map_or_else(Default::default, |lane| lane.lock().statistics_of_arena())
     }
 
     /// Allocates memory for a resource that you create, bind and destroy yourself: see
@@ -239,6 +234,7 @@ impl Arena {
     ///
     /// # Errors
     /// As there; and what does not fit the arena's memory type, its blocks, or their number.
+    #[track_caller]
     pub fn allocate(
         &self,
         requirements: &vk::MemoryRequirements,
@@ -255,6 +251,7 @@ impl Arena {
     ///
     /// # Errors
     /// As there; and what does not fit the arena's memory type, its blocks, or their number.
+    #[track_caller]
     pub fn create_buffer(
         &self,
         desc: &BufferDesc,
@@ -269,6 +266,7 @@ impl Arena {
     ///
     /// # Errors
     /// As [`create_buffer`](Self::create_buffer).
+    #[track_caller]
     pub fn create_image(
         &self,
         desc: &ImageDesc,
@@ -286,6 +284,7 @@ impl Arena {
     ///
     /// # Safety
     /// As [`Allocator::create_buffer_from`].
+    #[track_caller]
     pub unsafe fn create_buffer_from(
         &self,
         info: &vk::BufferCreateInfo<'_>,
@@ -302,6 +301,7 @@ impl Arena {
     ///
     /// # Safety
     /// As [`Allocator::create_image_from`].
+    #[track_caller]
     pub unsafe fn create_image_from(
         &self,
         info: &vk::ImageCreateInfo<'_>,

@@ -2,8 +2,6 @@
 //! a new block, *release*, again; then an error. Never another memory type, never a memory of its
 //! own.
 
-use ash::vk;
-
 use super::{
     allocate::{Granted, Request, Search},
     error::{AllocateError, Tried},
@@ -72,8 +70,8 @@ impl Inner {
         request: &Request,
     ) -> Result<Granted<'_>, AllocateError> {
         self.validate(request)?;
-        let required = vk::MemoryPropertyFlags::from_raw(request.wish.required);
-        let type_bits = request.type_bits;
+        let required = self.choice(&request.question, &mut None).required;
+        let type_bits = request.question.type_bits;
         let fits =
             |lane: &&Lane| type_bits >> lane.memory_type & 1 == 1 && lane.flags.contains(required);
         let Some(lane) = self.lane(arena.lane).filter(fits) else {
@@ -132,13 +130,11 @@ impl Inner {
         let slot = self.add_arena_block(arena, lane, search)?;
         let mut state = lane.lock();
         let (size, alignment) = (search.size, search.alignment);
-        let tenant = search.tenant();
         // Another thread may have filled the block meanwhile.
-        let granted = state.blocks.allocate_in(slot, size, alignment, tenant);
-        let granted = granted.or_else(|| state.blocks.allocate(size, alignment, tenant));
+        let granted = state.blocks.allocate_in(slot, size, alignment);
+        let granted = granted.or_else(|| state.blocks.allocate(size, alignment));
         let grant = granted.ok_or(AllocateError::out_of_memory())?;
-        self.settle(&mut state, &grant, search.request);
-        Ok(grant)
+        Ok(self.settle(&mut state, search.request, search.tenant(), grant))
     }
 
     /// Asks the driver for a block, and returns its slot.
@@ -192,7 +188,7 @@ impl Inner {
         least: u32,
     ) -> Result<(), AllocateError> {
         let Some(lane) = self.lane(arena.lane) else { return Ok(()) };
-        let request = Request::for_a_block(self.shape);
+        let request = Request::for_a_block();
         let mut search = self.search(&request)?;
         for _ in 0..least {
             self.add_arena_block(arena, lane, &mut search)?;

@@ -10,6 +10,7 @@ use super::{
     inner::{Inner, Lane},
 };
 use crate::{
+    events,
     memory::{Block, Grant},
     policy::growth::NextBlock,
     tlsf,
@@ -31,6 +32,7 @@ impl Inner {
         let NextBlock { size: mut block_size, tailored } = self.next_block(lane, search.size);
         if block_size < wanted.size {
             search.tried |= Tried::SMALLER;
+            self.tell_fallback(lane, search.request.size, search.tried);
         }
         let mut released = false;
         let (memory, mapping) = loop {
@@ -55,6 +57,7 @@ impl Inner {
                 Err(error) if block_size <= least => return Err(error),
                 Err(_) => {
                     search.tried |= Tried::SMALLER;
+                    self.tell_fallback(lane, search.request.size, search.tried);
                     block_size = (block_size / 2).max(least);
                 }
             }
@@ -65,10 +68,9 @@ impl Inner {
             let block = Block::shared(memory, block_size, lane.granule, serial, mapping)?;
             Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored).with_sight(sight))
         });
-        let tenant = search.tenant();
         let granted = made
             .ok()
-            .and_then(|slot| state.blocks.allocate_in(slot, search.size, search.alignment, tenant));
+            .and_then(|slot| state.blocks.allocate_in(slot, search.size, search.alignment));
         let Some(grant) = granted else {
             // An empty block has room: only the host's memory for the books can have run out.
             let blocks = state.blocks.remove_empty();
@@ -83,9 +85,10 @@ impl Inner {
             self.free_blocks(lane, blocks);
             return Err(AllocateError::OutOfHostMemory);
         };
-        self.settle(&mut state, &grant, search.request);
+        let grant = self.settle(&mut state, search.request, search.tenant(), grant);
         tracing::debug!(
-            target: "fencepost", memory_type = lane.memory_type, block_size,
+            target: events::BLOCK,
+            memory_type = lane.memory_type, bytes = block_size, dedicated = false,
             "allocated a block"
         );
         Ok(grant)
@@ -173,11 +176,12 @@ impl Inner {
             Ok::<_, core::convert::Infallible>(block)
         });
         let Ok(slot) = made;
-        match state.blocks.allocate_in(slot, size, 1, request.tenant()) {
+        match state.blocks.allocate_in(slot, size, 1) {
             Some(grant) => {
-                self.settle(&mut state, &grant, request);
+                let grant = self.settle(&mut state, request, request.tenant(), grant);
                 tracing::debug!(
-                    target: "fencepost", memory_type = lane.memory_type, size,
+                    target: events::BLOCK,
+                    memory_type = lane.memory_type, bytes = size, dedicated = true,
                     "allocated a dedicated memory"
                 );
                 grant
@@ -207,11 +211,11 @@ impl Inner {
                     AllocateError::out_of_memory()
                 }
                 Refusal::Count => {
-                    AllocateError::TooManyAllocations { limit: properties.max_allocation_count }
+                    AllocateError::TooManyAllocations { limit: self.heaps.memory_limit }
                 }
             })?;
         *tried |= Tried::DRIVER;
-        let count = properties.max_allocation_count;
+        let count = self.heaps.memory_limit;
         // SAFETY: the device contract holds while the allocator is open or closed; `shutdown`'s
         // caller keeps other threads away.
         let memory = match unsafe { self.vulkan.allocate_memory(new) } {
@@ -262,6 +266,9 @@ impl Inner {
             .sum();
         search.tried.set(Tried::COLLECT, collected || search.tried.contains(Tried::COLLECT));
         search.tried.set(Tried::RELEASE, released > 0 || search.tried.contains(Tried::RELEASE));
+        if released > 0 {
+            self.tell_fallback(lane, search.request.size, search.tried);
+        }
         collected || released > 0
     }
 }

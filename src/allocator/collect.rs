@@ -59,24 +59,25 @@ impl Inner {
     /// Gives an allocation up: its range is free once every recording that is open now has ended
     /// and the GPU has passed what was submitted by then. O(1), one lock.
     pub(super) fn retire(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
+        if self.observed {
+            self.observe_end(lane, entry);
+        }
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
         let bag = self.current_bag();
-        state.retire(entry, self.collects.load(Ordering::Relaxed))?;
         let life = self.life();
-        if life == Life::ShutDown || bag.is_reached(self.reached_bag()) {
-            return Ok(self.release(lane, state, entry));
+        if bag.is_reached(self.reached_bag()) || life == Life::ShutDown {
+            return self.end_at_once(lane, state, entry);
         }
+        state.retire(entry, self.collects.load(Ordering::Relaxed))?;
         state.bags.file(bag, entry);
         lane.publish(&state);
         let keeper = state.shared_keeper(life, entry);
-        let first_untimed =
-            bag == BagNumber::UNTIMED && !self.untimed_reported.swap(true, Ordering::Relaxed);
-        let name = state.blocks.tenant(entry).name;
-        drop(state);
-        // Nothing of `self` is touched any more: another thread may collect the entry now, and end
-        // the allocator with it.
-        if first_untimed {
+        if bag == BagNumber::UNTIMED && !self.untimed_reported.swap(true, Ordering::Relaxed) {
+            let name = state.blocks.tenant(entry).name;
+            drop(state);
+            // Nothing of `self` is touched any more: another thread may collect the entry now, and
+            // end the allocator with it.
             report_untimed(name);
         }
         Ok(keeper)
@@ -89,6 +90,9 @@ impl Inner {
         entry: Entry,
         unreached: &[Point],
     ) -> Result<Keeper, KeyError> {
+        if self.observed {
+            self.observe_end(lane, entry);
+        }
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
@@ -107,14 +111,28 @@ impl Inner {
     ///
     /// The caller knows that no submitted or recorded work uses it.
     pub(super) fn free_now(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
+        if self.observed {
+            self.observe_end(lane, entry);
+        }
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
-        let mut state = lane.lock();
+        let state = lane.lock();
         if !state.heirs.is_empty() && state.heirs.contains(entry) {
             drop(state);
             // Its owner is done, but the one before may not be.
             return self.retire_at(lane.index, entry, &[]);
         }
-        if state.blocks.tenant(entry).resource != Resource::None || self.guards.policy.is_on() {
+        self.end_at_once(lane, state, entry)
+    }
+
+    /// Used → Free for an allocation whose uses are all done.
+    #[inline(always)]
+    fn end_at_once<'a>(
+        &self,
+        lane: &'a Lane,
+        mut state: MutexGuard<'a, LaneState>,
+        entry: Entry,
+    ) -> Result<Keeper, KeyError> {
+        if state.blocks.has_resource(entry) || self.guards.policy.is_on() {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             return Ok(self.release(lane, state, entry));
         }
@@ -207,7 +225,7 @@ impl Inner {
                     break;
                 }
                 Err(error) => {
-                    tracing::warn!(target: "fencepost", %error, "a timeline could not be read");
+                    tracing::warn!(target: crate::events::WAITING, %error, "a timeline could not be read");
                 }
             }
         }
@@ -289,16 +307,16 @@ impl Inner {
         let allocation = waiting.min_by_key(|&(bag, _)| bag).map(|(_, name)| named(name));
         match finding {
             Finding::OpenRecording { number } => tracing::warn!(
-                target: "fencepost", recording = number, allocation,
+                target: crate::events::WAITING, recording = number, allocation,
                 "a recording stays open and holds back everything dropped since it began: was it \
                  never submitted?"
             ),
             Finding::StillTimeline { reached, submitted } => tracing::warn!(
-                target: "fencepost", reached, submitted, allocation,
+                target: crate::events::WAITING, reached, submitted, allocation,
                 "a timeline has work out and does not move: is it signalled at all?"
             ),
             Finding::Jump { value, assigned } => tracing::error!(
-                target: "fencepost", value, assigned, allocation,
+                target: crate::events::WAITING, value, assigned, allocation,
                 "a timeline's counter jumped above its last assigned value; what waits for it is kept"
             ),
         }
@@ -424,6 +442,11 @@ impl Inner {
                     self.close_sight(block.sight);
                     self.free_memory(lane.heap, block.memory, block.size);
                 }
+                tracing::debug!(
+                    target: crate::events::BLOCK,
+                    memory_type = lane.memory_type, bytes = block.size,
+                    "gave a block back"
+                );
             }
         }
         count
@@ -463,7 +486,7 @@ fn named(name: Option<&'static str>) -> &'static str {
 
 fn report_untimed(name: Option<&'static str>) {
     tracing::warn!(
-        target: "fencepost", allocation = named(name),
+        target: crate::events::WAITING, allocation = named(name),
         "an allocation was dropped before any timeline existed: it stays pending until \
          `assume_idle`, because nothing tells when the GPU is done with it"
     );

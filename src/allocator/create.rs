@@ -1,7 +1,7 @@
 //! The flow of a resource: create it, ask what it needs, find memory, bind. Nothing is left behind
 //! on failure.
 
-use std::sync::Arc;
+use std::{panic::Location, sync::Arc};
 
 use ash::vk;
 
@@ -46,6 +46,7 @@ impl Inner {
 
     /// # Safety
     /// The create-info is valid for this device.
+    #[track_caller]
     pub(super) unsafe fn create_buffer(
         self: &Arc<Self>,
         info: &vk::BufferCreateInfo<'_>,
@@ -61,6 +62,7 @@ impl Inner {
 
     /// # Safety
     /// The create-info is valid for this device; the image is neither sparse nor disjoint.
+    #[track_caller]
     pub(super) unsafe fn create_image(
         self: &Arc<Self>,
         info: &vk::ImageCreateInfo<'_>,
@@ -75,6 +77,7 @@ impl Inner {
     }
 
     /// Memory for a new resource, which is destroyed if there is none.
+    #[track_caller]
     fn allocate_and_bind(
         self: &Arc<Self>,
         target: Target,
@@ -112,6 +115,8 @@ impl Inner {
     }
 
     /// Memory for a resource that is not ours.
+    #[inline]
+    #[track_caller]
     pub(super) fn allocate_plain(
         self: &Arc<Self>,
         requirements: &vk::MemoryRequirements,
@@ -124,6 +129,8 @@ impl Inner {
         Ok(Allocation::new(self, lane, &grant))
     }
 
+    #[inline(always)]
+    #[track_caller]
     fn grant(
         &self,
         requirements: &Requirements,
@@ -131,7 +138,7 @@ impl Inner {
         memory: &AllocationDesc,
         place: Place<'_>,
     ) -> Result<Granted<'_>, AllocateError> {
-        let mut request = Request::new(self.shape, requirements, target, memory);
+        let mut request = Request::new(requirements, target, memory);
         request.margin = self.guards.policy.margin();
         let (lane, grant) = match place {
             Place::Types => self.allocate(&request),
@@ -143,6 +150,9 @@ impl Inner {
         }?;
         if self.guards.policy.is_on() {
             self.guard_hand_out(lane, grant.entry);
+        }
+        if self.observed {
+            self.observe_grant(lane, &grant, memory.name, Location::caller());
         }
         Ok((lane, grant))
     }

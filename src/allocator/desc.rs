@@ -11,8 +11,8 @@ use ash::vk;
 use crate::{
     guard::{GuardPolicy, GuardedBy},
     policy::{
-        intent::{GpuUse, HostAccess, Intent, Shape, wish},
-        select::{Wish, bits},
+        intent::{HostAccess, Intent, Taste},
+        select::Wish,
     },
     vulkan::DeviceFeatures,
 };
@@ -49,6 +49,7 @@ pub struct AllocatorDesc<'a> {
     pub(crate) map_on_access: bool,
     pub(crate) guards: GuardPolicy,
     pub(crate) guarded_by: GuardedBy,
+    pub(crate) quarantine: u32,
     pub(crate) record: Option<Destination>,
     pub(crate) record_room: usize,
 }
@@ -71,6 +72,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("map_on_access", &self.map_on_access)
             .field("guards", &self.guards)
             .field("guarded_by", &self.guarded_by)
+            .field("quarantine", &self.quarantine)
             .field("record", &self.record.is_some())
             .finish()
     }
@@ -101,6 +103,7 @@ impl<'a> AllocatorDesc<'a> {
             map_on_access: false,
             guards: GuardPolicy::Off,
             guarded_by: GuardedBy::Host,
+            quarantine: 0,
             record: None,
             record_room: 1 << 16,
         }
@@ -140,8 +143,10 @@ impl<'a> AllocatorDesc<'a> {
     /// Whether to watch for what holds memory back: a recording that stays open, and a timeline that
     /// has work out and does not move, for 256 collects. Each is reported once by `tracing`, with the
     /// name of an allocation that waits; and so is an end before a
-    /// [recorded use](crate::Allocation::record_use). A debugging aid, cheap enough to leave on: a few comparisons
-    /// a collect.
+    /// [recorded use](crate::Allocation::record_use). And where each allocation is made is noted, for
+    /// the report of [leaks](crate::Leak); with `RUST_BACKTRACE=1` in the environment, by which calls.
+    ///
+    /// A debugging aid: a few comparisons a collect, and an entry of a hash table an allocation.
     #[must_use]
     pub const fn audit(mut self, audit: bool) -> Self {
         self.audit = audit;
@@ -223,6 +228,15 @@ impl AllocatorDesc<'_> {
     #[must_use]
     pub const fn guarded_by(mut self, by: GuardedBy) -> Self {
         self.guarded_by = by;
+        self
+    }
+
+    /// How many [scrubs](crate::Allocator::record_scrub) more what ended stays out of use, poisoned, before
+    /// the GPU looks at it once more; none unless told. A write that comes so late is still found, and
+    /// by its first owner's name; the footprint grows by so many frames' worth of drops.
+    #[must_use]
+    pub const fn quarantine(mut self, scrubs: u32) -> Self {
+        self.quarantine = scrubs;
         self
     }
 
@@ -314,12 +328,7 @@ bitflags::bitflags! {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct AllocationDesc {
-    intent: Intent,
-    access: Option<HostAccess>,
-    prefer_host: bool,
-    access_where_free: bool,
-    /// What the user said of properties by hand; it goes before what the intent says.
-    explicit: Wish,
+    pub(crate) taste: Taste,
     pub(crate) name: Option<&'static str>,
     pub(crate) min_alignment: u64,
     pub(crate) dedicated: bool,
@@ -336,28 +345,18 @@ impl Default for AllocationDesc {
 impl AllocationDesc {
     const fn intent(intent: Intent) -> Self {
         Self {
-            intent,
-            access: None,
-            prefer_host: false,
-            access_where_free: false,
-            explicit: Wish { required: 0, preferred: 0, avoided: 0 },
+            taste: Taste {
+                intent,
+                access: None,
+                prefer_host: false,
+                access_where_free: false,
+                explicit: Wish { required: 0, preferred: 0, avoided: 0 },
+            },
             name: None,
             min_alignment: 1,
             dedicated: false,
             flags: AllocationFlags::empty(),
         }
-    }
-
-    /// What is asked of memory types, for a use on a device of this shape.
-    pub(crate) fn wish(&self, gpu: GpuUse, shape: Shape) -> Wish {
-        let mut wish = wish(self.intent, self.access, self.prefer_host, gpu, shape);
-        if self.access_where_free && shape.is_seen_whole() {
-            wish.prefer(bits::HOST_VISIBLE | bits::HOST_COHERENT);
-        }
-        wish.required |= self.explicit.required;
-        wish.prefer(self.explicit.preferred);
-        wish.avoid(self.explicit.avoided);
-        wish
     }
 
     /// Memory the GPU reaches fastest. The host does not touch it.
@@ -392,7 +391,7 @@ impl AllocationDesc {
     /// device that the host can write, the window of a graphics card too.
     #[must_use]
     pub const fn host_access(mut self, access: HostAccess) -> Self {
-        self.access = Some(access);
+        self.taste.access = Some(access);
         self
     }
 
@@ -402,7 +401,7 @@ impl AllocationDesc {
     /// there, and stages the bytes elsewhere. The small window of a card is left alone.
     #[must_use]
     pub const fn host_access_where_free(mut self) -> Self {
-        self.access_where_free = true;
+        self.taste.access_where_free = true;
         self
     }
 
@@ -410,11 +409,12 @@ impl AllocationDesc {
     /// take room from the rest.
     #[must_use]
     pub const fn prefer_host(mut self) -> Self {
-        self.prefer_host = true;
+        self.taste.prefer_host = true;
         self
     }
 
-    /// A name for reports and pictures. It costs a side-table entry, and nothing where unused.
+    /// A name for reports and pictures. It costs a side-table entry, and nothing where unused. Made at
+    /// run time: [`intern`](crate::intern).
     #[must_use]
     pub const fn name(mut self, name: &'static str) -> Self {
         self.name = Some(name);
@@ -447,21 +447,21 @@ impl AllocationDesc {
     /// Adds memory properties that the type must have.
     #[must_use]
     pub const fn required(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.explicit.required |= flags.as_raw();
+        self.taste.explicit.required |= flags.as_raw();
         self
     }
 
     /// Adds memory properties that the type should have.
     #[must_use]
     pub const fn preferred(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.explicit.prefer(flags.as_raw());
+        self.taste.explicit.prefer(flags.as_raw());
         self
     }
 
     /// Adds memory properties that the type should not have, if there is a choice.
     #[must_use]
     pub const fn avoided(mut self, flags: vk::MemoryPropertyFlags) -> Self {
-        self.explicit.avoid(flags.as_raw());
+        self.taste.explicit.avoid(flags.as_raw());
         self
     }
 }

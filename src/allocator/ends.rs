@@ -19,8 +19,8 @@ use super::{
     collect::Extent,
     desc::EndPolicy,
     inner::{Inner, Life},
+    leaks::Leak,
     register::Register,
-    report::Leak,
 };
 use crate::vulkan::{Resource, Vulkan};
 
@@ -51,6 +51,8 @@ impl Allocator {
     /// clone and returns `None`. Dropping the last clone does the same, and reports by `tracing`.
     ///
     /// May wait for the GPU: see [`EndPolicy`].
+    ///
+    /// Cost: O(regions), and a wait for the GPU as long as the policy allows.
     pub fn close(self) -> Option<CloseReport> {
         let facade = Arc::into_inner(self.facade)?;
         let report = facade.inner.close();
@@ -63,6 +65,8 @@ impl Allocator {
     ///
     /// Not needed where [`AllocatorDesc::keep_alive`](crate::AllocatorDesc::keep_alive) owns the
     /// device.
+    ///
+    /// Cost: a wait for the device, then O(regions) and a driver call for each object.
     ///
     /// # Errors
     /// The driver could not wait (out of memory): nothing has changed. A lost device is not an
@@ -94,6 +98,8 @@ impl Allocator {
     /// a `vkDeviceWaitIdle` of your own, or for drops made before any timeline existed. Takes all
     /// of it back.
     ///
+    /// Cost: as [`collect_all`](Self::collect_all).
+    ///
     /// # Safety
     /// No submitted work uses anything dropped so far, and no recording that names any of it will
     /// be submitted.
@@ -112,14 +118,7 @@ impl Inner {
         }
         self.set_life(Life::Closed);
         // This takes every lane's lock once: who gives something up after it sees that we closed.
-        let leaks = self.leaks();
-        if !leaks.is_empty() {
-            let bytes: u64 = leaks.iter().map(|leak| leak.size).sum();
-            tracing::warn!(
-                target: "fencepost", count = leaks.len(), bytes,
-                "the allocator was closed while allocations live:{}", Listed(&leaks)
-            );
-        }
+        let leaks = self.report_leaks();
         let still_pending = self.finish_pending();
         CloseReport { leaks, still_pending }
     }
@@ -138,7 +137,7 @@ impl Inner {
         let pending: u64 = self.lanes().map(|lane| lane.lock().pending().0).sum();
         if pending > 0 {
             tracing::warn!(
-                target: "fencepost", bytes = pending,
+                target: crate::events::WAITING, bytes = pending,
                 "the allocator is closed and the GPU has not passed everything: kept"
             );
         }
@@ -152,7 +151,7 @@ impl Inner {
         for (point, sync) in outstanding {
             let left = deadline.saturating_duration_since(Instant::now());
             if let Err(error) = self.wait(point.timeline(), &sync, point.value(), left) {
-                tracing::warn!(target: "fencepost", %error, "could not wait for a timeline");
+                tracing::warn!(target: crate::events::WAITING, %error, "could not wait for a timeline");
             }
         }
     }
@@ -170,7 +169,7 @@ impl Inner {
             for slot in 0..state.blocks.slots() {
                 let Some(block) = state.blocks.block_mut(slot) else { continue };
                 for region in block.regions() {
-                    resources.extend(region.key.map(|k| block.tenants.take_resource(k.index())));
+                    resources.extend(region.key.map(|k| block.tenants.take_resource(k)));
                 }
                 let sight = core::mem::take(&mut block.sight);
                 memories.push((core::mem::take(&mut block.memory), block.size, sight));
@@ -211,7 +210,7 @@ impl Drop for Inner {
             self.is_lost() || self.with_register(|r| r.cuts().outstanding().next().is_none());
         if !idle {
             tracing::warn!(
-                target: "fencepost",
+                target: crate::events::WAITING,
                 "the allocator ends while the GPU works: its semaphores and views are kept for ever"
             );
             self.objects.collect(&self.vulkan, reached.bag());
@@ -235,19 +234,4 @@ fn free_at_end(vulkan: &Vulkan, inner: &Inner) {
         inner.free_blocks(lane, blocks);
     }
     inner.destroy_scrubs();
-}
-
-/// The first leaks of a report, one a line.
-struct Listed<'a>(&'a [Leak]);
-
-impl core::fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        for leak in self.0.iter().take(20) {
-            write!(f, "\n  {} bytes, {}", leak.size, leak.name.unwrap_or("(unnamed)"))?;
-        }
-        match self.0.len() {
-            0..=20 => Ok(()),
-            more => write!(f, "\n  and {} more", more - 20),
-        }
-    }
 }

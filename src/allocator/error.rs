@@ -88,7 +88,7 @@ pub enum AllocateError {
     /// The device holds as many memories as it can.
     #[error("the device holds {limit} memories, as many as it can")]
     TooManyAllocations {
-        /// `maxMemoryAllocationCount`.
+        /// `maxMemoryAllocationCount`; 2²² where that is more, which is all that keys can name.
         limit: u32,
     },
     /// A host-visible memory could not be mapped.
@@ -322,9 +322,17 @@ pub enum DescError {
     /// No usage is named.
     #[error("no usage is named")]
     NoUsage,
-    /// A usage that needs a feature that is not on, or that the safe descriptions do not know.
-    #[error("a usage needs a feature that is not on, or is unknown here")]
-    Usage,
+    /// Usages that need a feature that is not named in
+    /// [`AllocatorDesc::features`](crate::AllocatorDesc::features), or that the safe descriptions do
+    /// not know.
+    #[error(
+        "the usage bits {unknown:#x} need a feature that AllocatorDesc::features does not name, or \
+         are unknown here: create_buffer_from and create_image_from take any"
+    )]
+    Usage {
+        /// Those usages, as bits of `VkBufferUsageFlags` or `VkImageUsageFlags`.
+        unknown: u32,
+    },
     /// The format is undefined.
     #[error("the format is undefined")]
     Format,
@@ -372,7 +380,7 @@ impl From<RegionKeyError> for KeyError {
 pub enum CopyError {
     /// The memory is not host-visible: ask for [`upload`](crate::AllocationDesc::upload) or
     /// [`readback`](crate::AllocationDesc::readback) memory, or stage the copy.
-    #[error("the memory is not host-visible")]
+    #[error("the memory is not host-visible: ask for upload or readback memory, or stage the copy")]
     NotMapped,
     /// The range does not lie within the allocation.
     #[error("offset {offset} and {length} bytes are outside an allocation of {size}")]
@@ -385,13 +393,13 @@ pub enum CopyError {
         size: u64,
     },
     /// The GPU has not passed the point.
-    #[error("the GPU has not passed {point:?}")]
+    #[error("the GPU has not passed {point}")]
     NotReached {
         /// The point that was named.
         point: Point,
     },
     /// The point is of another allocator.
-    #[error("{point:?} belongs to another allocator")]
+    #[error("{point} belongs to another allocator")]
     Foreign {
         /// The point that was named.
         point: Point,
@@ -448,7 +456,10 @@ pub enum RingError {
 pub enum TimelineError {
     /// [`DeviceFeatures::TIMELINE_SEMAPHORE`](crate::DeviceFeatures::TIMELINE_SEMAPHORE) is not
     /// named in the allocator's description. Enable it, or use a timeline of fences.
-    #[error("timeline semaphores are not enabled; use a timeline of fences")]
+    #[error(
+        "AllocatorDesc::features does not name TIMELINE_SEMAPHORE: name it if the device has it \
+         enabled, or use a timeline of fences"
+    )]
     NoTimelineSemaphores,
     /// The queue has a timeline already.
     #[error("the queue has a timeline already")]
@@ -472,7 +483,7 @@ pub enum TimelineError {
 #[non_exhaustive]
 pub enum BeginError {
     /// Every fence of the ring is in use: wait for the oldest point, or make a larger ring.
-    #[error("every fence of the ring is in use")]
+    #[error("every fence of the ring is in use: wait for the oldest point, or make a larger ring")]
     RingFull,
     /// The device is lost.
     #[error("the device is lost")]
@@ -489,8 +500,8 @@ pub enum BeginError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// The point is of another allocator.
-    #[error("the point belongs to another allocator")]
+    /// The point is of another allocator, or of another timeline than the one that was asked to wait.
+    #[error("the point belongs to another allocator or timeline")]
     Foreign,
     /// The allocator has been shut down.
     #[error("the allocator has been shut down")]
@@ -502,7 +513,7 @@ pub enum WaitError {
 
 /// Why a handle was not ended at explicit points. The handle comes back, alive.
 #[derive(Debug, thiserror::Error)]
-#[error("{point:?} belongs to another allocator")]
+#[error("{point} belongs to another allocator")]
 pub struct Refused<T> {
     /// The handle, as it was.
     pub handle: T,
@@ -512,7 +523,7 @@ pub struct Refused<T> {
 
 /// A point that is of another allocator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{point:?} belongs to another allocator")]
+#[error("{point} belongs to another allocator")]
 pub struct ForeignPoint {
     /// That point.
     pub point: Point,

@@ -4,7 +4,7 @@
 //! on the resource and on the memory, and `DEDICATED_ONLY` is obeyed.
 
 use core::ptr::NonNull;
-use std::sync::Arc;
+use std::{panic::Location, sync::Arc};
 
 use ash::vk;
 
@@ -12,6 +12,7 @@ use super::{
     Allocator,
     allocate::{Granted, Request, Target},
     allocation::Allocation,
+    choices::Choice,
     desc::AllocationDesc,
     error::{AllocateError, CreateError, ExternalError},
     inner::Inner,
@@ -39,6 +40,8 @@ impl Allocator {
     /// Address and length must be multiples of
     /// [`host_pointer_alignment`](Self::host_pointer_alignment).
     ///
+    /// Cost: about six driver calls, `vkAllocateMemory` among them; it takes no room in blocks.
+    ///
     /// # Errors
     /// What the driver cannot import; as [`create_buffer`](Self::create_buffer).
     ///
@@ -46,6 +49,7 @@ impl Allocator {
     /// The bytes at `address` are mapped memory of this process, and stay so until the buffer has
     /// ended: dropped, and collected once the GPU is done with it, or the allocator is gone. Host
     /// accesses do not race with the GPU's.
+    #[track_caller]
     pub unsafe fn import_host_memory(
         &self,
         address: NonNull<u8>,
@@ -83,6 +87,12 @@ impl Allocator {
 }
 
 impl Inner {
+    /// Whether the extensions of a kind of handle are on.
+    fn check_shares(&self, kind: vk::ExternalMemoryHandleTypeFlags) -> Result<(), ExternalError> {
+        self.check_open().map_err(CreateError::from)?;
+        if self.vulkan.shares(kind) { Ok(()) } else { Err(ExternalError::NotEnabled) }
+    }
+
     /// Asks whether buffers like this can be shared so. Whether they need a memory for themselves.
     pub(super) fn check_shared_buffer(
         &self,
@@ -90,10 +100,7 @@ impl Inner {
         kind: vk::ExternalMemoryHandleTypeFlags,
         wanted: vk::ExternalMemoryFeatureFlags,
     ) -> Result<bool, ExternalError> {
-        self.check_open().map_err(CreateError::from)?;
-        if !self.vulkan.shares(kind) {
-            return Err(ExternalError::NotEnabled);
-        }
+        self.check_shares(kind)?;
         // SAFETY: the device contract; the extensions are on.
         let found = unsafe { self.vulkan.external_buffer(info, kind) };
         needs_dedicated(found.external_memory_features, wanted)
@@ -106,10 +113,7 @@ impl Inner {
         kind: vk::ExternalMemoryHandleTypeFlags,
         wanted: vk::ExternalMemoryFeatureFlags,
     ) -> Result<bool, ExternalError> {
-        self.check_open().map_err(CreateError::from)?;
-        if !self.vulkan.shares(kind) {
-            return Err(ExternalError::NotEnabled);
-        }
+        self.check_shares(kind)?;
         // SAFETY: the device contract; the extensions are on.
         match unsafe { self.vulkan.external_image(info, kind) } {
             Ok(found) => needs_dedicated(found.external_memory_features, wanted),
@@ -121,6 +125,7 @@ impl Inner {
     /// # Safety
     /// The create-info is valid, and names the handle type; the driver can share such buffers so.
     /// What is imported is what its handle's type says.
+    #[track_caller]
     pub(super) unsafe fn create_shared_buffer(
         self: &Arc<Self>,
         info: &vk::BufferCreateInfo<'_>,
@@ -135,6 +140,7 @@ impl Inner {
 
     /// # Safety
     /// As [`create_shared_buffer`](Self::create_shared_buffer).
+    #[track_caller]
     pub(super) unsafe fn create_shared_image(
         self: &Arc<Self>,
         info: &vk::ImageCreateInfo<'_>,
@@ -148,6 +154,7 @@ impl Inner {
     }
 
     /// Memory for a new resource, which is destroyed if there is none.
+    #[track_caller]
     fn share(
         self: &Arc<Self>,
         target: Target,
@@ -162,6 +169,9 @@ impl Inner {
             // SAFETY: the device contract; the resource was never used.
             unsafe { self.vulkan.destroy_resource(resource) };
         })?;
+        if self.observed {
+            self.observe_grant(lane, &grant, memory.name, Location::caller());
+        }
         Ok(self.bind_new(resource, lane, &grant)?)
     }
 
@@ -172,8 +182,8 @@ impl Inner {
         memory: &AllocationDesc,
         sharing: &Sharing<'_>,
     ) -> Result<Granted<'_>, ExternalError> {
-        let mut request = Request::new(self.shape, requirements, target, memory);
-        request.type_bits &= sharing.type_bits;
+        let mut request = Request::new(requirements, target, memory);
+        request.question.type_bits &= sharing.type_bits;
         // Both sides come to the same answer, as opaque handles ask.
         let dedicated = sharing.dedicated || requirements.dedicate != Dedicate::No;
         let size = sharing.size.unwrap_or(request.size);
@@ -185,10 +195,11 @@ impl Inner {
             return Err(CreateError::from(AllocateError::out_of_memory()).into());
         }
         let mut search = self.search(&request).map_err(CreateError::from)?;
-        let ranking = self.rank(&request);
+        let mut spare = None;
+        let Choice { ranking, required } = self.choice(&request.question, &mut spare);
         let mut failure = AllocateError::NoMemoryType {
-            type_bits: request.type_bits,
-            required: vk::MemoryPropertyFlags::from_raw(request.wish.required),
+            type_bits: request.question.type_bits,
+            required: *required,
         };
         for lane in ranking.iter().filter_map(|memory_type| self.lane(memory_type)) {
             let new = NewMemory {

@@ -4,6 +4,9 @@
 //! One number per heap decides, `reserved`: what the driver gave, what it is being asked for, and
 //! what it is being given back. A reservation adds to it only as far as the heap's limit goes, in
 //! one atomic step. A report of the driver's moves the limit, not the number, so it needs no lock.
+//!
+//! What is imported counts as well: it is a memory of this process in the driver's eyes, which counts
+//! it in the usage that it reports and in `maxMemoryAllocationCount`.
 
 use std::sync::atomic::{
     AtomicBool, AtomicU32, AtomicU64,
@@ -36,7 +39,8 @@ const MOST_MEMORIES: u32 = 1 << (u32::BITS - LANE_BITS);
 /// All heaps, and the count of memories over them.
 pub(super) struct Heaps {
     heaps: Box<[Heap]>,
-    memory_limit: u32,
+    /// How many memories may live: `maxMemoryAllocationCount`, but no more than keys can name.
+    pub(super) memory_limit: u32,
     memories: AtomicU32,
     allocations: AtomicU64,
     frees: AtomicU64,

@@ -77,6 +77,7 @@ impl Allocator {
     /// # fake.finish()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn create_buffer_init<T: Pod>(
         &self,
         desc: &BufferDesc,
@@ -105,6 +106,7 @@ impl Allocator {
     }
 
     /// A buffer to copy from, of the same name.
+    #[track_caller]
     fn stage<T: Pod>(&self, memory: &AllocationDesc, values: &[T]) -> Result<Buffer, InitError> {
         let desc = BufferDesc::of(values, vk::BufferUsageFlags::TRANSFER_SRC);
         let mut upload = AllocationDesc::upload();

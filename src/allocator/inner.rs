@@ -15,16 +15,19 @@ use std::{
 use ash::vk;
 
 use super::{
+    choices::Choices,
     desc::{AllocatorDesc, EndPolicy},
     error::NewError,
     guards::{Guards, Waiting},
     heaps::Heaps,
     lanes::Lanes,
     objects::ObjectLane,
+    origins::Origins,
     recorder::Recorder,
     register::Register,
 };
 use crate::{
+    events,
     ground::sync::lock,
     memory::{BlockList, Broken, Entry, Heirs, Stay},
     policy::{
@@ -48,6 +51,9 @@ pub(crate) struct Inner {
     lanes: Lanes<Lane>,
     pub(super) shape: Shape,
     pub(super) rules: Rules,
+    pub(super) choices: Choices,
+    /// What no single request may exceed, in bytes.
+    pub(super) largest_request: u64,
     pub(super) objects: ObjectLane,
     #[cfg(feature = "descriptors")]
     pub(super) descriptors: super::descriptor_pools::DescriptorLane,
@@ -63,6 +69,9 @@ pub(crate) struct Inner {
     pub(super) untimed_reported: AtomicBool,
     pub(super) end_policy: EndPolicy,
     pub(super) audit: bool,
+    /// Audited, or someone listened to single allocations when this was made.
+    pub(super) observed: bool,
+    pub(super) origins: Origins,
     pub(super) map_on_access: bool,
     pub(super) guards: Guards,
     pub(super) heaps: Heaps,
@@ -110,6 +119,10 @@ pub(super) struct LaneState {
     pub(super) peak_live: u64,
     /// Allocations ever made.
     pub(super) granted: u64,
+    /// Of those, by arenas that had the lane before.
+    pub(super) granted_before: u64,
+    /// The peak of those.
+    pub(super) peak_before: u64,
     /// An arena's handle holds this lane.
     pub(super) claimed: bool,
     /// Blocks that an arena's threads are just asking for.
@@ -199,6 +212,8 @@ impl Inner {
             forbidden: vulkan.forbidden_types().as_raw(),
             guarded_heap: shape.guarded_heap(),
         };
+        let largest_heap = properties.heaps.iter().map(|heap| heap.size).max().unwrap_or(0);
+        let largest_request = properties.max_allocation_size.min(largest_heap);
         let heaps = Heaps::new(properties, &desc.heap_caps);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new_cyclic(|myself| Self {
@@ -208,6 +223,8 @@ impl Inner {
             lanes: Lanes::new(lanes),
             shape,
             rules,
+            choices: Choices::default(),
+            largest_request,
             objects: ObjectLane::default(),
             #[cfg(feature = "descriptors")]
             descriptors: super::descriptor_pools::DescriptorLane::default(),
@@ -221,8 +238,11 @@ impl Inner {
             untimed_reported: AtomicBool::new(false),
             end_policy: desc.end_policy,
             audit: desc.audit,
+            observed: desc.audit
+                || tracing::enabled!(target: events::ALLOCATION, tracing::Level::TRACE),
+            origins: Origins::default(),
             map_on_access: desc.map_on_access,
-            guards: Guards::new(desc.guards, desc.guarded_by),
+            guards: Guards::new(desc.guards, desc.guarded_by, desc.quarantine),
             heaps,
             _keep_alive: desc.keep_alive.clone(),
         }))
@@ -234,6 +254,7 @@ impl Inner {
     }
 
     /// The lane of a memory type, or of an arena.
+    #[inline]
     pub(super) fn lane(&self, index: u32) -> Option<&Lane> {
         self.lanes.get(index)
     }
@@ -272,6 +293,7 @@ impl Inner {
         BagNumber::from_number(self.reached.load(Ordering::Acquire))
     }
 
+    #[inline]
     pub(super) fn life(&self) -> Life {
         match self.life.load(Ordering::Acquire) {
             0 => Life::Open,
@@ -284,6 +306,7 @@ impl Inner {
         self.life.fetch_max(life as u8, Ordering::AcqRel);
     }
 
+    #[inline]
     pub(super) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
@@ -291,7 +314,7 @@ impl Inner {
     /// The device was seen lost: nothing is handed out any more and everything counts as reached.
     pub(super) fn lose(&self) {
         if !self.lost.swap(true, Ordering::AcqRel) {
-            tracing::error!(target: "fencepost", "the device is lost");
+            tracing::error!(target: events::DEVICE, "the device is lost");
             self.with_register(Register::lose);
         }
     }
@@ -334,6 +357,7 @@ impl Lane {
         }
     }
 
+    #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, LaneState> {
         lock(&self.state)
     }
@@ -381,6 +405,8 @@ impl LaneState {
             live: 0,
             peak_live: 0,
             granted: 0,
+            granted_before: 0,
+            peak_before: 0,
             claimed: false,
             asked: 0,
             tape,
@@ -415,11 +441,13 @@ impl LaneState {
         let free = !self.claimed && self.blocks.count() == 0;
         if free {
             (self.claimed, self.blocks.stay) = (true, stay);
-            (self.peak_live, self.granted) = (0, 0);
+            self.peak_before = self.peak_before.max(self.peak_live);
+            (self.peak_live, self.granted_before) = (0, self.granted);
         }
         free
     }
 
+    #[inline]
     pub(super) fn count_live(&mut self, size: u64) {
         self.granted += 1;
         self.live += size;

@@ -25,6 +25,7 @@ impl<L> Lanes<L> {
     }
 
     /// O(1).
+    #[inline]
     pub(super) fn get(&self, index: u32) -> Option<&L> {
         match (index as usize).checked_sub(Self::FIRST_ARENA) {
             None => self.types.get(index as usize),

@@ -38,6 +38,8 @@ impl Allocation {
     /// Nothing waits for the GPU: writing where submitted work reads is a race. Avoid it with
     /// points, or let [`write_after`](Self::write_after) check one.
     ///
+    /// Cost: the copy; where the memory is not coherent, one driver call. No lock.
+    ///
     /// # Errors
     /// Memory that is not host-visible, a range outside the allocation; nothing is copied then.
     pub fn write<T: Pod>(&mut self, offset: u64, values: &[T]) -> Result<(), CopyError> {
@@ -46,6 +48,8 @@ impl Allocation {
     }
 
     /// [`write`](Self::write), if the GPU has passed a point: the last use of what is overwritten.
+    ///
+    /// Cost: as `write`; a read of each busy timeline, if the point is not known to be reached.
     ///
     /// # Errors
     /// As `write`; a point that is not reached, or of another allocator. Nothing is copied then.
@@ -87,6 +91,8 @@ impl Allocation {
     /// Copies values out, from a byte offset, and first invalidates the range where the memory is
     /// not coherent: what the GPU wrote before a point you waited for is seen.
     ///
+    /// Cost: as [`write`](Self::write). From memory that is not cached, a copy is slow.
+    ///
     /// # Errors
     /// As [`write`](Self::write).
     pub fn read<T: Pod>(&self, offset: u64, values: &mut [T]) -> Result<(), CopyError> {
@@ -99,6 +105,8 @@ impl Allocation {
     }
 
     /// [`read`](Self::read), if the GPU has passed a point: that of the work whose result it is.
+    ///
+    /// Cost: as [`write_after`](Self::write_after).
     ///
     /// # Errors
     /// As `read`; a point that is not reached, or of another allocator. Nothing is copied then.
@@ -115,6 +123,8 @@ impl Allocation {
     /// The mapped bytes, for code that writes in place. `None` if the memory is not host-visible,
     /// or is [mapped for each access](crate::AllocatorDesc::map_on_access).
     ///
+    /// Cost: none.
+    ///
     /// # Safety
     /// Until the pointer's last use: the allocation lives, `shutdown` has not been called, and no
     /// access races with the GPU or another host access. Non-coherent memory is yours to flush.
@@ -124,6 +134,8 @@ impl Allocation {
     }
 
     /// A part of this allocation, to flush or invalidate with others in one call.
+    ///
+    /// Cost: none.
     ///
     /// # Errors
     /// Memory that is not host-visible, a range outside the allocation.

@@ -7,6 +7,7 @@ mod arena;
 mod arena_blocks;
 mod ask;
 mod auditor;
+mod choices;
 mod collect;
 mod create;
 mod dependency;
@@ -27,20 +28,25 @@ mod home;
 mod init;
 mod inner;
 mod lanes;
+mod leaks;
 mod mapping;
+mod names;
 mod objects;
+mod origins;
+mod picture;
 mod plan;
 mod pressure;
 mod recorder;
 mod recording;
 mod register;
-mod report;
 mod resource;
 mod resource_desc;
 mod reuse;
 mod ring;
 mod shared;
+mod statistics;
 mod sync;
+mod telling;
 mod timeline;
 mod turn;
 mod view;
@@ -75,18 +81,18 @@ pub use external_fd::{FdKind, SharedFd};
 pub use guards::{GuardCoverage, Scrub, ScrubError, Scrubbed};
 pub use heaps::HeapBudget;
 pub use init::BufferInit;
+pub use leaks::Leak;
 pub use mapping::HostRange;
+pub use names::intern;
+pub(crate) use picture::LanePicture;
+pub use picture::{BlockPicture, RegionPicture, RegionState, TenantKind, Wait};
 pub use plan::{BlockSizes, Placement, Plan};
-pub use recording::{Recording, Signal, SubmitError, Submitted, SubmittedError};
-pub(crate) use report::LanePicture;
-pub use report::{
-    BlockPicture, Difference, Leak, MemoryTypeStatistics, RegionPicture, RegionState, Statistics,
-    TenantKind, Wait,
-};
+pub use recording::{JoinError, Recording, Signal, SubmitError, Submitted, SubmittedError};
 pub use resource::{Buffer, Image};
 pub use resource_desc::{BufferDesc, ImageDesc, ImageViewDesc};
 pub use reuse::Ordered;
 pub use ring::{FrameRing, RingPiece};
+pub use statistics::{Difference, MemoryTypeStatistics, Statistics};
 pub use timeline::Timeline;
 pub use view::ImageView;
 
@@ -115,12 +121,15 @@ impl fmt::Debug for Allocator {
 impl Allocator {
     /// An allocator for a device. Reads the device's properties; allocates no device memory yet.
     ///
+    /// Cost: a few queries of the physical device.
+    ///
     /// # Errors
     /// A physical device without memory types.
     ///
     /// # Safety
     /// * Instance, physical device and device belong together and are valid until `shutdown`, or
-    ///   until everything of this allocator is gone ([`AllocatorDesc::keep_alive`] sees to that).
+    ///   until everything of this allocator is gone ([`AllocatorDesc::keep_alive`] sees to that). So
+    ///   is what their functions are loaded from: an `ash::Entry` unloads Vulkan with its last clone.
     /// * The features and the version named are enabled on the device.
     /// * Every queue whose work may touch memory of this allocator has a [`Timeline`], and all such
     ///   work is submitted through its recordings. (With no timeline at all nothing dropped is
@@ -141,14 +150,18 @@ impl Allocator {
     /// there since the last call. [`Collected::more`] tells whether some are left for the next.
     pub fn collect(&self) -> Collected {
         let collected = self.inner().collect(Extent::Bounded);
+        self.inner().tell_counters();
         self.inner().write_record();
         collected
     }
 
     /// [`collect`](Self::collect) without a bound: everything that the GPU has passed, at a loading
     /// screen or before a count.
+    ///
+    /// Cost: as `collect`, and O(what the GPU has passed), with a driver call for each resource.
     pub fn collect_all(&self) -> Collected {
         let collected = self.inner().collect(Extent::All);
+        self.inner().tell_counters();
         self.inner().write_record();
         collected
     }
@@ -163,6 +176,8 @@ impl Allocator {
 
     /// Gives every empty block back to the driver, and returns how many. Otherwise an empty block
     /// [lingers](AllocatorDesc::linger), because a driver's allocation is slow.
+    ///
+    /// Cost: one lock a memory type, and `vkFreeMemory` for each empty block.
     pub fn trim(&self) -> u64 {
         self.inner().trim()
     }

@@ -5,6 +5,7 @@ use ash::vk;
 use super::{
     Allocator,
     allocate::{Request, Search, Target},
+    choices::Choice,
     desc::AllocationDesc,
     error::{AllocateError, CreateError},
     inner::{Inner, Lane},
@@ -106,7 +107,7 @@ impl Allocator {
     ) -> Result<Plan, AllocateError> {
         let requirements = Requirements { memory: *requirements, dedicate: Dedicate::No };
         let inner = self.inner();
-        inner.plan(&Request::new(inner.shape, &requirements, Target::unknown(kind), memory))
+        inner.plan(&Request::new(&requirements, Target::unknown(kind), memory))
     }
 
     /// Tells what [`create_buffer`](Self::create_buffer) would do now; see [`plan`](Self::plan).
@@ -156,7 +157,7 @@ impl Allocator {
         let requirements = unsafe { inner.vulkan.requirements(target.resource) };
         // SAFETY: the device contract; the resource was never used.
         unsafe { inner.vulkan.destroy_resource(target.resource) };
-        Ok(inner.plan(&Request::new(inner.shape, &requirements, target, memory))?)
+        Ok(inner.plan(&Request::new(&requirements, target, memory))?)
     }
 }
 
@@ -164,12 +165,13 @@ impl Inner {
     fn plan(&self, request: &Request) -> Result<Plan, AllocateError> {
         self.validate(request)?;
         let search = self.search(request)?;
-        let ranking = self.rank(request);
+        let mut spare = None;
+        let Choice { ranking, required } = self.choice(&request.question, &mut spare);
         let mut lanes = ranking.iter().filter_map(|memory_type| self.lane(memory_type)).peekable();
         if lanes.peek().is_none() {
             return Err(AllocateError::NoMemoryType {
-                type_bits: request.type_bits,
-                required: vk::MemoryPropertyFlags::from_raw(request.wish.required),
+                type_bits: request.question.type_bits,
+                required: *required,
             });
         }
         let found = lanes.find_map(|lane| Some((lane, self.placement(lane, &search)?)));

@@ -18,6 +18,8 @@ impl Allocator {
     ///
     /// `false` at once where waiting cannot help: a recording that was open at the drops still is.
     ///
+    /// Cost: as long as the GPU needs, and a [`collect`](Self::collect).
+    ///
     /// # Errors
     /// A shut-down allocator; a driver error.
     ///

@@ -18,7 +18,10 @@ use super::{
 use crate::{
     ground::sync::lock,
     memory::{Entry, Grant},
-    policy::select::bits,
+    policy::{
+        intent::{Shape, wish},
+        select::bits,
+    },
     record::{Asked, Device, Encoder, Event, Intent, Sample, Tape, What},
     vulkan::Properties,
 };
@@ -54,7 +57,7 @@ impl Recorder {
         let Some(destination) = &desc.record else { return Self(None) };
         let Some(writer) = lock(destination).take() else {
             tracing::warn!(
-                target: "fencepost",
+                target: crate::events::RECORD,
                 "no record: another allocator of the same description has the writer"
             );
             return Self(None);
@@ -148,7 +151,7 @@ impl Inner {
     fn break_off(&self, error: &io::Error) {
         self.take_tapes();
         tracing::error!(
-            target: "fencepost", %error,
+            target: crate::events::RECORD, %error,
             "the record's writer failed: the record ends here"
         );
     }
@@ -210,7 +213,8 @@ impl LaneState {
 #[cold]
 #[inline(never)]
 fn write_grant(tape: &mut Tape, entry: Entry, request: &Request) {
-    let wish = &request.wish;
+    // What is asked of the host's view is the same on every device.
+    let wish = wish(&request.question.taste, request.question.gpu, Shape::Unified);
     let intent = match (wish.required & bits::HOST_VISIBLE, wish.preferred & bits::HOST_CACHED) {
         (0, _) => Intent::DeviceLocal,
         (_, 0) => Intent::Upload,

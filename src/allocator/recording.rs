@@ -12,7 +12,7 @@ use super::{
     sync::Sync,
 };
 use crate::{
-    retire::{Point, RecordingId},
+    retire::{EndError, Point, RecordingId},
     vulkan::Vulkan,
 };
 
@@ -25,6 +25,8 @@ use crate::{
 pub struct Recording {
     timeline: Arc<Shared>,
     id: RecordingId,
+    /// Recordings whose commands are submitted with this one's.
+    joined: Vec<RecordingId>,
     ended: bool,
 }
 
@@ -82,6 +84,14 @@ pub struct SubmittedError {
     pub error: ReportError,
 }
 
+/// Why a recording was not joined to another: they are of different timelines. It comes back, open.
+#[derive(Debug, thiserror::Error)]
+#[error("the recordings are of different timelines")]
+pub struct JoinError {
+    /// The recording, still open.
+    pub recording: Recording,
+}
+
 /// Why a submission through a recording failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError<E> {
@@ -94,7 +104,7 @@ pub enum SubmitError<E> {
         error: E,
     },
     /// The work was submitted, but the closure failed afterwards. The recording has ended.
-    #[error("submitted as {point:?}, but then: {error}")]
+    #[error("submitted as {point}, but then: {error}")]
     AfterSubmission {
         /// The point of what was submitted.
         point: Point,
@@ -121,6 +131,8 @@ impl Recording {
 impl<'a> Signal<'a> {
     /// `vkQueueSubmit` of these batches on the timeline's queue, in one call with the signal.
     ///
+    /// Cost: one driver call.
+    ///
     /// # Errors
     /// What the driver returns; nothing was submitted then.
     ///
@@ -144,6 +156,8 @@ impl<'a> Signal<'a> {
     }
 
     /// `vkQueueSubmit2` of these batches on the timeline's queue, in one call with the signal.
+    ///
+    /// Cost: one driver call.
     ///
     /// # Errors
     /// What the driver returns; `ERROR_FEATURE_NOT_PRESENT` if
@@ -221,7 +235,46 @@ impl<'a> Signal<'a> {
 
 impl Recording {
     pub(super) fn new(timeline: Arc<Shared>, id: RecordingId) -> Self {
-        Self { timeline, id, ended: false }
+        Self { timeline, id, joined: Vec::new(), ended: false }
+    }
+
+    /// Takes another recording in: what was recorded under both is submitted at once, under this one,
+    /// and both end. For those who open a recording for each command buffer and submit many together.
+    ///
+    /// Cost: nothing but a number to remember; in a ring, the other's fence is free again.
+    ///
+    /// # Errors
+    /// A recording of another timeline comes back, open.
+    ///
+    /// # Example
+    /// ```
+    /// # use fencepost::{fake::FakeDriver, *};
+    /// # let fake = FakeDriver::new(&Default::default());
+    /// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
+    /// #     .api_version(vk::API_VERSION_1_2).features(DeviceFeatures::TIMELINE_SEMAPHORE);
+    /// # let allocator = unsafe { Allocator::new(&desc)? };
+    /// # let frames = allocator.timeline(fake.queue(0))?;
+    /// let (mut shadows, colours) = (frames.begin()?, frames.begin()?); // on two threads, say
+    /// let commands = [fake.record(&[]), fake.record(&[])];
+    /// shadows.join(colours)?;
+    /// let batch = vk::SubmitInfo::default().command_buffers(&commands);
+    /// shadows.submit(|signal| unsafe { signal.queue_submit(&[batch]) })?;
+    /// assert_eq!(allocator.statistics().open_recordings, 0);
+    /// # fake.run();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[allow(clippy::result_large_err, reason = "the error is the recording, given back")]
+    pub fn join(&mut self, mut other: Recording) -> Result<(), JoinError> {
+        if !Arc::ptr_eq(&self.timeline, &other.timeline) {
+            return Err(JoinError { recording: other });
+        }
+        self.joined.push(other.id);
+        self.joined.append(&mut other.joined);
+        if let Sync::Ring(ring) = &*self.timeline.sync {
+            ring.unreserve();
+        }
+        other.forget();
+        Ok(())
     }
 
     /// Submits the recording: assigns the next value of its timeline, calls the closure with the
@@ -229,6 +282,8 @@ impl Recording {
     ///
     /// Submissions of one timeline take turns, so their values rise in submission order. The
     /// closure may use the allocator freely, but not submit on the same timeline.
+    ///
+    /// Cost: the closure, and the register's lock twice, briefly.
     ///
     /// # Errors
     /// The closure's error, with the recording, which is still open. If the closure panics, the
@@ -312,6 +367,8 @@ impl Recording {
     /// [`Allocator::external_timeline`](crate::Allocator::external_timeline). Report in submission
     /// order: values must rise.
     ///
+    /// Cost: the register's lock, briefly.
+    ///
     /// # Errors
     /// A timeline that numbers its own submissions; a value that does not rise. The recording
     /// comes back, open.
@@ -320,9 +377,7 @@ impl Recording {
         if !matches!(*timeline.sync, Sync::External(_)) {
             return Err(SubmittedError { recording: self, error: ReportError::NotExternal });
         }
-        let id = self.id;
-        let ended = timeline.inner.with_register(|register| register.submitted(id, value));
-        match ended {
+        match self.ended_at(value) {
             Ok(point) => {
                 self.forget();
                 Ok(point)
@@ -333,12 +388,17 @@ impl Recording {
 
     /// Ends the recording without a submission.
     ///
+    /// Cost: the register's lock, briefly.
+    ///
     /// # Safety
-    /// No command recorded under it will ever be submitted.
+    /// No command recorded under it, or under what it [took in](Self::join), will ever be submitted.
     pub unsafe fn abandon(self) {
-        let id = self.id;
-        // A recording is ended by its only handle, so this cannot fail.
-        let _ = self.timeline.inner.with_register(|register| register.cuts_mut().abandon(id));
+        self.timeline.inner.with_register(|register| {
+            for &id in self.joined.iter().chain([&self.id]) {
+                // A recording is ended by its only handle, so this cannot fail.
+                let _ = register.cuts_mut().abandon(id);
+            }
+        });
         if let Sync::Ring(ring) = &*self.timeline.sync {
             ring.unreserve();
         }
@@ -347,15 +407,26 @@ impl Recording {
 
     /// The recording was submitted with a value that this crate assigned.
     fn end(self, value: u64) -> Point {
-        let id = self.id;
-        let ended = self.timeline.inner.with_register(|register| register.submitted(id, value));
-        match ended {
+        match self.ended_at(value) {
             Ok(point) => {
                 self.forget();
                 point
             }
             Err(error) => unreachable!("an assigned value rises: {error}"),
         }
+    }
+
+    /// Ends it, and then what it took in: their bags wait for the same value, which must be known
+    /// before they are stamped.
+    fn ended_at(&self, value: u64) -> Result<Point, EndError> {
+        self.timeline.inner.with_register(|register| {
+            let point = register.submitted(self.id, value)?;
+            for &id in &self.joined {
+                // A recording is ended by its only handle, which gave it up to this one.
+                let _ = register.cuts_mut().abandon(id);
+            }
+            Ok(point)
+        })
     }
 
     /// The recording has ended properly: its drop says nothing.
@@ -368,7 +439,7 @@ impl Drop for Recording {
     fn drop(&mut self) {
         if !self.ended && self.timeline.inner.life() != Life::ShutDown {
             tracing::warn!(
-                target: "fencepost", recording = self.id.number(),
+                target: crate::events::WAITING, recording = self.id.number(),
                 "a recording was dropped without being submitted or abandoned: it stays open and \
                  holds back everything dropped since it began"
             );

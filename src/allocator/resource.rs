@@ -260,6 +260,7 @@ impl Allocator {
     ///
     /// # Errors
     /// A description that is not valid, a driver that refuses, no memory. Nothing is left behind.
+    #[track_caller]
     pub fn create_buffer(
         &self,
         desc: &BufferDesc,
@@ -277,6 +278,7 @@ impl Allocator {
     ///
     /// # Errors
     /// A description that is not valid, a driver that refuses, no memory. Nothing is left behind.
+    #[track_caller]
     pub fn create_image(
         &self,
         desc: &ImageDesc,
@@ -289,11 +291,14 @@ impl Allocator {
 
     /// Creates a buffer from a create-info of yours, extension structs and all.
     ///
+    /// Cost: as [`create_buffer`](Self::create_buffer).
+    ///
     /// # Errors
     /// As [`create_buffer`](Self::create_buffer).
     ///
     /// # Safety
     /// The create-info is valid for this device: its pointers, its usage, its extension structs.
+    #[track_caller]
     pub unsafe fn create_buffer_from(
         &self,
         info: &vk::BufferCreateInfo<'_>,
@@ -305,12 +310,15 @@ impl Allocator {
 
     /// Creates an image from a create-info of yours, extension structs and all.
     ///
+    /// Cost: as `create_buffer`.
+    ///
     /// # Errors
     /// As [`create_image`](Self::create_image).
     ///
     /// # Safety
     /// The create-info is valid for this device: its pointers, its format, its extension structs.
     /// The image is neither sparse nor disjoint.
+    #[track_caller]
     pub unsafe fn create_image_from(
         &self,
         info: &vk::ImageCreateInfo<'_>,
@@ -346,6 +354,7 @@ impl Allocator {
     /// assert_eq!(memory.offset() % 256, 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn allocate(
         &self,
         requirements: &vk::MemoryRequirements,

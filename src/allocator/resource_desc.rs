@@ -277,10 +277,10 @@ impl ImageViewDesc {
 }
 
 fn check_usage(usage: u32, known: u32) -> Result<(), DescError> {
-    match usage {
-        0 => Err(DescError::NoUsage),
-        usage if usage & !known != 0 => Err(DescError::Usage),
-        _ => Ok(()),
+    match (usage, usage & !known) {
+        (0, _) => Err(DescError::NoUsage),
+        (_, 0) => Ok(()),
+        (_, unknown) => Err(DescError::Usage { unknown }),
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     allocate::{Granted, Request, Search},
     allocation::Allocation,
     arena_blocks::Place,
+    choices::Choice,
     dependency::Dependency,
     desc::AllocationDesc,
     error::{AllocateError, CreateError},
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     memory::{Entry, Heritage},
-    policy::{granularity::ResourceKind, select::bits},
+    policy::granularity::ResourceKind,
     retire::{BagNumber, Point, TimelineId},
     vulkan::{Dedicate, Object, Resource},
 };
@@ -180,11 +181,13 @@ impl Inner {
         request: &Request,
     ) -> Result<Granted<'_>, AllocateError> {
         self.validate(request)?;
-        let host_visible = request.wish.required & bits::HOST_VISIBLE != 0;
-        let required = request.dedicate == Dedicate::Require;
-        if !host_visible && !required && !self.guards.policy.is_on() {
+        let mut spare = None;
+        let Choice { ranking, required } = self.choice(&request.question, &mut spare);
+        let host_visible = required.contains(vk::MemoryPropertyFlags::HOST_VISIBLE);
+        let dedicated = request.dedicate == Dedicate::Require;
+        if !host_visible && !dedicated && !self.guards.policy.is_on() {
             let search = self.search(request)?;
-            let best = self.rank(request).iter().next().and_then(|index| self.lane(index));
+            let best = ranking.best().and_then(|best| self.lane(best));
             if let Some(lane) = best.filter(|lane| !self.prefers_dedicated(lane, &search)) {
                 let found = self.allocate_in_blocks(lane, &search);
                 let found = found.or_else(|| {
@@ -221,15 +224,15 @@ impl Inner {
         let (_, filed) = state.bags.filed_mut().nth(place)?;
         let entry = *filed;
         *filed = entry.gone();
-        let taken = state.blocks.take_over(entry, search.size, search.alignment, search.tenant());
-        let Some(heritage) = taken else {
+        let taken = state.blocks.take_over(entry, search.size, search.alignment);
+        let Some(mut heritage) = taken else {
             unreachable!("{entry:?} is pending and was found to fit")
         };
         if let (Some(rest), Some((_, filed))) = (heritage.rest, state.bags.filed_mut().nth(place)) {
             *filed = rest;
         }
         state.heirs.insert(heritage.grant.entry, points, &reached);
-        self.settle(&mut state, &heritage.grant, search.request);
+        heritage.grant = self.settle(&mut state, search.request, search.tenant(), heritage.grant);
         Some((heritage, dependency))
     }
 

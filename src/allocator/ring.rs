@@ -75,8 +75,11 @@ impl Allocator {
     /// Makes a ring: one buffer of the description's size. To [`push`](FrameRing::push) values, ask
     /// for host-visible memory, such as [`AllocationDesc::upload`].
     ///
+    /// Cost: as [`create_buffer`](Self::create_buffer).
+    ///
     /// # Errors
     /// As [`create_buffer`](Self::create_buffer).
+    #[track_caller]
     pub fn create_ring(
         &self,
         desc: &BufferDesc,
@@ -140,6 +143,8 @@ impl FrameRing {
 
     /// Takes room for values, copies them in, and flushes them where the memory is not coherent.
     ///
+    /// Cost: as `take`, and the copy; a flush where the memory is not coherent.
+    ///
     /// # Errors
     /// As [`take`](Self::take); memory that is not host-visible.
     pub fn push<'r, T: Pod>(
@@ -166,6 +171,8 @@ impl FrameRing {
 
     /// Bytes that are taken and that the GPU is not known to be done with, what alignment left out
     /// among them.
+    ///
+    /// Cost: one lock.
     pub fn taken(&self) -> u64 {
         let mut ring = lock(&self.ring);
         ring.advance(self.buffer.allocation().inner().reached_bag());

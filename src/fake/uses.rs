@@ -132,7 +132,7 @@ impl State {
             What::Sampler(h) => self.touch_sampler(touch, h, Object::of(h)),
             What::DescriptorSet(h) => self.touch_set(touch, h),
             What::Barrier => {
-                self.order_after(submission.queue, submission.queue, submission.number - 1)
+                self.order_after(submission.queue, submission.queue, submission.number - 1);
             }
             What::Memory { range, owner } => self.touch_range(touch, range, owner),
         }

@@ -37,6 +37,11 @@ pub enum GuardPolicy {
     Poison,
     /// Both.
     Full,
+    /// Nothing is watched; memory that anybody had is filled with zeros before another gets it, for those
+    /// who run other people's content. [`Allocation::is_zeroed`](crate::Allocation::is_zeroed) tells
+    /// whether all of an allocation reads zero: in memory that the GPU keeps, what the driver has just
+    /// given is as the driver gives it. Costs one pass over every allocation.
+    Zero,
 }
 
 /// Who keeps the guards, and so which memory is watched
@@ -65,7 +70,17 @@ impl GuardPolicy {
         if matches!(self, Self::Margins | Self::Full) { MARGIN } else { 0 }
     }
 
+    /// Whether free memory holds the pattern.
     pub(crate) const fn poisons(self) -> bool {
         matches!(self, Self::Poison | Self::Full)
+    }
+
+    /// What is written to memory that ended, if anything.
+    pub(crate) const fn at_end(self) -> Option<Order> {
+        match self {
+            Self::Off | Self::Margins => None,
+            Self::Poison | Self::Full => Some(Order::Fill),
+            Self::Zero => Some(Order::Zero),
+        }
     }
 }

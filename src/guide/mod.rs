@@ -17,6 +17,9 @@ pub mod budget {}
 #[doc = include_str!("threads.md")]
 pub mod threads {}
 
+#[doc = include_str!("corruption.md")]
+pub mod corruption {}
+
 #[cfg(feature = "fake")]
 #[doc = include_str!("testing.md")]
 pub mod testing {}

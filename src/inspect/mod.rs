@@ -3,7 +3,7 @@
 //!
 //! | for | call |
 //! | --- | --- |
-//! | figures in a log or on a plot | [`Allocator::statistics`](crate::Allocator::statistics) |
+//! | figures in a log or on a plot | [`Allocator::statistics`](crate::Allocator::statistics), which prints as a line |
 //! | what a level loaded | [`Statistics::since`](crate::Statistics::since) |
 //! | who holds what, where, and what pending ranges wait for | [`Allocator::snapshot`](crate::Allocator::snapshot) |
 //! | a picture | `Snapshot::to_svg` |
@@ -27,6 +27,7 @@ mod paint;
 mod snapshot;
 #[cfg(feature = "inspect")]
 mod svg;
+mod text;
 #[cfg(feature = "inspect")]
 mod vma;
 

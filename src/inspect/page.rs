@@ -1,20 +1,36 @@
 //! The map as a page that stands alone: the picture, a search by name, and a list.
 
-use std::fmt::Write;
+use std::{collections::HashMap, fmt::Write};
 
 use super::{
     snapshot::Snapshot,
-    svg::{kind_of, tell},
+    svg::{called, kind_of},
 };
-use crate::{allocator::RegionState, record::Record};
+use crate::{
+    allocator::{RegionPicture, RegionState},
+    record::Record,
+};
 
 const HEAD: &str = include_str!("page_head.html");
 const SCRIPT: &str = include_str!("page_script.html");
 
+/// Above so many allocations their list is data that the script shows piece by piece: a browser
+/// takes long to lay out a table of very many rows.
+const ROWS: usize = 2000;
+
+/// A row of the list.
+struct Row<'a> {
+    memory_type: u32,
+    block: usize,
+    region: &'a RegionPicture,
+}
+
 impl Snapshot {
     /// The memory map as one HTML file: the picture, pointed at for what lies where, and under it a
-    /// list of all allocations, searched by name. It fetches nothing, and is readable without
-    /// scripts.
+    /// list of all allocations, searched by name. It fetches nothing. Up to 2000 allocations it is
+    /// readable without scripts; a page of 100,000 has 3 MB.
+    ///
+    /// Cost: O(regions).
     pub fn to_html(&self) -> String {
         self.page("")
     }
@@ -30,29 +46,63 @@ impl Snapshot {
         page.push_str(before);
         page.push_str(&self.to_svg());
         page.push_str("\n<table><thead><tr><th>Type<th>Block<th>Offset<th>Bytes<th>What<th>Age</tr></thead><tbody id=list>\n");
-        for memory_type in self.memory_types() {
-            for set in &memory_type.sets {
-                for (number, block) in set.blocks.iter().enumerate() {
-                    let taken = block.regions.iter().filter(|r| r.state != RegionState::Free);
-                    for region in taken {
-                        // Writing to a string cannot fail.
-                        let _ = writeln!(
-                            page,
-                            "<tr class={}><td>{}<td>{number}<td>{}<td>{}<td>{}<td>{}",
-                            kind_of(region),
-                            memory_type.index,
-                            region.offset,
-                            region.size,
-                            escaped(&tell(region)),
-                            region.age,
-                        );
-                    }
-                }
-            }
+        if self.rows().nth(ROWS).is_none() {
+            self.rows().for_each(|row| row.write_html(&mut page));
+            page.push_str("</tbody></table>\n");
+        } else {
+            page.push_str("</tbody></table>\n<script id=data type=\"application/json\">");
+            page.push_str(&self.data());
+            page.push_str("</script>\n");
         }
-        page.push_str("</tbody></table>\n");
         page.push_str(SCRIPT);
         page
+    }
+
+    /// The list as JSON: the texts that rows have in common, and the rows.
+    fn data(&self) -> String {
+        let (mut texts, mut places) = (Vec::new(), HashMap::new());
+        let mut place_of = |text: String| {
+            *places.entry(text).or_insert_with_key(|text| {
+                texts.push(text.clone());
+                texts.len() - 1
+            })
+        };
+        let rows: Vec<_> = self
+            .rows()
+            .map(|Row { memory_type, block, region }| {
+                let kind = place_of(kind_of(region).to_owned());
+                let what = place_of(called(region));
+                (kind, memory_type, block, region.offset, region.size, what, region.age)
+            })
+            .collect();
+        // Texts and numbers always become JSON. What could end the script is written otherwise.
+        let data = serde_json::to_string(&(texts, rows)).unwrap_or_default();
+        data.replace('<', "\\u003c")
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let sets = self
+            .memory_types()
+            .flat_map(|memory_type| memory_type.sets.iter().map(|set| (memory_type.index, set)));
+        sets.flat_map(|(memory_type, set)| {
+            set.blocks.iter().enumerate().flat_map(move |(block, picture)| {
+                let taken = picture.regions.iter().filter(|r| r.state != RegionState::Free);
+                taken.map(move |region| Row { memory_type, block, region })
+            })
+        })
+    }
+}
+
+impl Row<'_> {
+    fn write_html(&self, page: &mut String) {
+        let Self { memory_type, block, region } = self;
+        let RegionPicture { offset, size, age, .. } = region;
+        let (kind, what) = (kind_of(region), escaped(&called(region)));
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            page,
+            "<tr class={kind}><td>{memory_type}<td>{block}<td>{offset}<td>{size}<td>{what}<td>{age}"
+        );
     }
 }
 

@@ -13,6 +13,9 @@ const STEP: f64 = 44.0;
 /// Regions narrower than this are drawn together, so that the picture stays small however many there
 /// are.
 const NARROWEST: f64 = 0.75;
+/// And narrower than this, if there are more than so many: a browser has to hold them all.
+const NARROWEST_OF_MANY: f64 = 4.0;
+const MANY: usize = 10_000;
 
 /// What a stretch of a bar shows, and its word in the legend.
 const KINDS: [(&str, &str); 5] = [
@@ -27,12 +30,16 @@ impl Snapshot {
     /// A picture of all blocks, to scale: one SVG file for any browser, light or dark. The same
     /// snapshot gives the same bytes. Its size depends on the blocks, not on the regions: what is
     /// narrower than a pixel is drawn together.
+    ///
+    /// Cost: O(regions).
     pub fn to_svg(&self) -> String {
         let mut drawing = Group::new();
         let mut y = MARGIN + 20.0;
         drawing = drawing.add(text(MARGIN, y, &self.device.name).set("class", "title"));
         y += 30.0;
         drawing = drawing.add(legend(y));
+        let many = self.blocks().map(|block| block.regions.len()).sum::<usize>() > MANY;
+        let narrowest = if many { NARROWEST_OF_MANY } else { NARROWEST };
         let widest = self.blocks().map(|block| block.size).max().unwrap_or(1);
         for (index, heap) in self.heaps.iter().enumerate() {
             y += 40.0;
@@ -49,7 +56,7 @@ impl Snapshot {
                     let owner = if set.is_arena { ", arena" } else { "" };
                     for (number, block) in set.blocks.iter().enumerate() {
                         let title = format!("Type {}{owner}, block {number}", memory_type.index);
-                        drawing = drawing.add(bar(block, y, &title, widest));
+                        drawing = drawing.add(bar(block, y, &title, widest, narrowest));
                         y += STEP;
                     }
                 }
@@ -60,7 +67,7 @@ impl Snapshot {
 }
 
 /// A block: its words, and under them its bar.
-fn bar(block: &BlockPicture, y: f64, title: &str, widest: u64) -> Group {
+fn bar(block: &BlockPicture, y: f64, title: &str, widest: u64, narrowest: f64) -> Group {
     let sum = |state| {
         let regions = block.regions.iter().filter(|region| region.state == state);
         bytes(regions.map(|region| region.size).sum())
@@ -80,7 +87,7 @@ fn bar(block: &BlockPicture, y: f64, title: &str, widest: u64) -> Group {
     while let Some(first) = regions.next() {
         let (mut end, mut count, mut largest) = (first.offset + first.size, 1, first);
         // What is too narrow to see is drawn with its neighbours, as the largest of them.
-        while (end - first.offset) as f64 * scale < NARROWEST {
+        while (end - first.offset) as f64 * scale < narrowest {
             let Some(next) = regions.next() else { break };
             (end, count) = (next.offset + next.size, count + 1);
             if next.size > largest.size {
@@ -109,14 +116,25 @@ fn bar(block: &BlockPicture, y: f64, title: &str, widest: u64) -> Group {
 }
 
 /// A region in a line of words.
-pub(super) fn tell(region: &RegionPicture) -> String {
-    let name = region.name.unwrap_or(match region.state {
+fn tell(region: &RegionPicture) -> String {
+    let (name, wait) = (name_of(region), wait_of(region));
+    format!("{name}: {} at {}{wait}", bytes(region.size), region.offset)
+}
+
+/// A region by its name, and what it waits for.
+pub(super) fn called(region: &RegionPicture) -> String {
+    format!("{}{}", name_of(region), wait_of(region))
+}
+
+fn name_of(region: &RegionPicture) -> &'static str {
+    region.name.unwrap_or(match region.state {
         RegionState::Free => "free",
         _ => "(unnamed)",
-    });
-    let wait = region.waits.map(|wait| format!(", pending: waits for {wait}"));
-    let wait = wait.unwrap_or_default();
-    format!("{name}: {} at {}{wait}", bytes(region.size), region.offset)
+    })
+}
+
+fn wait_of(region: &RegionPicture) -> String {
+    region.waits.map(|wait| format!(", pending: waits for {wait}")).unwrap_or_default()
 }
 
 pub(super) fn kind_of(region: &RegionPicture) -> &'static str {

@@ -16,6 +16,8 @@ impl Snapshot {
     /// VMA's JSON dump of this picture: `python3 GpuMemDumpVis.py -o memory.png memory.json`.
     ///
     /// Arenas are `CustomPools`. `MapRefCount` is 0, and `Usage` is 0 where the resource is not ours.
+    ///
+    /// Cost: O(regions).
     pub fn to_vma_json(&self) -> String {
         // Nothing of this can fail to become JSON: every key is a string, and no number is a float.
         serde_json::to_string_pretty(&Dump::of(self)).unwrap_or_default()

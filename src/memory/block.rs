@@ -5,7 +5,7 @@ use ash::vk;
 use super::{graves::Graves, tenants::Tenants};
 use crate::{
     tlsf::{self, Config, Key, KeyError, Placed, Region, State, TakenOver, Tlsf},
-    vulkan::Mapping,
+    vulkan::{Mapping, Resource},
 };
 
 /// A block, with what lives in it. The memory itself is allocated and freed by the allocator.
@@ -27,6 +27,8 @@ pub(crate) struct Block {
     pub(crate) empty_since: u64,
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
     pub(crate) tailored: bool,
+    /// The room, as [`Tlsf::room`] tells it, that the index of blocks knows of.
+    noted_room: u64,
     space: Space,
 }
 
@@ -64,8 +66,8 @@ pub enum Broken {
     /// The regions of a block.
     #[error(transparent)]
     Tlsf(#[from] tlsf::Broken),
-    /// A resource sits on a free region.
-    #[error("a resource sits on a free region")]
+    /// A resource outlived its region.
+    #[error("a resource outlived its region")]
     Tenant,
     /// Counts and bytes of blocks.
     #[error("a block's counts do not add up")]
@@ -129,6 +131,7 @@ impl Block {
             exported_as: 0,
             empty_since: 0,
             tailored: false,
+            noted_room: 0,
             space,
         }
     }
@@ -138,10 +141,19 @@ impl Block {
     }
 
     /// A range for a request, if one is free. O(1).
+    #[inline]
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Placed> {
         match &mut self.space {
             Space::Shared(tlsf) => tlsf.allocate(size, alignment).ok(),
             Space::Dedicated(dedicated) => dedicated.allocate(size),
+        }
+    }
+
+    /// A range for a request, if any free region holds it. O(free regions).
+    pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Placed> {
+        match &mut self.space {
+            Space::Shared(tlsf) => tlsf.allocate_anywhere(size, alignment).ok(),
+            Space::Dedicated(_) => None,
         }
     }
 
@@ -172,6 +184,7 @@ impl Block {
     }
 
     /// Used → Pending. O(1).
+    #[inline]
     pub(crate) fn retire(&mut self, key: Key) -> Result<u64, KeyError> {
         match &mut self.space {
             Space::Shared(tlsf) => tlsf.retire(key).map(|freed| freed.size),
@@ -211,6 +224,7 @@ impl Block {
     }
 
     /// Used → Free. O(1).
+    #[inline]
     pub(crate) fn free(&mut self, key: Key) -> Result<u64, KeyError> {
         match &mut self.space {
             Space::Shared(tlsf) => tlsf.free(key).map(|freed| freed.size),
@@ -245,6 +259,7 @@ impl Block {
     }
 
     /// Neither used nor pending ranges. O(1).
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         match &self.space {
             Space::Shared(tlsf) => tlsf.is_empty(),
@@ -277,11 +292,22 @@ impl Block {
 
     /// A request of this many bytes is granted, at the granule's alignment; 0 for a dedicated block.
     /// O(1).
+    #[inline]
     pub(crate) fn largest_class(&self) -> u64 {
         match &self.space {
             Space::Shared(tlsf) => tlsf.largest_class(),
             Space::Dedicated(_) => 0,
         }
+    }
+
+    /// Whether the room has changed since this was asked last. O(1).
+    #[inline]
+    pub(super) fn room_changed(&mut self) -> bool {
+        let Space::Shared(tlsf) = &self.space else { return false };
+        let room = tlsf.room();
+        let changed = self.noted_room != room;
+        self.noted_room = room;
+        changed
     }
 
     /// The number after the last key's serial, for the next block of the slot.
@@ -311,11 +337,10 @@ impl Block {
         if total > self.size || used + pending > total {
             return Err(Broken::Count);
         }
-        let homeless = regions.iter().any(|region| {
-            let resource = region.key.map(|key| self.tenants.get(key.index()).resource);
-            region.state == State::Free && resource.is_some_and(|r| r != Default::default())
-        });
-        if homeless { Err(Broken::Tenant) } else { Ok(()) }
+        // Those of regions that live are all there are.
+        let keys = regions.iter().filter_map(|region| region.key);
+        let housed = keys.filter(|&key| self.tenants.get(key).resource != Resource::None).count();
+        if housed == self.tenants.resources() { Ok(()) } else { Err(Broken::Tenant) }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     tenants::Tenant,
 };
 use crate::{
-    tlsf::{Key, KeyError, Region, TakenOver},
+    tlsf::{Key, KeyError, Placed, Region, TakenOver},
     vulkan::{Mapping, Resource},
 };
 
@@ -30,15 +30,13 @@ impl Entry {
     }
 }
 
-/// A granted range.
+/// A granted range: the whole region, until a tenant with margins moves in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grant {
     pub(crate) entry: Entry,
     pub(crate) memory: vk::DeviceMemory,
     pub(crate) offset: u64,
     pub(crate) size: u64,
-    /// Bytes of the region, margins among them.
-    pub(crate) held: u64,
     /// Where the block is mapped, and how large it is.
     pub(crate) mapping: Option<Mapping>,
     /// 0 keeps the host out of the range.
@@ -132,8 +130,11 @@ impl BlockList {
     /// empty. O(1): the number of blocks tried is bounded, however many there are. Where an
     /// alignment asks for padding, a range may go unseen that
     /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
-    pub(crate) fn allocate(&mut self, size: u64, alignment: u64, tenant: Tenant) -> Option<Grant> {
-        self.find(size, alignment, |list, slot| list.allocate_in(slot, size, alignment, tenant))
+    #[inline(always)]
+    pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Grant> {
+        self.find(size, alignment, |list, slot| {
+            list.grant(slot, |block| block.allocate(size, alignment))
+        })
     }
 
     /// Whether [`allocate`](Self::allocate) would find a range. O(1).
@@ -143,14 +144,38 @@ impl BlockList {
     }
 
     /// What `take` makes of the first block, in the order of preference, of which it makes something.
-    #[inline]
+    #[inline(always)]
     fn find<T>(
         &mut self,
         size: u64,
         alignment: u64,
         mut take: impl FnMut(&mut Self, u32) -> Option<T>,
     ) -> Option<T> {
-        let least = class_of(size).max(1);
+        let mut class = class_of(size).max(1);
+        let mut tries = TRIES;
+        if size < self.large {
+            // Nearly always the first has room.
+            let (slot, found) = self.shared.tightest(class)?;
+            if let Some(taken) = take(self, slot) {
+                return Some(taken);
+            }
+            class = found.checked_add(1)?;
+            tries -= 1;
+        }
+        self.find_further(size, alignment, class, tries, &mut take)
+    }
+
+    /// [`find`](Self::find) for large requests, and where the first block had no room.
+    #[cold]
+    #[inline(never)]
+    fn find_further<T>(
+        &mut self,
+        size: u64,
+        alignment: u64,
+        least: u8,
+        tries: u32,
+        take: &mut dyn FnMut(&mut Self, u32) -> Option<T>,
+    ) -> Option<T> {
         if size >= self.large {
             // Tailored blocks are for requests of at least half the room: smaller ones would keep
             // them from going.
@@ -167,7 +192,7 @@ impl BlockList {
             }
         }
         let mut class = least;
-        for _ in 0..TRIES {
+        for _ in 0..tries {
             let (slot, found) = self.shared.tightest(class)?;
             if let Some(taken) = take(self, slot) {
                 return Some(taken);
@@ -180,48 +205,49 @@ impl BlockList {
         take(self, slot)
     }
 
-    /// A range in any shared block that has one. O(blocks): for the way out of a failure.
-    pub(crate) fn allocate_anywhere(
-        &mut self,
-        size: u64,
-        alignment: u64,
-        tenant: Tenant,
-    ) -> Option<Grant> {
-        (0..self.slots()).find_map(|slot| self.allocate_in(slot, size, alignment, tenant))
+    /// A range in any shared block that has one, in whichever free region. O(blocks and free regions): for
+    /// the way out of a failure.
+    pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Grant> {
+        let place = |block: &mut Block| block.allocate_anywhere(size, alignment);
+        (0..self.slots()).find_map(|slot| self.grant(slot, place))
     }
 
     /// A range in the block of this slot. O(1).
-    pub(crate) fn allocate_in(
-        &mut self,
-        slot: u32,
-        size: u64,
-        alignment: u64,
-        tenant: Tenant,
-    ) -> Option<Grant> {
+    pub(crate) fn allocate_in(&mut self, slot: u32, size: u64, alignment: u64) -> Option<Grant> {
+        self.grant(slot, |block| block.allocate(size, alignment))
+    }
+
+    /// What `place` finds in the block of this slot.
+    #[inline(always)]
+    fn grant(&mut self, slot: u32, place: impl Fn(&mut Block) -> Option<Placed>) -> Option<Grant> {
         #[cfg(test)]
         {
             self.tried += 1;
         }
-        let block = self.block_mut(slot)?;
+        let Self { slots, shared, tailored, empty, .. } = self;
+        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
         let first = block.is_empty();
-        let placed = block.allocate(size, alignment)?;
-        block.tenants.set(placed.key.index(), tenant);
-        let (offset, inside) = tenant.fence.inside(placed.offset, placed.size);
-        let grant = Grant {
+        let placed = place(block)?;
+        note_room(slot, block, shared, tailored);
+        if first {
+            empty.retain(|&empty| empty != slot);
+        }
+        Some(Grant {
             entry: Entry { slot, key: placed.key },
             memory: block.memory,
-            offset,
-            size: inside,
-            held: placed.size,
+            offset: placed.offset,
+            size: placed.size,
             mapping: block.mapping,
             block_size: block.size,
             first,
-        };
-        self.note_room(slot);
-        if first {
-            self.empty.retain(|&empty| empty != slot);
+        })
+    }
+
+    /// A tenant moves into a granted region. O(1) amortised.
+    pub(crate) fn move_in(&mut self, entry: Entry, tenant: Tenant) {
+        if let Some(block) = self.block_mut(entry.slot) {
+            block.tenants.set(entry.key, tenant);
         }
-        Some(grant)
     }
 
     /// Adds the block that `make` builds, given the serial to continue at. O(1) amortised.
@@ -249,11 +275,12 @@ impl BlockList {
         Ok(slot)
     }
 
-    /// Tells the index how much room the block has now.
+    /// Tells the index how much room a block has, if that has changed.
     fn note_room(&mut self, slot: u32) {
-        let Some(Slot::Block(block)) = self.slots.get(slot as usize) else { return };
-        let index = if block.tailored { &mut self.tailored } else { &mut self.shared };
-        index.set(slot, block.largest_class());
+        let Self { slots, shared, tailored, .. } = self;
+        if let Some(Slot::Block(block)) = slots.get_mut(slot as usize) {
+            note_room(slot, block, shared, tailored);
+        }
     }
 
     /// Takes an empty block out.
@@ -345,71 +372,63 @@ impl BlockList {
         entry: Entry,
         size: u64,
         alignment: u64,
-        tenant: Tenant,
     ) -> Option<Heritage> {
         let Entry { slot, key } = entry;
         let block = self.block_mut(slot)?;
         let TakenOver { taken, rest } = block.take_over(key, size, alignment)?;
-        let old = block.tenants.get(key.index());
-        block.tenants.set(taken.key.index(), tenant);
-        if let Some(rest) = rest {
-            let left = Tenant { resource: Resource::None, ..old };
-            block.tenants.set(rest.key.index(), left);
+        let old = block.tenants.get(key);
+        let resource = block.tenants.take_resource(key);
+        if let Some(rest) = rest
+            && old != Tenant::default()
+        {
+            block.tenants.set(rest.key, Tenant { resource: Resource::None, ..old });
         }
         let grant = Grant {
             entry: Entry { slot, key: taken.key },
             memory: block.memory,
             offset: taken.offset,
             size: taken.size,
-            held: taken.size,
             // The GPU may still be busy there, so the host is kept out.
             mapping: None,
             block_size: 0,
             first: false,
         };
         let rest = rest.map(|rest| Entry { slot, key: rest.key });
-        Some(Heritage { grant, rest, resource: old.resource })
+        Some(Heritage { grant, rest, resource })
     }
 
     /// Pending → Free. Returns the bytes, and whether the block is empty now. O(1).
     pub(crate) fn reach(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        self.end(entry, Block::reach)
+        self.end(entry.slot, |block| block.reach(entry.key))
     }
 
     /// Pending → Free for regions of one block. Returns the bytes, and whether the block is empty now.
     /// O(keys).
     pub(crate) fn reach_batch(&mut self, slot: u32, keys: &[Key]) -> Result<(u64, bool), KeyError> {
-        let block = self.block_mut(slot).ok_or(KeyError::Stale)?;
-        let size = block.reach_batch(keys)?;
-        for key in keys {
-            block.tenants.set(key.index(), Tenant::default());
-        }
-        let emptied = block.is_empty();
-        self.note_room(slot);
-        if emptied {
-            self.empty.push(slot);
-        }
-        Ok((size, emptied))
+        self.end(slot, |block| block.reach_batch(keys))
     }
 
     /// Used → Free, for a region without a resource. Returns the bytes, and whether the block is
     /// empty now. O(1).
     pub(crate) fn free(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        self.end(entry, Block::free)
+        self.end(entry.slot, |block| block.free(entry.key))
     }
 
+    #[inline]
     fn end(
         &mut self,
-        entry: Entry,
-        end: impl FnOnce(&mut Block, Key) -> Result<u64, KeyError>,
+        slot: u32,
+        end: impl FnOnce(&mut Block) -> Result<u64, KeyError>,
     ) -> Result<(u64, bool), KeyError> {
-        let block = self.block_mut(entry.slot).ok_or(KeyError::Stale)?;
-        let size = end(block, entry.key)?;
-        block.tenants.set(entry.key.index(), Tenant::default());
+        let Self { slots, shared, tailored, empty, .. } = self;
+        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else {
+            return Err(KeyError::Stale);
+        };
+        let size = end(block)?;
+        note_room(slot, block, shared, tailored);
         let emptied = block.is_empty();
-        self.note_room(entry.slot);
         if emptied {
-            self.empty.push(entry.slot);
+            empty.push(slot);
         }
         Ok((size, emptied))
     }
@@ -426,16 +445,22 @@ impl BlockList {
     }
 
     pub(crate) fn tenant(&self, entry: Entry) -> Tenant {
-        self.block(entry.slot)
-            .map_or_else(Tenant::default, |block| block.tenants.get(entry.key.index()))
+        self.block(entry.slot).map_or_else(Tenant::default, |block| block.tenants.get(entry.key))
+    }
+
+    /// Whether a resource ends with this region.
+    #[inline]
+    pub(crate) fn has_resource(&self, entry: Entry) -> bool {
+        self.block(entry.slot).is_some_and(|block| block.tenants.has_resource(entry.key))
     }
 
     /// Takes the resource off a region: the caller destroys it.
     pub(crate) fn take_resource(&mut self, entry: Entry) -> Resource {
         self.block_mut(entry.slot)
-            .map_or(Resource::None, |block| block.tenants.take_resource(entry.key.index()))
+            .map_or(Resource::None, |block| block.tenants.take_resource(entry.key))
     }
 
+    #[inline]
     pub(crate) fn block(&self, slot: u32) -> Option<&Block> {
         match self.slots.get(slot as usize)? {
             Slot::Block(block) => Some(block),
@@ -443,6 +468,7 @@ impl BlockList {
         }
     }
 
+    #[inline]
     pub(crate) fn block_mut(&mut self, slot: u32) -> Option<&mut Block> {
         match self.slots.get_mut(slot as usize)? {
             Slot::Block(block) => Some(block),
@@ -496,6 +522,15 @@ impl BlockList {
         let sums = reserved == self.reserved && self.iter().count() == self.blocks as usize;
         let slots = self.vacant.len() + self.blocks as usize == self.slots.len();
         if sums && slots { Ok(()) } else { Err(Broken::Count) }
+    }
+}
+
+/// [`BlockList::note_room`], for a block in hand.
+#[inline]
+fn note_room(slot: u32, block: &mut Block, shared: &mut FitIndex, tailored: &mut FitIndex) {
+    if block.room_changed() {
+        let index = if block.tailored { tailored } else { shared };
+        index.set(slot, block.largest_class());
     }
 }
 

@@ -51,6 +51,7 @@ impl FitIndex {
     }
 
     /// Notes the largest free range of a slot; 0 takes it out. O(1).
+    #[inline]
     pub(crate) fn set(&mut self, slot: u32, largest: u64) {
         let new = class_of(largest);
         let old = self.class(slot);
@@ -84,6 +85,7 @@ impl FitIndex {
     }
 
     /// The oldest slot of the lowest class from `class` on, and that class.
+    #[inline]
     pub(crate) fn tightest(&self, class: u8) -> Option<(u32, u8)> {
         let start = usize::from(class);
         let mut mask = u64::MAX << (start % 64);

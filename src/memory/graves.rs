@@ -52,6 +52,18 @@ impl Graves {
         )
     }
 
+    /// Whether all of a range was somebody's before. O(log graves), and those found.
+    pub(crate) fn cover(&self, range: Range<u64>) -> bool {
+        let mut at = range.start;
+        for (part, _) in self.within(range.clone()) {
+            if part.start > at {
+                return false;
+            }
+            at = part.end;
+        }
+        at >= range.end
+    }
+
     /// Whether nobody ever lay here.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -93,6 +105,8 @@ mod tests {
                 assert!(from <= part.start && part.end <= to);
                 found[part.start as usize..part.end as usize].fill(Some(grave));
             }
+            let covered = (from..to).all(|at| cells[at as usize].is_some());
+            assert_eq!(graves.cover(from..to), covered, "{from}..{to}");
             for at in from..to {
                 assert_eq!(found[at as usize], cells[at as usize], "byte {at} of {from}..{to}");
             }

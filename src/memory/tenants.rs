@@ -1,6 +1,6 @@
 //! Who lives on a region: the resource that ends with it, and its name. A side table by index.
 
-use crate::{policy::granularity::ResourceKind, vulkan::Resource};
+use crate::{policy::granularity::ResourceKind, tlsf::Key, vulkan::Resource};
 
 /// What is known of the owner of a region, beyond its range.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -32,47 +32,61 @@ impl Fence {
     }
 }
 
-impl Tenant {
-    fn is_nobody(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// The tenants of one block, by the index of the region's key. It stays empty as long as nobody
-/// has a resource or a name.
+/// The tenants of one block, by the key of their region. It stays empty as long as nobody has a
+/// resource or a name; a region without either is not written here.
+///
+/// A tenant is known by its key's serial, so it is gone with its key, and nothing is cleared.
 #[derive(Debug, Default)]
-pub(crate) struct Tenants(Vec<Tenant>);
+pub(crate) struct Tenants(Vec<(u32, Tenant)>);
 
 impl Tenants {
     /// Moves a tenant in. O(1) amortised.
-    pub(crate) fn set(&mut self, index: u32, tenant: Tenant) {
-        let index = index as usize;
+    pub(crate) fn set(&mut self, key: Key, tenant: Tenant) {
+        let index = key.index() as usize;
         if index >= self.0.len() {
-            if tenant.is_nobody() {
-                return;
-            }
-            self.0.resize(index + 1, Tenant::default());
+            self.0.resize(index + 1, (0, Tenant::default()));
         }
-        if let Some(slot) = self.0.get_mut(index) {
-            *slot = tenant;
+        self.0[index] = (key.serial(), tenant);
+    }
+
+    /// Who lives there; nobody for a key that has none, or is gone.
+    #[inline]
+    pub(crate) fn get(&self, key: Key) -> Tenant {
+        match self.0.get(key.index() as usize) {
+            Some(&(serial, tenant)) if serial == key.serial() => tenant,
+            _ => Tenant::default(),
         }
     }
 
-    pub(crate) fn get(&self, index: u32) -> Tenant {
-        self.0.get(index as usize).copied().unwrap_or_default()
+    fn get_mut(&mut self, key: Key) -> Option<&mut Tenant> {
+        match self.0.get_mut(key.index() as usize) {
+            Some((serial, tenant)) if *serial == key.serial() => Some(tenant),
+            _ => None,
+        }
     }
 
     /// The margins of a region hold the pattern from now on.
-    pub(crate) fn close_fence(&mut self, index: u32) {
-        if let Some(tenant) = self.0.get_mut(index as usize) {
+    pub(crate) fn close_fence(&mut self, key: Key) {
+        if let Some(tenant) = self.get_mut(key) {
             tenant.fence.whole = true;
         }
     }
 
+    /// Whether a resource ends with the region.
+    #[inline]
+    pub(crate) fn has_resource(&self, key: Key) -> bool {
+        let tenant = self.0.get(key.index() as usize).filter(|known| known.0 == key.serial());
+        tenant.is_some_and(|(_, tenant)| tenant.resource != Resource::None)
+    }
+
     /// Takes the resource away, so that whoever holds it now destroys it.
-    pub(crate) fn take_resource(&mut self, index: u32) -> Resource {
-        self.0
-            .get_mut(index as usize)
-            .map_or(Resource::None, |tenant| core::mem::take(&mut tenant.resource))
+    #[inline]
+    pub(crate) fn take_resource(&mut self, key: Key) -> Resource {
+        self.get_mut(key).map_or(Resource::None, |tenant| core::mem::take(&mut tenant.resource))
+    }
+
+    /// How many resources are here.
+    pub(crate) fn resources(&self) -> usize {
+        self.0.iter().filter(|(_, tenant)| tenant.resource != Resource::None).count()
     }
 }

@@ -25,6 +25,18 @@ pub enum HostAccess {
     Random,
 }
 
+/// What a user says of memory, whatever will lie there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Taste {
+    pub(crate) intent: Intent,
+    pub(crate) access: Option<HostAccess>,
+    pub(crate) prefer_host: bool,
+    /// The host may as well see it, where that costs nothing.
+    pub(crate) access_where_free: bool,
+    /// What was said of properties by hand; it goes before what the intent says.
+    pub(crate) explicit: Wish,
+}
+
 /// What the GPU does with the resource, as far as the choice of memory asks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum GpuUse {
@@ -99,14 +111,10 @@ impl Shape {
     }
 }
 
-/// The wish of an intent. See [`rank`](super::select::rank) for what it comes to.
-pub(crate) fn wish(
-    intent: Intent,
-    access: Option<HostAccess>,
-    prefer_host: bool,
-    gpu: GpuUse,
-    shape: Shape,
-) -> Wish {
+/// What is asked of memory types for a use on a device of this shape. See
+/// [`rank`](super::select::rank) for what it comes to.
+pub(crate) fn wish(taste: &Taste, gpu: GpuUse, shape: Shape) -> Wish {
+    let &Taste { intent, access, prefer_host, access_where_free, explicit } = taste;
     let mut wish = match intent {
         Intent::DeviceLocal => {
             Wish { required: 0, preferred: DEVICE_LOCAL, avoided: HOST_VISIBLE | HOST_CACHED }
@@ -150,6 +158,12 @@ pub(crate) fn wish(
         }
         wish.avoid(DEVICE_LOCAL | LAZILY_ALLOCATED);
     }
+    if access_where_free && shape.is_seen_whole() {
+        wish.prefer(HOST_VISIBLE | HOST_COHERENT);
+    }
+    wish.required |= explicit.required;
+    wish.prefer(explicit.preferred);
+    wish.avoid(explicit.avoided);
     wish
 }
 

@@ -74,6 +74,12 @@ pub(crate) struct Ranking {
 }
 
 impl Ranking {
+    /// The best type, if there is one.
+    #[inline]
+    pub(crate) fn best(&self) -> Option<u32> {
+        (self.count > 0).then(|| u32::from(self.order[0]))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.order.iter().take(self.count).map(|&index| u32::from(index))
     }

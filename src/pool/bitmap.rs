@@ -1,7 +1,7 @@
 //! A set of small numbers that finds the nearest member below in constant time.
 #![forbid(unsafe_code)]
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
 
 use bytemuck::allocation::try_zeroed_slice_box;
 
@@ -12,6 +12,9 @@ type Window = [u64; 2];
 const MEMBERS: usize = 0;
 const EVER: usize = 1;
 
+/// More levels than any bound needs.
+const LEVELS: usize = 10;
+
 /// A bitmap, a bitmap of its words that are not 0, and so on up to a single word. It also remembers
 /// what was ever in it.
 ///
@@ -20,50 +23,64 @@ const EVER: usize = 1;
 #[derive(Debug)]
 pub(super) struct Bitmap {
     windows: Box<[Window]>,
-    /// Bit `i` of the first level is set iff window `i` has members; bit `i` of a level above, iff word
-    /// `i` of the level below is not 0.
-    levels: Vec<Box<[u64]>>,
+    /// All levels, the lowest first. Bit `i` of that is set iff window `i` has members; bit `i` of a
+    /// level above, iff word `i` of the level below is not 0.
+    words: Box<[u64]>,
+    /// Where each level begins in `words`.
+    firsts: [usize; LEVELS],
+    levels: usize,
 }
 
 impl Bitmap {
     /// Holds numbers below `bound`, none at first; `None` if the host is out of memory.
     pub(super) fn new(bound: usize) -> Option<Self> {
-        let mut words = bound.div_ceil(BITS).max(1);
-        let windows = try_zeroed_slice_box(words).ok()?;
-        let mut levels = Vec::new();
-        while words != 1 {
-            words = words.div_ceil(BITS);
-            levels.try_reserve(1).ok()?;
-            levels.push(try_zeroed_slice_box(words).ok()?);
+        let count = bound.div_ceil(BITS).max(1);
+        let (mut firsts, mut levels, mut words) = ([0; LEVELS], 0, 0);
+        let mut below = count;
+        while below != 1 {
+            below = below.div_ceil(BITS);
+            firsts[levels] = words;
+            levels += 1;
+            words += below;
         }
-        Some(Self { windows, levels })
+        let windows = try_zeroed_slice_box(count).ok()?;
+        Some(Self { windows, words: try_zeroed_slice_box(words).ok()?, firsts, levels })
     }
 
-    /// Puts a number in. All levels are written, whether they change or not: that is no coin flip.
+    /// Puts a number in. O(1): the levels above change only where something was empty.
     #[inline]
     pub(super) fn insert(&mut self, number: usize) {
         let bit = 1 << (number % BITS);
         let mut place = number / BITS;
         let window = &mut self.windows[place];
+        let mut before = window[MEMBERS];
         window[MEMBERS] |= bit;
         window[EVER] |= bit;
-        for level in &mut self.levels {
-            level[place / BITS] |= 1 << (place % BITS);
+        for &first in &self.firsts[..self.levels] {
+            if before != 0 {
+                return;
+            }
+            let word = &mut self.words[first + place / BITS];
+            before = *word;
+            *word |= 1 << (place % BITS);
             place /= BITS;
         }
     }
 
-    /// Takes a number out. All levels are written, as in [`insert`](Self::insert).
+    /// Takes a number out. O(1): the levels above change only where something becomes empty.
     #[inline]
     pub(super) fn remove(&mut self, number: usize) {
         let mut place = number / BITS;
         let window = &mut self.windows[place];
         window[MEMBERS] &= !(1 << (number % BITS));
-        let mut emptied = u64::from(window[MEMBERS] == 0);
-        for level in &mut self.levels {
-            let word = &mut level[place / BITS];
-            *word &= !(emptied << (place % BITS));
-            emptied = u64::from(*word == 0);
+        let mut after = window[MEMBERS];
+        for &first in &self.firsts[..self.levels] {
+            if after != 0 {
+                return;
+            }
+            let word = &mut self.words[first + place / BITS];
+            *word &= !(1 << (place % BITS));
+            after = *word;
             place /= BITS;
         }
     }
@@ -82,8 +99,8 @@ impl Bitmap {
             return Some(place * BITS + found.ilog2() as usize);
         }
         // Up, to a word with a bit below the one we come from.
-        for (height, level) in self.levels.iter().enumerate() {
-            let found = level[place / BITS] & ((1 << (place % BITS)) - 1);
+        for (height, &first) in self.firsts[..self.levels].iter().enumerate() {
+            let found = self.words[first + place / BITS] & ((1 << (place % BITS)) - 1);
             place /= BITS;
             if found != 0 {
                 return Some(self.last_below(height, place * BITS + found.ilog2() as usize));
@@ -94,30 +111,36 @@ impl Bitmap {
 
     /// Down: the largest member under bit `place` of a level, which is set.
     fn last_below(&self, height: usize, mut place: usize) -> usize {
-        for level in self.levels[..height].iter().rev() {
-            place = place * BITS + level[place].ilog2() as usize;
+        for first in self.firsts[..height].iter().rev() {
+            place = place * BITS + self.words[first + place].ilog2() as usize;
         }
         place * BITS + self.windows[place][MEMBERS].ilog2() as usize
     }
 
     /// Bytes of address space held.
     pub(super) fn bytes(&self) -> usize {
-        let levels = self.levels.iter().map(|level| size_of_val(&**level));
-        levels.sum::<usize>() + size_of_val(&*self.windows)
+        size_of_val(&*self.words) + size_of_val(&*self.windows)
+    }
+
+    /// A level's words.
+    fn level(&self, height: usize) -> &[u64] {
+        let end = if height + 1 < self.levels { self.firsts[height + 1] } else { self.words.len() };
+        &self.words[self.firsts[height]..end]
     }
 
     /// Whether every level sums up the one below. O(bound).
     pub(super) fn is_whole(&self) -> bool {
-        let sums = |level: &[u64], word: usize, bits: u64| {
-            (bits != 0) == (level[word / BITS] >> (word % BITS) & 1 != 0)
+        let sums = |height: usize, word: usize, bits: u64| {
+            height == self.levels
+                || (bits != 0) == (self.level(height)[word / BITS] >> (word % BITS) & 1 != 0)
         };
-        let members = self.windows.iter().map(|window| window[MEMBERS]).enumerate();
-        let first = self.levels.first();
-        self.windows.iter().all(|window| window[MEMBERS] & !window[EVER] == 0)
-            && first.is_none_or(|level| members.clone().all(|(word, bits)| sums(level, word, bits)))
-            && self.levels.windows(2).all(|pair| {
-                pair[0].iter().enumerate().all(|(word, &bits)| sums(&pair[1], word, bits))
-            })
+        let mut windows = self.windows.iter().enumerate();
+        windows.all(|(word, window)| {
+            window[MEMBERS] & !window[EVER] == 0 && sums(0, word, window[MEMBERS])
+        }) && (0..self.levels).all(|height| {
+            let mut words = self.level(height).iter().enumerate();
+            words.all(|(word, &bits)| sums(height + 1, word, bits))
+        })
     }
 }
 
@@ -164,7 +187,7 @@ mod tests {
                 bitmap.remove(member);
             }
             assert_eq!(bitmap.last_up_to(bound - 1), None);
-            assert!(bitmap.is_whole() && bitmap.levels.iter().all(|level| level[0] == 0));
+            assert!(bitmap.is_whole() && bitmap.words.iter().all(|&word| word == 0));
         }
     }
 
@@ -175,7 +198,7 @@ mod tests {
         bitmap.windows[1][MEMBERS] = 0;
         assert!(!bitmap.is_whole());
         bitmap.remove(77);
-        bitmap.levels[1][0] = 1;
+        bitmap.words[bitmap.firsts[1]] = 1;
         assert!(!bitmap.is_whole());
     }
 }

@@ -173,6 +173,8 @@ impl MemoryPool {
     /// As [`allocate_layout`](Self::allocate_layout), with a serial beside the pointer: freed with
     /// [`deallocate_tracked`](Self::deallocate_tracked), it is never taken for another allocation.
     ///
+    /// Cost: as there.
+    ///
     /// # Errors
     /// As `allocate_layout`.
     pub fn allocate_tracked(&mut self, layout: Layout) -> Result<Tracked, AllocateError> {

@@ -61,6 +61,8 @@ impl SharedPool {
 
     /// [`MemoryPool::allocate`].
     ///
+    /// Cost: as there, under the lock; so are all calls below.
+    ///
     /// # Errors
     /// As there.
     pub fn allocate(&self, size: usize) -> Result<*mut u8, AllocateError> {

@@ -211,6 +211,9 @@ impl<T> Bags<T> {
     }
 
     /// Verifies that bag counts add up and numbers rise. O(bags).
+    ///
+    /// # Errors
+    /// The invariant that does not hold.
     pub fn check(&self) -> Result<(), Broken> {
         let counted: usize = self.bags.iter().map(|&(_, count)| count).sum();
         let rising = self.bags.iter().zip(self.bags.iter().skip(1)).all(|(a, b)| a.0 < b.0);

@@ -94,6 +94,8 @@ impl Cuts {
     }
 
     /// Adds a timeline whose counter stands at `value`.
+    ///
+    /// O(1).
     pub fn add_timeline(&mut self, value: u64) -> TimelineId {
         let number = self.next_timeline;
         self.next_timeline += 1;
@@ -122,6 +124,9 @@ impl Cuts {
     }
 
     /// Opens a recording: from here on, drops wait for it. O(1).
+    ///
+    /// # Errors
+    /// A timeline that is not one of these, or has ended.
     pub fn begin(&mut self, timeline: TimelineId) -> Result<RecordingId, EndError> {
         self.track_mut(timeline)?.open += 1;
         self.begun += 1;
@@ -131,6 +136,11 @@ impl Cuts {
 
     /// The value for the next submission on a timeline: one above all before. A value whose
     /// submission fails is never used again.
+    ///
+    /// O(1).
+    ///
+    /// # Errors
+    /// A timeline that is not one of these, or has ended.
     pub fn assign(&mut self, timeline: TimelineId) -> Result<u64, EndError> {
         let track = self.track_mut(timeline)?;
         track.assigned =
@@ -157,6 +167,11 @@ impl Cuts {
     }
 
     /// Ends a recording: it was submitted and signals `value` when done.
+    ///
+    /// O(timelines), amortised.
+    ///
+    /// # Errors
+    /// A recording that has ended; a value that does not rise. Nothing has changed.
     pub fn submitted(&mut self, recording: RecordingId, value: u64) -> Result<Point, EndError> {
         self.find_open(recording)?;
         let track = self.track_mut(recording.timeline)?;
@@ -170,6 +185,11 @@ impl Cuts {
     }
 
     /// Ends a recording that will never be submitted.
+    ///
+    /// O(timelines), amortised.
+    ///
+    /// # Errors
+    /// A recording that has ended.
     pub fn abandon(&mut self, recording: RecordingId) -> Result<(), EndError> {
         self.end(recording)
     }
@@ -248,6 +268,12 @@ impl Cuts {
     /// The timeline's counter was read as `value`. Returns whether that is news.
     ///
     /// A value above everything assigned proves nothing and is refused; what was known stays.
+    ///
+    /// O(cuts that come to be reached).
+    ///
+    /// # Errors
+    /// A counter above every assigned value: it proves nothing, and nothing is released. A timeline that is
+    /// not one of these.
     pub fn signalled(&mut self, timeline: TimelineId, value: u64) -> Result<bool, SignalError> {
         let track = self.track_mut(timeline).map_err(|_| SignalError::UnknownTimeline)?;
         if value > track.assigned {
@@ -346,6 +372,8 @@ impl Cuts {
 
     /// The last submitted values that are not reached: waiting for them makes all stamped bags
     /// reached.
+    ///
+    /// O(timelines).
     pub fn outstanding(&self) -> impl Iterator<Item = Point> + '_ {
         self.timelines.iter().filter(|track| !track.is_idle()).map(|track| Point {
             timeline: TimelineId { owner: self.owner, number: track.number },
@@ -414,6 +442,9 @@ impl Cuts {
     }
 
     /// Verifies every invariant. O(everything held).
+    ///
+    /// # Errors
+    /// The invariant that does not hold.
     pub fn check(&self) -> Result<(), Broken> {
         let count = self.recordings.len() as u64;
         let front_open = self.recordings.front().is_none_or(|recorded| !recorded.ended);

@@ -36,6 +36,12 @@ impl Point {
     }
 }
 
+impl core::fmt::Display for Point {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "value {} of timeline {}", self.value, self.timeline.number)
+    }
+}
+
 /// Names an open recording.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct RecordingId {

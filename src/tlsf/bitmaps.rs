@@ -1,6 +1,6 @@
 //! Which bins have a region: two levels of bitmaps.
 
-use super::class::{COLUMNS, ROWS, row_of};
+use super::class::{COLUMNS, ROWS, TAIL, row_of};
 
 /// A bit for each bin, and one for each row of bins.
 #[derive(Clone, Copy, Default)]
@@ -46,16 +46,12 @@ impl Bitmaps {
         Some(row * COLUMNS + self.columns[row as usize].trailing_zeros())
     }
 
-    /// The highest bin up to `bin` that has a region.
+    /// The highest bin below the tail's that has a region.
     #[inline]
-    pub(super) fn last_up_to(&self, bin: u32) -> Option<u32> {
-        let row = row_of(bin);
-        let columns = self.columns[row as usize] & (u32::MAX >> (COLUMNS - 1 - bin % COLUMNS));
-        if columns != 0 {
-            return Some(row * COLUMNS + columns.ilog2());
-        }
-        let rows = self.rows & !(u64::MAX << row);
-        let row = rows.checked_ilog2()?;
+    pub(super) fn highest(&self) -> Option<u32> {
+        // The tail's bin is alone in its row, the last.
+        const { assert!(TAIL % COLUMNS == 0 && row_of(TAIL) == ROWS as u32 - 1) };
+        let row = (self.rows & !(1 << row_of(TAIL))).checked_ilog2()? % ROWS as u32;
         Some(row * COLUMNS + self.columns[row as usize].ilog2())
     }
 }

@@ -61,7 +61,8 @@
 //! - the tail holds it with the padding it needs.
 //!
 //! Below that a request may be refused although a free region holds it: one that the tries do not come
-//! to. [`Tlsf::largest_class`] tells what is sure for *a* = 1.
+//! to. [`Tlsf::largest_class`] tells what is sure for *a* = 1, and
+//! [`Tlsf::allocate_anywhere`] looks at all regions.
 //!
 //! # Constant time
 //! Per operation, whatever the number of regions:
@@ -80,7 +81,8 @@
 //!   peaked never asks the host again.
 //!
 //! [`largest_free`](Tlsf::largest_free), [`regions`](Tlsf::regions) and [`check`](Tlsf::check) are
-//! reports and walk what they report.
+//! reports and walk what they report; [`allocate_anywhere`](Tlsf::allocate_anywhere) is the way out of a
+//! refusal and may walk all free regions.
 //!
 //! # What it costs
 //! 24 bytes of host memory per region, used, pending or free, up to an eighth more in reserve, and
@@ -94,6 +96,7 @@
 //!   owns several blocks tells their keys apart.
 #![forbid(unsafe_code)]
 
+mod anywhere;
 mod bins;
 mod bitmaps;
 mod check;

@@ -51,8 +51,8 @@ impl Observe for Probes {
 
 /// What is asked for, in granules.
 #[derive(Clone, Copy)]
-struct Request {
-    size: u32,
+pub(super) struct Request {
+    pub(super) size: u32,
     /// The alignment less one.
     mask: u32,
 }
@@ -72,11 +72,11 @@ impl Request {
 
 /// A free region that holds the request.
 #[derive(Clone, Copy)]
-struct Found {
-    node: u32,
-    bin: u32,
+pub(super) struct Found {
+    pub(super) node: u32,
+    pub(super) bin: u32,
     /// Granules before the first aligned one.
-    padding: u32,
+    pub(super) padding: u32,
 }
 
 impl Tlsf {
@@ -99,6 +99,8 @@ impl Tlsf {
 
     /// As [`allocate`](Self::allocate), but the size is rounded up to the granule alone: for whoever
     /// accounts for every byte. It is slower where alignments above the granule are common.
+    ///
+    /// O(1).
     ///
     /// # Errors
     /// As `allocate`.
@@ -164,7 +166,7 @@ impl Tlsf {
 
     /// Gives out what was found, if the host has memory for the books.
     #[inline(always)]
-    fn give(&mut self, request: Request, found: Found) -> Result<Placed, AllocateError> {
+    pub(super) fn give(&mut self, request: Request, found: Found) -> Result<Placed, AllocateError> {
         // A node for the allocation, and one for what is left before or after it.
         if self.vacant.count < 2 && self.grow().is_none() {
             return Err(AllocateError::OutOfHostMemory);
@@ -173,13 +175,13 @@ impl Tlsf {
     }
 
     #[inline(always)]
-    fn view(&self) -> View<'_> {
+    pub(super) fn view(&self) -> View<'_> {
         View { nodes: &self.nodes, links: &self.bins.links, bitmaps: &self.bins.bitmaps }
     }
 
     /// The request in granules.
     #[inline]
-    fn request(&self, size: u64, alignment: u64) -> Result<Request, AllocateError> {
+    pub(super) fn request(&self, size: u64, alignment: u64) -> Result<Request, AllocateError> {
         if size == 0 {
             return Err(AllocateError::ZeroSize);
         }
@@ -200,7 +202,7 @@ impl Tlsf {
     }
 
     #[cold]
-    fn full(&self) -> AllocateError {
+    pub(super) fn full(&self) -> AllocateError {
         AllocateError::Full { largest_class: self.largest_class(), pending: self.pending_bytes() }
     }
 
@@ -229,10 +231,10 @@ impl Tlsf {
 
 /// What a search reads, as slices: their addresses and lengths stay in registers.
 #[derive(Clone, Copy)]
-struct View<'a> {
+pub(super) struct View<'a> {
     nodes: &'a [Node],
-    links: &'a [Link],
-    bitmaps: &'a Bitmaps,
+    pub(super) links: &'a [Link],
+    pub(super) bitmaps: &'a Bitmaps,
 }
 
 impl View<'_> {
@@ -278,7 +280,7 @@ impl View<'_> {
 
     /// The padding with which a free region holds the request.
     #[inline(always)]
-    fn fits(&self, request: Request, node: u32) -> Option<u32> {
+    pub(super) fn fits(&self, request: Request, node: u32) -> Option<u32> {
         let region = self.nodes[node as usize];
         let padding = region.start.wrapping_neg() & request.mask;
         (padding + request.size <= region.size).then_some(padding)

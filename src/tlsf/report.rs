@@ -68,12 +68,14 @@ impl Tlsf {
     /// Size of the largest free region in bytes, 0 if there is none.
     ///
     /// Exact, so it walks all regions of the highest bin: meant for reports.
+    ///
+    /// O(ranges of the largest class).
     pub fn largest_free(&self) -> u64 {
         let largest_of = |bin: u32| {
             let sizes = self.bins.nodes_of(bin).map(|node| self.nodes[node as usize].size);
             sizes.max().unwrap_or(0)
         };
-        let highest = self.bins.bitmaps.last_up_to(TAIL - 1).map_or(0, largest_of);
+        let highest = self.bins.bitmaps.highest().map_or(0, largest_of);
         self.bytes(highest.max(largest_of(TAIL)))
     }
 
@@ -82,11 +84,22 @@ impl Tlsf {
     /// A lower bound of [`largest_free`](Self::largest_free), less than 1/32 below it, in O(1).
     #[inline]
     pub fn largest_class(&self) -> u64 {
-        let highest = self.bins.bitmaps.last_up_to(TAIL - 1).map_or(0, smallest_of);
+        let highest = self.bins.bitmaps.highest().map_or(0, smallest_of);
+        self.bytes(highest.max(self.tail()))
+    }
+
+    /// Changes whenever [`largest_class`](Self::largest_class) does, and is quicker to tell.
+    #[inline]
+    pub(crate) fn room(&self) -> u64 {
+        let bin = self.bins.bitmaps.highest().map_or(0, |bin| bin + 1);
+        u64::from(bin) << 32 | u64::from(self.tail())
+    }
+
+    /// Granules of the free tail, 0 if there is none.
+    #[inline(always)]
+    fn tail(&self) -> u32 {
         let last = self.nodes[0].left;
-        let tail =
-            if self.bins.link(last).is_binned() { self.nodes[last as usize].size } else { 0 };
-        self.bytes(highest.max(tail))
+        if self.bins.link(last).is_binned() { self.nodes[last as usize].size } else { 0 }
     }
 
     /// The serial that the next allocation gets.
@@ -109,6 +122,8 @@ impl Tlsf {
     }
 
     /// The region of a used or pending allocation.
+    ///
+    /// O(1).
     ///
     /// # Errors
     /// The key is of no allocation that lives.

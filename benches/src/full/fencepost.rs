@@ -20,7 +20,7 @@ pub struct ByHandle {
     frames_in_flight: usize,
 }
 
-/// Raw keys, turned back and freed by `free_now`.
+/// Raw keys, freed at once.
 pub struct ByKey(Allocator);
 
 pub(super) fn allocator(driver: &FakeDriver) -> Allocator {
@@ -105,7 +105,7 @@ impl FullPath for ByKey {
     #[inline]
     fn free(&self, key: RawAllocation) {
         // SAFETY: the key is moved in, so it is turned back once; no GPU work exists.
-        unsafe { self.0.from_raw(key).expect("a live key").free_now() }
+        unsafe { self.0.free_raw(key) }.expect("a live key");
     }
 
     fn end_frame(&self, _driver: &FakeDriver) {

@@ -2,16 +2,17 @@
 
 use std::collections::VecDeque;
 
+use fencepost::ResourceKind;
 use fencepost::fake::{Call, FakeDriver, Profile};
+use fencepost::record::{Intent, Operation, Record};
 
 use super::{FullPath, Purpose, Request};
-use crate::workloads::trace::{Intent, Operation, Resource, Trace};
 use crate::workloads::{ReadError, captured};
 
 /// A captured stream with what each allocation is for.
 pub struct Captured {
     name: String,
-    trace: Trace,
+    trace: Record,
 }
 
 /// All captured streams of the suite.
@@ -29,11 +30,11 @@ impl Captured {
     }
 
     fn request(&self, id: u32) -> Request {
-        let request = self.trace.request(id);
+        let request = &self.trace.requests()[id as usize];
         Request {
             size: request.size.get(),
             alignment: request.alignment,
-            is_image: request.resource == Resource::Image,
+            is_image: request.kind == ResourceKind::Optimal,
             purpose: match request.intent {
                 Intent::DeviceLocal => Purpose::DeviceLocal,
                 Intent::Upload => Purpose::Upload,
@@ -61,7 +62,7 @@ pub fn reserved<F: FullPath>(stream: &Captured, profile: &Profile, in_flight: us
     let allocator = F::new(&driver, in_flight);
     let trace = &stream.trace;
     let mut handles: Vec<Option<F::Handle>> = Vec::new();
-    handles.resize_with(trace.allocations(), || None);
+    handles.resize_with(trace.requests().len(), || None);
     let holds_back = in_flight > 0 && !F::DEFERS;
     let mut bags: VecDeque<Vec<F::Handle>> = VecDeque::from([Vec::new()]);
     let frame_end = if trace.presents() { Operation::Present } else { Operation::Submit };

@@ -16,12 +16,18 @@ const PAIRS: usize = 20_000;
 
 /// Pairs per second of so many threads together, the best of some rounds: what the machine does besides
 /// only ever slows them.
-pub fn pairs_per_second<F: FullPath>(threads: usize, one_type: bool, tick: f64) -> f64 {
+pub fn pairs_per_second<F: FullPath>(
+    profile: &Profile,
+    threads: usize,
+    one_type: bool,
+    rounds: u64,
+    tick: f64,
+) -> f64 {
     let purposes = [Purpose::DeviceLocal, Purpose::Upload, Purpose::Readback];
-    let driver = FakeDriver::new(&Profile::default());
+    let driver = FakeDriver::new(profile);
     let allocator = F::new(&driver, 0);
     let mut best = 0.0_f64;
-    for round in 0..7 {
+    for round in 0..rounds {
         let barrier = Barrier::new(threads);
         let span = Mutex::new((u64::MAX, 0));
         std::thread::scope(|scope| {
@@ -30,19 +36,21 @@ pub fn pairs_per_second<F: FullPath>(threads: usize, one_type: bool, tick: f64) 
                 let purpose = if one_type { purposes[0] } else { purposes[thread % 3] };
                 scope.spawn(move || {
                     let mut random = Random::new(round * 64 + thread as u64);
-                    let allocate = |random: &mut Random| {
-                        let size = random.log_uniform(8, 17);
+                    let allocate = |size: u64| {
                         let request = Request { size, alignment: 16, is_image: false, purpose };
                         allocator.allocate(&request).expect("room for small things")
                     };
                     let mut live: Vec<F::Handle> =
-                        (0..LIVE).map(|_| allocate(&mut random)).collect();
+                        (0..LIVE).map(|_| allocate(random.log_uniform(8, 17))).collect();
+                    // Chosen before: what is timed is what a stream's replay times.
+                    let pairs: Vec<(usize, u64)> = (0..PAIRS)
+                        .map(|_| (random.below(LIVE), random.log_uniform(8, 17)))
+                        .collect();
                     barrier.wait();
                     let start = ticks();
-                    for _ in 0..PAIRS {
-                        let at = random.below(LIVE);
+                    for (at, size) in pairs {
                         allocator.free(live.swap_remove(at));
-                        live.push(allocate(&mut random));
+                        live.push(allocate(size));
                     }
                     let end = ticks();
                     {

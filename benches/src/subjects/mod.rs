@@ -12,7 +12,7 @@ mod xalloc;
 
 pub use best_fit::BestFit;
 pub use offset_allocator::OffsetAllocator;
-pub use ours::{Batched, Counted, Ours, Single};
+pub use ours::{Anywhere, Batched, Counted, Ours, Single};
 pub use pointer::{Malloc, Pool};
 pub use range_alloc::RangeAlloc;
 pub use rlsf::Rlsf;

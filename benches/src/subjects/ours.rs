@@ -1,5 +1,5 @@
-//! This crate's core: each allocation freed singly, retired and reached in batches, or with the visits
-//! of its searches counted.
+//! This crate's core: each allocation freed singly, or retired and reached in batches; with a last look before
+//! a refusal, or with the visits of its searches counted.
 
 use std::marker::PhantomData;
 
@@ -20,6 +20,9 @@ pub struct Single;
 /// What is freed together is retired, then reached as a batch: what an allocator does that defers.
 pub struct Batched;
 
+/// As `Single`, and what is refused is looked for in every free region.
+pub struct Anywhere;
+
 /// As `Single`, and the visits are counted.
 pub struct Counted;
 
@@ -31,6 +34,8 @@ pub trait Way {
     const BATCHED: bool = false;
     /// Whether searches are counted.
     const COUNTED: bool = false;
+    /// Whether all free regions are looked at before a refusal.
+    const ANYWHERE: bool = false;
 }
 
 impl Way for Single {
@@ -40,6 +45,11 @@ impl Way for Single {
 impl Way for Batched {
     const NAME: &'static str = "fencepost, batched";
     const BATCHED: bool = true;
+}
+
+impl Way for Anywhere {
+    const NAME: &'static str = "fencepost, anywhere";
+    const ANYWHERE: bool = true;
 }
 
 impl Way for Counted {
@@ -66,6 +76,10 @@ impl<W: Way> Subject for Ours<W> {
             placed
         } else {
             self.tlsf.allocate(size, alignment)
+        };
+        let placed = match placed {
+            Err(_) if W::ANYWHERE => self.tlsf.allocate_anywhere(size, alignment),
+            placed => placed,
         };
         placed.ok().map(|placed| Placed { handle: placed.key, offset: placed.offset })
     }

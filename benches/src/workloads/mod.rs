@@ -10,8 +10,8 @@ mod traces;
 mod training;
 mod uniform;
 
+pub(crate) use traces::captured;
 pub use traces::{ReadError, traces};
-pub(crate) use traces::{captured, trace};
 
 use crate::stream::Stream;
 

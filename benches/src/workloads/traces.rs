@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use fencepost::record::{Operation, Record};
+
 use crate::stream::{Builder, Slot, Stream};
 
 #[path = "../../../examples/replay/file.rs"]
 mod file;
-#[path = "../../../examples/replay/trace.rs"]
-#[allow(dead_code)] // The example uses more of it.
-pub(crate) mod trace;
 
 /// A trace that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +27,7 @@ pub fn traces() -> Result<Vec<Stream>, ReadError> {
 }
 
 /// The traces as they were captured, by name.
-pub(crate) fn captured() -> Result<Vec<(String, trace::Trace)>, ReadError> {
+pub(crate) fn captured() -> Result<Vec<(String, Record)>, ReadError> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("traces");
     let fault = |path: &Path, fault: String| ReadError { path: path.to_owned(), fault };
     let entries = folder.read_dir().map_err(|error| fault(&folder, error.to_string()))?;
@@ -36,30 +35,30 @@ pub(crate) fn captured() -> Result<Vec<(String, trace::Trace)>, ReadError> {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "zst"));
     paths.sort();
     let read = |path: &PathBuf| {
-        let trace = file::read(path).map_err(|error| fault(path, error.to_string()))?;
+        let trace = file::read(path, false).map_err(|error| fault(path, error.to_string()))?;
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         Ok((file.split('.').next().unwrap_or(&file).to_owned(), trace))
     };
     paths.iter().map(read).collect()
 }
 
-fn stream(name: &str, trace: &trace::Trace) -> Stream {
+fn stream(name: &str, trace: &Record) -> Stream {
     let presents = trace.presents();
     let mut builder = Builder::new(name);
-    let mut slots: Vec<Option<Slot>> = vec![None; trace.allocations()];
+    let mut slots: Vec<Option<Slot>> = vec![None; trace.requests().len()];
     for operation in trace.operations() {
         match *operation {
-            trace::Operation::Allocate(id) => {
-                let request = trace.request(id);
+            Operation::Allocate(id) => {
+                let request = &trace.requests()[id as usize];
                 let alignment = request.alignment.max(16);
                 slots[id as usize] = Some(builder.allocate(request.size.get(), alignment));
             }
-            trace::Operation::Free(id) => {
+            Operation::Free(id) => {
                 builder.free(slots[id as usize].expect("the reader checked the order"));
             }
-            trace::Operation::Submit if !presents => builder.end_frame(),
-            trace::Operation::Present => builder.end_frame(),
-            trace::Operation::Submit => {}
+            Operation::Submit if !presents => builder.end_frame(),
+            Operation::Present => builder.end_frame(),
+            Operation::Submit => {}
         }
     }
     builder.finish()

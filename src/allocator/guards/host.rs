@@ -1,14 +1,15 @@
 //! The host as the guard: fill, check and poison through the block's mapping, at once.
 
+use core::ops::Range;
 use std::sync::{MutexGuard, atomic::Ordering};
 
 use super::{
     super::inner::{Inner, Lane, LaneState},
     site::{Site, owner_of},
-    words::{fill, verify},
+    words::{clear, fill, verify},
 };
 use crate::{
-    guard::{Corruption, Damage, GuardPolicy},
+    guard::{Corruption, Damage, GuardPolicy, Order},
     memory::{Block, Entry, Sight},
     tlsf::State,
     vulkan::Mapping,
@@ -16,9 +17,22 @@ use crate::{
 
 /// A block is new and this thread's alone.
 pub(super) fn open_block(policy: GuardPolicy, mapping: Mapping, size: u64) {
-    if policy.poisons() {
-        // SAFETY: the mapping has `size` bytes, and nobody has it yet.
-        unsafe { fill(mapping, 0..size / 4 * 4) };
+    // SAFETY: the mapping has `size` bytes, and nobody has it yet.
+    unsafe { end(policy, mapping, 0..size / 4 * 4) };
+}
+
+/// Leaves a range as free memory is to be.
+///
+/// # Safety
+/// As [`fill`].
+unsafe fn end(policy: GuardPolicy, mapping: Mapping, range: Range<u64>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match policy.at_end() {
+            Some(Order::Fill) => fill(mapping, range),
+            Some(Order::Zero) => clear(mapping, range),
+            Some(Order::Check) | None => {}
+        }
     }
 }
 
@@ -80,7 +94,7 @@ impl Inner {
                 unsafe { fill(mapping, range) };
             }
         }
-        block.tenants.close_fence(entry.key.index());
+        block.tenants.close_fence(entry.key);
         drop(state);
         self.guards.report(&found);
     }
@@ -108,9 +122,7 @@ impl Inner {
             // else may use its bytes.
             unsafe {
                 site.check_margins(*mapping, &mut found);
-                if self.guards.policy.poisons() {
-                    fill(*mapping, site.region.clone());
-                }
+                end(self.guards.policy, *mapping, site.region.clone());
             }
         }
         self.guards.report(&found);

@@ -34,6 +34,8 @@ use crate::{
 pub(super) struct Guards {
     pub(super) policy: GuardPolicy,
     by: GuardedBy,
+    /// How many scrubs pass between the one that poisons and the one that looks again.
+    quarantine: u32,
     found: Mutex<Vec<Corruption>>,
     scrubs: Mutex<scrubs::Scrubs>,
     /// How many of them there are; written under their lock.
@@ -44,9 +46,9 @@ pub(super) struct Guards {
 const KEPT: usize = 1024;
 
 impl Guards {
-    pub(super) fn new(policy: GuardPolicy, by: GuardedBy) -> Self {
+    pub(super) fn new(policy: GuardPolicy, by: GuardedBy, quarantine: u32) -> Self {
         let jobs = AtomicUsize::new(0);
-        Self { policy, by, found: Mutex::default(), scrubs: Mutex::default(), jobs }
+        Self { policy, by, quarantine, found: Mutex::default(), scrubs: Mutex::default(), jobs }
     }
 
     /// Whether the GPU watches anything.
@@ -60,7 +62,7 @@ impl Guards {
             return;
         }
         for corruption in found {
-            tracing::error!(target: "fencepost", "{corruption}");
+            tracing::error!(target: crate::events::GUARD, "{corruption}");
         }
         let mut kept = lock(&self.found);
         let room = KEPT.saturating_sub(kept.len()).min(found.len());
@@ -120,7 +122,7 @@ impl Inner {
             }
         }
         tracing::warn!(
-            target: "fencepost", memory_type = lane.memory_type, size, by = ?by, refused = ?refused,
+            target: crate::events::GUARD, memory_type = lane.memory_type, size, by = ?by, refused = ?refused,
             "a block is unguarded: neither does the host see it, nor can the GPU scrub it"
         );
         Sight::None
@@ -130,7 +132,7 @@ impl Inner {
     pub(super) fn tell_unguarded(&self, lane: &Lane, size: u64) {
         if self.guards.policy.is_on() {
             tracing::warn!(
-                target: "fencepost", memory_type = lane.memory_type, size,
+                target: crate::events::GUARD, memory_type = lane.memory_type, size,
                 "a dedicated memory is unguarded: guards watch blocks that allocations share"
             );
         }

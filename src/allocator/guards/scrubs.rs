@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     ground::sync::lock,
-    guard::{Corruption, Damage, Order, Placed, Seen, Table, pattern},
+    guard::{Corruption, Damage, GuardPolicy, Order, Placed, Seen, Table, pattern},
     memory::{Entry, Sight},
     retire::BagNumber,
     tlsf::State,
@@ -38,7 +38,10 @@ use crate::{
 enum Step {
     Open,
     End,
-    Recheck,
+    /// `rest` scrubs pass before it.
+    Recheck {
+        rest: u32,
+    },
     Held,
 }
 
@@ -161,8 +164,10 @@ impl Inner {
         });
     }
 
-    /// Takes all that waits for a scrub, and says what is to be done for it.
+    /// Takes all that waits for a scrub, once those that the GPU has passed are taken back, and says
+    /// what is to be done for it.
     pub(super) fn take_scrub_work(&self, extent: Scrub) -> Work {
+        self.finish_scrubs(self.poll().bag(), &mut Collected::default());
         let limits = self.vulkan.properties().tables;
         let mut work = Work {
             checks: Table::new(limits),
@@ -173,6 +178,9 @@ impl Inner {
         for lane in self.lanes() {
             let mut state = lane.lock();
             let mut waiting = core::mem::take(&mut state.waiting);
+            if extent == Scrub::Due {
+                state.waiting = rest(&mut waiting);
+            }
             if extent == Scrub::Everything && self.guards.policy.poisons() {
                 self.hold_free(&mut state, &mut waiting);
             }
@@ -233,11 +241,11 @@ impl Inner {
                 for (damage, range) in site.whole_margins() {
                     work.check(buffer, range, site.source(damage, Some(site.owner(None))));
                 }
-                if self.guards.policy.poisons() {
-                    work.fills.add(buffer, Order::Fill, site.region.clone());
+                if let Some(order) = self.guards.policy.at_end() {
+                    work.fills.add(buffer, order, site.region.clone());
                 }
             }
-            Step::Recheck => {
+            Step::Recheck { .. } => {
                 let owner = site.owner(Some(waiting.freed));
                 let source = site.source(Damage::AfterFree, Some(owner));
                 work.check(buffer, site.region.clone(), source);
@@ -305,19 +313,24 @@ impl Inner {
                 let entry = waiting.entry;
                 match waiting.step {
                     Step::Held => scratch.entries.push(entry),
-                    Step::Recheck if ran => scratch.entries.push(entry),
-                    Step::End if ran && !self.guards.policy.poisons() => {
-                        scratch.entries.push(entry);
-                    }
+                    Step::Recheck { .. } if ran => scratch.entries.push(entry),
                     Step::End if ran => {
-                        bury(lane, &mut state, waiting);
-                        state.waiting.push(Waiting { step: Step::Recheck, ..waiting });
+                        let policy = self.guards.policy;
+                        if policy.at_end().is_some() {
+                            bury(lane, &mut state, waiting);
+                        }
+                        if policy.poisons() {
+                            let step = Step::Recheck { rest: self.guards.quarantine };
+                            state.waiting.push(Waiting { step, ..waiting });
+                        } else {
+                            scratch.entries.push(entry);
+                        }
                     }
                     Step::Open if ran => {
                         let block = state.blocks.block_mut(entry.slot);
                         // It may have ended meanwhile, and another may have its place.
                         if let Some(block) = block.filter(|b| b.region(entry.key).is_some()) {
-                            block.tenants.close_fence(entry.key.index());
+                            block.tenants.close_fence(entry.key);
                         }
                     }
                     _ => state.waiting.push(waiting),
@@ -343,6 +356,20 @@ impl Inner {
         }
     }
 
+    /// Whether all of a region was filled with zeros, and nobody had it since but its owner now.
+    pub(in super::super) fn is_zeroed(&self, lane: &Lane, entry: Entry) -> bool {
+        let state = lane.lock();
+        let Some(block) = state.blocks.block(entry.slot) else { return false };
+        self.guards.policy == GuardPolicy::Zero
+            && match block.sight {
+                Sight::None => false,
+                Sight::Host(_) => true,
+                Sight::Gpu(_) => block.region(entry.key).is_some_and(|region| {
+                    block.graves.cover(region.offset..region.offset + region.size)
+                }),
+            }
+    }
+
     /// Bytes of a heap that sheets hold.
     pub(in super::super) fn sheet_bytes(&self, heap: u32) -> u64 {
         let scrubs = lock(&self.guards.scrubs);
@@ -362,6 +389,24 @@ impl Inner {
             unsafe { self.vulkan.destroy_compute(&compute) };
         }
     }
+}
+
+/// Takes out those whose quarantine goes on after the next scrub.
+fn rest(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
+    let mut resting = Vec::new();
+    waiting.retain(|&one| match one.step {
+        Step::Recheck { rest: 1.. } => {
+            resting.push(one);
+            false
+        }
+        _ => true,
+    });
+    for one in &mut resting {
+        if let Step::Recheck { rest } = &mut one.step {
+            *rest -= 1;
+        }
+    }
+    resting
 }
 
 fn bury(lane: &Lane, state: &mut LaneState, waiting: Waiting) {

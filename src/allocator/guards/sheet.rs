@@ -181,10 +181,15 @@ impl Inner {
         // SAFETY: the device contract.
         let needs = unsafe { self.vulkan.requirements(resource) };
         let coherent = AllocationDesc::readback().required(vk::MemoryPropertyFlags::HOST_COHERENT);
-        let request = Request::new(self.shape, &needs, Target::buffer(buffer, usage), &coherent);
+        let request = Request::new(&needs, Target::buffer(buffer, usage), &coherent);
         // Vulkan has a coherent type for every buffer.
         let mut error = ScrubError::NoMemoryType;
-        for lane in self.rank(&request).iter().filter_map(|memory_type| self.lane(memory_type)) {
+        for lane in self
+            .answer(&request.question)
+            .ranking
+            .iter()
+            .filter_map(|memory_type| self.lane(memory_type))
+        {
             let size = needs.memory.size;
             let new = NewMemory {
                 memory_type: lane.memory_type,

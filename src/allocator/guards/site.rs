@@ -22,7 +22,7 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn new(lane: &Lane, block: &Block, region: &Region) -> Self {
-        let tenant = region.key.map_or_else(Tenant::default, |key| block.tenants.get(key.index()));
+        let tenant = region.key.map_or_else(Tenant::default, |key| block.tenants.get(key));
         let (offset, size) = tenant.fence.inside(region.offset, region.size);
         Self {
             memory_type: lane.memory_type,

@@ -33,7 +33,7 @@ fn mask(index: u64, range: &Range<u64>) -> u32 {
     below(past) & !below(first)
 }
 
-/// Puts the pattern into the masked bits of a word; the others stay what another writes meanwhile.
+/// Puts what is expected into the masked bits of a word; the others stay what another writes meanwhile.
 fn repair(word: &AtomicU32, mask: u32, expected: u32) {
     if mask == u32::MAX {
         word.store(expected, Ordering::Relaxed);
@@ -48,9 +48,25 @@ fn repair(word: &AtomicU32, mask: u32, expected: u32) {
 /// # Safety
 /// The range lies in the mapping, up to a whole word, and is nobody's.
 pub(super) unsafe fn fill(mapping: Mapping, range: Range<u64>) {
+    // SAFETY: the caller's promise.
+    unsafe { write(mapping, range, pattern) };
+}
+
+/// Writes zeros into a range of bytes.
+///
+/// # Safety
+/// As [`fill`].
+pub(super) unsafe fn clear(mapping: Mapping, range: Range<u64>) {
+    // SAFETY: the caller's promise.
+    unsafe { write(mapping, range, |_| 0) };
+}
+
+/// # Safety
+/// As [`fill`].
+unsafe fn write(mapping: Mapping, range: Range<u64>, content: impl Fn(u64) -> u32) {
     for index in range.start / 4..range.end.div_ceil(4) {
         // SAFETY: the caller's promise.
-        repair(unsafe { word(mapping, index) }, mask(index, &range), pattern(index));
+        repair(unsafe { word(mapping, index) }, mask(index, &range), content(index));
     }
 }
 

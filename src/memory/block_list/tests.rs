@@ -45,7 +45,7 @@ fn hundreds_of_blocks_are_not_walked() {
         let sure = list.iter().filter(|(_, block)| enough(block)).map(room).min();
         let class_before: Vec<u8> = (0..300).map(|slot| list.shared.class(slot)).collect();
         let before = list.tried;
-        match list.allocate(size, 64, Tenant::default()) {
+        match list.allocate(size, 64) {
             Some(grant) => {
                 let room = class_before[grant.entry.slot as usize];
                 assert!(sure.is_none_or(|sure| (room, grant.entry.slot) <= sure), "round {round}");
@@ -66,7 +66,7 @@ fn hundreds_of_blocks_are_not_walked() {
     assert!(refused > 300 && youngest > 250, "{refused} refused, youngest {youngest}");
     // The control: a walk does try them all.
     let before = list.tried;
-    assert!(list.allocate_anywhere(BLOCK, 64, Tenant::default()).is_none());
+    assert!(list.allocate_anywhere(BLOCK, 64).is_none());
     assert_eq!(list.tried - before, 300);
 }
 
@@ -74,34 +74,49 @@ fn hundreds_of_blocks_are_not_walked() {
 fn an_exact_hole_and_an_aligned_one_are_found() {
     let mut list = list();
     add_blocks(&mut list, 2);
-    let nobody = Tenant::default();
-    let odd = list.allocate(5003, 64, nobody).unwrap();
-    let rest = list.allocate_in(0, BLOCK - 5056, 64, nobody).unwrap();
+    let odd = list.allocate(5003, 64).unwrap();
+    let rest = list.allocate_in(0, BLOCK - 5056, 64).unwrap();
     list.free(odd.entry).unwrap();
-    assert_eq!(list.allocate(5003, 64, nobody).unwrap().entry.slot, 0, "not of a surer class");
+    assert_eq!(list.allocate(5003, 64).unwrap().entry.slot, 0, "not of a surer class");
     list.free(rest.entry).unwrap();
-    let aligned = list.allocate(4096, 32 << 10, nobody).unwrap();
+    let aligned = list.allocate(4096, 32 << 10).unwrap();
     assert_eq!((aligned.entry.slot, aligned.offset), (0, 32 << 10));
+}
+
+#[test]
+fn at_need_every_free_region_is_looked_at() {
+    let mut list = list();
+    add_blocks(&mut list, 1);
+    // Holes of 4 KiB, the first tried at no multiple of it.
+    let sizes = [2048, 4096, 4096, 4096, 2048, 4096, BLOCK - 20480];
+    let grants = sizes.map(|size| list.allocate_in(0, size, 64).unwrap());
+    for hole in [5, 3, 1] {
+        list.free(grants[hole].entry).unwrap();
+    }
+    assert!(list.allocate(4096, 4096).is_none(), "the control: not by a bounded search");
+    let found = list.allocate_anywhere(4096, 4096).unwrap();
+    assert_eq!((found.offset, found.size), (16384, 4096));
+    list.check().unwrap();
+    assert!(list.allocate_anywhere(4096, 4096).is_none());
 }
 
 #[test]
 fn small_requests_stay_out_of_tailored_blocks() {
     let mut list = list();
-    let nobody = Tenant::default();
     let made = list.insert(|serial| {
         let block = Block::shared(vk::DeviceMemory::null(), BLOCK, fit_index::UNIT, serial, None)?;
         Ok::<_, crate::tlsf::ConfigError>(block.with_tailored(true))
     });
     let slot = made.unwrap();
     for small in [1, 1000, LARGE - 1] {
-        assert!(!list.holds(small, 64) && list.allocate(small, 64, nobody).is_none());
+        assert!(!list.holds(small, 64) && list.allocate(small, 64).is_none());
     }
     assert!(list.holds(LARGE + 4096, 64));
-    let large = list.allocate(LARGE + 4096, 64, nobody).unwrap();
+    let large = list.allocate(LARGE + 4096, 64).unwrap();
     assert_eq!(large.entry.slot, slot);
     list.check().unwrap();
     // At need anybody may.
-    assert!(list.allocate_anywhere(1000, 64, nobody).is_some());
+    assert!(list.allocate_anywhere(1000, 64).is_some());
 }
 
 #[test]

@@ -138,30 +138,35 @@ pub fn retire(quick: bool, tick: f64) {
         println!("| frames of {frame} | {retire:.1} | {collect:.1} | {free_now:.1} | {ratio:.2} |");
     }
     let one = throughput(1, tick);
-    println!("\nRetires per second on one memory type, by threads: {:.1} M by one", one / 1e6);
-    for threads in [2, 4] {
+    let many = [2, 4].map(|threads| {
         let many = throughput(threads, tick);
-        println!(", {:.1} M by {threads} ({:.2}×)", many / 1e6, many / one);
-    }
+        format!(", {:.1} M by {threads} ({:.2}×)", many / 1e6, many / one)
+    });
+    println!(
+        "\nRetires per second on one memory type, by threads: {:.1} M by one{}",
+        one / 1e6,
+        many.concat()
+    );
 }
 
 /// Pairs per second by threads.
-pub fn threads(tick: f64) {
+pub fn threads(quick: bool, tick: f64) {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     header(
         "Threads",
         &format!(
-            "Million pairs of free and allocate per second of all threads together, 1,000 alive for each; in \
-             brackets over one thread. This machine has {cores} cores."
+            "Million pairs of free and allocate per second of all threads together, 1,000 alive for each, \
+             granularity 1; in brackets over one thread. This machine has {cores} cores."
         ),
         &names_and(&[]),
     );
+    let (profile, rounds) = (roomy(1), if quick { 3 } else { 9 });
     let mut ones = Vec::new();
     for (threads, one_type) in [(1, true), (2, false), (2, true), (4, false), (4, true)] {
         let mut rates = Vec::new();
         macro_rules! push {
             ($subject:ty) => {
-                rates.push(pairs_per_second::<$subject>(threads, one_type, tick));
+                rates.push(pairs_per_second::<$subject>(&profile, threads, one_type, rounds, tick));
             };
         }
         for_each_full_path!(push);

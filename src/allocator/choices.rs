@@ -1,0 +1,146 @@
+//! Which memory types suit a request, remembered: a program asks the same few questions again and
+//! again, and ranking the types for each allocation would cost as much as finding the range.
+
+use std::sync::OnceLock;
+
+use ash::vk;
+
+use super::inner::Inner;
+use crate::policy::{
+    intent::{GpuUse, Taste, wish},
+    select::{Ranking, rank},
+};
+
+/// What the choice of memory types depends on, besides the device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Question {
+    /// `VkMemoryRequirements::memoryTypeBits`.
+    pub(super) type_bits: u32,
+    pub(super) gpu: GpuUse,
+    pub(super) taste: Taste,
+}
+
+impl Question {
+    /// Where its answer is looked for first.
+    fn place(&self) -> usize {
+        let Taste { intent, explicit, .. } = self.taste;
+        let told = (intent as u32) << 28 ^ (self.gpu as u32) << 26 ^ explicit.required << 20;
+        // Fibonacci hashing: the highest bits are the most mixed.
+        let mixed = (self.type_bits ^ told).wrapping_mul(0x9E37_79B9);
+        (mixed >> (u32::BITS - PLACES.ilog2())) as usize
+    }
+}
+
+/// The answer to a question: never changes while the allocator lives.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    /// Memory types, best first.
+    pub(super) ranking: Ranking,
+    /// The properties that each of them has.
+    pub(super) required: vk::MemoryPropertyFlags,
+}
+
+/// How many answers are remembered; a power of two. More questions are answered each time.
+const PLACES: usize = 64;
+
+/// Places that are looked at for one question.
+const TRIES: usize = 4;
+
+/// The answers so far. Each place is written once, so that reading takes no lock and no thread
+/// writes a cache line that others read for ever after.
+#[derive(Debug)]
+pub(super) struct Choices(Box<[OnceLock<(Question, Choice)>; PLACES]>);
+
+impl Default for Choices {
+    fn default() -> Self {
+        Self(Box::new([const { OnceLock::new() }; PLACES]))
+    }
+}
+
+impl Choices {
+    /// The answer to a question. `spare` keeps it where all places are taken. O(1); the first time
+    /// O(types²).
+    #[inline]
+    pub(super) fn get<'a>(
+        &'a self,
+        question: &Question,
+        spare: &'a mut Option<Choice>,
+        answer: impl Fn() -> Choice,
+    ) -> &'a Choice {
+        let first = question.place();
+        for step in 0..TRIES {
+            let place = &self.0[(first + step) % PLACES];
+            let (known, choice) = place.get_or_init(|| (*question, answer()));
+            if known == question {
+                return choice;
+            }
+        }
+        spare.insert(answer())
+    }
+}
+
+impl Inner {
+    /// The memory types for a question, best first; `spare` as for [`Choices::get`].
+    #[inline]
+    pub(super) fn choice<'a>(
+        &'a self,
+        question: &Question,
+        spare: &'a mut Option<Choice>,
+    ) -> &'a Choice {
+        self.choices.get(question, spare, || self.answer(question))
+    }
+
+    #[cold]
+    pub(super) fn answer(&self, question: &Question) -> Choice {
+        let wish = wish(&question.taste, question.gpu, self.shape);
+        let types = &self.vulkan.properties().types;
+        Choice {
+            ranking: rank(types, question.type_bits, &wish, &self.rules),
+            required: vk::MemoryPropertyFlags::from_raw(wish.required),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::policy::{intent::Intent, select::Wish};
+
+    /// More questions than places, asked three times over in turn.
+    #[test]
+    fn each_question_keeps_its_own_answer_and_most_are_remembered() {
+        let intents = [Intent::DeviceLocal, Intent::Upload, Intent::Readback, Intent::Transient];
+        let question = |number: u32| Question {
+            type_bits: 0x7FF ^ number,
+            gpu: if number % 3 == 0 { GpuUse::Unknown } else { GpuUse::Direct },
+            taste: Taste {
+                intent: intents[number as usize % 4],
+                access: None,
+                prefer_host: number % 5 == 0,
+                access_where_free: false,
+                explicit: Wish::default(),
+            },
+        };
+        for (questions, most) in [(12, 12), (200, 200 * 3 - 2 * 40)] {
+            let choices = Choices::default();
+            let answered = Cell::new(0);
+            for round in 0..3 {
+                for number in 0..questions {
+                    let mut spare = None;
+                    let choice = choices.get(&question(number), &mut spare, || {
+                        answered.set(answered.get() + 1);
+                        let required = vk::MemoryPropertyFlags::from_raw(number);
+                        Choice {
+                            ranking: rank(&[], 0, &Wish::default(), &Default::default()),
+                            required,
+                        }
+                    });
+                    assert_eq!(choice.required.as_raw(), number, "round {round}");
+                }
+            }
+            assert!(answered.get() >= questions && answered.get() <= most, "{}", answered.get());
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Names that are made at run time.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, OnceLock},
+};
+
+use crate::ground::sync::lock;
+
+/// A name made at run time, for [`AllocationDesc::name`](crate::AllocationDesc::name): names are
+/// `&'static str`, so that they cost a pointer and outlive every report. Equal names are kept once, and
+/// for ever: name kinds of things, or files, and not every frame's.
+///
+/// Cost: a lock and a look-up; a heap allocation for a name that is new.
+///
+/// # Example
+/// ```
+/// use fencepost::{AllocationDesc, intern};
+/// let file = String::from("castle.glb");
+/// let memory = AllocationDesc::device_local().name(intern(&file));
+/// assert!(std::ptr::eq(intern("castle.glb"), intern(&file)));
+/// ```
+pub fn intern(name: &str) -> &'static str {
+    static NAMES: OnceLock<Mutex<HashSet<&'static str>>> = OnceLock::new();
+    let mut names = lock(NAMES.get_or_init(Mutex::default));
+    if let Some(known) = names.get(name) {
+        return known;
+    }
+    let kept: &'static str = Box::leak(name.into());
+    names.insert(kept);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::intern;
+
+    #[test]
+    fn equal_names_are_kept_once_on_all_threads() {
+        let made: Vec<&'static str> = std::thread::scope(|scope| {
+            let threads = [0; 4].map(|_| scope.spawn(|| intern(&format!("mesh {}", 7))));
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(made.iter().all(|name| std::ptr::eq(*name, made[0]) && *name == "mesh 7"));
+        assert!(!std::ptr::eq(intern("mesh 8"), made[0]));
+    }
+}

@@ -1,0 +1,40 @@
+//! Where allocations were made, for reports of leaks: noted while the allocator is audited.
+
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    collections::HashMap,
+    panic::Location,
+    sync::{Arc, Mutex},
+};
+
+use crate::{ground::sync::lock, memory::Entry};
+
+/// Where one allocation was made.
+#[derive(Clone)]
+pub(super) struct Origin {
+    pub(super) location: &'static Location<'static>,
+    /// There if the environment asks for backtraces.
+    pub(super) backtrace: Option<Arc<Backtrace>>,
+}
+
+/// The origin of what lives or lived at each place: lane, slot and index of a key.
+#[derive(Default)]
+pub(super) struct Origins(Mutex<HashMap<(u32, u32, u32), (u32, Origin)>>);
+
+impl Origins {
+    pub(super) fn note(&self, lane: u32, entry: Entry, location: &'static Location<'static>) {
+        let backtrace = Backtrace::capture();
+        let captured = backtrace.status() == BacktraceStatus::Captured;
+        let origin = Origin { location, backtrace: captured.then(|| Arc::new(backtrace)) };
+        let Entry { slot, key } = entry;
+        lock(&self.0).insert((lane, slot, key.index()), (key.serial(), origin));
+    }
+
+    /// Where an allocation was made, if that was noted.
+    pub(super) fn get(&self, lane: u32, entry: Entry) -> Option<Origin> {
+        let Entry { slot, key } = entry;
+        let known = lock(&self.0);
+        let (serial, origin) = known.get(&(lane, slot, key.index()))?;
+        (*serial == key.serial()).then(|| origin.clone())
+    }
+}

@@ -1,0 +1,258 @@
+//! Pictures of blocks, region by region.
+
+use super::{Allocator, inner::Lane, statistics::MemoryTypeStatistics};
+use crate::{
+    memory::Entry,
+    policy::granularity::ResourceKind,
+    retire::{BagNumber, Cuts, Point},
+    tlsf::State,
+    vulkan::{Properties, Resource},
+};
+
+/// One block, region by region, in address order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct BlockPicture {
+    /// The index of its memory type.
+    pub memory_type: u32,
+    /// The index of its heap.
+    pub heap: u32,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Whether it belongs to one allocation alone.
+    pub dedicated: bool,
+    /// What it is made of. The regions fill it without a gap.
+    pub regions: Vec<RegionPicture>,
+}
+
+/// A piece of a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct RegionPicture {
+    /// Free, used or pending.
+    pub state: RegionState,
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Linear or optimal, where a resource of ours sits on it or it has a name.
+    pub kind: Option<ResourceKind>,
+    /// Its allocation's name. A pending region keeps it.
+    pub name: Option<&'static str>,
+    /// What lives on it, where that is a resource of ours. A pending region keeps it.
+    pub tenant: TenantKind,
+    /// The Vulkan usage flags of that resource.
+    pub usage: u32,
+    /// How many allocations its block has made since, itself among them; 0 for a free region.
+    pub age: u32,
+    /// What a pending region waits for; known in a [`Snapshot`](crate::Snapshot).
+    pub waits: Option<Wait>,
+}
+
+/// What lives on a region.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum TenantKind {
+    /// Nothing, or nothing of ours.
+    #[default]
+    Unknown,
+    /// A [`Buffer`](crate::Buffer).
+    Buffer,
+    /// An [`Image`](crate::Image).
+    Image,
+}
+
+/// What a pending region waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum Wait {
+    /// A recording that was open when it was dropped, and still is.
+    Recording,
+    /// A value of a timeline, and of so many other timelines.
+    Timeline {
+        /// The timeline's number, counted from 0 in the order in which they were made.
+        timeline: u32,
+        /// The value.
+        value: u64,
+        /// How many other points it waits for.
+        others: u32,
+    },
+    /// The next collect: everything is reached.
+    Collect,
+    /// [`assume_idle`](crate::Allocator::assume_idle): it was dropped before any timeline existed.
+    Assumption,
+}
+
+impl core::fmt::Display for Wait {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match *self {
+            Self::Recording => f.write_str("an open recording"),
+            Self::Timeline { timeline, value, others: 0 } => {
+                write!(f, "timeline {timeline} >= {value}")
+            }
+            Self::Timeline { timeline, value, others } => {
+                write!(f, "timeline {timeline} >= {value}, and {others} more")
+            }
+            Self::Collect => f.write_str("a collect"),
+            Self::Assumption => f.write_str("assume_idle"),
+        }
+    }
+}
+
+/// The state of a region.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub enum RegionState {
+    /// Nobody's.
+    Free,
+    /// A live allocation's.
+    Used,
+    /// Retired; the GPU may still touch it.
+    Pending,
+}
+
+impl Allocator {
+    /// A picture of every block, region by region. O(regions), one memory type's lock at a time.
+    /// [`snapshot`](Self::snapshot) tells more.
+    pub fn blocks(&self) -> Vec<BlockPicture> {
+        self.lane_pictures().into_iter().flat_map(|picture| picture.blocks).collect()
+    }
+
+    /// Each lane, copied under its lock; what pending regions wait for is looked up afterwards.
+    pub(crate) fn lane_pictures(&self) -> Vec<LanePicture> {
+        let inner = self.inner();
+        let held = inner.heaps.held();
+        let mut pictures: Vec<LanePicture> =
+            inner.lanes().map(|lane| picture(lane, held)).collect();
+        inner.with_register(|register| {
+            for lane in &mut pictures {
+                lane.resolve(register.cuts());
+            }
+        });
+        pictures
+    }
+
+    /// What reports say of the device.
+    pub(crate) fn properties(&self) -> &Properties {
+        self.inner().vulkan.properties()
+    }
+}
+
+/// One lane as it was at one moment.
+pub(crate) struct LanePicture {
+    pub(crate) memory_type: u32,
+    pub(crate) is_arena: bool,
+    pub(crate) statistics: MemoryTypeStatistics,
+    /// The size of the next block.
+    pub(crate) next_block: u64,
+    pub(crate) blocks: Vec<BlockPicture>,
+    /// The pending regions: block, region, and what it waits for.
+    waiting: Vec<(usize, usize, Filed)>,
+}
+
+/// How a pending region was filed.
+#[derive(Clone, Copy)]
+enum Filed {
+    Bag(BagNumber),
+    At(Point, u32),
+}
+
+impl LanePicture {
+    fn resolve(&mut self, cuts: &Cuts) {
+        // Bags come in runs.
+        let mut known = (BagNumber::NEVER, Wait::Collect);
+        for &(block, region, filed) in &self.waiting {
+            let wait = match filed {
+                Filed::At(point, others) => dated(point, others as usize),
+                Filed::Bag(BagNumber::UNTIMED) => Wait::Assumption,
+                Filed::Bag(bag) if bag == known.0 => known.1,
+                Filed::Bag(bag) => {
+                    let wait = match cuts.points_of(bag) {
+                        None => Wait::Recording,
+                        Some(points) => match points.split_first() {
+                            None => Wait::Collect,
+                            Some((&first, others)) => dated(first, others.len()),
+                        },
+                    };
+                    known = (bag, wait);
+                    wait
+                }
+            };
+            let block = self.blocks.get_mut(block);
+            if let Some(region) = block.and_then(|block| block.regions.get_mut(region)) {
+                region.waits = Some(wait);
+            }
+        }
+    }
+}
+
+fn dated(point: Point, others: usize) -> Wait {
+    let timeline = point.timeline().number;
+    Wait::Timeline { timeline, value: point.value(), others: others as u32 }
+}
+
+/// Copies a lane under its lock.
+fn picture(lane: &Lane, held: u64) -> LanePicture {
+    let state = lane.lock();
+    let bags = state.bags.filed().map(|(bag, entry)| (entry, Filed::Bag(bag)));
+    let points = state.bags.filed_at();
+    let points = points.map(|(point, rest, entry)| (entry, Filed::At(point, rest as u32)));
+    let place = |entry: &Entry| (entry.slot, entry.key.index());
+    let mut filed: Vec<_> = bags.chain(points).map(|(entry, how)| (place(entry), how)).collect();
+    filed.sort_unstable_by_key(|&(place, _)| place);
+
+    let mut waiting = Vec::with_capacity(filed.len());
+    let mut blocks = Vec::with_capacity(state.blocks.count() as usize);
+    for (slot, block) in state.blocks.iter() {
+        let regions = block.regions();
+        let mut pictures = Vec::with_capacity(regions.len());
+        for region in regions {
+            let tenant = region.key.map(|key| block.tenants.get(key)).unwrap_or_default();
+            let age = region.key.map_or(0, |key| block.next_serial().wrapping_sub(key.serial()));
+            if let (State::Pending, Some(key)) = (region.state, region.key) {
+                let found = filed.binary_search_by_key(&(slot, key.index()), |&(place, _)| place);
+                if let Some(&(_, how)) = found.ok().and_then(|found| filed.get(found)) {
+                    waiting.push((blocks.len(), pictures.len(), how));
+                }
+            }
+            pictures.push(RegionPicture {
+                state: match region.state {
+                    State::Free => RegionState::Free,
+                    State::Used => RegionState::Used,
+                    State::Pending => RegionState::Pending,
+                },
+                offset: region.offset,
+                size: region.size,
+                kind: tenant.kind,
+                name: tenant.name,
+                tenant: match tenant.resource {
+                    Resource::None => TenantKind::Unknown,
+                    Resource::Buffer(_) => TenantKind::Buffer,
+                    Resource::Image(_) => TenantKind::Image,
+                },
+                usage: tenant.usage,
+                age,
+                waits: None,
+            });
+        }
+        blocks.push(BlockPicture {
+            memory_type: lane.memory_type,
+            heap: lane.heap,
+            size: block.size,
+            dedicated: block.is_dedicated(),
+            regions: pictures,
+        });
+    }
+    LanePicture {
+        memory_type: lane.memory_type,
+        is_arena: lane.index != lane.memory_type,
+        statistics: state.statistics(),
+        next_block: lane.growth.next_block(held, 1).size,
+        blocks,
+        waiting,
+    }
+}

@@ -1,0 +1,256 @@
+//! Counts: of the whole allocator, and of each memory type, heap and arena.
+
+use super::{
+    Allocator,
+    inner::{Inner, LaneState},
+};
+
+/// Sums over the whole allocator, and for each memory type. All sizes in bytes.
+///
+/// Each memory type is counted under its own lock, so its figures fit each other; the totals are
+/// their sums.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Device memory held: all blocks, dedicated ones among them.
+    pub reserved: u64,
+    /// In live allocations.
+    pub live: u64,
+    /// Retired, and not yet passed by the GPU or not yet collected.
+    pub pending: u64,
+    /// Free inside blocks.
+    pub free: u64,
+    /// Live allocations.
+    pub live_count: u64,
+    /// Pending allocations.
+    pub pending_count: u64,
+    /// Allocations ever made.
+    pub allocations: u64,
+    /// Blocks, dedicated ones among them.
+    pub blocks: u32,
+    /// Views and descriptor sets that live.
+    pub live_objects: u64,
+    /// Views and descriptor sets that are retired and not yet destroyed.
+    pub pending_objects: u64,
+    /// The most that was ever reserved.
+    pub peak_reserved: u64,
+    /// `vkAllocateMemory` calls that succeeded so far.
+    pub driver_allocations: u64,
+    /// `vkFreeMemory` calls so far.
+    pub driver_frees: u64,
+    /// Drops made before any timeline existed; they wait for `assume_idle`.
+    pub untimed_count: u64,
+    /// Recordings begun and not ended.
+    pub open_recordings: u64,
+    /// The figures of each memory type.
+    pub memory_types: Vec<MemoryTypeStatistics>,
+    /// The figures of each heap: the sums of its memory types.
+    pub heaps: Vec<MemoryTypeStatistics>,
+}
+
+impl Statistics {
+    /// What has come since an earlier count, however nested: "what did this level load cost?" Other
+    /// threads' allocations count too.
+    ///
+    /// # Example
+    /// ```
+    /// # use fencepost::*;
+    /// # let fake = fake::FakeDriver::new(&Default::default());
+    /// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device());
+    /// # let allocator = unsafe { Allocator::new(&desc)? };
+    /// let before = allocator.statistics();
+    /// let desc = BufferDesc::new(1 << 16, vk::BufferUsageFlags::VERTEX_BUFFER);
+    /// let level = allocator.create_buffer(&desc, &AllocationDesc::device_local())?;
+    /// let cost = allocator.statistics().since(&before);
+    /// assert_eq!((cost.allocations, cost.live_count, cost.live), (1, 1, 1 << 16));
+    /// # unsafe { allocator.shutdown()? };
+    /// # drop(level);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn since(&self, before: &Self) -> Difference {
+        let signed = |now: u64, then: u64| now.wrapping_sub(then) as i64;
+        Difference {
+            allocations: self.allocations.saturating_sub(before.allocations),
+            driver_allocations: self.driver_allocations.saturating_sub(before.driver_allocations),
+            driver_frees: self.driver_frees.saturating_sub(before.driver_frees),
+            live_count: signed(self.live_count, before.live_count),
+            live: signed(self.live, before.live),
+            pending: signed(self.pending, before.pending),
+            reserved: signed(self.reserved, before.reserved),
+        }
+    }
+}
+
+/// What lies between two counts, made by [`Statistics::since`]. Bytes and counts; those with a sign
+/// can have fallen.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Difference {
+    /// Allocations made.
+    pub allocations: u64,
+    /// `vkAllocateMemory` calls that succeeded.
+    pub driver_allocations: u64,
+    /// `vkFreeMemory` calls.
+    pub driver_frees: u64,
+    /// Live allocations more, or fewer.
+    pub live_count: i64,
+    /// Bytes in live allocations.
+    pub live: i64,
+    /// Bytes in pending ones.
+    pub pending: i64,
+    /// Bytes of device memory held.
+    pub reserved: i64,
+}
+
+/// The figures of one memory type, arenas counted in, or of one arena. All sizes in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct MemoryTypeStatistics {
+    /// Device memory held.
+    pub reserved: u64,
+    /// In live allocations.
+    pub live: u64,
+    /// Retired, and not yet free.
+    pub pending: u64,
+    /// Free inside blocks.
+    pub free: u64,
+    /// Live allocations.
+    pub live_count: u64,
+    /// Pending allocations.
+    pub pending_count: u64,
+    /// Allocations ever made.
+    pub allocations: u64,
+    /// Blocks.
+    pub blocks: u32,
+    /// The most that ever lived at a time; for a type with arenas, and for a heap, the sum of the
+    /// parts' peaks.
+    pub peak_live: u64,
+    /// A request of this many bytes is granted without a new block. The largest free range is less
+    /// than 1/32 larger.
+    pub largest_free: u64,
+}
+
+impl MemoryTypeStatistics {
+    /// How scattered the free bytes are: 1 - [`largest_free`](Self::largest_free) / free. 0 where all
+    /// free bytes are one range, near 1 where they are crumbs, 0 where none are free.
+    pub fn fragmentation(&self) -> f64 {
+        match self.free {
+            0 => 0.0,
+            free => 1.0 - self.largest_free as f64 / free as f64,
+        }
+    }
+
+    /// Counts an arena of the type in, or a type of the heap.
+    fn add(&mut self, arena: &Self) {
+        self.reserved += arena.reserved;
+        self.live += arena.live;
+        self.pending += arena.pending;
+        self.free += arena.free;
+        self.live_count += arena.live_count;
+        self.pending_count += arena.pending_count;
+        self.allocations += arena.allocations;
+        self.blocks += arena.blocks;
+        self.peak_live += arena.peak_live;
+        self.largest_free = self.largest_free.max(arena.largest_free);
+    }
+}
+
+impl LaneState {
+    /// Pending bytes and allocations.
+    pub(super) fn pending(&self) -> (u64, u32) {
+        self.blocks.iter().fold((0, 0), |(bytes, count), (_, block)| {
+            let [_, pending] = block.usage();
+            (bytes + pending.0, count + pending.1)
+        })
+    }
+
+    pub(super) fn statistics(&self) -> MemoryTypeStatistics {
+        let mut statistics = MemoryTypeStatistics {
+            reserved: self.blocks.reserved(),
+            blocks: self.blocks.count(),
+            peak_live: self.peak_live.max(self.peak_before),
+            allocations: self.granted,
+            ..Default::default()
+        };
+        for (_, block) in self.blocks.iter() {
+            let [(live, live_count), (pending, pending_count)] = block.usage();
+            statistics.live += live;
+            statistics.live_count += u64::from(live_count);
+            statistics.pending += pending;
+            statistics.pending_count += u64::from(pending_count);
+            statistics.free += block.size - live - pending;
+            statistics.largest_free = statistics.largest_free.max(block.largest_class());
+        }
+        statistics
+    }
+
+    /// [`statistics`](Self::statistics) of the arena alone that has the lane now.
+    pub(super) fn statistics_of_arena(&self) -> MemoryTypeStatistics {
+        MemoryTypeStatistics {
+            peak_live: self.peak_live,
+            allocations: self.granted - self.granted_before,
+            ..self.statistics()
+        }
+    }
+}
+
+impl Allocator {
+    /// Counts everything. O(blocks), one memory type's lock at a time: its counts fit each other, as
+    /// counters without a lock would not, and those would be one more line that every allocation
+    /// writes. [`heap_budget`](Self::heap_budget) takes no lock.
+    pub fn statistics(&self) -> Statistics {
+        self.inner().statistics()
+    }
+}
+
+impl Inner {
+    pub(super) fn statistics(&self) -> Statistics {
+        let heap_count = self.vulkan.properties().heaps.len();
+        let mut total = Statistics {
+            heaps: vec![MemoryTypeStatistics::default(); heap_count],
+            ..Default::default()
+        };
+        let mut sum = MemoryTypeStatistics::default();
+        for lane in self.lanes() {
+            let state = lane.lock();
+            let of_lane = state.statistics();
+            total.untimed_count += state.bags.untimed_len() as u64;
+            drop(state);
+            sum.add(&of_lane);
+            if let Some(heap) = total.heaps.get_mut(lane.heap as usize) {
+                heap.add(&of_lane);
+            }
+            match total.memory_types.get_mut(lane.memory_type as usize) {
+                None => total.memory_types.push(of_lane),
+                Some(of_type) => of_type.add(&of_lane),
+            }
+        }
+        (total.live_objects, total.pending_objects) = self.objects.counts();
+        #[cfg(feature = "descriptors")]
+        {
+            let (live, pending) = self.descriptors.counts();
+            total.live_objects += live;
+            total.pending_objects += pending;
+        }
+        let heaps = self.heaps.totals();
+        let open_recordings = self.with_register(|register| register.cuts().open_recordings());
+        Statistics {
+            reserved: sum.reserved,
+            live: sum.live,
+            pending: sum.pending,
+            free: sum.free,
+            live_count: sum.live_count,
+            pending_count: sum.pending_count,
+            allocations: sum.allocations,
+            blocks: sum.blocks,
+            peak_reserved: heaps.peak_reserved,
+            driver_allocations: heaps.allocations,
+            driver_frees: heaps.frees,
+            open_recordings: open_recordings as u64,
+            ..total
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What the allocator tells by [`tracing`](https://docs.rs/tracing): targets, levels and fields. They
+//! are stable; the sentences are not.
+//!
+//! | target | level | tells | fields |
+//! | --- | --- | --- | --- |
+//! | [`BLOCK`] | debug | a block came, or went back to the driver | `memory_type`, `bytes`; for one that came `dedicated` |
+//! | [`FALLBACK`] | debug | a request goes another way than the first: the next memory type, a smaller block, or after empty blocks went | `memory_type`, `bytes`, `tried` |
+//! | [`PRESSURE`] | warn; debug for a request that may fail by its flags | a request failed for lack of memory | `heap`, `requested`, `largest_free`, `pending`, `left`, `tried` |
+//! | [`LEAK`] | warn | the allocator was closed while allocations live: by name and place, largest first | `count`, `bytes` |
+//! | [`WAITING`] | warn; error for a broken contract | something holds memory back: a recording that stays open or was dropped, a timeline that does not move, jumps or cannot be read, drops before any timeline, work pending at the end, an end before a recorded use | `allocation`, `recording`, `reached`, `submitted`, `value`, `assigned`, `bytes`, `used_until`, `error` |
+//! | [`GUARD`] | error; warn for a block that is not watched | a margin or free memory was written | `memory_type`, `size` |
+//! | [`DEVICE`] | error | the device is lost | |
+//! | [`RECORD`] | error; warn for a second allocator of one description | the record's writer failed | `error` |
+//! | [`ALLOCATION`] | trace | each allocation, and each end of one | `memory_type`, `block`, `key`; for a new one `offset`, `bytes`, `name` |
+//! | [`MEMORY`] | trace | the counters, at each `collect` of the program's | `live`, `pending`, `free`, `reserved`, `allocations` |
+//!
+//! All targets begin with `fencepost`, so a filter of that word takes them together. Sizes are in
+//! bytes. No lock is held while an event is told.
+//!
+//! Off, an event of `ALLOCATION` costs nothing: whether anyone listens is asked when the allocator is
+//! made. The fields of `MEMORY` are for plots: a layer that hands them to Tracy's `plot` has a curve
+//! of each, frame by frame.
+
+/// Blocks that come and go.
+pub const BLOCK: &str = "fencepost::block";
+/// Ways of an allocation beyond the first.
+pub const FALLBACK: &str = "fencepost::fallback";
+/// Requests that failed for lack of memory.
+pub const PRESSURE: &str = "fencepost::pressure";
+/// Allocations that outlive their allocator.
+pub const LEAK: &str = "fencepost::leak";
+/// What holds pending memory back.
+pub const WAITING: &str = "fencepost::waiting";
+/// Writes where nobody may write.
+pub const GUARD: &str = "fencepost::guard";
+/// The device's end.
+pub const DEVICE: &str = "fencepost::device";
+/// The record's end before its time.
+pub const RECORD: &str = "fencepost::record";
+/// Each allocation.
+pub const ALLOCATION: &str = "fencepost::allocation";
+/// Counters.
+pub const MEMORY: &str = "fencepost::memory";

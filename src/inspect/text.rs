@@ -1,0 +1,81 @@
+//! Figures as a line of text.
+
+use core::fmt;
+
+use crate::allocator::{MemoryTypeStatistics, Statistics};
+
+/// Bytes in the largest binary unit that they fill.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bytes, units) = (self.0, ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]);
+        let thousands = bytes.checked_ilog2().unwrap_or(0) as usize / 10;
+        match thousands.checked_sub(1).and_then(|unit| units.get(unit)) {
+            None => write!(f, "{bytes} B"),
+            Some(unit) => {
+                write!(f, "{:.1} {unit}", bytes as f64 / (1u64 << (10 * thousands)) as f64)
+            }
+        }
+    }
+}
+
+/// Live, pending, free, reserved, blocks.
+type Figures = ((u64, u64), (u64, u64), u64, u64, u32);
+
+fn line(
+    f: &mut fmt::Formatter<'_>,
+    (live, pending, free, reserved, blocks): Figures,
+) -> fmt::Result {
+    let (live_bytes, pending_bytes, free) = (Bytes(live.1), Bytes(pending.1), Bytes(free));
+    write!(f, "{} live in {live_bytes}, {} pending in {pending_bytes}, ", live.0, pending.0)?;
+    write!(f, "{free} free; {} reserved in {blocks} blocks", Bytes(reserved))
+}
+
+/// One line for a log: counts and bytes of what is live and pending, and what is held for it.
+///
+/// # Example
+/// ```
+/// # use fencepost::*;
+/// # let fake = fake::FakeDriver::new(&Default::default());
+/// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device());
+/// # let allocator = unsafe { Allocator::new(&desc)? };
+/// let desc = BufferDesc::new(96 << 10, vk::BufferUsageFlags::VERTEX_BUFFER);
+/// let mesh = allocator.create_buffer(&desc, &AllocationDesc::device_local())?;
+/// assert_eq!(
+///     allocator.statistics().to_string(),
+///     "1 live in 96.0 KiB, 0 pending in 0 B, 928.0 KiB free; 1.0 MiB reserved in 1 blocks"
+/// );
+/// # unsafe { allocator.shutdown()? };
+/// # drop(mesh);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl fmt::Display for Statistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (live, pending) = ((self.live_count, self.live), (self.pending_count, self.pending));
+        line(f, (live, pending, self.free, self.reserved, self.blocks))
+    }
+}
+
+/// One line for a log, as that of [`Statistics`].
+impl fmt::Display for MemoryTypeStatistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (live, pending) = ((self.live_count, self.live), (self.pending_count, self.pending));
+        line(f, (live, pending, self.free, self.reserved, self.blocks))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bytes;
+
+    #[test]
+    fn bytes_are_told_in_the_unit_they_fill() {
+        let told =
+            [0, 1023, 1024, 1536, 1 << 20, (1 << 30) - 1, u64::MAX].map(|n| Bytes(n).to_string());
+        assert_eq!(
+            told,
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1024.0 MiB", "16.0 EiB"]
+        );
+    }
+}

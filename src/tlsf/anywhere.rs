@@ -1,0 +1,65 @@
+//! The last look before a refusal: at every free region, for as long as that takes.
+
+use super::Tlsf;
+use super::bins::node_at;
+use super::class::bin_of;
+use super::error::AllocateError;
+use super::place::{Found, Request, View};
+use super::region::Placed;
+
+impl Tlsf {
+    /// As [`allocate_exact`](Self::allocate_exact), but refused only if no free region holds the request:
+    /// where an alignment asks for padding, [`allocate`](Self::allocate) may miss one that does. For the
+    /// way out of a failure.
+    ///
+    /// O(free regions that have the size).
+    ///
+    /// ```
+    /// use fencepost::tlsf::{AllocateError, Config, Tlsf};
+    ///
+    /// let mut tlsf = Tlsf::new(&Config::new(64 << 10, 16))?;
+    /// // All is taken; then holes of 4 KiB, of which only the last is aligned.
+    /// let pages: Vec<_> = [2048, 4096, 4096, 4096, 2048, 4096, 45056]
+    ///     .into_iter()
+    ///     .map(|size| tlsf.allocate(size, 16).map(|placed| placed.key))
+    ///     .collect::<Result<_, _>>()?;
+    /// for hole in [5, 3, 1] {
+    ///     tlsf.free(pages[hole])?;
+    /// }
+    /// assert!(matches!(tlsf.allocate(4096, 4096), Err(AllocateError::Full { .. })));
+    /// assert_eq!(tlsf.allocate_anywhere(4096, 4096)?.offset, 16384);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`allocate`](Self::allocate); [`Full`](AllocateError::Full) is true of every free region.
+    pub fn allocate_anywhere(
+        &mut self,
+        size: u64,
+        alignment: u64,
+    ) -> Result<Placed, AllocateError> {
+        let request = self.request(size, alignment)?;
+        match self.view().find_anywhere(request) {
+            Some(found) => self.give(request, found),
+            None => Err(self.full()),
+        }
+    }
+}
+
+impl View<'_> {
+    /// A free region for the request, if there is one, from the bin of its size upwards.
+    fn find_anywhere(&self, request: Request) -> Option<Found> {
+        let mut bin = bin_of(request.size);
+        loop {
+            bin = self.bitmaps.first_from(bin)?;
+            let mut place = self.links[bin as usize].next;
+            while let Some(node) = node_at(place) {
+                if let Some(padding) = self.fits(request, node) {
+                    return Some(Found { node, bin, padding });
+                }
+                place = self.links[place as usize].next;
+            }
+            bin += 1;
+        }
+    }
+}
