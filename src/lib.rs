@@ -17,12 +17,13 @@
 //! let desc = AllocatorDesc::new(instance, physical_device, device)
 //!     .api_version(vk::API_VERSION_1_3)
 //!     .features(DeviceFeatures::TIMELINE_SEMAPHORE);
-//! let allocator = unsafe { Allocator::new(&desc)? }; // Clone + Send + Sync, `&self` everywhere
+//! let allocator = unsafe { Allocator::new(&desc)? }; // Clone, Send, Sync
 //! let frames = allocator.timeline(queue)?; // one for each queue
 //!
 //! let vertices = BufferDesc::new(12_000, vk::BufferUsageFlags::VERTEX_BUFFER);
-//! let mut mesh = allocator.create_buffer(&vertices, &AllocationDesc::upload().name("mesh"))?;
-//! mesh.write(0, &[[0.0f32; 3]; 1000])?; // copied, and flushed where the memory needs it
+//! let memory = AllocationDesc::upload().name("mesh");
+//! let mut mesh = allocator.create_buffer(&vertices, &memory)?;
+//! mesh.write(0, &[[0.0f32; 3]; 1000])?; // flushed where the memory needs it
 //!
 //! let mut in_flight = std::collections::VecDeque::new();
 //! for _ in 0..100 {
@@ -32,9 +33,10 @@
 //!     let frame = frames.begin()?; // before the first command is recorded
 //!     let commands = record(mesh.handle());
 //!     // The old mesh is dropped here, between recording and submit. That is fine.
-//!     mesh = allocator.create_buffer(&vertices, &AllocationDesc::upload().name("mesh"))?;
+//!     mesh = allocator.create_buffer(&vertices, &memory)?;
 //!     let batch = vk::SubmitInfo::default().command_buffers(&commands);
-//!     in_flight.push_back(frame.submit(|signal| unsafe { signal.queue_submit(&[batch]) })?);
+//!     let point = frame.submit(|signal| unsafe { signal.queue_submit(&[batch]) })?;
+//!     in_flight.push_back(point);
 //!     allocator.collect(); // takes back what the GPU has passed
 //! }
 //! unsafe { allocator.shutdown()? }; // before vkDestroyDevice
@@ -67,7 +69,8 @@
 //! The [guide] has a page for each of these: [a renderer in thirty lines](guide::renderer),
 //! [why a drop is safe](guide::frames_in_flight), [choosing memory](guide::memory),
 //! [budget](guide::budget), [threads and queues](guide::threads),
-//! [your own semaphores](guide::adoption).
+//! [your own semaphores](guide::adoption), coming from [VMA](guide::from_vma) or from
+//! [gpu-allocator](guide::from_gpu_allocator), and (feature `fake`) tests without a GPU.
 //!
 //! * **Buffers and images**: [`Allocator::create_buffer`], [`Allocator::create_image`],
 //!   [`Allocator::create_image_view`]; with create-infos of your own, the `unsafe`
@@ -81,10 +84,10 @@
 //!   none**: [`Allocator::allocate_many`].
 //! * **Memory shared with others**: [`Allocator::create_exportable_buffer`], [`Allocator::import_buffer`],
 //!   [`Allocator::import_host_memory`].
-//! * **Upload and read back**: [`AllocationDesc::upload`], [`AllocationDesc::readback`],
-//!   [`Buffer::write`], [`Buffer::read`].
-//! * **Your own semaphores**: [`Allocator::external_timeline`], and the page [`adoption`](guide::adoption). **Vulkan 1.0, fences**:
-//!   [`Allocator::fence_timeline`].
+//! * **Upload and read back**: [`Allocator::create_buffer_init`], [`AllocationDesc::upload`],
+//!   [`AllocationDesc::readback`], [`Buffer::write`], [`Buffer::read`].
+//! * **Your own semaphores**: [`Allocator::external_timeline`]. **Vulkan 1.0, fences**:
+//!   [`Allocator::fence_timeline`]. **Many command buffers in one submission**: [`Recording::join`].
 //! * **Exact points instead of "all by now"**: [`Allocation::retire_at`]. **At once**:
 //!   [`Allocation::free_now`]. Both are `unsafe`: they are your word about the GPU.
 //! * **Descriptor sets that retire**: feature `descriptors`,

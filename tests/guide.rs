@@ -9,17 +9,18 @@ fn read(path: &str) -> String {
 
 /// The names whose answer is missing, empty, or given more than once.
 fn unanswered<'a>(names: &'a str, page: &str) -> Vec<&'a str> {
-    let mut answers: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut answers: BTreeMap<String, u32> = BTreeMap::new();
     for line in page.lines() {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         if let ["", name, answer, ""] = cells[..] {
             if !answer.is_empty() {
-                *answers.entry(name.trim_matches('`')).or_default() += 1;
+                let name = name.trim_matches('`').replace("`<wbr>`", "");
+                *answers.entry(name).or_default() += 1;
             }
         }
     }
     let names = names.lines().filter(|line| !line.starts_with('#'));
-    names.filter(|name| answers.get(name) != Some(&1)).collect()
+    names.filter(|name| answers.get(*name) != Some(&1)).collect()
 }
 
 #[test]

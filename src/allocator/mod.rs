@@ -128,7 +128,8 @@ impl Allocator {
     ///
     /// # Safety
     /// * Instance, physical device and device belong together and are valid until `shutdown`, or
-    ///   until everything of this allocator is gone ([`AllocatorDesc::keep_alive`] sees to that).
+    ///   until everything of this allocator is gone ([`AllocatorDesc::keep_alive`] sees to that). So
+    ///   is what their functions are loaded from: an `ash::Entry` unloads Vulkan with its last clone.
     /// * The features and the version named are enabled on the device.
     /// * Every queue whose work may touch memory of this allocator has a [`Timeline`], and all such
     ///   work is submitted through its recordings. (With no timeline at all nothing dropped is
