@@ -69,8 +69,8 @@ impl Allocator {
     /// asks the driver for more memory. The first use on `queue` waits for the
     /// [`dependency`](Ordered::dependency); the CPU waits for nothing.
     ///
-    /// Ranges are taken over that were dropped whole (not at points of their own), whose uses are all
-    /// submitted, and whose pending work is on `queue` or on timelines with semaphores: a ring of
+    /// Ranges are taken over that were dropped (not ended at points of their own), whose uses are all
+    /// submitted, of at most twice the bytes, and whose pending work is on `queue` or on timelines with semaphores: a ring of
     /// fences serves its own queue only. Requests that must be host-visible, allocators with guards and
     /// dedicated memory get what [`allocate`](Self::allocate) gives. The host cannot access a range
     /// that was taken over.
@@ -260,6 +260,9 @@ impl Inner {
 impl LaneState {
     /// The place in the queue, and the bag, of the smallest of the oldest pending ranges that hold a
     /// request. Of bags up to one. O(1): a bounded number is looked at.
+    ///
+    /// A range of more than twice the bytes is left to a larger request, which would need more memory
+    /// without it: so no shipped trace takes more than it does without reuse.
     fn tightest_pending(
         &self,
         size: u64,
@@ -269,8 +272,8 @@ impl LaneState {
         let timed = self.bags.filed().take(MOST_LOOKS).enumerate();
         let timed = timed.filter(|(_, (bag, _))| *bag != BagNumber::UNTIMED && *bag <= newest);
         let fits = timed.filter_map(|(place, (bag, &entry))| {
-            let held = self.pending_bytes(entry, alignment).filter(|&held| held >= size)?;
-            Some((held, place, bag))
+            let held = self.pending_bytes(entry, alignment)?;
+            (size <= held && held / 2 <= size).then_some((held, place, bag))
         });
         fits.min_by_key(|&(held, place, _)| (held, place)).map(|(_, place, bag)| (place, bag))
     }
