@@ -1,10 +1,11 @@
-//! Disjoint images over the fake driver: all planes in one allocation, all or nothing.
+//! Disjoint images over the fake driver: all planes in one allocation, all or nothing. That the fake
+//! judges planes is seen in `tests/fake_driver`.
 
 mod support;
 
 use fencepost::{
     AllocationDesc, Allocator, AllocatorDesc, CreateError, DescError, Image,
-    fake::{Call, FakeDriver, Profile, Use, Violation},
+    fake::{Call, FakeDriver, Profile, Use},
     vk,
 };
 use support::*;
@@ -74,7 +75,8 @@ fn what_fails_leaves_nothing_behind() {
             (Call::AllocateMemory, true),
             (Call::BindImageMemory, true),
         ] {
-            fake.fail(call, 0, vk::Result::ERROR_OUT_OF_HOST_MEMORY);
+            // Not for want of memory, or the ladder finds a way out.
+            fake.fail(call, 0, vk::Result::ERROR_UNKNOWN);
             create(&allocator, THREE, own).unwrap_err();
             fake.clear_faults();
             assert_eq!((fake.live().images, allocator.statistics().live_count), (0, 0), "{call:?}");
@@ -90,41 +92,4 @@ fn what_fails_leaves_nothing_behind() {
         assert_eq!(create(&old, TWO, false).unwrap_err(), unsupported);
     }
     fake.finish().unwrap();
-}
-
-/// The control: the fake finds planes over each other, a plane too few, and an image bound whole.
-#[test]
-fn the_fake_judges_planes() {
-    for wrong in 0..4 {
-        let fake = fake();
-        let device = fake.device();
-        // SAFETY: the fake judges what is done; its handles are its own.
-        unsafe {
-            let image = device.create_image(&info(TWO), None).unwrap();
-            let memory = vk::MemoryAllocateInfo::default().allocation_size(1 << 20);
-            let memory = device.allocate_memory(&memory, None).unwrap();
-            let aspects = [vk::ImageAspectFlags::PLANE_0, vk::ImageAspectFlags::PLANE_1];
-            let mut planes =
-                aspects.map(|aspect| vk::BindImagePlaneMemoryInfo::default().plane_aspect(aspect));
-            let second = if wrong == 1 { 0 } else { 1 << 16 };
-            let binds = planes.each_mut().map(|plane| {
-                vk::BindImageMemoryInfo::default().image(image).memory(memory).push_next(plane)
-            });
-            let binds = [binds[0], binds[1].memory_offset(second)];
-            let bound = match wrong {
-                2 => device.bind_image_memory2(&binds[..1]),
-                3 => device.bind_image_memory(image, memory, 0),
-                _ => device.bind_image_memory2(&binds),
-            };
-            assert_eq!(bound.is_ok(), wrong == 0);
-            device.destroy_image(image, None);
-            device.free_memory(memory, None);
-        }
-        match fake.finish() {
-            Ok(()) => assert_eq!(wrong, 0),
-            Err(violations) => {
-                assert!(matches!(violations.list(), [Violation::Planes { .. }]), "{violations:?}");
-            }
-        }
-    }
 }
