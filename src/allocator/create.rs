@@ -193,7 +193,9 @@ impl Inner {
             self.guard_hand_out(lane, grant.entry);
         }
         if self.observed {
-            self.observe_grant(lane, &grant, memory.name, Location::caller());
+            let caller = Location::caller();
+            let origin = if let Place::Ordered(order) = place { order.origin } else { caller };
+            self.observe_grant(lane, &grant, memory.name, origin);
         }
         Ok((lane, grant))
     }
