@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("rows {} and {} begin ranges of 300", first.offset, second.offset);
 
     rows.free(first.key)?;
-    println!("{:?} are free again: {:?}", rows.free_bytes(), rows.free(first.key).unwrap_err());
+    println!("{} of 1000 rows are free", rows.free_bytes());
+    println!("a second free is refused: {}", rows.free(first.key).unwrap_err());
     Ok(())
 }

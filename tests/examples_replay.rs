@@ -116,6 +116,38 @@ fn small_traces_replay_whole_over_the_fake_driver() {
     }
 }
 
+/// What a trace takes from the driver at most, with three frames in flight, without reuse and with.
+fn peaks(trace: &str) -> [u64; 2] {
+    [&[][..], &["--reuse"]].map(|reuse| {
+        let arguments = [&["--no-driver", "--frames-in-flight", "3"], reuse].concat();
+        clean(trace, &arguments)["peak_reserved"].as_u64().unwrap()
+    })
+}
+
+#[test]
+fn reuse_in_the_order_of_the_queue_raises_no_peak_and_lowers_one() {
+    for trace in SMALL {
+        let [without, with] = peaks(trace);
+        assert!(with <= without, "{trace}: {with} instead of {without}");
+    }
+    let [without, with] = peaks("pygfx-wgpu");
+    assert!(with * 100 < without * 95, "{with} instead of {without}");
+    for driver in drivers() {
+        for trace in SMALL {
+            clean(trace, &["--driver", driver, "--frames-in-flight", "3", "--reuse"]);
+        }
+    }
+}
+
+#[test]
+#[ignore = "deep: a minute; the large traces, whole"]
+fn reuse_in_the_order_of_the_queue_raises_no_peak_of_a_large_trace() {
+    for trace in LARGE.iter().chain(&[BLENDER]) {
+        let [without, with] = peaks(trace);
+        assert!(with <= without, "{trace}: {with} instead of {without}");
+    }
+}
+
 #[test]
 fn small_traces_replay_whole_on_both_drivers() {
     for driver in drivers() {

@@ -62,7 +62,7 @@ fn on_one_queue_a_barrier_orders_and_without_it_the_submit_is_caught() {
             let allocator = tight(&fake);
             let frames = allocator.timeline(fake.queue(0)).unwrap();
             fill_and_drop(&fake, &allocator, &frames);
-            let Ordered { owner: new, dependency } = ordered(&allocator, BLOCK / 4, &frames);
+            let Ordered { owner: new, dependency } = ordered(&allocator, BLOCK / 2, &frames);
             assert!(dependency.needs_barrier() && dependency.waits().is_empty());
             assert_eq!(allocator.statistics().blocks, 1, "no more memory was asked for");
             let more = ordered(&allocator, BLOCK / 4, &frames);

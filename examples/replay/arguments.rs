@@ -64,6 +64,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = scale)]
     pub(crate) scale: f64,
 
+    /// Rather takes over what the GPU may still use, behind a barrier, than asks for more memory
+    #[arg(long)]
+    pub(crate) reuse: bool,
+
     /// Follows the GPU by a ring of fences, as in Vulkan 1.0, instead of a timeline semaphore
     #[arg(long)]
     pub(crate) fences: bool,

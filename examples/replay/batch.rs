@@ -29,6 +29,8 @@ pub(crate) struct Batch {
     /// The words that were read back.
     log: Buffer,
     written: usize,
+    /// The writes begin with a barrier.
+    ordered: bool,
     expected: Vec<Expected>,
 }
 
@@ -60,12 +62,37 @@ impl Batch {
                 return Err(Stop::Vulkan("vkAllocateCommandBuffers", error));
             }
         };
-        Ok(Self { device, pool, writes, checks, source, log, written: 0, expected: Vec::new() })
+        Ok(Self {
+            device,
+            pool,
+            writes,
+            checks,
+            source,
+            log,
+            written: 0,
+            ordered: false,
+            expected: Vec::new(),
+        })
     }
 
     /// The words that it writes or that it checks, whichever are more.
     pub(crate) fn fullest(&self) -> usize {
         self.written.max(self.expected.len())
+    }
+
+    /// Puts the writes that come next behind all that was submitted before.
+    pub(crate) fn order(&mut self, barrier: vk::MemoryBarrier<'_>) -> Result<(), Stop> {
+        if self.written == 0 && !self.ordered {
+            self.begin(self.writes)?;
+        }
+        self.ordered = true;
+        let all = vk::PipelineStageFlags::ALL_COMMANDS;
+        let none = vk::DependencyFlags::empty();
+        // SAFETY: the command buffer is being recorded.
+        unsafe {
+            self.device.cmd_pipeline_barrier(self.writes, all, all, none, &[barrier], &[], &[]);
+        }
+        Ok(())
     }
 
     /// Writes words to a buffer at these offsets.
@@ -109,7 +136,8 @@ impl Batch {
         unsafe {
             self.device.cmd_pipeline_barrier(
                 commands,
-                vk::PipelineStageFlags::TOP_OF_PIPE,
+                // After the barrier of memory that was taken over.
+                vk::PipelineStageFlags::ALL_COMMANDS,
                 vk::PipelineStageFlags::TRANSFER,
                 vk::DependencyFlags::empty(),
                 &[],
@@ -167,7 +195,7 @@ impl Batch {
 
     /// Ends the command buffers that hold commands.
     pub(crate) fn end(&mut self) -> Result<[Option<vk::CommandBuffer>; 2], Stop> {
-        let writes = (self.written > 0).then_some(self.writes);
+        let writes = (self.written > 0 || self.ordered).then_some(self.writes);
         let checks = (!self.expected.is_empty()).then_some(self.checks);
         if let Some(checks) = checks {
             let host = (vk::PipelineStageFlags::HOST, vk::AccessFlags::HOST_READ);
@@ -195,7 +223,7 @@ impl Batch {
 
     /// Empties the batch, which the GPU has done.
     pub(crate) fn reset(&mut self) -> Result<(), Stop> {
-        self.written = 0;
+        (self.written, self.ordered) = (0, false);
         self.expected.clear();
         // SAFETY: no command buffer of the pool is pending.
         unsafe { self.device.reset_command_pool(self.pool, vk::CommandPoolResetFlags::empty()) }
@@ -219,7 +247,7 @@ impl Batch {
     fn write(&mut self, words: &[u32]) -> Result<(vk::CommandBuffer, usize), Stop> {
         let from = self.written;
         self.source.write(from as u64 * WORD, words)?;
-        if from == 0 {
+        if from == 0 && !self.ordered {
             self.begin(self.writes)?;
         }
         self.written += words.len();

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ash::vk;
-use fencepost::Allocator;
+use fencepost::{Allocator, Dependency};
 
 use super::batch::{Batch, Expected, WORDS};
 use super::resource::Resource;
@@ -83,6 +83,13 @@ impl Witness for Copies {
     fn has_room(&self, resource: &Resource) -> bool {
         let count = resource.offsets().count();
         self.batches.back().is_some_and(|open| open.fullest() + count <= WORDS)
+    }
+
+    fn order(&mut self, dependency: &Dependency) -> Result<(), Stop> {
+        match dependency.memory_barrier() {
+            Some(barrier) => self.opened().order(barrier),
+            None => Ok(()),
+        }
     }
 
     fn write(&mut self, id: u32, resource: &mut Resource) -> Result<(), Stop> {

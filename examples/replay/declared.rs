@@ -1,6 +1,7 @@
 //! The witness over the fake driver: it declares what each batch uses, and the fake judges.
 
 use ash::vk;
+use fencepost::Dependency;
 use fencepost::fake::{FakeDriver, Use};
 
 use super::resource::Resource;
@@ -32,6 +33,11 @@ fn used(resource: &Resource) -> Use {
 impl Witness for Declared {
     fn has_room(&self, _: &Resource) -> bool {
         true
+    }
+
+    fn order(&mut self, dependency: &Dependency) -> Result<(), Stop> {
+        self.writes.extend(dependency.needs_barrier().then(Use::barrier));
+        Ok(())
     }
 
     fn write(&mut self, _: u32, resource: &mut Resource) -> Result<(), Stop> {

@@ -18,6 +18,8 @@ pub(crate) struct Footprint {
     pub(crate) peak_blocks: u32,
     /// `vkAllocateMemory` calls.
     pub(crate) driver_allocations: u64,
+    /// Resources that took over what the GPU still used.
+    pub(crate) taken_over: u64,
 }
 
 impl Footprint {

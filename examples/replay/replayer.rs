@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ash::vk;
 use fencepost::record::{Operation, Record};
-use fencepost::{Allocator, CreateError, Point, Recording, Timeline};
+use fencepost::{Allocator, CreateError, Dependency, Point, Recording, Timeline};
 use indicatif::ProgressBar;
 
 use super::fault::EarlyFree;
@@ -29,6 +29,8 @@ pub(crate) struct Stage<W> {
     pub(crate) longest_side: u32,
     /// The most submits that may be outstanding.
     pub(crate) in_flight: usize,
+    /// Whether resources may take over what the GPU still uses.
+    pub(crate) reuse: bool,
     /// There when something shall go wrong on purpose.
     pub(crate) early_free: Option<EarlyFree>,
 }
@@ -105,7 +107,7 @@ struct Replayer<'a, W> {
 impl<W: Witness> Replayer<'_, W> {
     fn allocate(&mut self, id: u32) -> Result<(), Stop> {
         self.begin()?;
-        let mut resource = match self.create(id) {
+        let (mut resource, dependency) = match self.create(id) {
             // What was dropped may be all that is needed, once the GPU has passed it.
             Err(CreateError::Allocate(error)) if error.is_out_of_memory() => {
                 self.drain()?;
@@ -120,14 +122,19 @@ impl<W: Witness> Replayer<'_, W> {
         })?;
         self.footprint.allocated(resource.allocation().size());
         self.make_room(&resource)?;
+        if !dependency.is_none() {
+            self.footprint.taken_over += 1;
+            self.stage.witness.order(&dependency)?;
+        }
         self.stage.witness.write(id, &mut resource)?;
         self.live[id as usize] = Some(resource);
         Ok(())
     }
 
-    fn create(&self, id: u32) -> Result<Resource, CreateError> {
-        let Stage { allocator, longest_side, .. } = &self.stage;
-        Resource::create(allocator, &self.trace.requests()[id as usize], *longest_side)
+    fn create(&self, id: u32) -> Result<(Resource, Dependency), CreateError> {
+        let Stage { allocator, longest_side, timeline, reuse, .. } = &self.stage;
+        let ordered = reuse.then_some(timeline);
+        Resource::create(allocator, &self.trace.requests()[id as usize], *longest_side, ordered)
     }
 
     fn free(&mut self, id: u32) -> Result<(), Stop> {

@@ -33,6 +33,8 @@ pub(crate) struct Report {
     pub(crate) peak_blocks: u32,
     /// `vkAllocateMemory` calls.
     pub(crate) driver_allocations: u64,
+    /// Resources that took over what the GPU still used.
+    pub(crate) taken_over: u64,
     pub(crate) seconds: f64,
     pub(crate) nanoseconds_per_operation: f64,
     pub(crate) verified: u64,
@@ -62,6 +64,7 @@ impl Report {
             peak_count: trace.peak().count,
             peak_blocks: footprint.peak_blocks,
             driver_allocations: footprint.driver_allocations,
+            taken_over: footprint.taken_over,
             seconds: elapsed.as_secs_f64(),
             nanoseconds_per_operation: elapsed.as_nanos() as f64 / operations.max(1) as f64,
             verified: verdict.verified,
@@ -108,8 +111,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             out,
-            "  allocations {}, {} alive at most, from {} of vkAllocateMemory",
-            self.allocations, self.peak_count, self.driver_allocations,
+            "  allocations {}, {} alive at most, from {} of vkAllocateMemory; {} took over a range",
+            self.allocations, self.peak_count, self.driver_allocations, self.taken_over,
         )?;
         writeln!(
             out,

@@ -3,8 +3,8 @@
 use ash::vk;
 use fencepost::record::{Intent, Request};
 use fencepost::{
-    Allocation, AllocationDesc, Allocator, Buffer, BufferDesc, CreateError, Image, ImageDesc,
-    ResourceKind,
+    Allocation, AllocationDesc, Allocator, Buffer, BufferDesc, CreateError, Dependency, Image,
+    ImageDesc, Ordered, ResourceKind, Timeline,
 };
 
 use super::touch::{self, WORD};
@@ -24,12 +24,14 @@ pub(crate) struct Shape {
 
 impl Resource {
     /// Creates what the request asks for. A size is rounded up to whole words; an image gets the
-    /// shape whose texels are nearest to the size.
+    /// shape whose texels are nearest to the size. Tells what its first use has to wait for: nothing
+    /// unless it may be `ordered` after work of this timeline's queue.
     pub(crate) fn create(
         allocator: &Allocator,
         request: &Request,
         longest_side: u32,
-    ) -> Result<Self, CreateError> {
+        ordered: Option<&Timeline>,
+    ) -> Result<(Self, Dependency), CreateError> {
         let memory = match request.intent {
             Intent::DeviceLocal => AllocationDesc::device_local(),
             Intent::Upload => AllocationDesc::upload(),
@@ -40,15 +42,29 @@ impl Resource {
             ResourceKind::Linear => {
                 let size = request.size.get().next_multiple_of(WORD);
                 let usage = vk::BufferUsageFlags::TRANSFER_SRC | vk::BufferUsageFlags::TRANSFER_DST;
-                let buffer = allocator.create_buffer(&BufferDesc::new(size, usage), &memory)?;
-                Ok(Self::Buffer { buffer, intent: request.intent })
+                let desc = BufferDesc::new(size, usage);
+                let Ordered { owner: buffer, dependency } = match ordered {
+                    // SAFETY: the witness orders its writes, which come first.
+                    Some(queue) => {
+                        unsafe { allocator.create_buffer_ordered(&desc, &memory, queue) }?
+                    }
+                    None => allocator.create_buffer(&desc, &memory).map(unordered)?,
+                };
+                Ok((Self::Buffer { buffer, intent: request.intent }, dependency))
             }
             ResourceKind::Optimal => {
                 let shape = Shape::nearest(request.size.get(), longest_side);
                 let usage = vk::ImageUsageFlags::TRANSFER_SRC | vk::ImageUsageFlags::TRANSFER_DST;
                 let format = vk::Format::R8G8B8A8_UNORM;
                 let desc = ImageDesc::new_2d(format, shape.width, shape.height, usage);
-                Ok(Self::Image { image: allocator.create_image(&desc, &memory)?, shape })
+                let Ordered { owner: image, dependency } = match ordered {
+                    // SAFETY: as above.
+                    Some(queue) => {
+                        unsafe { allocator.create_image_ordered(&desc, &memory, queue) }?
+                    }
+                    None => allocator.create_image(&desc, &memory).map(unordered)?,
+                };
+                Ok((Self::Image { image, shape }, dependency))
             }
         }
     }
@@ -69,6 +85,10 @@ impl Resource {
         };
         touch::offsets(size, most)
     }
+}
+
+fn unordered<T>(owner: T) -> Ordered<T> {
+    Ordered { owner, dependency: Dependency::none() }
 }
 
 impl Shape {

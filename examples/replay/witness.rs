@@ -2,6 +2,7 @@
 //! it back when it is dropped, on the GPU's own time line.
 
 use ash::vk;
+use fencepost::Dependency;
 
 use super::resource::Resource;
 use super::stop::Stop;
@@ -12,6 +13,9 @@ use super::stop::Stop;
 pub(crate) trait Witness {
     /// Whether the open batch takes this resource too; an empty one takes any.
     fn has_room(&self, resource: &Resource) -> bool;
+
+    /// Puts what is written next behind what it has to wait for, which is of the same queue.
+    fn order(&mut self, dependency: &Dependency) -> Result<(), Stop>;
 
     /// Writes the resource's words, in the open batch.
     fn write(&mut self, id: u32, resource: &mut Resource) -> Result<(), Stop>;

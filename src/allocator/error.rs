@@ -380,7 +380,7 @@ impl From<RegionKeyError> for KeyError {
 pub enum CopyError {
     /// The memory is not host-visible: ask for [`upload`](crate::AllocationDesc::upload) or
     /// [`readback`](crate::AllocationDesc::readback) memory, or stage the copy.
-    #[error("the memory is not host-visible")]
+    #[error("the memory is not host-visible: ask for upload or readback memory, or stage the copy")]
     NotMapped,
     /// The range does not lie within the allocation.
     #[error("offset {offset} and {length} bytes are outside an allocation of {size}")]
@@ -483,7 +483,7 @@ pub enum TimelineError {
 #[non_exhaustive]
 pub enum BeginError {
     /// Every fence of the ring is in use: wait for the oldest point, or make a larger ring.
-    #[error("every fence of the ring is in use")]
+    #[error("every fence of the ring is in use: wait for the oldest point, or make a larger ring")]
     RingFull,
     /// The device is lost.
     #[error("the device is lost")]
@@ -500,8 +500,8 @@ pub enum BeginError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// The point is of another allocator.
-    #[error("the point belongs to another allocator")]
+    /// The point is of another allocator, or of another timeline than the one that was asked to wait.
+    #[error("the point belongs to another allocator or timeline")]
     Foreign,
     /// The allocator has been shut down.
     #[error("the allocator has been shut down")]

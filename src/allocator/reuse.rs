@@ -5,7 +5,7 @@
 //! taken only where the alternative is more memory. Only ranges of stamped bags are looked at: every
 //! use of those is submitted, so the points of their cut cover it.
 
-use core::cell::RefCell;
+use core::{cell::RefCell, panic::Location};
 
 use ash::vk;
 use smallvec::SmallVec;
@@ -52,6 +52,8 @@ pub struct Ordered<T> {
 pub(super) struct Order {
     queue: TimelineId,
     dependency: RefCell<Dependency>,
+    /// The user's call.
+    pub(super) origin: &'static Location<'static>,
 }
 
 /// A cut that work of one queue can be ordered after.
@@ -67,8 +69,8 @@ impl Allocator {
     /// asks the driver for more memory. The first use on `queue` waits for the
     /// [`dependency`](Ordered::dependency); the CPU waits for nothing.
     ///
-    /// Ranges are taken over that were dropped whole (not at points of their own), whose uses are all
-    /// submitted, and whose pending work is on `queue` or on timelines with semaphores: a ring of
+    /// Ranges are taken over that were dropped (not ended at points of their own), whose uses are all
+    /// submitted, of at most twice the bytes, and whose pending work is on `queue` or on timelines with semaphores: a ring of
     /// fences serves its own queue only. Requests that must be host-visible, allocators with guards and
     /// dedicated memory get what [`allocate`](Self::allocate) gives. The host cannot access a range
     /// that was taken over.
@@ -86,6 +88,7 @@ impl Allocator {
     ///   use, in a submission to the timeline's queue that makes the waits; and uses on other queues
     ///   wait for that submission in turn.
     /// * The timelines of other queues live until that submission is done.
+    #[track_caller]
     pub unsafe fn allocate_ordered(
         &self,
         requirements: &vk::MemoryRequirements,
@@ -125,6 +128,7 @@ impl Allocator {
     /// assert!(scratch.dependency.waits().is_empty(), "no other queue is at work");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub unsafe fn create_buffer_ordered(
         &self,
         desc: &BufferDesc,
@@ -146,6 +150,7 @@ impl Allocator {
     ///
     /// # Safety
     /// As [`allocate_ordered`](Self::allocate_ordered).
+    #[track_caller]
     pub unsafe fn create_image_ordered(
         &self,
         desc: &ImageDesc,
@@ -158,6 +163,7 @@ impl Allocator {
         self.ordered(queue, |place| unsafe { inner.create_image(&desc.info(), memory, place) })
     }
 
+    #[track_caller]
     fn ordered<T, E: From<AllocateError>>(
         &self,
         queue: &Timeline,
@@ -167,7 +173,7 @@ impl Allocator {
         if queue.owner != self.inner().id {
             return Err(AllocateError::ForeignTimeline.into());
         }
-        let order = Order { queue, dependency: RefCell::default() };
+        let order = Order { queue, dependency: RefCell::default(), origin: Location::caller() };
         let owner = make(Place::Ordered(&order))?;
         Ok(Ordered { owner, dependency: order.dependency.into_inner() })
     }
@@ -254,6 +260,9 @@ impl Inner {
 impl LaneState {
     /// The place in the queue, and the bag, of the smallest of the oldest pending ranges that hold a
     /// request. Of bags up to one. O(1): a bounded number is looked at.
+    ///
+    /// A range of more than twice the bytes is left to a larger request, which would need more memory
+    /// without it: so no shipped trace takes more than it does without reuse.
     fn tightest_pending(
         &self,
         size: u64,
@@ -263,8 +272,8 @@ impl LaneState {
         let timed = self.bags.filed().take(MOST_LOOKS).enumerate();
         let timed = timed.filter(|(_, (bag, _))| *bag != BagNumber::UNTIMED && *bag <= newest);
         let fits = timed.filter_map(|(place, (bag, &entry))| {
-            let held = self.pending_bytes(entry, alignment).filter(|&held| held >= size)?;
-            Some((held, place, bag))
+            let held = self.pending_bytes(entry, alignment)?;
+            (size <= held && held / 2 <= size).then_some((held, place, bag))
         });
         fits.min_by_key(|&(held, place, _)| (held, place)).map(|(_, place, bag)| (place, bag))
     }

@@ -11,6 +11,7 @@ mod lag;
 mod order;
 mod pending;
 mod pool;
+mod reuse;
 mod scrub;
 mod threads;
 
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         order::scenarios(),
         image::scenarios(),
         hazard::scenarios(),
+        reuse::scenarios(),
         clean::scenarios(),
         ends::scenarios(),
         external::scenarios(),
