@@ -86,10 +86,29 @@ fn counted(subject: &str, workload: Workload) -> Option<(u64, u64)> {
         eprintln!("{subject} under callgrind: {told}");
         return None;
     }
-    // Ir, Bc, Bcm, Bi, Bim.
-    let collected = told.lines().find_map(|line| line.split_once("Collected :"))?.1;
+    collected(&told)
+}
+
+/// Instructions and mispredicted branches, as callgrind tells them.
+fn collected(told: &str) -> Option<(u64, u64)> {
+    let counts = told.lines().find_map(|line| line.split_once("Collected :"))?.1;
     let counts: Vec<u64> =
-        collected.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
-    let [instructions, _, mispredicted, _, indirect] = counts[..] else { return None };
-    Some((instructions, mispredicted + indirect))
+        counts.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    // Ir, Bc, Bcm, Bi, Bim; zeros at the end are left out.
+    let at = |index: usize| counts.get(index).copied().unwrap_or(0);
+    (at(0) > 0).then(|| (at(0), at(2) + at(4)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_callgrind_tells_is_read() {
+        let told = |counts: &str| format!("==1== Events    : Ir Bc\n==1== Collected : {counts}\n");
+        assert_eq!(collected(&told("9723844 1221300 46909")), Some((9_723_844, 46_909)));
+        assert_eq!(collected(&told("100 20 3 4 5")), Some((100, 8)));
+        assert_eq!(collected(&told("0")), None, "nothing was counted");
+        assert_eq!(collected("valgrind: no such program"), None);
+    }
 }
