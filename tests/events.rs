@@ -201,6 +201,46 @@ fn leaks_are_grouped_by_name_and_place_largest_first() {
 }
 
 #[test]
+fn whichever_door_made_it_the_place_is_the_users() {
+    let fake = fake();
+    let allocator = made(&desc(&fake).audit(true));
+    let frames = allocator.timeline(fake.queue(0)).unwrap();
+    let memory = AllocationDesc::upload();
+    let (desc, image) = (buffer_desc(4096), vk::ImageUsageFlags::SAMPLED);
+    let image = fencepost::ImageDesc::new_2d(vk::Format::R8G8B8A8_UNORM, 4, 4, image);
+    let wanted = vk::MemoryRequirements { size: 64, alignment: 64, memory_type_bits: !0 };
+    let kind = fencepost::ResourceKind::Linear;
+    let arena = allocator.create_arena(&fencepost::ArenaDesc::new(memory)).unwrap();
+    let local = AllocationDesc::device_local();
+    let first = line!() + 2;
+    let held = (
+        allocator.create_image(&image, &local).unwrap(),
+        allocator.allocate(&wanted, kind, &memory).unwrap(),
+        allocator.allocate_many(&[wanted], kind, &memory).unwrap(),
+        arena.create_buffer(&desc, &memory).unwrap(),
+        arena.allocate(&wanted, kind, &memory).unwrap(),
+        allocator.create_ring(&desc, &memory).unwrap(),
+        allocator.create_buffer_init(&desc, &memory, &[1u32]).unwrap(),
+        // SAFETY: nothing uses it.
+        unsafe { allocator.create_buffer_ordered(&desc, &local, &frames).unwrap() },
+        // SAFETY: as above.
+        unsafe { allocator.allocate_ordered(&wanted, kind, &local, &frames).unwrap() },
+    );
+    let last = line!() - 1;
+    let mut report = allocator.close().unwrap();
+    report.leaks.sort_by_key(|leak| leak.origin);
+    assert_eq!(report.leaks.len(), 9);
+    for leak in &report.leaks {
+        let origin = leak.origin.unwrap();
+        assert!(origin.file() == file!() && (first..last).contains(&origin.line()), "{origin}");
+    }
+    let mut lines: Vec<_> = report.leaks.iter().map(|leak| leak.origin.unwrap().line()).collect();
+    lines.dedup();
+    assert_eq!(lines.len(), 9, "each its own");
+    drop((held, arena, frames));
+}
+
+#[test]
 fn a_report_of_leaks_has_a_bounded_length_and_no_places_unless_audited() {
     const NAMES: [&str; 30] = [
         "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r",

@@ -31,6 +31,8 @@ pub(super) struct Sharing<'a> {
     pub(super) size: Option<u64>,
     /// The memory must be for the one resource alone.
     pub(super) dedicated: bool,
+    /// The user's call.
+    pub(super) origin: &'static Location<'static>,
 }
 
 impl Allocator {
@@ -73,7 +75,7 @@ impl Allocator {
         let type_bits =
             unsafe { inner.vulkan.host_pointer_types(address) }.map_err(ExternalError::Driver)?;
         let (external, size) = (External::Host(address), Some(length));
-        let sharing = Sharing { external, type_bits, size, dedicated };
+        let sharing = Sharing { external, type_bits, size, dedicated, origin: Location::caller() };
         // SAFETY: the description was checked, and the driver has such buffers.
         unsafe { inner.create_shared_buffer(&info, memory, &sharing) }
     }
@@ -125,7 +127,6 @@ impl Inner {
     /// # Safety
     /// The create-info is valid, and names the handle type; the driver can share such buffers so.
     /// What is imported is what its handle's type says.
-    #[track_caller]
     pub(super) unsafe fn create_shared_buffer(
         self: &Arc<Self>,
         info: &vk::BufferCreateInfo<'_>,
@@ -140,7 +141,6 @@ impl Inner {
 
     /// # Safety
     /// As [`create_shared_buffer`](Self::create_shared_buffer).
-    #[track_caller]
     pub(super) unsafe fn create_shared_image(
         self: &Arc<Self>,
         info: &vk::ImageCreateInfo<'_>,
@@ -154,7 +154,6 @@ impl Inner {
     }
 
     /// Memory for a new resource, which is destroyed if there is none.
-    #[track_caller]
     fn share(
         self: &Arc<Self>,
         target: Target,
@@ -170,7 +169,7 @@ impl Inner {
             unsafe { self.vulkan.destroy_resource(resource) };
         })?;
         if self.observed {
-            self.observe_grant(lane, &grant, memory.name, Location::caller());
+            self.observe_grant(lane, &grant, memory.name, sharing.origin);
         }
         Ok(self.bind_new(resource, lane, &grant)?)
     }

@@ -1,6 +1,6 @@
 //! Memory by file descriptor: export and import. Descriptors are owned types, and none is lost.
 
-use core::cell::Cell;
+use core::{cell::Cell, panic::Location};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use ash::vk;
@@ -123,6 +123,7 @@ impl Allocator {
     /// # Safety
     /// The descriptor is what `shared` says, and an opaque one was exported by the same driver for
     /// the same device, of a buffer of the same description. Uses by others do not race with ours.
+    #[track_caller]
     pub unsafe fn import_buffer(
         &self,
         desc: &BufferDesc,
@@ -152,6 +153,7 @@ impl Allocator {
     ///
     /// # Safety
     /// As there, of an image of the same description.
+    #[track_caller]
     pub unsafe fn import_image(
         &self,
         desc: &ImageDesc,
@@ -171,6 +173,7 @@ impl Allocator {
     }
 
     /// Lets `create` import a descriptor, and closes it unless the driver has taken it.
+    #[track_caller]
     fn import<T>(
         &self,
         shared: SharedFd,
@@ -187,7 +190,8 @@ impl Allocator {
         let taken = Cell::new(false);
         let external = External::Fd { kind: kind.flag(), fd: fd.as_raw_fd(), taken: &taken };
         let size = Some(size);
-        let made = create(&Sharing { external, type_bits, size, dedicated });
+        let made =
+            create(&Sharing { external, type_bits, size, dedicated, origin: Location::caller() });
         if taken.get() {
             // The driver's from now on, whatever came afterwards.
             let _ = fd.into_raw_fd();
@@ -218,8 +222,10 @@ impl Allocation {
     }
 }
 
+#[track_caller]
 fn export(kind: FdKind, dedicated: bool) -> Sharing<'static> {
     let flag = kind.flag();
     let external = External::Export(flag);
-    Sharing { external, type_bits: u32::MAX, size: None, dedicated }
+    let origin = Location::caller();
+    Sharing { external, type_bits: u32::MAX, size: None, dedicated, origin }
 }

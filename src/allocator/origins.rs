@@ -17,9 +17,12 @@ pub(super) struct Origin {
     pub(super) backtrace: Option<Arc<Backtrace>>,
 }
 
-/// The origin of what lives or lived at each place: lane, slot and index of a key.
+/// A lane, a slot, and the index of a key.
+type Place = (u32, u32, u32);
+
+/// The origin of what lives or lived at each place, with the serial that tells which.
 #[derive(Default)]
-pub(super) struct Origins(Mutex<HashMap<(u32, u32, u32), (u32, Origin)>>);
+pub(super) struct Origins(Mutex<HashMap<Place, (u32, Origin)>>);
 
 impl Origins {
     pub(super) fn note(&self, lane: u32, entry: Entry, location: &'static Location<'static>) {

@@ -204,10 +204,16 @@ impl LaneState {
     #[inline]
     pub(super) fn record_end(&mut self, entry: Entry) {
         if let Some(tape) = &mut self.tape {
-            let place = tape.place(entry.slot, entry.key);
-            tape.write(What::Retired { place });
+            write_end(tape, entry);
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn write_end(tape: &mut Tape, entry: Entry) {
+    let place = tape.place(entry.slot, entry.key);
+    tape.write(What::Retired { place });
 }
 
 #[cold]
@@ -222,7 +228,8 @@ fn write_grant(tape: &mut Tape, entry: Entry, request: &Request) {
     };
     let asked = Asked {
         size: request.size,
-        alignment: request.alignment,
+        // It was checked to be a power of two.
+        alignment_log2: request.alignment.trailing_zeros() as u8,
         kind: request.kind,
         intent,
         name: request.name,

@@ -5,7 +5,7 @@
 //! taken only where the alternative is more memory. Only ranges of stamped bags are looked at: every
 //! use of those is submitted, so the points of their cut cover it.
 
-use core::cell::RefCell;
+use core::{cell::RefCell, panic::Location};
 
 use ash::vk;
 use smallvec::SmallVec;
@@ -52,6 +52,8 @@ pub struct Ordered<T> {
 pub(super) struct Order {
     queue: TimelineId,
     dependency: RefCell<Dependency>,
+    /// The user's call.
+    pub(super) origin: &'static Location<'static>,
 }
 
 /// A cut that work of one queue can be ordered after.
@@ -86,6 +88,7 @@ impl Allocator {
     ///   use, in a submission to the timeline's queue that makes the waits; and uses on other queues
     ///   wait for that submission in turn.
     /// * The timelines of other queues live until that submission is done.
+    #[track_caller]
     pub unsafe fn allocate_ordered(
         &self,
         requirements: &vk::MemoryRequirements,
@@ -125,6 +128,7 @@ impl Allocator {
     /// assert!(scratch.dependency.waits().is_empty(), "no other queue is at work");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub unsafe fn create_buffer_ordered(
         &self,
         desc: &BufferDesc,
@@ -146,6 +150,7 @@ impl Allocator {
     ///
     /// # Safety
     /// As [`allocate_ordered`](Self::allocate_ordered).
+    #[track_caller]
     pub unsafe fn create_image_ordered(
         &self,
         desc: &ImageDesc,
@@ -158,6 +163,7 @@ impl Allocator {
         self.ordered(queue, |place| unsafe { inner.create_image(&desc.info(), memory, place) })
     }
 
+    #[track_caller]
     fn ordered<T, E: From<AllocateError>>(
         &self,
         queue: &Timeline,
@@ -167,7 +173,7 @@ impl Allocator {
         if queue.owner != self.inner().id {
             return Err(AllocateError::ForeignTimeline.into());
         }
-        let order = Order { queue, dependency: RefCell::default() };
+        let order = Order { queue, dependency: RefCell::default(), origin: Location::caller() };
         let owner = make(Place::Ordered(&order))?;
         Ok(Ordered { owner, dependency: order.dependency.into_inner() })
     }
@@ -221,15 +227,11 @@ impl Inner {
         let mut state = lane.lock();
         let (place, bag) = state.tightest_pending(search.size, search.alignment, newest)?;
         let Passable { points, dependency, .. } = cuts.into_iter().find(|cut| cut.bag >= bag)?;
-        let (_, filed) = state.bags.filed_mut().nth(place)?;
-        let entry = *filed;
-        *filed = entry.gone();
-        let taken = state.blocks.take_over(entry, search.size, search.alignment);
-        let Some(mut heritage) = taken else {
-            unreachable!("{entry:?} is pending and was found to fit")
-        };
-        if let (Some(rest), Some((_, filed))) = (heritage.rest, state.bags.filed_mut().nth(place)) {
-            *filed = rest;
+        let (_, &mut entry) = state.bags.filed_mut().nth(place)?;
+        // It fits; nothing has changed if the host has no memory for the books of the rest.
+        let mut heritage = state.blocks.take_over(entry, search.size, search.alignment)?;
+        if let Some((_, filed)) = state.bags.filed_mut().nth(place) {
+            *filed = heritage.rest.unwrap_or(entry.gone());
         }
         state.heirs.insert(heritage.grant.entry, points, &reached);
         heritage.grant = self.settle(&mut state, search.request, search.tenant(), heritage.grant);

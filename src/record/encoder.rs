@@ -120,7 +120,8 @@ impl Encoder {
     }
 
     fn granted(&mut self, place: Place, asked: Asked) {
-        let Asked { size, alignment, kind, intent, name } = asked;
+        let Asked { size, alignment_log2, kind, intent, name } = asked;
+        let alignment = 1_u64 << alignment_log2;
         let id = self.next;
         let Some(next) = id.checked_add(1) else {
             // Nobody reads a record of four billion allocations; but it must not lie.

@@ -31,7 +31,8 @@ pub(crate) enum What {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub(crate) size: u64,
-    pub(crate) alignment: u64,
+    /// As a power of two.
+    pub(crate) alignment_log2: u8,
     pub(crate) kind: ResourceKind,
     pub(crate) intent: Intent,
     pub(crate) name: Option<&'static str>,
@@ -68,14 +69,14 @@ impl Tape {
     }
 
     /// The place of a key of this lane.
+    #[inline]
     pub(crate) fn place(&self, slot: u32, key: Key) -> Place {
         let (lane, memory_type) = (self.lane, self.memory_type);
         Place { slot, index: key.index(), serial: key.serial(), lane, memory_type }
     }
 
     /// Writes an event down. O(1); no heap.
-    #[cold]
-    #[inline(never)]
+    #[inline]
     pub(crate) fn write(&mut self, what: What) {
         if self.events.len() >= self.room {
             self.lost += 1;
