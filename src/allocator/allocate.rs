@@ -39,6 +39,8 @@ use crate::{
 pub(super) struct Target {
     pub(super) resource: Resource,
     pub(super) kind: ResourceKind,
+    /// A memory may not be dedicated to it.
+    disjoint: bool,
     usage: u32,
     gpu: GpuUse,
 }
@@ -46,13 +48,20 @@ pub(super) struct Target {
 impl Target {
     /// A resource that is not ours.
     pub(super) const fn unknown(kind: ResourceKind) -> Self {
-        Self { resource: Resource::None, kind, usage: 0, gpu: GpuUse::Unknown }
+        let gpu = GpuUse::Unknown;
+        Self { resource: Resource::None, kind, disjoint: false, usage: 0, gpu }
     }
 
     pub(super) const fn buffer(handle: vk::Buffer, usage: vk::BufferUsageFlags) -> Self {
         let usage = usage.as_raw();
         let gpu = GpuUse::of_usage(usage);
-        Self { resource: Resource::Buffer(handle), kind: ResourceKind::Linear, usage, gpu }
+        let (resource, kind) = (Resource::Buffer(handle), ResourceKind::Linear);
+        Self { resource, kind, disjoint: false, usage, gpu }
+    }
+
+    /// An image whose planes are bound one by one.
+    pub(super) const fn disjoint(self) -> Self {
+        Self { disjoint: true, ..self }
     }
 
     pub(super) fn image(
@@ -65,7 +74,8 @@ impl Target {
             _ => ResourceKind::Optimal,
         };
         let usage = usage.as_raw();
-        Self { resource: Resource::Image(handle), kind, usage, gpu: GpuUse::of_usage(usage) }
+        let (resource, gpu) = (Resource::Image(handle), GpuUse::of_usage(usage));
+        Self { resource, kind, disjoint: false, usage, gpu }
     }
 }
 
@@ -78,6 +88,7 @@ pub(super) struct Request {
     pub(super) dedicate: Dedicate,
     pub(super) kind: ResourceKind,
     pub(super) resource: Resource,
+    disjoint: bool,
     pub(super) usage: u32,
     pub(super) name: Option<&'static str>,
     pub(super) flags: AllocationFlags,
@@ -105,6 +116,7 @@ impl Request {
             dedicate: if desc.dedicated { Dedicate::Require } else { requirements.dedicate },
             kind: target.kind,
             resource: target.resource,
+            disjoint: target.disjoint,
             usage: target.usage,
             name: desc.name,
             flags: desc.flags,
@@ -118,6 +130,11 @@ impl Request {
         let requirements = Requirements { memory, dedicate: Dedicate::No };
         let target = Target::unknown(ResourceKind::Linear);
         Self::new(&requirements, target, &AllocationDesc::default())
+    }
+
+    /// What a memory of its own is dedicated to.
+    pub(super) fn dedicated_to(&self) -> Resource {
+        if self.disjoint { Resource::None } else { self.resource }
     }
 
     /// Raises the alignment to that of an arena.

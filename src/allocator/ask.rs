@@ -145,7 +145,7 @@ impl Inner {
         let new = NewMemory {
             memory_type: lane.memory_type,
             size: request.size,
-            dedicated_to: request.resource,
+            dedicated_to: request.dedicated_to(),
             priority: None,
             external: External::None,
         };

@@ -61,7 +61,7 @@ impl Inner {
     }
 
     /// # Safety
-    /// The create-info is valid for this device; the image is neither sparse nor disjoint.
+    /// The create-info is valid for this device; the image is not sparse.
     #[track_caller]
     pub(super) unsafe fn create_image(
         self: &Arc<Self>,
@@ -73,7 +73,36 @@ impl Inner {
         // SAFETY: the caller's promise.
         let handle = unsafe { self.vulkan.create_image(info) }.map_err(CreateError::Create)?;
         let target = Target::image(handle, info.usage, info.tiling);
-        Ok(Image::new(self.allocate_and_bind(target, memory, place)?, handle, info))
+        let allocation = match info.flags.contains(vk::ImageCreateFlags::DISJOINT) {
+            true => self.allocate_and_bind_planes(handle, target, info, memory, place)?,
+            false => self.allocate_and_bind(target, memory, place)?,
+        };
+        Ok(Image::new(allocation, handle, info))
+    }
+
+    /// One range for all planes of a new disjoint image, which is destroyed if there is none.
+    #[track_caller]
+    fn allocate_and_bind_planes(
+        self: &Arc<Self>,
+        image: vk::Image,
+        target: Target,
+        info: &vk::ImageCreateInfo<'_>,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Result<Allocation, CreateError> {
+        // SAFETY: the device contract; the image is new and of this create-info.
+        let planes = unsafe { self.vulkan.planes(image, info) };
+        let granted = planes.ok_or(DescError::Unsupported.into()).and_then(|(planes, needs)| {
+            Ok((planes, self.grant(&needs, target.disjoint(), memory, place)?))
+        });
+        let (planes, (lane, grant)) = granted.inspect_err(|_: &CreateError| {
+            // SAFETY: the device contract; the image was never used.
+            unsafe { self.vulkan.destroy_resource(target.resource) };
+        })?;
+        self.bind_by(lane, &grant, |memory, offset| {
+            // SAFETY: the device contract; the range satisfies the requirements of all planes.
+            unsafe { self.vulkan.bind_planes(image, &planes, memory, offset) }
+        })
     }
 
     /// Memory for a new resource, which is destroyed if there is none.
@@ -101,10 +130,22 @@ impl Inner {
         lane: &Lane,
         grant: &Grant,
     ) -> Result<Allocation, CreateError> {
+        self.bind_by(lane, grant, |memory, offset| {
+            // SAFETY: the device contract; the range satisfies the requirements.
+            unsafe { self.vulkan.bind(resource, memory, offset) }
+        })
+    }
+
+    /// As [`bind_new`](Self::bind_new), by a call of the driver's.
+    fn bind_by(
+        self: &Arc<Self>,
+        lane: &Lane,
+        grant: &Grant,
+        bind: impl FnOnce(vk::DeviceMemory, u64) -> Result<(), vk::Result>,
+    ) -> Result<Allocation, CreateError> {
         // The range, and from here on the resource with it, belong to this handle.
         let allocation = Allocation::new(self, lane, grant);
-        // SAFETY: the device contract; the range satisfies the requirements.
-        match unsafe { self.vulkan.bind(resource, grant.memory, grant.offset) } {
+        match bind(grant.memory, grant.offset) {
             Ok(()) => Ok(allocation),
             Err(error) => {
                 // SAFETY: nothing was recorded with the resource or the range.

@@ -317,7 +317,7 @@ impl Allocator {
     ///
     /// # Safety
     /// The create-info is valid for this device: its pointers, its format, its extension structs.
-    /// The image is neither sparse nor disjoint.
+    /// The image is not sparse. A disjoint one's planes lie side by side in its allocation.
     #[track_caller]
     pub unsafe fn create_image_from(
         &self,

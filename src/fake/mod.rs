@@ -78,6 +78,7 @@ mod external;
 mod fault;
 mod memory;
 mod object;
+mod planes;
 mod profile;
 mod queue;
 mod requirements;

@@ -60,6 +60,16 @@ impl Profile {
         self.requirements(shape.bytes(), self.image_alignment, self.image_alignment, type_bits)
     }
 
+    /// What each plane of a disjoint image needs: a quarter of the image.
+    pub(super) fn plane_requirements(&self, shape: &ImageShape) -> Option<Requirements> {
+        let disjoint = shape.flags.contains(vk::ImageCreateFlags::DISJOINT);
+        disjoint.then(|| {
+            let whole = self.image_requirements(shape);
+            let (size, alignment) = (whole.size.div_ceil(4), self.image_alignment);
+            self.requirements(size, alignment, alignment, whole.type_bits)
+        })
+    }
+
     fn requirements(
         &self,
         size: u64,

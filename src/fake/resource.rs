@@ -31,6 +31,8 @@ pub(super) struct Resource {
     /// The size that a buffer was created with.
     pub(super) size: u64,
     pub(super) requirements: Requirements,
+    /// Of each plane, for a disjoint image.
+    pub(super) plane: Option<Requirements>,
     /// Buffers and linear images, as `bufferImageGranularity` tells resources apart.
     linear: bool,
     wants_address: bool,
@@ -92,6 +94,7 @@ impl State {
         self.create(Resource {
             size: info.size,
             requirements: self.profile.buffer_requirements(info.size, info.flags),
+            plane: None,
             linear: true,
             wants_address,
             bound: None,
@@ -110,6 +113,7 @@ impl State {
         self.create(Resource {
             size: 0,
             requirements: self.profile.image_requirements(shape),
+            plane: self.profile.plane_requirements(shape),
             linear: shape.tiling == vk::ImageTiling::LINEAR,
             wants_address: false,
             bound: None,
@@ -179,6 +183,23 @@ impl State {
     /// Binds a resource. Every broken rule is reported; where it makes sense the resource is bound
     /// none the less, so that what follows from it is seen too.
     pub(super) fn bind(
+        &mut self,
+        call: Call,
+        id: ResourceId,
+        memory: vk::DeviceMemory,
+        offset: u64,
+    ) -> vk::Result {
+        match self.resource(id) {
+            Some(Resource { plane: Some(_), .. }) => {
+                self.report(Violation::Planes { call, image: id.object() });
+                vk::Result::ERROR_VALIDATION_FAILED_EXT
+            }
+            _ => self.bind_whole(call, id, memory, offset),
+        }
+    }
+
+    /// [`bind`](Self::bind), for a disjoint image too.
+    pub(super) fn bind_whole(
         &mut self,
         call: Call,
         id: ResourceId,

@@ -206,6 +206,14 @@ violations! {
         /// Where it was bound.
         range: Range,
     } "bound {resource} to {range} against the rules of dedicated memory",
+    /// The planes of a disjoint image were asked for or bound as one, those of another as planes; or
+    /// not all in one call, over each other, or (which Vulkan allows) in several memories.
+    Planes {
+        /// The command.
+        call: Call,
+        /// The image.
+        image: Object,
+    } "{call:?}: the planes of {image} are not what it was created with, or not all bound apart",
     /// A resource was bound a second time.
     BindTwice {
         /// The resource.

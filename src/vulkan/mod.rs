@@ -12,6 +12,7 @@
 mod compute;
 mod external;
 mod memory;
+mod planes;
 mod properties;
 mod resource;
 mod signal;

@@ -200,3 +200,43 @@ fn a_buffer_view_is_followed_too() {
     gpu.broke(&[unbound]);
     assert_eq!(gpu.fake.live().total(), 0);
 }
+
+/// Planes as they should be, over each other, too few, and a disjoint image bound whole.
+#[test]
+fn a_disjoint_image_is_bound_plane_by_plane() {
+    for wrong in 0..4 {
+        let gpu = Gpu::new();
+        let info = vk::ImageCreateInfo::default()
+            .flags(vk::ImageCreateFlags::DISJOINT)
+            .image_type(vk::ImageType::TYPE_2D)
+            .format(vk::Format::G8_B8R8_2PLANE_420_UNORM)
+            .extent(vk::Extent3D { width: 100, height: 60, depth: 1 })
+            .mip_levels(1)
+            .array_layers(1)
+            .samples(vk::SampleCountFlags::TYPE_1)
+            .usage(vk::ImageUsageFlags::SAMPLED);
+        let memory = gpu.memory(1 << 20);
+        let image = unsafe { gpu.device.create_image(&info, None) }.unwrap();
+        let aspects = [vk::ImageAspectFlags::PLANE_0, vk::ImageAspectFlags::PLANE_1];
+        let mut planes =
+            aspects.map(|aspect| vk::BindImagePlaneMemoryInfo::default().plane_aspect(aspect));
+        let [first, second] = planes.each_mut().map(|plane| {
+            vk::BindImageMemoryInfo::default().image(image).memory(memory).push_next(plane)
+        });
+        let binds = [first, second.memory_offset(if wrong == 1 { 0 } else { 1 << 16 })];
+        let bound = unsafe {
+            match wrong {
+                2 => gpu.device.bind_image_memory2(&binds[..1]),
+                3 => gpu.device.bind_image_memory(image, memory, 0),
+                _ => gpu.device.bind_image_memory2(&binds),
+            }
+        };
+        assert_eq!(bound.is_ok(), wrong == 0);
+        if wrong == 0 {
+            gpu.kept();
+        } else {
+            let call = Call::BindImageMemory;
+            gpu.broke(&[Violation::Planes { call, image: object(image) }]);
+        }
+    }
+}

@@ -5,9 +5,10 @@ use std::ffi::c_void;
 use ash::vk;
 
 use super::handle::driver;
-use super::{chained_mut, list};
+use super::{chained, chained_mut, list};
 use crate::fake::call::Call;
 use crate::fake::driver::Driver;
+use crate::fake::planes::PlaneBind;
 use crate::fake::requirements::Requirements;
 use crate::fake::resource::ResourceId;
 
@@ -149,7 +150,16 @@ pub(super) unsafe extern "system" fn image_requirements2(
     // SAFETY: C1, C2, C3.
     unsafe {
         let image = info.as_ref().map_or(vk::Image::null(), |info| info.image);
-        let found = of_resource(device, call, ResourceId::Image(image));
+        let plane = info
+            .as_ref()
+            .and_then(|info| chained::<vk::ImagePlaneMemoryRequirementsInfo<'_>>(info.p_next));
+        let found = match plane {
+            Some(_) => {
+                driver(device).note(call);
+                driver(device).lock().plane_requirements(call, image)
+            }
+            None => of_resource(device, call, ResourceId::Image(image)),
+        };
         write2(driver(device), call, &found, out);
     }
 }
@@ -287,9 +297,24 @@ pub(super) unsafe extern "system" fn bind_images(
 ) -> vk::Result {
     // SAFETY: C1, C2.
     unsafe {
-        let infos = list(infos, count).iter();
-        let binds = infos.map(|i| (ResourceId::Image(i.image), i.memory, i.memory_offset));
-        bind(device, Call::BindImageMemory, binds)
+        let infos = list(infos, count);
+        let plane = |info: &vk::BindImageMemoryInfo<'_>| {
+            chained::<vk::BindImagePlaneMemoryInfo<'_>>(info.p_next).map(|plane| plane.plane_aspect)
+        };
+        let whole = infos.iter().filter(|info| plane(info).is_none());
+        let binds = whole.map(|i| (ResourceId::Image(i.image), i.memory, i.memory_offset));
+        let planes =
+            infos.iter().filter_map(|i| Some((i.image, (plane(i)?, i.memory, i.memory_offset))));
+        let planes: Vec<(vk::Image, PlaneBind)> = planes.collect();
+        let result = bind(device, Call::BindImageMemory, binds);
+        planes.chunk_by(|a, b| a.0 == b.0).fold(result, |result, of_image| {
+            let planes: Vec<PlaneBind> = of_image.iter().map(|plane| plane.1).collect();
+            let mut state = driver(device).lock();
+            match state.bind_planes(Call::BindImageMemory, of_image[0].0, &planes) {
+                vk::Result::SUCCESS => result,
+                error => error,
+            }
+        })
     }
 }
 
