@@ -231,6 +231,10 @@ fn what_ended_is_nobodys_until_two_scrubs_are_passed() {
         drop(first);
         for scrub in 0..scrubs {
             world.allocator.collect();
+            let snapshot = world.allocator.snapshot();
+            let mut regions = snapshot.blocks().flat_map(|block| &block.regions);
+            let waits = regions.find_map(|region| region.waits);
+            assert_eq!(waits, Some(fencepost::Wait::Scrub), "a picture tells what it waits for");
             let other = world.allocate("other", 4096);
             assert_ne!((other.memory(), other.offset()), place, "{scrub} scrubs are passed");
             let point = world.try_scrub(Scrub::Due).unwrap().expect("something is due");

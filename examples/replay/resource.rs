@@ -59,7 +59,7 @@ impl Resource {
                 let desc = ImageDesc::new_2d(format, shape.width, shape.height, usage);
                 let Ordered { owner: image, dependency } = match ordered {
                     Some(queue) => {
-                        // SAFETY: the witness orders its writes, which come first.
+                        // SAFETY: as above.
                         unsafe { allocator.create_image_ordered(&desc, &memory, queue) }?
                     }
                     None => allocator.create_image(&desc, &memory).map(unordered)?,

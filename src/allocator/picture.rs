@@ -2,7 +2,7 @@
 
 use super::{Allocator, inner::Lane, statistics::MemoryTypeStatistics};
 use crate::{
-    memory::Entry,
+    memory::{Entry, Sight},
     policy::granularity::ResourceKind,
     retire::{BagNumber, Cuts, Point},
     tlsf::State,
@@ -83,6 +83,8 @@ pub enum Wait {
     },
     /// The next collect: everything is reached.
     Collect,
+    /// A [scrub](crate::Allocator::record_scrub): the GPU has yet to look at its guards.
+    Scrub,
     /// [`assume_idle`](crate::Allocator::assume_idle): it was dropped before any timeline existed.
     Assumption,
 }
@@ -98,6 +100,7 @@ impl core::fmt::Display for Wait {
                 write!(f, "timeline {timeline} >= {value}, and {others} more")
             }
             Self::Collect => f.write_str("a collect"),
+            Self::Scrub => f.write_str("a scrub"),
             Self::Assumption => f.write_str("assume_idle"),
         }
     }
@@ -159,6 +162,8 @@ pub(crate) struct LanePicture {
 enum Filed {
     Bag(BagNumber),
     At(Point, u32),
+    /// In no bag, and watched by the GPU.
+    Scrub,
 }
 
 impl LanePicture {
@@ -168,6 +173,7 @@ impl LanePicture {
         for &(block, region, filed) in &self.waiting {
             let wait = match filed {
                 Filed::At(point, others) => dated(point, others as usize),
+                Filed::Scrub => Wait::Scrub,
                 Filed::Bag(BagNumber::UNTIMED) => Wait::Assumption,
                 Filed::Bag(bag) if bag == known.0 => known.1,
                 Filed::Bag(bag) => {
@@ -215,7 +221,9 @@ fn picture(lane: &Lane, held: u64) -> LanePicture {
             let age = region.key.map_or(0, |key| block.next_serial().wrapping_sub(key.serial()));
             if let (State::Pending, Some(key)) = (region.state, region.key) {
                 let found = filed.binary_search_by_key(&(slot, key.index()), |&(place, _)| place);
-                if let Some(&(_, how)) = found.ok().and_then(|found| filed.get(found)) {
+                let scrubbed = matches!(block.sight, Sight::Gpu(_)).then_some(Filed::Scrub);
+                let how = found.ok().and_then(|found| filed.get(found)).map(|&(_, how)| how);
+                if let Some(how) = how.or(scrubbed) {
                     waiting.push((blocks.len(), pictures.len(), how));
                 }
             }
