@@ -145,7 +145,8 @@ fn only_what_is_submitted_is_taken_over() {
 /// Whatever ends the new owner, the range is nobody's before the old owner's work is done.
 #[test]
 fn every_end_of_the_new_owner_waits_for_the_old_one_too() {
-    let ends: [(&str, fn(Buffer)); 4] = [
+    type End = (&'static str, fn(Buffer));
+    let ends: [End; 4] = [
         ("drop", drop),
         // SAFETY: the new owner was never used.
         ("free_now", |new| unsafe { new.free_now() }),
@@ -287,8 +288,8 @@ fn churn(seed: u64, steps: u32, honest: bool) -> (u32, bool) {
             let mut dependency = Dependency::none();
             for _ in 0..random.below(4) {
                 let size = random.log_uniform(BLOCK).max(256);
-                // SAFETY: the dependency is met in the submission below, on the timeline's queue.
                 let demand = if random.below(4) == 0 {
+                    // SAFETY: the dependency is met in the submission below, on the timeline's queue.
                     let made = unsafe {
                         allocator.create_image_ordered(&image(size), &memory(), timeline)
                     };

@@ -44,8 +44,8 @@ impl Resource {
                 let usage = vk::BufferUsageFlags::TRANSFER_SRC | vk::BufferUsageFlags::TRANSFER_DST;
                 let desc = BufferDesc::new(size, usage);
                 let Ordered { owner: buffer, dependency } = match ordered {
-                    // SAFETY: the witness orders its writes, which come first.
                     Some(queue) => {
+                        // SAFETY: the witness orders its writes, which come first.
                         unsafe { allocator.create_buffer_ordered(&desc, &memory, queue) }?
                     }
                     None => allocator.create_buffer(&desc, &memory).map(unordered)?,
@@ -58,8 +58,8 @@ impl Resource {
                 let format = vk::Format::R8G8B8A8_UNORM;
                 let desc = ImageDesc::new_2d(format, shape.width, shape.height, usage);
                 let Ordered { owner: image, dependency } = match ordered {
-                    // SAFETY: as above.
                     Some(queue) => {
+                        // SAFETY: as above.
                         unsafe { allocator.create_image_ordered(&desc, &memory, queue) }?
                     }
                     None => allocator.create_image(&desc, &memory).map(unordered)?,

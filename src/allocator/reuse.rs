@@ -227,15 +227,11 @@ impl Inner {
         let mut state = lane.lock();
         let (place, bag) = state.tightest_pending(search.size, search.alignment, newest)?;
         let Passable { points, dependency, .. } = cuts.into_iter().find(|cut| cut.bag >= bag)?;
-        let (_, filed) = state.bags.filed_mut().nth(place)?;
-        let entry = *filed;
-        *filed = entry.gone();
-        let taken = state.blocks.take_over(entry, search.size, search.alignment);
-        let Some(mut heritage) = taken else {
-            unreachable!("{entry:?} is pending and was found to fit")
-        };
-        if let (Some(rest), Some((_, filed))) = (heritage.rest, state.bags.filed_mut().nth(place)) {
-            *filed = rest;
+        let (_, &mut entry) = state.bags.filed_mut().nth(place)?;
+        // It fits; nothing has changed if the host has no memory for the books of the rest.
+        let mut heritage = state.blocks.take_over(entry, search.size, search.alignment)?;
+        if let Some((_, filed)) = state.bags.filed_mut().nth(place) {
+            *filed = heritage.rest.unwrap_or(entry.gone());
         }
         state.heirs.insert(heritage.grant.entry, points, &reached);
         heritage.grant = self.settle(&mut state, search.request, search.tenant(), heritage.grant);

@@ -89,6 +89,7 @@ impl Tlsf {
     }
 
     /// Changes whenever [`largest_class`](Self::largest_class) does, and is quicker to tell.
+    #[cfg(feature = "vulkan")]
     #[inline]
     pub(crate) fn room(&self) -> u64 {
         let bin = self.bins.bitmaps.highest().map_or(0, |bin| bin + 1);
