@@ -67,6 +67,8 @@ fn clean(room: &Room<'_>) {
             assert_eq!(look(Scrub::Everything), [], "{policy:?} in round {round}");
             drop((things, image));
             line.wait(point);
+            // What was dropped waits for a scrub from the collect on that sees it reached.
+            allocator.collect();
             assert_eq!(look(Scrub::Due), [], "{policy:?} in round {round}");
             assert_eq!(look(Scrub::Due), [], "{policy:?} in round {round}");
         }
