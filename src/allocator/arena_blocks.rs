@@ -160,12 +160,17 @@ impl Inner {
             external: External::None,
         };
         let made = self.allocate_memory(lane, &new, search.request.limit(), &mut search.tried);
-        let mut state = lane.lock();
-        state.asked -= 1;
-        let (memory, mapping) = made?;
-        drop(state);
+        let (memory, mapping) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                lane.lock().asked -= 1;
+                return Err(error);
+            }
+        };
         let sight = self.guard_block(lane, memory, size, mapping);
         let mut state = lane.lock();
+        // It is asked for until it is there, or another thread would take its place among the most.
+        state.asked -= 1;
         let slot = state.blocks.insert(|serial| {
             let block = Block::shared(memory, size, lane.granule, serial, mapping)?;
             Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored).with_sight(sight))
