@@ -166,11 +166,19 @@ impl Inner {
         place: Place<'_>,
     ) -> Result<Allocation, AllocateError> {
         let requirements = Requirements { memory: *requirements, dedicate: Dedicate::No };
-        let (lane, grant) = self.grant(&requirements, Target::unknown(kind), memory, place)?;
+        let target = Target::unknown(kind);
+        // Nearly always this; it never leaves the registers.
+        if matches!(place, Place::Types) && !self.guards.policy.is_on() && !self.observed {
+            let request = Request::new(&requirements, target, memory);
+            if let Some((lane, grant)) = self.allocate_at_once(&request) {
+                return Ok(Allocation::new(self, lane, &grant));
+            }
+        }
+        let (lane, grant) = self.grant(&requirements, target, memory, place)?;
         Ok(Allocation::new(self, lane, &grant))
     }
 
-    #[inline(always)]
+    #[inline(never)]
     #[track_caller]
     fn grant(
         &self,
