@@ -11,8 +11,8 @@ mod heirs;
 mod tenants;
 
 pub use block::Broken;
-pub(crate) use block::{Block, Sight};
+pub(crate) use block::{Block, Fresh, Sight};
 pub(crate) use block_list::{BlockList, Entry, Grant, Heritage, Stay};
-pub(crate) use graves::Grave;
+pub(crate) use graves::{Freed, Grave, Graves};
 pub(crate) use heirs::Heirs;
 pub(crate) use tenants::{Fence, Tenant};
