@@ -2,7 +2,11 @@
 
 use ash::vk;
 
-use super::{graves::Graves, tenants::Tenants};
+use super::{
+    graves::Graves,
+    rank::{Rank, Ranks},
+    tenants::Tenants,
+};
 use crate::{
     tlsf::{self, Config, Key, KeyError, Placed, Region, State, TakenOver, Tlsf},
     vulkan::{Mapping, Resource},
@@ -27,6 +31,14 @@ pub(crate) struct Block {
     pub(crate) empty_since: u64,
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
     pub(crate) tailored: bool,
+    /// The ranks of those who live here, where they count.
+    pub(super) ranks: Ranks,
+    /// What the driver was told last.
+    pub(super) told: Rank,
+    /// It is listed to be looked at: the driver may have to be told another.
+    pub(super) restless: bool,
+    /// The driver is being told: the block stays.
+    pub(super) held: bool,
     /// The room, as [`Tlsf::room`] tells it, that the index of blocks knows of.
     noted_room: u64,
     space: Space,
@@ -102,6 +114,11 @@ impl Block {
         Self { tailored, ..self }
     }
 
+    /// A block of which the driver was told a rank, or nothing.
+    pub(crate) fn with_rank(self, told: Option<Rank>) -> Self {
+        Self { told: told.unwrap_or(Rank::USUAL), ..self }
+    }
+
     /// A block whose guards are kept so.
     pub(crate) fn with_sight(self, sight: Sight) -> Self {
         Self { sight, ..self }
@@ -131,6 +148,10 @@ impl Block {
             exported_as: 0,
             empty_since: 0,
             tailored: false,
+            ranks: Ranks::default(),
+            told: Rank::USUAL,
+            restless: false,
+            held: false,
             noted_room: 0,
             space,
         }

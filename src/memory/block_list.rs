@@ -1,10 +1,13 @@
 //! The blocks of one memory type, in slots that keep their numbers.
 
+use std::collections::VecDeque;
+
 use ash::vk;
 
 use super::{
     block::{Block, Broken},
     fit_index::{self, FitIndex, class_at_least, class_of},
+    rank::Rank,
     tenants::Tenant,
 };
 use crate::{
@@ -101,6 +104,14 @@ pub(crate) struct BlockList {
     /// The size from which on requests look into tailored blocks.
     large: u64,
     pub(crate) stay: Stay,
+    /// Blocks have the rank of the most important who lives there.
+    pub(crate) ranked: bool,
+    /// The rank of all blocks, whoever lives there.
+    pub(crate) fixed_rank: Option<Rank>,
+    /// The live allocations that a rank was told of.
+    told: u32,
+    /// The slots of blocks whose rank may not be what the driver was told.
+    restless: VecDeque<u32>,
     reserved: u64,
     blocks: u32,
     /// Blocks tried so far.
@@ -119,6 +130,10 @@ impl BlockList {
             tailored: FitIndex::default(),
             large,
             stay,
+            ranked: false,
+            fixed_rank: None,
+            told: 0,
+            restless: VecDeque::new(),
             reserved: 0,
             blocks: 0,
             #[cfg(test)]
@@ -248,6 +263,9 @@ impl BlockList {
         if let Some(block) = self.block_mut(entry.slot) {
             block.tenants.set(entry.key, tenant);
         }
+        if let Some(rank) = tenant.rank {
+            self.enter(entry.slot, rank);
+        }
     }
 
     /// Adds the block that `make` builds, given the serial to continue at. O(1) amortised.
@@ -287,7 +305,7 @@ impl BlockList {
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Block> {
         let place = self.slots.get_mut(slot as usize)?;
         let Slot::Block(block) = place else { return None };
-        if !block.is_empty() {
+        if !block.is_empty() || block.held {
             return None;
         }
         let serial = block.next_serial();
@@ -296,6 +314,9 @@ impl BlockList {
         };
         self.vacant.push(slot);
         self.empty.retain(|&empty| empty != slot);
+        if block.restless {
+            self.restless.retain(|&restless| restless != slot);
+        }
         self.shared.set(slot, 0);
         self.tailored.set(slot, 0);
         self.reserved -= block.size;
@@ -362,7 +383,11 @@ impl BlockList {
 
     /// Used → Pending. O(1).
     pub(crate) fn retire(&mut self, entry: Entry) -> Result<u64, KeyError> {
-        self.block_mut(entry.slot).ok_or(KeyError::Stale)?.retire(entry.key)
+        let size = self.block_mut(entry.slot).ok_or(KeyError::Stale)?.retire(entry.key)?;
+        if self.told > 0 {
+            self.leave(entry);
+        }
+        Ok(size)
     }
 
     /// Pending → Used by another tenant. The old one's resource comes out, for its own end; what is
@@ -411,7 +436,11 @@ impl BlockList {
     /// Used → Free, for a region without a resource. Returns the bytes, and whether the block is
     /// empty now. O(1).
     pub(crate) fn free(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        self.end(entry.slot, |block| block.free(entry.key))
+        let ended = self.end(entry.slot, |block| block.free(entry.key))?;
+        if self.told > 0 {
+            self.leave(entry);
+        }
+        Ok(ended)
     }
 
     #[inline]
@@ -518,6 +547,11 @@ impl BlockList {
         if !self.vacant.iter().all(vacant) {
             return Err(Broken::Index);
         }
+        let told: u32 = self.iter().map(|(_, block)| block.ranks.total()).sum();
+        let restless = self.iter().filter(|(_, block)| block.restless).count();
+        if told != self.told || restless != self.restless.len() {
+            return Err(Broken::Count);
+        }
         let reserved: u64 = self.iter().map(|(_, block)| block.size).sum();
         let sums = reserved == self.reserved && self.iter().count() == self.blocks as usize;
         let slots = self.vacant.len() + self.blocks as usize == self.slots.len();
@@ -534,5 +568,6 @@ fn note_room(slot: u32, block: &mut Block, shared: &mut FitIndex, tailored: &mut
     }
 }
 
+mod ranks;
 #[cfg(test)]
 mod tests;
