@@ -211,11 +211,11 @@ impl Inner {
         let choice = self.choice(&request.question, &mut spare);
         let mut search = self.search(request)?;
         // Nearly always the best type has room.
-        if request.dedicate == Dedicate::No
-            && let Some(lane) = choice.ranking.best().and_then(|best| self.lane(best))
-            && let Some(grant) = self.take_in_blocks(lane, &search)
-        {
-            return Ok((lane, grant));
+        let best = choice.ranking.best().filter(|_| request.dedicate == Dedicate::No);
+        if let Some(lane) = best.and_then(|best| self.lane(best)) {
+            if let Some(grant) = self.take_in_blocks(lane, &search) {
+                return Ok((lane, grant));
+            }
         }
         self.climb(choice, &mut search)
     }

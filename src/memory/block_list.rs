@@ -378,9 +378,7 @@ impl BlockList {
         let TakenOver { taken, rest } = block.take_over(key, size, alignment)?;
         let old = block.tenants.get(key);
         let resource = block.tenants.take_resource(key);
-        if let Some(rest) = rest
-            && old != Tenant::default()
-        {
+        if let Some(rest) = rest.filter(|_| old != Tenant::default()) {
             block.tenants.set(rest.key, Tenant { resource: Resource::None, ..old });
         }
         let grant = Grant {
