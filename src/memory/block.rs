@@ -2,7 +2,7 @@
 
 use ash::vk;
 
-use super::{graves::Graves, tenants::Tenants};
+use super::{fit_index::class_of_room, graves::Graves, tenants::Tenants};
 use crate::{
     tlsf::{self, Config, Key, KeyError, Placed, Region, State, TakenOver, Tlsf},
     vulkan::{Mapping, Resource},
@@ -27,8 +27,8 @@ pub(crate) struct Block {
     pub(crate) empty_since: u64,
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
     pub(crate) tailored: bool,
-    /// The room, as [`Tlsf::room`] tells it, that the index of blocks knows of.
-    noted_room: u64,
+    /// The class of its room that the index of blocks knows of; 0 for none.
+    pub(super) noted: u8,
     space: Space,
 }
 
@@ -131,7 +131,7 @@ impl Block {
             exported_as: 0,
             empty_since: 0,
             tailored: false,
-            noted_room: 0,
+            noted: 0,
             space,
         }
     }
@@ -300,14 +300,13 @@ impl Block {
         }
     }
 
-    /// Whether the room has changed since this was asked last. O(1).
+    /// The class of what [`largest_class`](Self::largest_class) tells. O(1).
     #[inline]
-    pub(super) fn room_changed(&mut self) -> bool {
-        let Space::Shared(tlsf) = &self.space else { return false };
-        let room = tlsf.room();
-        let changed = self.noted_room != room;
-        self.noted_room = room;
-        changed
+    pub(super) fn room(&self) -> u8 {
+        match &self.space {
+            Space::Shared(tlsf) => class_of_room(tlsf.room()),
+            Space::Dedicated(_) => 0,
+        }
     }
 
     /// The number after the last key's serial, for the next block of the slot.

@@ -5,7 +5,7 @@ use core::iter::{FusedIterator, successors};
 
 use super::Tlsf;
 use super::bins::{Link, PENDING, USED, VACANT};
-use super::class::{TAIL, smallest_of};
+use super::class::{COLUMNS, TAIL, bin_of, smallest_of};
 use super::error::KeyError;
 use super::region::{Key, Node, Region, State};
 
@@ -88,12 +88,17 @@ impl Tlsf {
         self.bytes(highest.max(self.tail()))
     }
 
-    /// Changes whenever [`largest_class`](Self::largest_class) does, and is quicker to tell.
+    /// The logarithm of [`largest_class`](Self::largest_class) in bytes, in steps of 1/32 and rounded down;
+    /// 0 if nothing is free. It is the number of a bin, so it costs no arithmetic. O(1).
     #[cfg(feature = "vulkan")]
     #[inline]
-    pub(crate) fn room(&self) -> u64 {
-        let bin = self.bins.bitmaps.highest().map_or(0, |bin| bin + 1);
-        u64::from(bin) << 32 | u64::from(self.tail())
+    pub(crate) fn room(&self) -> u32 {
+        let granule = self.shift * COLUMNS;
+        let highest = self.bins.bitmaps.highest().map_or(0, |bin| granule + bin);
+        match self.tail() {
+            0 => highest,
+            tail => highest.max(granule + bin_of(tail)),
+        }
     }
 
     /// Granules of the free tail, 0 if there is none.
