@@ -378,7 +378,7 @@ impl Inner {
         mut grant: Grant,
     ) -> Grant {
         state.count_live(grant.size);
-        state.record_grant(&grant, request);
+        state.record_grant(grant.entry, request);
         if let Some(tenant) = tenant {
             (grant.offset, grant.size) = tenant.fence.inside(grant.offset, grant.size);
             state.blocks.move_in(grant.entry, tenant);

@@ -197,13 +197,10 @@ impl Inner {
             }
             Place::Ordered(order) => self.allocate_ordered(order, &request),
         }?;
-        if self.guards.policy.is_on() {
-            self.guard_hand_out(lane, grant.entry);
-        }
-        if self.observed {
+        if self.watched {
             let caller = Location::caller();
             let origin = if let Place::Ordered(order) = place { order.origin } else { caller };
-            self.observe_grant(lane, &grant, memory.name, origin);
+            self.watch_grant(lane, grant.entry, (grant.offset, grant.size), memory.name, origin);
         }
         Ok((lane, grant))
     }
