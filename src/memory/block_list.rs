@@ -443,8 +443,9 @@ impl BlockList {
 
     /// Whether the indices, of shared and of tailored blocks, know the slot by these classes.
     fn is_indexed(&self, slot: u32, [shared, tailored]: [u8; 2]) -> bool {
+        // Who was never there has no room either.
         let known = |index: &FitIndex, class: u8| {
-            index.classes(slot).eq(Some(class).filter(|&class| class != 0))
+            index.classes(slot).eq([class]) || class == 0 && index.classes(slot).next().is_none()
         };
         known(&self.shared, shared) && known(&self.tailored, tailored)
     }
@@ -476,10 +477,8 @@ impl BlockList {
 #[inline]
 fn note_room(slot: u32, block: &mut Block, shared: &mut FitIndex, tailored: &mut FitIndex) {
     let room = block.room();
-    if room != block.noted {
-        let index = if block.tailored { tailored } else { shared };
-        index.change(slot, core::mem::replace(&mut block.noted, room), room);
-    }
+    let index = if block.tailored { tailored } else { shared };
+    index.change(slot, core::mem::replace(&mut block.noted, room), room);
 }
 
 /// Which blocks a request tries, in the order of preference: the one with the least room that is
