@@ -8,17 +8,24 @@
 //! | [`PRESSURE`] | warn; debug for a request that may fail by its flags | a request failed for lack of memory | `heap`, `requested`, `largest_free`, `pending`, `left`, `tried` |
 //! | [`LEAK`] | warn | the allocator was closed while allocations live: by name and place, largest first | `count`, `bytes` |
 //! | [`WAITING`] | warn; error for a broken contract | something holds memory back: a recording that stays open or was dropped, a timeline that does not move, jumps or cannot be read, drops before any timeline, work pending at the end, an end before a recorded use | `allocation`, `recording`, `reached`, `submitted`, `value`, `assigned`, `bytes`, `used_until`, `error` |
-//! | [`GUARD`] | error; warn for a block that is not watched | a margin or free memory was written | `memory_type`, `size` |
+//! | [`GUARD`] | error; warn for a block that is not watched | a margin or free memory was written | `memory_type`; of a write `offset`, `words`, `expected`, `found`, `allocation`; of a block `bytes`, and `by`, `refused` where it could be watched |
 //! | [`DEVICE`] | error | the device is lost | |
 //! | [`RECORD`] | error; warn for a second allocator of one description | the record's writer failed | `error` |
 //! | [`ALLOCATION`] | trace | each allocation, and each end of one | `memory_type`, `block`, `key`; for a new one `offset`, `bytes`, `name` |
 //! | [`MEMORY`] | trace | the counters, at each `collect` of the program's | `live`, `pending`, `free`, `reserved`, `allocations` |
 //!
 //! All targets begin with `fencepost`, so a filter of that word takes them together. Sizes are in
-//! bytes. No lock is held while an event is told.
+//! bytes. No lock is held while an event is told: a subscriber may ask the allocator for more.
 //!
-//! Off, an event of `ALLOCATION` costs nothing: whether anyone listens is asked when the allocator is
-//! made. The fields of `MEMORY` are for plots: a layer that hands them to Tracy's `plot` has a curve
+//! Whether anyone listens to `ALLOCATION` is asked when the allocator is made; who comes later hears of
+//! no single allocations. What watching costs, in instructions of an allocation and its end at once
+//! (callgrind, 1,000 alive, the driver not called):
+//!
+//! | nothing compiled in | all off | a [record](crate::AllocatorDesc::record) | `ALLOCATION`, to a subscriber that ignores it | [`audit`](crate::AllocatorDesc::audit) |
+//! | --- | --- | --- | --- | --- |
+//! | 1347 | 1356 (+0.7 %) | 1474 | 1684 | 2373 |
+//!
+//! The fields of `MEMORY` are for plots: a layer that hands them to Tracy's `plot` has a curve
 //! of each, frame by frame.
 
 /// Blocks that come and go.

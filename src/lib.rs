@@ -39,8 +39,9 @@
 //!     in_flight.push_back(point);
 //!     allocator.collect(); // takes back what the GPU has passed
 //! }
-//! unsafe { allocator.shutdown()? }; // before vkDestroyDevice
-//! # drop((mesh, frames, allocator));
+//! drop(mesh);
+//! unsafe { allocator.shutdown()? }; // before vkDestroyDevice; what still lives is reported
+//! # drop((frames, allocator));
 //! # fake.finish()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -142,7 +142,6 @@ impl Allocation {
         }
         let unreached: smallvec::SmallVec<[Point; 4]> =
             points.iter().copied().filter(|&point| !reached.has(point)).collect();
-        self.audit_end(&unreached);
         self.end(|inner, lane, entry| inner.retire_at(lane, entry, &unreached));
         Ok(())
     }
@@ -155,7 +154,6 @@ impl Allocation {
     /// The GPU never saw the range, or is done with it, and nothing recorded that names it will be
     /// submitted.
     pub unsafe fn free_now(self) {
-        self.audit_end(&[]);
         self.end(Inner::free_now);
     }
 
@@ -195,22 +193,6 @@ impl Allocation {
             self.home.with_register(|register| register.record_use(used, point));
         }
         Ok(())
-    }
-
-    /// Reports an end at points that do not cover a recorded use.
-    fn audit_end(&self, points: &[Point]) {
-        if !self.home.audit {
-            return;
-        }
-        let used = (self.lane, self.entry);
-        let overlooked = self.home.with_register(|register| register.overlooked(used, points));
-        let Some(point) = overlooked else { return };
-        let name =
-            self.home.lane(self.lane).and_then(|lane| lane.lock().blocks.tenant(self.entry).name);
-        tracing::error!(
-            target: crate::events::WAITING, allocation = name.unwrap_or("(unnamed)"), used_until = ?point,
-            "an allocation ends at points older than a recorded use: the GPU may still use its range"
-        );
     }
 
     /// Changes how important it is when the system is short of memory: see
@@ -260,7 +242,6 @@ impl Allocation {
         self.home.lane(self.lane)?.lock().blocks.block(self.entry.slot).map(what)
     }
 
-    /// Takes the resource off the range, so that ending one does not end the other.
     /// Whether all of this memory read zero when it was handed out: under
     /// [`GuardPolicy::Zero`](crate::GuardPolicy::Zero) it was filled with zeros after its last owner. `false` is no
     /// knowledge: a memory of its own, or one that the driver has just given. One lock.
@@ -269,6 +250,7 @@ impl Allocation {
         lane.is_some_and(|lane| self.home.is_zeroed(lane, self.entry))
     }
 
+    /// Takes the resource off the range, so that ending one does not end the other.
     pub(super) fn disown(&self) {
         if let Some(lane) = self.home.lane(self.lane) {
             lane.lock().blocks.take_resource(self.entry);

@@ -7,6 +7,7 @@ use super::{
     error::{AllocateError, Tried},
     inner::{Inner, Lane, LaneState},
     reuse::Order,
+    telling::tell_block,
 };
 use crate::{
     memory::{Block, Grant, Rank},
@@ -177,7 +178,7 @@ impl Inner {
             Ok::<_, tlsf::ConfigError>(block.with_rank(rank))
         });
         drop(state);
-        slot.map_err(|_| {
+        slot.inspect(|_| tell_block(lane, size, false)).map_err(|_| {
             // SAFETY: the memory was never used, and kept from a reservation of its size.
             unsafe {
                 self.close_sight(sight);

@@ -8,9 +8,9 @@ use super::{
     error::{AllocateError, Tried},
     heaps::{Limit, Refusal},
     inner::{Inner, Lane},
+    telling::tell_block,
 };
 use crate::{
-    events,
     memory::{Block, Grant, Rank},
     policy::growth::NextBlock,
     tlsf,
@@ -89,11 +89,8 @@ impl Inner {
             return Err(AllocateError::OutOfHostMemory);
         };
         let grant = self.settle(&mut state, search.request, search.tenant(), grant);
-        tracing::debug!(
-            target: events::BLOCK,
-            memory_type = lane.memory_type, bytes = block_size, dedicated = false,
-            "allocated a block"
-        );
+        drop(state);
+        tell_block(lane, block_size, false);
         Ok(grant)
     }
 
@@ -180,18 +177,13 @@ impl Inner {
             Ok::<_, core::convert::Infallible>(block)
         });
         let Ok(slot) = made;
-        match state.blocks.allocate_in(slot, size, 1) {
-            Some(grant) => {
-                let grant = self.settle(&mut state, request, request.tenant(), grant);
-                tracing::debug!(
-                    target: events::BLOCK,
-                    memory_type = lane.memory_type, bytes = size, dedicated = true,
-                    "allocated a dedicated memory"
-                );
-                grant
-            }
-            None => unreachable!("a new dedicated block is free"),
-        }
+        let Some(grant) = state.blocks.allocate_in(slot, size, 1) else {
+            unreachable!("a new dedicated block is free")
+        };
+        let grant = self.settle(&mut state, request, request.tenant(), grant);
+        drop(state);
+        tell_block(lane, size, true);
+        grant
     }
 
     /// Asks the driver, and maps what is host-visible. Nothing is left behind on failure.

@@ -63,7 +63,7 @@ impl Inner {
     /// and the GPU has passed what was submitted by then. O(1), one lock.
     pub(super) fn retire(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
         if self.observed {
-            self.observe_end(lane, entry);
+            self.observe_end(lane, entry, None);
         }
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
@@ -94,9 +94,14 @@ impl Inner {
         unreached: &[Point],
     ) -> Result<Keeper, KeyError> {
         if self.observed {
-            self.observe_end(lane, entry);
+            self.observe_end(lane, entry, Some(unreached));
         }
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
+        self.file_at(lane, entry, unreached)
+    }
+
+    /// Used → Pending at these points and those of the range's owner before.
+    fn file_at(&self, lane: &Lane, entry: Entry, unreached: &[Point]) -> Result<Keeper, KeyError> {
         let mut state = lane.lock();
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
         let mut points = state.heirs.take(entry);
@@ -115,14 +120,14 @@ impl Inner {
     /// The caller knows that no submitted or recorded work uses it.
     pub(super) fn free_now(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
         if self.observed {
-            self.observe_end(lane, entry);
+            self.observe_end(lane, entry, Some(&[]));
         }
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let state = lane.lock();
         if !state.heirs.is_empty() && state.heirs.contains(entry) {
             drop(state);
             // Its owner is done, but the one before may not be.
-            return self.retire_at(lane.index, entry, &[]);
+            return self.file_at(lane, entry, &[]);
         }
         self.end_at_once(lane, state, entry)
     }

@@ -166,11 +166,19 @@ impl Inner {
         place: Place<'_>,
     ) -> Result<Allocation, AllocateError> {
         let requirements = Requirements { memory: *requirements, dedicate: Dedicate::No };
-        let (lane, grant) = self.grant(&requirements, Target::unknown(kind), memory, place)?;
+        let target = Target::unknown(kind);
+        // Nearly always this; it never leaves the registers.
+        if matches!(place, Place::Types) && !self.guards.policy.is_on() && !self.observed {
+            let request = Request::new(&requirements, target, memory);
+            if let Some((lane, grant)) = self.allocate_at_once(&request) {
+                return Ok(Allocation::new(self, lane, &grant));
+            }
+        }
+        let (lane, grant) = self.grant(&requirements, target, memory, place)?;
         Ok(Allocation::new(self, lane, &grant))
     }
 
-    #[inline(always)]
+    #[inline(never)]
     #[track_caller]
     fn grant(
         &self,
@@ -189,13 +197,10 @@ impl Inner {
             }
             Place::Ordered(order) => self.allocate_ordered(order, &request),
         }?;
-        if self.guards.policy.is_on() {
-            self.guard_hand_out(lane, grant.entry);
-        }
-        if self.observed {
+        if self.watched {
             let caller = Location::caller();
             let origin = if let Place::Ordered(order) = place { order.origin } else { caller };
-            self.observe_grant(lane, &grant, memory.name, origin);
+            self.watch_grant(lane, grant.entry, (grant.offset, grant.size), memory.name, origin);
         }
         Ok((lane, grant))
     }

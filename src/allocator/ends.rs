@@ -33,7 +33,8 @@ pub(super) struct Facade {
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct CloseReport {
-    /// Allocations that still live, largest first. Their handles stay valid.
+    /// Allocations that still live, largest first. Their handles stay valid, or inert after
+    /// [`shutdown`](Allocator::shutdown).
     pub leaks: Vec<Leak>,
     /// Bytes that the GPU had not passed by the end policy: they are never freed.
     pub still_pending: u64,
@@ -60,8 +61,8 @@ impl Allocator {
     }
 
     /// Ends everything before `vkDestroyDevice`: waits until the device is idle, destroys every
-    /// Vulkan object of this allocator, frees every block. Handles that live on are inert:
-    /// dropping them does nothing, using them is an error.
+    /// Vulkan object of this allocator, frees every block. What still lives is reported as leaked, here
+    /// and by `tracing`; its handles are inert: dropping them does nothing, using them is an error.
     ///
     /// Not needed where [`AllocatorDesc::keep_alive`](crate::AllocatorDesc::keep_alive) owns the
     /// device.
@@ -75,10 +76,10 @@ impl Allocator {
     /// # Safety
     /// No other thread uses the allocator, its handles or the device's queues meanwhile, and no
     /// work recorded before is submitted afterwards.
-    pub unsafe fn shutdown(&self) -> Result<(), vk::Result> {
+    pub unsafe fn shutdown(&self) -> Result<CloseReport, vk::Result> {
         let inner = self.inner();
         if inner.life() == Life::ShutDown {
-            return Ok(());
+            return Ok(CloseReport::default());
         }
         // SAFETY: the device contract; the caller keeps other threads off the queues.
         match unsafe { inner.vulkan.wait_idle() } {
@@ -86,12 +87,13 @@ impl Allocator {
             Err(vk::Result::ERROR_DEVICE_LOST) => inner.lose(),
             Err(error) => return Err(error),
         }
+        let leaks = inner.report_leaks();
         inner.with_register(|register| register.cuts_mut().assume_idle());
         let mut collected = inner.collect_everything();
         inner.let_waiting_go(&mut collected);
         inner.destroy_all();
         inner.set_life(Life::ShutDown);
-        Ok(())
+        Ok(CloseReport { leaks, still_pending: 0 })
     }
 
     /// Says that the GPU is done with everything dropped so far, whatever the timelines show: after

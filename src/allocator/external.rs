@@ -172,7 +172,13 @@ impl Inner {
             unsafe { self.vulkan.destroy_resource(resource) };
         })?;
         if self.observed {
-            self.observe_grant(lane, &grant, memory.name, sharing.origin);
+            self.observe_grant(
+                lane,
+                grant.entry,
+                (grant.offset, grant.size),
+                memory.name,
+                sharing.origin,
+            );
         }
         Ok(self.bind_new(resource, lane, &grant)?)
     }

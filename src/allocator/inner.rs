@@ -71,6 +71,8 @@ pub(crate) struct Inner {
     pub(super) audit: bool,
     /// Audited, or someone listened to single allocations when this was made.
     pub(super) observed: bool,
+    /// Observed or guarded: what a grant asks, so that it asks once.
+    pub(super) watched: bool,
     pub(super) origins: Origins,
     pub(super) map_on_access: bool,
     pub(super) guards: Guards,
@@ -128,7 +130,7 @@ pub(super) struct LaneState {
     /// Blocks that an arena's threads are just asking for.
     pub(super) asked: u32,
     /// Where changes are written down, if there is a record.
-    pub(super) tape: Option<Tape>,
+    pub(super) tape: Option<Box<Tape>>,
 }
 
 /// The lists that a collect works with.
@@ -217,6 +219,8 @@ impl Inner {
         let largest_request = properties.max_allocation_size.min(largest_heap);
         let heaps = Heaps::new(properties, &desc.heap_caps);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let observed =
+            desc.audit || tracing::enabled!(target: events::ALLOCATION, tracing::Level::TRACE);
         Ok(Arc::new_cyclic(|myself| Self {
             myself: Weak::clone(myself),
             vulkan,
@@ -239,8 +243,8 @@ impl Inner {
             untimed_reported: AtomicBool::new(false),
             end_policy: desc.end_policy,
             audit: desc.audit,
-            observed: desc.audit
-                || tracing::enabled!(target: events::ALLOCATION, tracing::Level::TRACE),
+            observed,
+            watched: observed || desc.guards.is_on(),
             origins: Origins::default(),
             map_on_access: desc.map_on_access,
             guards: Guards::new(desc.guards, desc.guarded_by, desc.quarantine),
@@ -339,7 +343,7 @@ impl Inner {
 
 impl Lane {
     /// A claimed lane of the same memory type as `twin`.
-    fn for_arena(twin: &Lane, index: u32, stay: Stay, tape: Option<Tape>) -> Self {
+    fn for_arena(twin: &Lane, index: u32, stay: Stay, tape: Option<Box<Tape>>) -> Self {
         let mut state = LaneState::new(BlockList::new(twin.growth.large(), stay), tape);
         state.claim(stay);
         Self {
@@ -394,7 +398,7 @@ impl Lane {
 }
 
 impl LaneState {
-    fn new(blocks: BlockList, tape: Option<Tape>) -> Self {
+    fn new(blocks: BlockList, tape: Option<Box<Tape>>) -> Self {
         Self {
             blocks,
             bags: Bags::default(),

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ground::sync::lock,
-    memory::{Entry, Grant},
+    memory::Entry,
     policy::{
         intent::{Shape, wish},
         select::bits,
@@ -80,10 +80,10 @@ impl Recorder {
     }
 
     /// A tape for a lane, if there is a record.
-    pub(super) fn tape(&self, lane: u32, memory_type: u32) -> Option<Tape> {
+    pub(super) fn tape(&self, lane: u32, memory_type: u32) -> Option<Box<Tape>> {
         let shared = self.0.as_ref().filter(|shared| !shared.ended.load(Ordering::Relaxed))?;
         // Both fit: Vulkan has 32 types, and lanes are bounded.
-        Some(Tape::new(shared.room, &shared.order, lane as u16, memory_type as u8))
+        Some(Box::new(Tape::new(shared.room, &shared.order, lane as u16, memory_type as u8)))
     }
 
     /// The desk; none if there is no record, or another thread writes it just now.
@@ -172,7 +172,7 @@ impl Inner {
 
 impl Desk {
     /// Takes a tape's events and leaves it the blank.
-    fn change(&mut self, tape: &mut Option<Tape>) -> Option<(Vec<Event>, u64)> {
+    fn change(&mut self, tape: &mut Option<Box<Tape>>) -> Option<(Vec<Event>, u64)> {
         Some(tape.as_mut()?.take(core::mem::take(&mut self.blank)))
     }
 
@@ -194,9 +194,9 @@ impl Desk {
 impl LaneState {
     /// A range was granted.
     #[inline]
-    pub(super) fn record_grant(&mut self, grant: &Grant, request: &Request) {
+    pub(super) fn record_grant(&mut self, entry: Entry, request: &Request) {
         if let Some(tape) = &mut self.tape {
-            write_grant(tape, grant.entry, request);
+            write_grant(tape, entry, request);
         }
     }
 

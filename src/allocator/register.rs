@@ -23,7 +23,7 @@ pub(crate) struct Register {
     /// Sync objects of finished timelines that another thread still holds in a wait.
     lingering: Vec<Arc<Sync>>,
     auditor: Option<Auditor>,
-    pub(super) tape: Option<Tape>,
+    pub(super) tape: Option<Box<Tape>>,
 }
 
 struct Registered {
@@ -38,7 +38,7 @@ struct Registered {
 pub(super) type Polled = SmallVec<[(TimelineId, Arc<Sync>); 4]>;
 
 impl Register {
-    pub(super) fn new(owner: u32, audit: bool, tape: Option<Tape>) -> Self {
+    pub(super) fn new(owner: u32, audit: bool, tape: Option<Box<Tape>>) -> Self {
         Self {
             cuts: Cuts::new(owner),
             timelines: Vec::new(),

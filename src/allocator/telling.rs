@@ -7,46 +7,82 @@ use super::{
     error::{AllocateError, Tried},
     inner::{Inner, Lane},
 };
-use crate::{
-    events,
-    memory::{Entry, Grant},
-};
+use crate::{events, memory::Entry, retire::Point};
 
 impl Inner {
-    /// An allocation was made, and nobody has its handle yet. For an allocator that is observed.
+    /// An allocation was made, and nobody has its handle yet. For an allocator that is watched.
     #[cold]
     #[inline(never)]
+    pub(super) fn watch_grant(
+        &self,
+        lane: &Lane,
+        entry: Entry,
+        range: (u64, u64),
+        name: Option<&'static str>,
+        location: &'static Location<'static>,
+    ) {
+        if self.guards.policy.is_on() {
+            self.guard_hand_out(lane, entry);
+        }
+        if self.observed {
+            self.observe_grant(lane, entry, range, name, location);
+        }
+    }
+
+    /// An allocation was made, and nobody has its handle yet. For an allocator that is observed.
     pub(super) fn observe_grant(
         &self,
         lane: &Lane,
-        grant: &Grant,
+        entry: Entry,
+        (offset, bytes): (u64, u64),
         name: Option<&'static str>,
         location: &'static Location<'static>,
     ) {
         if self.audit {
-            self.origins.note(lane.index, grant.entry, location);
+            self.origins.note(lane.index, entry, location);
         }
         tracing::trace!(
             target: events::ALLOCATION,
             memory_type = lane.memory_type,
-            block = grant.entry.slot,
-            key = grant.entry.key.to_bits(),
-            offset = grant.offset,
-            bytes = grant.size,
+            block = entry.slot,
+            key = entry.key.to_bits(),
+            offset,
+            bytes,
             name,
             "allocated"
         );
     }
 
-    /// An allocation is about to end by one of the doors. For an allocator that is observed.
+    /// An allocation is about to end by one of the doors, and where its user named the points that
+    /// its end waits for, at these. For an allocator that is observed.
     #[cold]
     #[inline(never)]
-    pub(super) fn observe_end(&self, lane: u32, entry: Entry) {
-        let memory_type = self.lane(lane).map(|lane| lane.memory_type);
+    pub(super) fn observe_end(&self, lane: u32, entry: Entry, points: Option<&[Point]>) {
+        let Some(of) = self.lane(lane) else { return };
+        // A raw key may be stale; that is an error of the door's.
+        if of.lock().blocks.used(entry).is_err() {
+            return;
+        }
+        if let (true, Some(points)) = (self.audit, points) {
+            self.audit_end(of, entry, points);
+        }
+        let memory_type = of.memory_type;
         tracing::trace!(
             target: events::ALLOCATION,
             memory_type, block = entry.slot, key = entry.key.to_bits(),
             "ended"
+        );
+    }
+
+    /// Reports an end at points that do not cover a recorded use.
+    fn audit_end(&self, lane: &Lane, entry: Entry, points: &[Point]) {
+        let used = (lane.index, entry);
+        let overlooked = self.with_register(|register| register.overlooked(used, points));
+        let Some(point) = overlooked else { return };
+        let name = lane.lock().blocks.tenant(entry).name;
+        tracing::error!(
+            target: events::WAITING, allocation = name.unwrap_or("(unnamed)"), used_until = ?point,
+            "an allocation ends at points older than a recorded use: the GPU may still use its range"
         );
     }
 
@@ -106,4 +142,14 @@ impl Inner {
             );
         }
     }
+}
+
+/// A block came from the driver and is in its list. Told with no lock held.
+#[cold]
+pub(super) fn tell_block(lane: &Lane, bytes: u64, dedicated: bool) {
+    tracing::debug!(
+        target: events::BLOCK,
+        memory_type = lane.memory_type, bytes, dedicated,
+        "allocated a block"
+    );
 }

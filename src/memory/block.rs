@@ -3,6 +3,7 @@
 use ash::vk;
 
 use super::{
+    fit_index::class_of_room,
     graves::Graves,
     rank::{Rank, Ranks},
     tenants::Tenants,
@@ -39,8 +40,8 @@ pub(crate) struct Block {
     pub(super) restless: bool,
     /// The driver is being told: the block stays.
     pub(super) held: bool,
-    /// The room, as [`Tlsf::room`] tells it, that the index of blocks knows of.
-    noted_room: u64,
+    /// The class of its room that the index of blocks knows of; 0 for none.
+    pub(super) noted: u8,
     space: Space,
 }
 
@@ -152,7 +153,7 @@ impl Block {
             told: Rank::USUAL,
             restless: false,
             held: false,
-            noted_room: 0,
+            noted: 0,
             space,
         }
     }
@@ -321,14 +322,13 @@ impl Block {
         }
     }
 
-    /// Whether the room has changed since this was asked last. O(1).
+    /// The class of what [`largest_class`](Self::largest_class) tells. O(1).
     #[inline]
-    pub(super) fn room_changed(&mut self) -> bool {
-        let Space::Shared(tlsf) = &self.space else { return false };
-        let room = tlsf.room();
-        let changed = self.noted_room != room;
-        self.noted_room = room;
-        changed
+    pub(super) fn room(&self) -> u8 {
+        match &self.space {
+            Space::Shared(tlsf) => class_of_room(tlsf.room()),
+            Space::Dedicated(_) => 0,
+        }
     }
 
     /// The number after the last key's serial, for the next block of the slot.

@@ -147,77 +147,21 @@ impl BlockList {
     /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
     #[inline(always)]
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Grant> {
-        self.find(size, alignment, |list, slot| {
-            list.grant(slot, |block| block.allocate(size, alignment))
-        })
+        let mut search = Search::new(self, size, alignment);
+        while let Some(slot) = search.next(self) {
+            let granted = self.grant(slot, |block| block.allocate(size, alignment));
+            if granted.is_some() {
+                return granted;
+            }
+        }
+        None
     }
 
     /// Whether [`allocate`](Self::allocate) would find a range. O(1).
-    pub(crate) fn holds(&mut self, size: u64, alignment: u64) -> bool {
-        let holds = |block: &Block| block.holds(size, alignment).then_some(());
-        self.find(size, alignment, |list, slot| list.block(slot).and_then(holds)).is_some()
-    }
-
-    /// What `take` makes of the first block, in the order of preference, of which it makes something.
-    #[inline(always)]
-    fn find<T>(
-        &mut self,
-        size: u64,
-        alignment: u64,
-        mut take: impl FnMut(&mut Self, u32) -> Option<T>,
-    ) -> Option<T> {
-        let mut class = class_of(size).max(1);
-        let mut tries = TRIES;
-        if size < self.large {
-            // Nearly always the first has room.
-            let (slot, found) = self.shared.tightest(class)?;
-            if let Some(taken) = take(self, slot) {
-                return Some(taken);
-            }
-            class = found.checked_add(1)?;
-            tries -= 1;
-        }
-        self.find_further(size, alignment, class, tries, &mut take)
-    }
-
-    /// [`find`](Self::find) for large requests, and where the first block had no room.
-    #[cold]
-    #[inline(never)]
-    fn find_further<T>(
-        &mut self,
-        size: u64,
-        alignment: u64,
-        least: u8,
-        tries: u32,
-        take: &mut dyn FnMut(&mut Self, u32) -> Option<T>,
-    ) -> Option<T> {
-        if size >= self.large {
-            // Tailored blocks are for requests of at least half the room: smaller ones would keep
-            // them from going.
-            let most = least.saturating_add(fit_index::STEPS - 1);
-            let mut class = least;
-            while let Some((slot, found)) = self.tailored.tightest(class) {
-                if found > most {
-                    break;
-                }
-                if let Some(taken) = take(self, slot) {
-                    return Some(taken);
-                }
-                class = found + 1;
-            }
-        }
-        let mut class = least;
-        for _ in 0..tries {
-            let (slot, found) = self.shared.tightest(class)?;
-            if let Some(taken) = take(self, slot) {
-                return Some(taken);
-            }
-            class = found.checked_add(1)?;
-        }
-        // No block has a finer granule, so more padding is never needed.
-        let padded = size.checked_add(alignment.saturating_sub(fit_index::UNIT))?;
-        let (slot, _) = self.shared.tightest(class_at_least(padded)?.max(class))?;
-        take(self, slot)
+    pub(crate) fn holds(&self, size: u64, alignment: u64) -> bool {
+        let mut search = Search::new(self, size, alignment);
+        let mut slots = core::iter::from_fn(|| search.next(self));
+        slots.any(|slot| self.block(slot).is_some_and(|block| block.holds(size, alignment)))
     }
 
     /// A range in any shared block that has one, in whichever free region. O(blocks and free regions): for
@@ -317,8 +261,8 @@ impl BlockList {
         if block.restless {
             self.restless.retain(|&restless| restless != slot);
         }
-        self.shared.set(slot, 0);
-        self.tailored.set(slot, 0);
+        let index = if block.tailored { &mut self.tailored } else { &mut self.shared };
+        index.change(slot, block.noted, 0);
         self.reserved -= block.size;
         self.blocks -= 1;
         Some(block)
@@ -403,9 +347,7 @@ impl BlockList {
         let TakenOver { taken, rest } = block.take_over(key, size, alignment)?;
         let old = block.tenants.get(key);
         let resource = block.tenants.take_resource(key);
-        if let Some(rest) = rest
-            && old != Tenant::default()
-        {
+        if let Some(rest) = rest.filter(|_| old != Tenant::default()) {
             block.tenants.set(rest.key, Tenant { resource: Resource::None, ..old });
         }
         let grant = Grant {
@@ -528,6 +470,15 @@ impl BlockList {
         self.blocks
     }
 
+    /// Whether the indices, of shared and of tailored blocks, know the slot by these classes.
+    fn is_indexed(&self, slot: u32, [shared, tailored]: [u8; 2]) -> bool {
+        // Who was never there has no room either.
+        let known = |index: &FitIndex, class: u8| {
+            index.classes(slot).eq([class]) || class == 0 && index.classes(slot).next().is_none()
+        };
+        known(&self.shared, shared) && known(&self.tailored, tailored)
+    }
+
     /// Verifies every block, the sums and the indices. O(regions).
     pub(crate) fn check(&self) -> Result<(), Broken> {
         for (slot, block) in self.iter() {
@@ -535,15 +486,12 @@ impl BlockList {
             let listed = self.empty.iter().filter(|&&empty| empty == slot).count();
             let room = class_of(block.largest_class());
             let wanted = if block.tailored { [0, room] } else { [room, 0] };
-            let indexed = [self.shared.class(slot), self.tailored.class(slot)];
-            if listed != usize::from(block.is_empty()) || indexed != wanted {
+            let indexed = self.is_indexed(slot, wanted) && room == block.noted;
+            if listed != usize::from(block.is_empty()) || !indexed {
                 return Err(Broken::Index);
             }
         }
-        let vacant = |&slot: &u32| {
-            let indexed = [self.shared.class(slot), self.tailored.class(slot)];
-            indexed == [0, 0] && !self.empty.contains(&slot)
-        };
+        let vacant = |&slot: &u32| self.is_indexed(slot, [0, 0]) && !self.empty.contains(&slot);
         if !self.vacant.iter().all(vacant) {
             return Err(Broken::Index);
         }
@@ -562,9 +510,77 @@ impl BlockList {
 /// [`BlockList::note_room`], for a block in hand.
 #[inline]
 fn note_room(slot: u32, block: &mut Block, shared: &mut FitIndex, tailored: &mut FitIndex) {
-    if block.room_changed() {
-        let index = if block.tailored { tailored } else { shared };
-        index.set(slot, block.largest_class());
+    let room = block.room();
+    let index = if block.tailored { tailored } else { shared };
+    index.change(slot, core::mem::replace(&mut block.noted, room), room);
+}
+
+/// Which blocks a request tries, in the order of preference: the one with the least room that is
+/// enough, so that the emptier ones become empty. A bounded number, however many blocks there are.
+struct Search {
+    size: u64,
+    alignment: u64,
+    /// The next class of room to look for; `None` once the highest was seen.
+    class: Option<u8>,
+    /// The highest class of tailored blocks to look for, while those are looked into.
+    tailored: Option<u8>,
+    /// Shared blocks that may still be tried.
+    tries: u32,
+}
+
+impl Search {
+    #[inline(always)]
+    fn new(list: &BlockList, size: u64, alignment: u64) -> Self {
+        let class = class_of(size).max(1);
+        // Tailored blocks are for requests of at least half the room: smaller ones would keep them from
+        // going.
+        let most = class.saturating_add(fit_index::STEPS - 1);
+        let tailored = (size >= list.large).then_some(most);
+        Self { size, alignment, class: Some(class), tailored, tries: TRIES }
+    }
+
+    /// The slot of the next block to try.
+    #[inline(always)]
+    fn next(&mut self, list: &BlockList) -> Option<u32> {
+        // Nearly always the first has room.
+        if self.tries == TRIES && self.tailored.is_none() {
+            self.tries -= 1;
+            return self.shared(list);
+        }
+        self.next_further(list)
+    }
+
+    /// The shared block with the least room of the class in hand or above.
+    #[inline(always)]
+    fn shared(&mut self, list: &BlockList) -> Option<u32> {
+        let (slot, found) = list.shared.tightest(self.class?)?;
+        self.class = found.checked_add(1);
+        Some(slot)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn next_further(&mut self, list: &BlockList) -> Option<u32> {
+        if let Some(most) = self.tailored {
+            let tightest = self.class.and_then(|class| list.tailored.tightest(class));
+            if let Some((slot, found)) = tightest.filter(|&(_, found)| found <= most) {
+                self.class = found.checked_add(1);
+                return Some(slot);
+            }
+            self.tailored = None;
+            self.class = Some(class_of(self.size).max(1));
+        }
+        if self.tries > 0 {
+            self.tries -= 1;
+            return self.shared(list);
+        }
+        // No block has a finer granule, so more padding is never needed.
+        let padded = self.size.checked_add(self.alignment.saturating_sub(fit_index::UNIT))?;
+        self.class = Some(class_at_least(padded)?.max(self.class.take()?));
+        let slot = self.shared(list);
+        // That was the last.
+        self.class = None;
+        slot
     }
 }
 

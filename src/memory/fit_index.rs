@@ -21,87 +21,118 @@ type Row = [u64; CLASSES];
 /// The largest free range of each slot, by class.
 #[derive(Debug, Default)]
 pub(crate) struct FitIndex {
-    /// By slot; 0 for no room.
-    classes: Vec<u8>,
-    /// A bit for each class that a slot has. Class 0 has none.
+    /// A bit for each class that a slot has.
     present: [u64; CLASSES / 64],
     /// By 64 slots.
     rows: Vec<Row>,
-    /// By 64 rows.
+    /// By 64 rows, where there is more than one row.
     upper: Vec<Row>,
 }
 
 /// The class of a free range of `bytes`: ranges of one class differ by less than an eighth.
+#[inline]
 pub(crate) const fn class_of(bytes: u64) -> u8 {
-    let units = bytes / UNIT;
-    let step_bits = (units | STEPS as u64).ilog2() - STEPS.ilog2();
-    let class = step_bits as u64 * STEPS as u64 + (units >> step_bits);
-    if class < CLASSES as u64 { class as u8 } else { (CLASSES - 1) as u8 }
+    // A class is the size as a floating-point number with three bits of mantissa, as a bin of the
+    // allocator is one with five. The conversion computes it; 0 is below all others.
+    const BELOW: u32 = 52 - STEPS.ilog2();
+    const FIRST: u32 = (1023 + UNIT.ilog2()) * STEPS as u32;
+    class_from(FIRST, ((bytes as i64 as f64).to_bits() >> BELOW) as u32)
+}
+
+/// The class of a free range of which [`Tlsf::room`] tells this: quicker than by its bytes.
+///
+/// [`Tlsf::room`]: crate::tlsf::Tlsf::room
+#[inline]
+pub(crate) const fn class_of_room(room: u32) -> u8 {
+    class_from(UNIT.ilog2() * STEPS as u32, room / (32 / STEPS as u32))
+}
+
+/// The class of a size `steps` above 1, where those of [`UNIT`] are the `first`.
+#[inline]
+const fn class_from(first: u32, steps: u32) -> u8 {
+    let class = (steps + 1).saturating_sub(first);
+    if class < CLASSES as u32 { class as u8 } else { (CLASSES - 1) as u8 }
 }
 
 /// The lowest class whose ranges all have `bytes`, if there is one. `bytes` is at least 1.
-pub(crate) fn class_at_least(bytes: u64) -> Option<u8> {
-    class_of((bytes - 1) / UNIT * UNIT).checked_add(1)
+pub(crate) const fn class_at_least(bytes: u64) -> Option<u8> {
+    class_of(bytes - 1).checked_add(1)
 }
 
 impl FitIndex {
-    /// The class that was last [`set`](Self::set) for the slot.
-    pub(crate) fn class(&self, slot: u32) -> u8 {
-        self.classes.get(slot as usize).copied().unwrap_or(0)
+    /// The classes of a slot: the one that it went to last, if it ever did. O(classes): for checks.
+    pub(crate) fn classes(&self, slot: u32) -> impl Iterator<Item = u8> {
+        let row = self.rows.get(slot as usize / 64);
+        let is_in = move |&class: &u8| {
+            row.is_some_and(|row| row[usize::from(class)] >> (slot % 64) & 1 != 0)
+        };
+        (0..=u8::MAX).filter(is_in)
     }
 
-    /// Notes the largest free range of a slot; 0 takes it out. O(1).
+    /// A slot goes from one class to another. O(1).
     #[inline]
-    pub(crate) fn set(&mut self, slot: u32, largest: u64) {
-        let new = class_of(largest);
-        let old = self.class(slot);
-        if new != old {
-            self.change(slot as usize, usize::from(old), usize::from(new));
+    pub(crate) fn change(&mut self, slot: u32, old: u8, new: u8) {
+        let Self { present, rows, .. } = self;
+        match rows.as_mut_slice() {
+            [row] if slot < 64 => {
+                // Whether a class changes is a coin flip, so nothing branches on it.
+                let left = row[usize::from(old)] & !(1 << slot);
+                row[usize::from(old)] = left;
+                row[usize::from(new)] |= 1 << slot;
+                present[usize::from(old / 64)] &= !(u64::from(left == 0) << (old % 64));
+                present[usize::from(new / 64)] |= 1 << (new % 64);
+            }
+            _ => self.change_among_many(slot as usize, usize::from(old), usize::from(new)),
         }
     }
 
-    fn change(&mut self, slot: usize, old: usize, new: usize) {
-        let (row, group) = (slot / 64, slot / 64 / 64);
-        if slot >= self.classes.len() {
-            self.classes.resize(slot + 1, 0);
+    /// [`change`](Self::change) where there are more than 64 slots, or the first.
+    #[cold]
+    #[inline(never)]
+    fn change_among_many(&mut self, slot: usize, old: usize, new: usize) {
+        let (row, bit) = (slot / 64, 1 << (slot % 64));
+        let (group, row_bit) = (row / 64, 1 << (row % 64));
+        if row >= self.rows.len() {
             self.rows.resize(row + 1, [0; CLASSES]);
             self.upper.resize(group + 1, [0; CLASSES]);
-        }
-        self.classes[slot] = new as u8;
-        if old != 0 {
-            self.rows[row][old] &= !(1 << (slot % 64));
-            if self.rows[row][old] == 0 {
-                self.upper[group][old] &= !(1 << (row % 64));
-                if self.upper.iter().all(|upper| upper[old] == 0) {
-                    self.present[old / 64] &= !(1 << (old % 64));
-                }
+            // One row alone keeps no upper level.
+            for (upper, first) in self.upper[0].iter_mut().zip(&self.rows[0]) {
+                *upper = *upper & !1 | u64::from(*first != 0);
             }
         }
-        if new != 0 {
-            self.rows[row][new] |= 1 << (slot % 64);
-            self.upper[group][new] |= 1 << (row % 64);
-            self.present[new / 64] |= 1 << (new % 64);
+        self.rows[row][old] &= !bit;
+        if self.rows[row][old] == 0 {
+            self.upper[group][old] &= !row_bit;
+            if self.upper.iter().all(|upper| upper[old] == 0) {
+                self.present[old / 64] &= !(1 << (old % 64));
+            }
         }
+        self.rows[row][new] |= bit;
+        self.upper[group][new] |= row_bit;
+        self.present[new / 64] |= 1 << (new % 64);
     }
 
     /// The oldest slot of the lowest class from `class` on, and that class.
     #[inline]
     pub(crate) fn tightest(&self, class: u8) -> Option<(u32, u8)> {
-        let start = usize::from(class);
-        let mut mask = u64::MAX << (start % 64);
-        for (word, &present) in self.present.iter().enumerate().skip(start / 64) {
-            let classes = present & mask;
-            if classes != 0 {
-                let class = word * 64 + classes.trailing_zeros() as usize;
-                return Some((self.oldest(class)?, class as u8));
-            }
-            mask = u64::MAX;
+        debug_assert!(class > 0, "class 0 is no room");
+        let mut word = usize::from(class / 64);
+        let mut classes = self.present[word] & (u64::MAX << (class % 64));
+        while classes == 0 {
+            word += 1;
+            classes = *self.present.get(word)?;
         }
-        None
+        let class = word as u8 * 64 + classes.trailing_zeros() as u8;
+        Some((self.oldest(class)?, class))
     }
 
     /// The lowest slot of a class that is present.
-    fn oldest(&self, class: usize) -> Option<u32> {
+    #[inline]
+    fn oldest(&self, class: u8) -> Option<u32> {
+        let class = usize::from(class);
+        if let [row] = self.rows.as_slice() {
+            return Some(row[class].trailing_zeros());
+        }
         let group = self.upper.iter().position(|upper| upper[class] != 0)?;
         let row = group * 64 + self.upper[group][class].trailing_zeros() as usize;
         Some((row * 64) as u32 + self.rows[row][class].trailing_zeros())
@@ -135,6 +166,18 @@ mod tests {
     }
 
     #[test]
+    fn the_class_of_a_logarithm_is_that_of_the_bytes() {
+        for log in 0..48 * 32 {
+            // The smallest size of this logarithm, where that is whole.
+            let bytes = u128::from(32 + log % 32) << (log / 32);
+            if bytes % 32 == 0 {
+                let bytes = u64::try_from(bytes / 32).unwrap();
+                assert_eq!(class_of_room(log), class_of(bytes), "{bytes} bytes");
+            }
+        }
+    }
+
+    #[test]
     fn the_tightest_slot_is_found_as_by_walking() {
         let mut index = FitIndex::default();
         let mut sizes = vec![0_u64; 10_000];
@@ -150,8 +193,11 @@ mod tests {
                 _ => random(200),
             };
             let size = random(2) * (1 << random(30)) * (1 + random(7));
-            sizes[slot as usize] = size;
-            index.set(slot as u32, size);
+            let old = core::mem::replace(&mut sizes[slot as usize], size);
+            index.change(slot as u32, class_of(old), class_of(size));
+            if round % 100 == 0 {
+                assert!(index.classes(slot as u32).eq([class_of(size)]));
+            }
             let class = class_at_least(1 << random(34)).unwrap();
             let enough = (0..10_000).filter(|&slot| class_of(sizes[slot as usize]) >= class);
             let walked = enough.min_by_key(|&slot| (class_of(sizes[slot as usize]), slot));

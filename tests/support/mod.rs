@@ -24,8 +24,12 @@ pub fn desc(fake: &FakeDriver) -> AllocatorDesc<'_> {
 }
 
 pub fn allocator(fake: &FakeDriver) -> Allocator {
+    made(&desc(fake))
+}
+
+pub fn made(desc: &AllocatorDesc<'_>) -> Allocator {
     // SAFETY: the fake lives as long as the test, and the test submits through timelines.
-    unsafe { Allocator::new(&desc(fake)) }.expect("the fake has memory types")
+    unsafe { Allocator::new(desc) }.expect("the fake has memory types")
 }
 
 pub fn fake() -> FakeDriver {

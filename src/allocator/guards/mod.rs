@@ -62,7 +62,13 @@ impl Guards {
             return;
         }
         for corruption in found {
-            tracing::error!(target: crate::events::GUARD, "{corruption}");
+            let &Corruption { memory_type, offset, words, expected, found, owner, .. } = corruption;
+            let allocation = owner.map(|owner| owner.name.unwrap_or("(unnamed)"));
+            tracing::error!(
+                target: crate::events::GUARD,
+                memory_type, offset, words, expected, found, allocation,
+                "{corruption}"
+            );
         }
         let mut kept = lock(&self.found);
         let room = KEPT.saturating_sub(kept.len()).min(found.len());
@@ -122,7 +128,7 @@ impl Inner {
             }
         }
         tracing::warn!(
-            target: crate::events::GUARD, memory_type = lane.memory_type, size, by = ?by, refused = ?refused,
+            target: crate::events::GUARD, memory_type = lane.memory_type, bytes = size, ?by, ?refused,
             "a block is unguarded: neither does the host see it, nor can the GPU scrub it"
         );
         Sight::None
@@ -132,7 +138,7 @@ impl Inner {
     pub(super) fn tell_unguarded(&self, lane: &Lane, size: u64) {
         if self.guards.policy.is_on() {
             tracing::warn!(
-                target: crate::events::GUARD, memory_type = lane.memory_type, size,
+                target: crate::events::GUARD, memory_type = lane.memory_type, bytes = size,
                 "a dedicated memory is unguarded: guards watch blocks that allocations share"
             );
         }
