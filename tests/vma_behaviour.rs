@@ -10,8 +10,7 @@
 //! | TestPoolsAndAllocationParameters, TestHeapSizeLimit | below |
 //! | TestDebugMargin, TestDebugMarginNotInVirtualAllocator, TestAllocationsInitialization | `tests/corruption.rs`; freed memory is poisoned, handed-out memory is not filled |
 //! | (the driver asked under a lock) | `tests/driver_calls.rs` |
-//! | TestLinearAllocator (ring), TestLinearAllocatorMultiBlock | `tests/ring.rs`: the GPU moves the tail, nothing is freed by hand |
-//! | TestLinearAllocator (stack, double stack), ManuallyTestLinearAllocator | no such policy: TLSF serves any order at constant cost |
+//! | TestLinearAllocator (stack, ring, double stack), TestLinearAllocatorMultiBlock, ManuallyTestLinearAllocator | `tests/arena_policies.rs`, `src/memory/line/tests.rs`; `tests/ring.rs` |
 //! | TestAlgorithmsCorrectness | below |
 //! | BasicTestAllocatePages | `tests/aliasing.rs` |
 //! | TestGpuData | `tests/drivers` |

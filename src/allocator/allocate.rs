@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     guard::{Layout, layout},
-    memory::{Fence, Grant, Rank, Tenant},
+    memory::{End, Fence, Grant, Rank, Tenant},
     policy::{
         granularity::{ResourceKind, placed},
         intent::GpuUse,
@@ -169,6 +169,14 @@ impl Request {
         match self.flags.contains(AllocationFlags::WITHIN_BUDGET) {
             true => Limit::Budget,
             false => Limit::Driver,
+        }
+    }
+
+    /// Where in an arena of two ends.
+    pub(super) fn end(&self) -> End {
+        match self.flags.contains(AllocationFlags::UPPER_END) {
+            true => End::Upper,
+            false => End::Lower,
         }
     }
 

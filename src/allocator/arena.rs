@@ -18,7 +18,7 @@ use super::{
     statistics::MemoryTypeStatistics,
 };
 use crate::{
-    memory::{Rank, Stay},
+    memory::{ArenaPolicy, Rank, Stay},
     policy::{granularity::ResourceKind, intent::GpuUse},
 };
 
@@ -35,6 +35,7 @@ pub struct ArenaDesc {
     memory: AllocationDesc,
     usage: u32,
     type_bits: u32,
+    policy: ArenaPolicy,
     block_size: Option<u64>,
     min_blocks: u32,
     max_blocks: u32,
@@ -50,6 +51,7 @@ impl ArenaDesc {
             memory,
             usage: 0,
             type_bits: u32::MAX,
+            policy: ArenaPolicy::Tlsf,
             block_size: None,
             min_blocks: 0,
             max_blocks: u32::MAX,
@@ -71,6 +73,17 @@ impl ArenaDesc {
     #[must_use]
     pub const fn memory_types(mut self, bits: u32) -> Self {
         self.type_bits = bits;
+        self
+    }
+
+    /// How it places what is made in it. Unless told, wherever it fits best.
+    ///
+    /// Rings and double stacks are for what ends in order; there an allocation costs an addition, and
+    /// its end as little. Each block is one by itself, so give them a [`block_size`](Self::block_size)
+    /// that holds all, and [one block](Self::max_blocks) unless you mean several.
+    #[must_use]
+    pub const fn policy(mut self, policy: ArenaPolicy) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -159,6 +172,28 @@ impl ArenaDesc {
 /// assert!(matches!(third, Err(CreateError::Allocate(error)) if error.is_out_of_memory()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A frame's own memory, of which the GPU moves the tail:
+/// ```
+/// # use fencepost::{fake::{FakeDriver, Profile}, *};
+/// # let fake = FakeDriver::new(&Profile::default());
+/// # fake.set_automatic(true);
+/// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
+/// #     .api_version(vk::API_VERSION_1_2).features(DeviceFeatures::TIMELINE_SEMAPHORE);
+/// # let allocator = unsafe { Allocator::new(&desc)? };
+/// # let frames = allocator.timeline(fake.queue(0))?;
+/// let desc = ArenaDesc::new(AllocationDesc::device_local()).block_size(64 << 20).max_blocks(1);
+/// let transient = allocator.create_arena(&desc.policy(ArenaPolicy::Ring))?;
+/// for _ in 0..1000 {
+///     let frame = frames.begin()?;
+///     let particles = BufferDesc::new(1 << 20, vk::BufferUsageFlags::STORAGE_BUFFER);
+///     let particles = transient.create_buffer(&particles, &AllocationDesc::default())?;
+///     drop(particles); // with the frame that uses it
+///     frame.submit(|signal| unsafe { signal.queue_submit(&[]) })?;
+///     allocator.collect();
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "dropping an arena lets its empty blocks go"]
 pub struct Arena {
     inner: Arc<Inner>,
@@ -197,6 +232,7 @@ impl Allocator {
             inner: Arc::clone(inner),
             blocks: ArenaBlocks {
                 lane: lane.index,
+                policy: desc.policy,
                 block_size: desc.block_size,
                 most: desc.max_blocks,
                 min_alignment: desc.min_alignment,

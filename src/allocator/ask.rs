@@ -11,7 +11,7 @@ use super::{
     telling::tell_block,
 };
 use crate::{
-    memory::{Block, Grant, Rank},
+    memory::{Block, End, Grant, Rank},
     policy::growth::NextBlock,
     tlsf,
     vulkan::{External, Mapping, NewMemory, Resource, is_out_of_memory},
@@ -71,9 +71,9 @@ impl Inner {
             let block = block.with_tailored(tailored).with_sight(sight);
             Ok::<_, tlsf::ConfigError>(block.with_rank(rank))
         });
-        let granted = made
-            .ok()
-            .and_then(|slot| state.blocks.allocate_in(slot, search.size, search.alignment));
+        let granted = made.ok().and_then(|slot| {
+            state.blocks.allocate_in(slot, End::Lower, search.size, search.alignment)
+        });
         let Some(grant) = granted else {
             // An empty block has room: only the host's memory for the books can have run out.
             let blocks = state.blocks.remove_empty();
@@ -177,7 +177,7 @@ impl Inner {
             Ok::<_, core::convert::Infallible>(block)
         });
         let Ok(slot) = made;
-        let Some(grant) = state.blocks.allocate_in(slot, size, 1) else {
+        let Some(grant) = state.blocks.allocate_in(slot, End::Lower, size, 1) else {
             unreachable!("a new dedicated block is free")
         };
         let grant = self.settle(&mut state, request, request.tenant(), grant);

@@ -298,7 +298,7 @@ pub enum EndPolicy {
 }
 
 bitflags::bitflags! {
-    /// What an allocation must not do, even if it fails for it.
+    /// What an allocation must not do, even if it fails for it; and where it is to lie.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
     pub struct AllocationFlags: u32 {
         /// Fail rather than go over a heap's [budget](crate::Allocator::heap_budget): a budget that
@@ -306,6 +306,9 @@ bitflags::bitflags! {
         const WITHIN_BUDGET = 1;
         /// Fail rather than ask the driver for memory: take what existing blocks have.
         const NEVER_ALLOCATE = 1 << 1;
+        /// From the upper end of an arena's [double stack](crate::ArenaPolicy::DoubleStack). Of no effect
+        /// elsewhere.
+        const UPPER_END = 1 << 2;
     }
 }
 

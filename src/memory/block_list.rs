@@ -7,6 +7,7 @@ use ash::vk;
 use super::{
     block::{Block, Broken},
     fit_index::{self, FitIndex, class_at_least, class_of},
+    line::End,
     rank::Rank,
     tenants::Tenant,
 };
@@ -157,6 +158,18 @@ impl BlockList {
         None
     }
 
+    /// [`allocate`](Self::allocate), at an end of a block where there are two. O(1).
+    pub(crate) fn allocate_at(&mut self, end: End, size: u64, alignment: u64) -> Option<Grant> {
+        let mut search = Search::new(self, size, alignment);
+        while let Some(slot) = search.next(self) {
+            let granted = self.grant(slot, |block| block.allocate_at(end, size, alignment));
+            if granted.is_some() {
+                return granted;
+            }
+        }
+        None
+    }
+
     /// Whether [`allocate`](Self::allocate) would find a range. O(1).
     pub(crate) fn holds(&self, size: u64, alignment: u64) -> bool {
         let mut search = Search::new(self, size, alignment);
@@ -172,8 +185,14 @@ impl BlockList {
     }
 
     /// A range in the block of this slot. O(1).
-    pub(crate) fn allocate_in(&mut self, slot: u32, size: u64, alignment: u64) -> Option<Grant> {
-        self.grant(slot, |block| block.allocate(size, alignment))
+    pub(crate) fn allocate_in(
+        &mut self,
+        slot: u32,
+        end: End,
+        size: u64,
+        alignment: u64,
+    ) -> Option<Grant> {
+        self.grant(slot, |block| block.allocate_at(end, size, alignment))
     }
 
     /// What `place` finds in the block of this slot.

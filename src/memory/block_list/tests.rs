@@ -76,7 +76,7 @@ fn an_exact_hole_and_an_aligned_one_are_found() {
     let mut list = list();
     add_blocks(&mut list, 2);
     let odd = list.allocate(5003, 64).unwrap();
-    let rest = list.allocate_in(0, BLOCK - 5056, 64).unwrap();
+    let rest = list.allocate_in(0, End::Lower, BLOCK - 5056, 64).unwrap();
     list.free(odd.entry).unwrap();
     assert_eq!(list.allocate(5003, 64).unwrap().entry.slot, 0, "not of a surer class");
     list.free(rest.entry).unwrap();
@@ -90,7 +90,7 @@ fn at_need_every_free_region_is_looked_at() {
     add_blocks(&mut list, 1);
     // Holes of 4 KiB, the first tried at no multiple of it.
     let sizes = [2048, 4096, 4096, 4096, 2048, 4096, BLOCK - 20480];
-    let grants = sizes.map(|size| list.allocate_in(0, size, 64).unwrap());
+    let grants = sizes.map(|size| list.allocate_in(0, End::Lower, size, 64).unwrap());
     for hole in [5, 3, 1] {
         list.free(grants[hole].entry).unwrap();
     }
