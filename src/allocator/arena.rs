@@ -33,6 +33,7 @@ use crate::{
 #[non_exhaustive]
 pub struct ArenaDesc {
     memory: AllocationDesc,
+    name: Option<&'static str>,
     usage: u32,
     type_bits: u32,
     block_size: Option<u64>,
@@ -48,6 +49,7 @@ impl ArenaDesc {
     pub const fn new(memory: AllocationDesc) -> Self {
         Self {
             memory,
+            name: None,
             usage: 0,
             type_bits: u32::MAX,
             block_size: None,
@@ -56,6 +58,14 @@ impl ArenaDesc {
             priority: None,
             min_alignment: 1,
         }
+    }
+
+    /// What it is called in snapshots, dumps and pages. See [`intern`](crate::intern) for names made
+    /// at run time.
+    #[must_use]
+    pub const fn name(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
+        self
     }
 
     /// What its buffers are used for, where that makes a difference to the memory type.
@@ -185,6 +195,7 @@ impl Allocator {
         desc.check(lane.heap_size.min(inner.vulkan.properties().max_allocation_size))?;
         let stay = Stay { least: desc.min_blocks, ..lane.lock().blocks.stay };
         let lane = inner.claim_lane(memory_type, stay).ok_or(ArenaError::TooMany)?;
+        lane.lock().name = desc.name;
         // From here on its drop gives the lane back.
         let arena = Arena {
             inner: Arc::clone(inner),
@@ -217,6 +228,11 @@ impl Arena {
     /// The index of its memory type.
     pub fn memory_type(&self) -> u32 {
         self.lane().map_or(0, |lane| lane.memory_type)
+    }
+
+    /// What it is [called](ArenaDesc::name). One lock.
+    pub fn name(&self) -> Option<&'static str> {
+        self.lane().and_then(|lane| lane.lock().name)
     }
 
     /// The properties of its memory type.
