@@ -17,7 +17,7 @@
 //! | TestGpuData | `tests/drivers` |
 //! | TestMemoryUsage, TestDeviceCoherentMemory, TestDeviceLocalMapped | the choice of memory types over 158 devices |
 //! | TestBufferDeviceAddress, TestMaintenance5 | `tests/drivers`; usages of 64 bits go in by `create_buffer_from` |
-//! | TestMemoryPriority | `tests/arena.rs` |
+//! | TestMemoryPriority | `tests/priorities.rs`, `tests/arena.rs` |
 //! | TestAllocationWithAlignment | below |
 //! | TestStatistics, TestBudget | below |
 //! | TestAliasing | `tests/aliasing.rs` |

@@ -18,7 +18,7 @@ use super::{
     statistics::MemoryTypeStatistics,
 };
 use crate::{
-    memory::Stay,
+    memory::{Rank, Stay},
     policy::{granularity::ResourceKind, intent::GpuUse},
 };
 
@@ -108,9 +108,11 @@ impl ArenaDesc {
         self
     }
 
-    /// How important its memory is, from 0 to 1, when the system is short of it. Of effect where
+    /// How important its memory is, from 0 to 1, when the system is short of it; in steps of a
+    /// sixteenth. Of effect where
     /// [`DeviceFeatures::MEMORY_PRIORITY`](crate::DeviceFeatures::MEMORY_PRIORITY) is on; elsewhere
-    /// and unless told, drivers take 0.5.
+    /// drivers take 0.5. Unless told, its blocks go by what lives in them, as
+    /// [others](AllocationDesc::priority) do.
     #[must_use]
     pub const fn priority(mut self, priority: f32) -> Self {
         self.priority = Some(priority);
@@ -195,7 +197,12 @@ impl Allocator {
         desc.check(lane.heap_size.min(inner.vulkan.properties().max_allocation_size))?;
         let stay = Stay { least: desc.min_blocks, ..lane.lock().blocks.stay };
         let lane = inner.claim_lane(memory_type, stay).ok_or(ArenaError::TooMany)?;
-        lane.lock().name = desc.name;
+        {
+            let mut state = lane.lock();
+            state.name = desc.name;
+            state.blocks.fixed_rank = desc.priority.and_then(Rank::of);
+            state.blocks.ranked = inner.vulkan.moves_priorities() && desc.priority.is_none();
+        }
         // From here on its drop gives the lane back.
         let arena = Arena {
             inner: Arc::clone(inner),
@@ -203,7 +210,6 @@ impl Allocator {
                 lane: lane.index,
                 block_size: desc.block_size,
                 most: desc.max_blocks,
-                priority: desc.priority,
                 min_alignment: desc.min_alignment,
             },
         };
@@ -243,6 +249,21 @@ impl Arena {
     /// What it holds. O(blocks), one lock.
     pub fn statistics(&self) -> MemoryTypeStatistics {
         self.lane().map_or_else(Default::default, |lane| lane.lock().statistics_of_arena())
+    }
+
+    /// Gives all its memory, and what it will have, another priority, whatever lives there: less when
+    /// its level is left, more when it is entered again. Between 0 and 1, in steps of a sixteenth,
+    /// and clamped; what is no number changes nothing.
+    ///
+    /// Of memory that is there it is of effect where
+    /// [`PAGEABLE_DEVICE_LOCAL_MEMORY`](crate::DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY) is on:
+    /// [`collect`](Allocator::collect) tells the driver, 64 blocks at a time.
+    ///
+    /// Cost: one lock, O(blocks).
+    pub fn set_priority(&self, priority: f32) {
+        if let (Some(rank), Some(lane)) = (Rank::of(priority), self.lane()) {
+            lane.lock().blocks.fix_rank(rank);
+        }
     }
 
     /// Allocates memory for a resource that you create, bind and destroy yourself: see

@@ -10,7 +10,7 @@ use super::{
     telling::tell_block,
 };
 use crate::{
-    memory::{Block, Grant},
+    memory::{Block, Grant, Rank},
     policy::growth::NextBlock,
     tlsf,
     vulkan::{Dedicate, External, NewMemory, Resource},
@@ -34,7 +34,6 @@ pub(super) struct ArenaBlocks {
     /// The size of every block; without one they grow as everywhere else.
     pub(super) block_size: Option<u64>,
     pub(super) most: u32,
-    pub(super) priority: Option<f32>,
     pub(super) min_alignment: u64,
 }
 
@@ -145,19 +144,20 @@ impl Inner {
         lane: &Lane,
         search: &mut Search<'_>,
     ) -> Result<u32, AllocateError> {
-        let reserved = {
+        let (reserved, rank) = {
             let mut state = lane.lock();
             if !state.ask_for_one(arena.most) {
                 return Err(AllocateError::out_of_memory());
             }
-            state.blocks.reserved()
+            let told = search.request.rank.filter(|_| state.blocks.ranked);
+            (state.blocks.reserved(), state.blocks.fixed_rank.or(told))
         };
         let NextBlock { size, tailored } = arena.next_block(lane, reserved, search.size);
         let new = NewMemory {
             memory_type: lane.memory_type,
             size,
             dedicated_to: Resource::None,
-            priority: arena.priority,
+            priority: rank.map(Rank::priority),
             external: External::None,
         };
         let made = self.allocate_memory(lane, &new, search.request.limit(), &mut search.tried);
@@ -174,7 +174,8 @@ impl Inner {
         state.asked -= 1;
         let slot = state.blocks.insert(|serial| {
             let block = Block::shared(memory, size, lane.granule, serial, mapping)?;
-            Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored).with_sight(sight))
+            let block = block.with_tailored(tailored).with_sight(sight);
+            Ok::<_, tlsf::ConfigError>(block.with_rank(rank))
         });
         drop(state);
         slot.inspect(|_| tell_block(lane, size, false)).map_err(|_| {

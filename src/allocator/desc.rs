@@ -10,6 +10,7 @@ use ash::vk;
 
 use crate::{
     guard::{GuardPolicy, GuardedBy},
+    memory::Rank,
     policy::{
         intent::{HostAccess, Intent, Taste},
         select::Wish,
@@ -333,6 +334,7 @@ pub struct AllocationDesc {
     pub(crate) min_alignment: u64,
     pub(crate) dedicated: bool,
     pub(crate) flags: AllocationFlags,
+    pub(crate) rank: Option<Rank>,
 }
 
 impl Default for AllocationDesc {
@@ -356,6 +358,7 @@ impl AllocationDesc {
             min_alignment: 1,
             dedicated: false,
             flags: AllocationFlags::empty(),
+            rank: None,
         }
     }
 
@@ -433,6 +436,21 @@ impl AllocationDesc {
     #[must_use]
     pub const fn dedicated(mut self, dedicated: bool) -> Self {
         self.dedicated = dedicated;
+        self
+    }
+
+    /// How important it is, from 0 to 1, when the system is short of memory and moves some away; in
+    /// steps of a sixteenth, and clamped. Unless told, 0.5.
+    ///
+    /// A memory of its own gets it where
+    /// [`MEMORY_PRIORITY`](crate::DeviceFeatures::MEMORY_PRIORITY) is on. With
+    /// [`PAGEABLE_DEVICE_LOCAL_MEMORY`](crate::DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY) a block
+    /// has the highest priority of what lives there, pending ranges left out, and
+    /// [`collect`](crate::Allocator::collect) tells the driver when that has changed.
+    /// [`Allocation::set_priority`](crate::Allocation::set_priority) changes it.
+    #[must_use]
+    pub const fn priority(mut self, priority: f32) -> Self {
+        self.rank = Rank::of(priority);
         self
     }
 

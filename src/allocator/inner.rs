@@ -195,7 +195,8 @@ impl Inner {
             let growth =
                 Growth::for_heap(first, largest, heap_size, properties.max_allocation_size);
             let stay = Stay::lingering(desc.linger, growth.large());
-            let blocks = BlockList::new(growth.large(), stay);
+            let mut blocks = BlockList::new(growth.large(), stay);
+            blocks.ranked = vulkan.moves_priorities();
             lanes.push(Lane {
                 index: memory_type,
                 memory_type,

@@ -2,7 +2,12 @@
 
 use ash::vk;
 
-use super::{fit_index::class_of_room, graves::Graves, tenants::Tenants};
+use super::{
+    fit_index::class_of_room,
+    graves::Graves,
+    rank::{Rank, Ranks},
+    tenants::Tenants,
+};
 use crate::{
     tlsf::{self, Config, Key, KeyError, Placed, Region, State, TakenOver, Tlsf},
     vulkan::{Mapping, Resource},
@@ -27,6 +32,14 @@ pub(crate) struct Block {
     pub(crate) empty_since: u64,
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
     pub(crate) tailored: bool,
+    /// The ranks of those who live here, where they count.
+    pub(super) ranks: Ranks,
+    /// What the driver was told last.
+    pub(super) told: Rank,
+    /// It is listed to be looked at: the driver may have to be told another.
+    pub(super) restless: bool,
+    /// The driver is being told: the block stays.
+    pub(super) held: bool,
     /// The class of its room that the index of blocks knows of; 0 for none.
     pub(super) noted: u8,
     space: Space,
@@ -102,6 +115,11 @@ impl Block {
         Self { tailored, ..self }
     }
 
+    /// A block of which the driver was told a rank, or nothing.
+    pub(crate) fn with_rank(self, told: Option<Rank>) -> Self {
+        Self { told: told.unwrap_or(Rank::USUAL), ..self }
+    }
+
     /// A block whose guards are kept so.
     pub(crate) fn with_sight(self, sight: Sight) -> Self {
         Self { sight, ..self }
@@ -131,6 +149,10 @@ impl Block {
             exported_as: 0,
             empty_since: 0,
             tailored: false,
+            ranks: Ranks::default(),
+            told: Rank::USUAL,
+            restless: false,
+            held: false,
             noted: 0,
             space,
         }

@@ -139,3 +139,25 @@ fn one_small_empty_block_stays_and_the_others_go_in_time() {
     assert_eq!(list.remove_empty().len(), 1);
     list.check().unwrap();
 }
+
+#[test]
+fn a_block_stays_while_the_driver_is_told_its_rank() {
+    let mut list = list();
+    list.ranked = true;
+    add_blocks(&mut list, 1);
+    let rank = Rank::of(1.0);
+    let Entry { slot, key } = list.allocate(100, 64).unwrap().entry;
+    list.move_in(Entry { slot, key }, Tenant { rank, ..Tenant::default() });
+    assert_eq!(list.take_ranks(0).len(), 0);
+    let told = list.take_ranks(8);
+    assert_eq!(told.as_slice(), [(slot, vk::DeviceMemory::null(), rank.unwrap())]);
+    list.free(Entry { slot, key }).unwrap();
+    list.stay = Stay::NONE;
+    assert_eq!(list.remove_empty().len(), 0, "its memory is in the driver's hands");
+    list.let_go(slot);
+    list.check().unwrap();
+    assert_eq!(list.remove_empty().len(), 1);
+    // Nobody looks at a block that has gone.
+    assert!(list.take_ranks(8).is_empty());
+    list.check().unwrap();
+}
