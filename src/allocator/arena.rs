@@ -33,6 +33,7 @@ use crate::{
 #[non_exhaustive]
 pub struct ArenaDesc {
     memory: AllocationDesc,
+    name: Option<&'static str>,
     usage: u32,
     type_bits: u32,
     policy: ArenaPolicy,
@@ -49,6 +50,7 @@ impl ArenaDesc {
     pub const fn new(memory: AllocationDesc) -> Self {
         Self {
             memory,
+            name: None,
             usage: 0,
             type_bits: u32::MAX,
             policy: ArenaPolicy::Tlsf,
@@ -58,6 +60,14 @@ impl ArenaDesc {
             priority: None,
             min_alignment: 1,
         }
+    }
+
+    /// What it is called in snapshots, dumps and pages. See [`intern`](crate::intern) for names made
+    /// at run time.
+    #[must_use]
+    pub const fn name(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
+        self
     }
 
     /// What its buffers are used for, where that makes a difference to the memory type.
@@ -224,6 +234,7 @@ impl Allocator {
         let lane = inner.claim_lane(memory_type, stay).ok_or(ArenaError::TooMany)?;
         {
             let mut state = lane.lock();
+            state.name = desc.name;
             state.blocks.fixed_rank = desc.priority.and_then(Rank::of);
             state.blocks.ranked = inner.vulkan.moves_priorities() && desc.priority.is_none();
         }
@@ -259,6 +270,11 @@ impl Arena {
     /// The index of its memory type.
     pub fn memory_type(&self) -> u32 {
         self.lane().map_or(0, |lane| lane.memory_type)
+    }
+
+    /// What it is [called](ArenaDesc::name). One lock.
+    pub fn name(&self) -> Option<&'static str> {
+        self.lane().and_then(|lane| lane.lock().name)
     }
 
     /// The properties of its memory type.
