@@ -5,8 +5,8 @@ mod support;
 mod world;
 
 use fencepost::{
-    Allocation, AllocationDesc, Damage, GuardPolicy, GuardedBy, ResourceKind, Scrub, fake::Profile,
-    vk,
+    Allocation, AllocationDesc, ArenaPolicy, Damage, GuardPolicy, GuardedBy, ResourceKind, Scrub,
+    fake::Profile, vk,
 };
 use world::*;
 
@@ -14,11 +14,15 @@ use world::*;
 #[test]
 fn an_arena_is_watched_as_it_was_asked_to_be() {
     for by in KEEPERS {
-        for (of_types, of_arena) in
-            [(GuardPolicy::Off, GuardPolicy::Full), (GuardPolicy::Full, GuardPolicy::Off)]
-        {
+        let (off, full) = (GuardPolicy::Off, GuardPolicy::Full);
+        for (of_types, of_arena, placed) in [
+            (off, full, ArenaPolicy::Tlsf),
+            (off, full, ArenaPolicy::Ring),
+            (off, full, ArenaPolicy::DoubleStack),
+            (full, off, ArenaPolicy::Tlsf),
+        ] {
             let world = World::on(&Profile::default(), of_types, |it| it.guarded_by(by));
-            let own = arena(&world.allocator, |it| it.guards(of_arena));
+            let own = arena(&world.allocator, |it| it.guards(of_arena).policy(placed));
             let inherits = arena(&world.allocator, |it| it);
             let lives = [
                 in_types(&world, "types", 256),

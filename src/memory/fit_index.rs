@@ -21,11 +21,11 @@ type Row = [u64; CLASSES];
 /// The largest free range of each slot, by class.
 #[derive(Debug, Default)]
 pub(crate) struct FitIndex {
-    /// A bit for each class that a slot has. Class 0 has none.
+    /// A bit for each class that a slot has.
     present: [u64; CLASSES / 64],
     /// By 64 slots.
     rows: Vec<Row>,
-    /// By 64 rows.
+    /// By 64 rows, where there is more than one row.
     upper: Vec<Row>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) const fn class_at_least(bytes: u64) -> Option<u8> {
 }
 
 impl FitIndex {
-    /// The classes of a slot: the one that it went to last, or none. O(classes): for checks.
+    /// The classes of a slot: the one that it went to last, if it ever did. O(classes): for checks.
     pub(crate) fn classes(&self, slot: u32) -> impl Iterator<Item = u8> {
         let row = self.rows.get(slot as usize / 64);
         let is_in = move |&class: &u8| {
@@ -69,35 +69,53 @@ impl FitIndex {
         (0..=u8::MAX).filter(is_in)
     }
 
-    /// A slot goes from one class to another; 0 is none. O(1).
+    /// A slot goes from one class to another. O(1).
+    #[inline]
     pub(crate) fn change(&mut self, slot: u32, old: u8, new: u8) {
-        let (row, bit) = (slot as usize / 64, 1 << (slot % 64));
+        let Self { present, rows, .. } = self;
+        match rows.as_mut_slice() {
+            [row] if slot < 64 => {
+                // Whether a class changes is a coin flip, so nothing branches on it.
+                let left = row[usize::from(old)] & !(1 << slot);
+                row[usize::from(old)] = left;
+                row[usize::from(new)] |= 1 << slot;
+                present[usize::from(old / 64)] &= !(u64::from(left == 0) << (old % 64));
+                present[usize::from(new / 64)] |= 1 << (new % 64);
+            }
+            _ => self.change_among_many(slot as usize, usize::from(old), usize::from(new)),
+        }
+    }
+
+    /// [`change`](Self::change) where there are more than 64 slots, or the first.
+    #[cold]
+    #[inline(never)]
+    fn change_among_many(&mut self, slot: usize, old: usize, new: usize) {
+        let (row, bit) = (slot / 64, 1 << (slot % 64));
         let (group, row_bit) = (row / 64, 1 << (row % 64));
         if row >= self.rows.len() {
             self.rows.resize(row + 1, [0; CLASSES]);
             self.upper.resize(group + 1, [0; CLASSES]);
-        }
-        let rows = &mut self.rows[row];
-        let (old, new) = (usize::from(old), usize::from(new));
-        if old != 0 {
-            rows[old] &= !bit;
-            if rows[old] == 0 {
-                self.upper[group][old] &= !row_bit;
-                if self.upper.iter().all(|upper| upper[old] == 0) {
-                    self.present[old / 64] &= !(1 << (old % 64));
-                }
+            // One row alone keeps no upper level.
+            for (upper, first) in self.upper[0].iter_mut().zip(&self.rows[0]) {
+                *upper = *upper & !1 | u64::from(*first != 0);
             }
         }
-        if new != 0 {
-            rows[new] |= bit;
-            self.upper[group][new] |= row_bit;
-            self.present[new / 64] |= 1 << (new % 64);
+        self.rows[row][old] &= !bit;
+        if self.rows[row][old] == 0 {
+            self.upper[group][old] &= !row_bit;
+            if self.upper.iter().all(|upper| upper[old] == 0) {
+                self.present[old / 64] &= !(1 << (old % 64));
+            }
         }
+        self.rows[row][new] |= bit;
+        self.upper[group][new] |= row_bit;
+        self.present[new / 64] |= 1 << (new % 64);
     }
 
     /// The oldest slot of the lowest class from `class` on, and that class.
     #[inline]
     pub(crate) fn tightest(&self, class: u8) -> Option<(u32, u8)> {
+        debug_assert!(class > 0, "class 0 is no room");
         let mut word = usize::from(class / 64);
         let mut classes = self.present[word] & (u64::MAX << (class % 64));
         while classes == 0 {
@@ -178,8 +196,7 @@ mod tests {
             let old = core::mem::replace(&mut sizes[slot as usize], size);
             index.change(slot as u32, class_of(old), class_of(size));
             if round % 100 == 0 {
-                let known = Some(class_of(size)).filter(|&class| class != 0);
-                assert!(index.classes(slot as u32).eq(known));
+                assert!(index.classes(slot as u32).eq([class_of(size)]));
             }
             let class = class_at_least(1 << random(34)).unwrap();
             let enough = (0..10_000).filter(|&slot| class_of(sizes[slot as usize]) >= class);

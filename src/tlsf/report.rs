@@ -5,7 +5,7 @@ use core::iter::{FusedIterator, successors};
 
 use super::Tlsf;
 use super::bins::{Link, PENDING, USED, VACANT};
-use super::class::{COLUMNS, TAIL, bin_of, smallest_of};
+use super::class::{TAIL, smallest_of};
 use super::error::KeyError;
 use super::region::{Key, Node, Region, State};
 
@@ -93,19 +93,19 @@ impl Tlsf {
     #[cfg(feature = "vulkan")]
     #[inline]
     pub(crate) fn room(&self) -> u32 {
+        use super::class::{COLUMNS, bin_above};
         let granule = self.shift * COLUMNS;
         let highest = self.bins.bitmaps.highest().map_or(0, |bin| granule + bin);
-        match self.tail() {
-            0 => highest,
-            tail => highest.max(granule + bin_of(tail)),
-        }
+        highest.max(bin_above(self.tail(), granule))
     }
 
     /// Granules of the free tail, 0 if there is none.
     #[inline(always)]
     fn tail(&self) -> u32 {
         let last = self.nodes[0].left;
-        if self.bins.link(last).is_binned() { self.nodes[last as usize].size } else { 0 }
+        // Read in any case: whether the last region is free is a coin flip in a full block.
+        let size = self.nodes[last as usize].size;
+        size & u32::from(self.bins.link(last).is_binned()).wrapping_neg()
     }
 
     /// The serial that the next allocation gets.

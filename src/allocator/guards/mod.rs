@@ -243,9 +243,8 @@ impl Inner {
         let mut state = lane.lock();
         if state.guards == GuardPolicy::Zero && !work::reads_zero(&state, entry) {
             self.guards.unzeroed.fetch_add(1, Ordering::Relaxed);
-            if let Some(block) = state.blocks.block_mut(entry.slot)
-                && block.fresh == Fresh::Yes
-            {
+            let block = state.blocks.block_mut(entry.slot);
+            if let Some(block) = block.filter(|block| block.fresh == Fresh::Yes) {
                 block.fresh = Fresh::Told;
                 let bytes = block.size;
                 drop(state);

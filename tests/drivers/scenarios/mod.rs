@@ -9,6 +9,7 @@ mod guard_choices;
 mod hazard;
 mod image;
 mod lag;
+mod marathon;
 mod order;
 mod pending;
 mod pool;
@@ -36,6 +37,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         scrub::scenarios(),
         guard_choices::scenarios(),
         lag::scenarios(),
+        marathon::scenarios(),
     ]
     .concat()
 }
