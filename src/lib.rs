@@ -172,7 +172,7 @@ pub use dma::{MappedPool, MappedPoolError};
 #[cfg(feature = "vulkan")]
 pub use inspect::{Difference, Snapshot, TenantKind, Wait};
 #[cfg(feature = "vulkan")]
-pub use memory::Broken;
+pub use memory::{ArenaPolicy, Broken};
 #[cfg(feature = "vulkan")]
 pub use policy::{granularity::ResourceKind, intent::HostAccess};
 pub use pool::{MemoryPool, PoolDesc};

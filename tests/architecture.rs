@@ -162,3 +162,21 @@ fn only_three_files_of_the_pool_have_unsafe_code() {
     names.sort();
     assert_eq!(names, ["backing.rs", "mod.rs", "pooled.rs", "promise.rs"], "mod.rs is docs alone");
 }
+
+/// Lines that chain a `let`: the compiler that `Cargo.toml` names as the oldest does not know that yet.
+fn let_chains(source: &str) -> usize {
+    source.lines().filter(|line| line.contains("&& let ") && !line.contains("//")).count()
+}
+
+#[test]
+fn no_let_chain_shuts_out_the_oldest_compiler() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("rust-version = \"1.85\""), "from 1.88 on this test may go");
+    let mut files = Vec::new();
+    sources(&root.join("src"), &mut files);
+    for (file, source) in files {
+        assert_eq!(let_chains(&source), 0, "{file}");
+    }
+    assert_eq!(let_chains("if is_open\n    && let Some(x) = y\n"), 1, "the control");
+}

@@ -10,14 +10,13 @@
 //! | TestPoolsAndAllocationParameters, TestHeapSizeLimit | below |
 //! | TestDebugMargin, TestDebugMarginNotInVirtualAllocator, TestAllocationsInitialization | `tests/corruption.rs`; freed memory is poisoned, handed-out memory is not filled |
 //! | (the driver asked under a lock) | `tests/driver_calls.rs` |
-//! | TestLinearAllocator (ring), TestLinearAllocatorMultiBlock | `tests/ring.rs`: the GPU moves the tail, nothing is freed by hand |
-//! | TestLinearAllocator (stack, double stack), ManuallyTestLinearAllocator | no such policy: TLSF serves any order at constant cost |
+//! | TestLinearAllocator (stack, ring, double stack), TestLinearAllocatorMultiBlock, ManuallyTestLinearAllocator | `tests/arena_policies.rs`, `src/memory/line/tests.rs`; `tests/ring.rs` |
 //! | TestAlgorithmsCorrectness | below |
 //! | BasicTestAllocatePages | `tests/aliasing.rs` |
 //! | TestGpuData | `tests/drivers` |
 //! | TestMemoryUsage, TestDeviceCoherentMemory, TestDeviceLocalMapped | the choice of memory types over 158 devices |
 //! | TestBufferDeviceAddress, TestMaintenance5 | `tests/drivers`; usages of 64 bits go in by `create_buffer_from` |
-//! | TestMemoryPriority | `tests/arena.rs` |
+//! | TestMemoryPriority | `tests/priorities.rs`, `tests/arena.rs` |
 //! | TestAllocationWithAlignment | below |
 //! | TestStatistics, TestBudget | below |
 //! | TestAliasing | `tests/aliasing.rs` |

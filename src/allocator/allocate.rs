@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     guard::{Layout, layout},
-    memory::{Fence, Grant, Tenant},
+    memory::{End, Fence, Grant, Rank, Tenant},
     policy::{
         granularity::{ResourceKind, placed},
         intent::GpuUse,
@@ -92,6 +92,7 @@ pub(super) struct Request {
     pub(super) usage: u32,
     pub(super) name: Option<&'static str>,
     pub(super) flags: AllocationFlags,
+    pub(super) rank: Option<Rank>,
     /// The least bytes of a margin, of the allocator's guards.
     pub(super) margin: u64,
 }
@@ -120,6 +121,7 @@ impl Request {
             usage: target.usage,
             name: desc.name,
             flags: desc.flags,
+            rank: desc.rank,
             margin: 0,
         }
     }
@@ -147,7 +149,7 @@ impl Request {
     /// Whether there is anything to remember of who lives on the range.
     #[inline]
     fn is_told(&self) -> bool {
-        self.name.is_some() || self.resource != Resource::None
+        self.name.is_some() || self.resource != Resource::None || self.rank.is_some()
     }
 
     /// Who lives on a range that is a memory of its own; `None` if there is nothing to tell.
@@ -158,6 +160,7 @@ impl Request {
             kind: Some(self.kind),
             usage: self.usage,
             name: self.name,
+            rank: self.rank,
             fence: Fence::default(),
         })
     }
@@ -166,6 +169,14 @@ impl Request {
         match self.flags.contains(AllocationFlags::WITHIN_BUDGET) {
             true => Limit::Budget,
             false => Limit::Driver,
+        }
+    }
+
+    /// Where in an arena of two ends.
+    pub(super) fn end(&self) -> End {
+        match self.flags.contains(AllocationFlags::UPPER_END) {
+            true => End::Upper,
+            false => End::Lower,
         }
     }
 
@@ -217,10 +228,10 @@ impl Inner {
     ///
     /// O(1) where a block has room; else driver calls, outside all locks.
     pub(super) fn allocate(&self, request: &Request) -> Result<Granted<'_>, AllocateError> {
-        if request.dedicate == Dedicate::No
-            && let Some(granted) = self.allocate_at_once(request)
-        {
-            return Ok(granted);
+        if request.dedicate == Dedicate::No {
+            if let Some(granted) = self.allocate_at_once(request) {
+                return Ok(granted);
+            }
         }
         self.validate(request)?;
         let mut spare = None;

@@ -13,7 +13,7 @@ use super::{
     inner::{Inner, LANE_BITS, Lane, Life},
 };
 use crate::{
-    memory::{Block, Entry, Grant},
+    memory::{Block, Entry, Grant, Rank},
     retire::Point,
     tlsf::Key,
     vulkan::Mapping,
@@ -193,6 +193,21 @@ impl Allocation {
             self.home.with_register(|register| register.record_use(used, point));
         }
         Ok(())
+    }
+
+    /// Changes how important it is when the system is short of memory: see
+    /// [`AllocationDesc::priority`](crate::AllocationDesc::priority). A texture that is streamed out,
+    /// or comes near. What is no number takes back what was told.
+    ///
+    /// Of effect where
+    /// [`PAGEABLE_DEVICE_LOCAL_MEMORY`](crate::DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY) is on,
+    /// from the next [`collect`](Allocator::collect) on.
+    ///
+    /// Cost: one lock, O(1).
+    pub fn set_priority(&self, priority: f32) {
+        if let Some(lane) = self.home.lane(self.lane) {
+            lane.lock().blocks.set_rank(self.entry, Rank::of(priority));
+        }
     }
 
     /// Turns the handle into a key that owns nothing. The allocation lives until the key is turned

@@ -42,6 +42,9 @@ pub struct Collected {
 /// since the last, if those are more, so that it keeps up.
 const LEAST_BOUND: usize = 4096;
 
+/// How many blocks of a lane one collect looks at, for their rank.
+const MOST_RANKS: usize = 64;
+
 /// How much a collect does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
@@ -295,12 +298,35 @@ impl Inner {
                 self.release_batch(lane, state, scratch, dated, &mut collected);
             }
         }
+        if self.vulkan.moves_priorities() {
+            self.tell_priorities();
+        }
         if self.audit {
             for finding in self.with_register(Register::audit) {
                 self.report_finding(finding);
             }
         }
         collected
+    }
+
+    /// Tells the driver how important blocks are now, of a bounded number in each lane.
+    fn tell_priorities(&self) {
+        if self.life() == Life::ShutDown || self.is_lost() {
+            return;
+        }
+        for lane in self.lanes() {
+            let blocks = lane.lock().blocks.take_ranks(MOST_RANKS);
+            if blocks.is_empty() {
+                continue;
+            }
+            for &(_, memory, rank) in &blocks {
+                // SAFETY: the device contract; the block stays until it is let go.
+                unsafe { self.vulkan.set_priority(memory, rank.priority()) };
+            }
+            let mut state = lane.lock();
+            blocks.iter().for_each(|&(slot, ..)| state.blocks.let_go(slot));
+            lane.publish_expiry(&state);
+        }
     }
 
     fn report_finding(&self, finding: Finding) {

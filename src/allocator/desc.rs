@@ -10,6 +10,7 @@ use ash::vk;
 
 use crate::{
     guard::{GuardPolicy, GuardedBy},
+    memory::Rank,
     policy::{
         intent::{HostAccess, Intent, Taste},
         select::Wish,
@@ -297,7 +298,7 @@ pub enum EndPolicy {
 }
 
 bitflags::bitflags! {
-    /// What an allocation must not do, even if it fails for it.
+    /// What an allocation must not do, even if it fails for it; and where it is to lie.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
     pub struct AllocationFlags: u32 {
         /// Fail rather than go over a heap's [budget](crate::Allocator::heap_budget): a budget that
@@ -305,6 +306,9 @@ bitflags::bitflags! {
         const WITHIN_BUDGET = 1;
         /// Fail rather than ask the driver for memory: take what existing blocks have.
         const NEVER_ALLOCATE = 1 << 1;
+        /// From the upper end of an arena's [double stack](crate::ArenaPolicy::DoubleStack). Of no effect
+        /// elsewhere.
+        const UPPER_END = 1 << 2;
     }
 }
 
@@ -333,6 +337,7 @@ pub struct AllocationDesc {
     pub(crate) min_alignment: u64,
     pub(crate) dedicated: bool,
     pub(crate) flags: AllocationFlags,
+    pub(crate) rank: Option<Rank>,
 }
 
 impl Default for AllocationDesc {
@@ -356,6 +361,7 @@ impl AllocationDesc {
             min_alignment: 1,
             dedicated: false,
             flags: AllocationFlags::empty(),
+            rank: None,
         }
     }
 
@@ -433,6 +439,21 @@ impl AllocationDesc {
     #[must_use]
     pub const fn dedicated(mut self, dedicated: bool) -> Self {
         self.dedicated = dedicated;
+        self
+    }
+
+    /// How important it is, from 0 to 1, when the system is short of memory and moves some away; in
+    /// steps of a sixteenth, and clamped. Unless told, 0.5.
+    ///
+    /// A memory of its own gets it where
+    /// [`MEMORY_PRIORITY`](crate::DeviceFeatures::MEMORY_PRIORITY) is on. With
+    /// [`PAGEABLE_DEVICE_LOCAL_MEMORY`](crate::DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY) a block
+    /// has the highest priority of what lives there, pending ranges left out, and
+    /// [`collect`](crate::Allocator::collect) tells the driver when that has changed.
+    /// [`Allocation::set_priority`](crate::Allocation::set_priority) changes it.
+    #[must_use]
+    pub const fn priority(mut self, priority: f32) -> Self {
+        self.rank = Rank::of(priority);
         self
     }
 

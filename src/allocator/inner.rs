@@ -127,6 +127,8 @@ pub(super) struct LaneState {
     pub(super) peak_before: u64,
     /// An arena's handle holds this lane.
     pub(super) claimed: bool,
+    /// What the arena that holds it, or was the last to, is called.
+    pub(super) name: Option<&'static str>,
     /// Blocks that an arena's threads are just asking for.
     pub(super) asked: u32,
     /// Where changes are written down, if there is a record.
@@ -193,7 +195,8 @@ impl Inner {
             let growth =
                 Growth::for_heap(first, largest, heap_size, properties.max_allocation_size);
             let stay = Stay::lingering(desc.linger, growth.large());
-            let blocks = BlockList::new(growth.large(), stay);
+            let mut blocks = BlockList::new(growth.large(), stay);
+            blocks.ranked = vulkan.moves_priorities();
             lanes.push(Lane {
                 index: memory_type,
                 memory_type,
@@ -412,6 +415,7 @@ impl LaneState {
             granted_before: 0,
             peak_before: 0,
             claimed: false,
+            name: None,
             asked: 0,
             tape,
         }

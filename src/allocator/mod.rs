@@ -144,7 +144,7 @@ impl Allocator {
     /// blocks back that linger. Call it once a frame.
     ///
     /// Cost: one counter read a busy timeline (for a ring, one a submitted fence). With nothing
-    /// reached, no memory type's lock is taken.
+    /// reached, no memory type's lock is taken, but where [priorities move](AllocationDesc::priority).
     ///
     /// The work of one call is bounded: 4096 allocations of a memory type, or as many as were retired
     /// there since the last call. [`Collected::more`] tells whether some are left for the next.

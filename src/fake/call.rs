@@ -65,6 +65,7 @@ calls! {
     FreeMemory void,
     MapMemory result,
     UnmapMemory void,
+    SetDeviceMemoryPriority void,
     FlushMappedMemoryRanges result,
     InvalidateMappedMemoryRanges result,
     GetDeviceMemoryCommitment void,

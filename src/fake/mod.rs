@@ -309,7 +309,7 @@ impl FakeDriver {
         self.driver().lock().gpu_read(memory, offset, out)
     }
 
-    /// The priority that a live memory was allocated with, if it was told one.
+    /// The priority that a live memory was allocated with, or given since, if it was told one.
     pub fn priority(&self, memory: vk::DeviceMemory) -> Option<f32> {
         self.driver().lock().memories.get(memory)?.priority
     }

@@ -41,6 +41,7 @@ pub struct Profile {
     pub(super) timeline_semaphores: bool,
     pub(super) device_address: bool,
     pub(super) memory_budget: bool,
+    pub(super) pageable_memory: bool,
     pub(super) protected_memory: bool,
     pub(super) device_coherent_memory: bool,
     pub(super) external_memory: vk::ExternalMemoryHandleTypeFlags,
@@ -89,6 +90,7 @@ impl Default for Profile {
             timeline_semaphores: true,
             device_address: true,
             memory_budget: true,
+            pageable_memory: true,
             protected_memory: false,
             device_coherent_memory: false,
             external_memory: vk::ExternalMemoryHandleTypeFlags::OPAQUE_FD
@@ -247,6 +249,8 @@ setters! {
     device_address: bool,
     /// Whether `VK_EXT_memory_budget` is there.
     memory_budget: bool,
+    /// Whether `VK_EXT_pageable_device_local_memory` is there.
+    pageable_memory: bool,
     /// Whether protected memory is enabled. If not, allocating from such a type is a violation.
     protected_memory: bool,
     /// Whether AMD's device-coherent memory is enabled. If not, allocating from it is a violation.

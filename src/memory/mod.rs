@@ -8,6 +8,8 @@ mod block_list;
 mod fit_index;
 mod graves;
 mod heirs;
+mod line;
+mod rank;
 mod tenants;
 
 pub use block::Broken;
@@ -15,4 +17,7 @@ pub(crate) use block::{Block, Sight};
 pub(crate) use block_list::{BlockList, Entry, Grant, Heritage, Stay};
 pub(crate) use graves::Grave;
 pub(crate) use heirs::Heirs;
+pub use line::ArenaPolicy;
+pub(crate) use line::End;
+pub(crate) use rank::Rank;
 pub(crate) use tenants::{Fence, Tenant};

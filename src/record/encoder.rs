@@ -144,11 +144,11 @@ impl Encoder {
             Intent::Readback => 'r',
         };
         let memory_type = place.memory_type;
-        let head = format_args!("a {id} {size} {alignment} {kind} {intent} {memory_type}");
         // Writing to a string cannot fail.
+        let _ = write!(self.text, "a {id} {size} {alignment} {kind} {intent} {memory_type}");
         let _ = match name {
-            Some(name) => writeln!(self.text, "{head} {}", Printable(name)),
-            None => writeln!(self.text, "{head}"),
+            Some(name) => writeln!(self.text, " {}", Printable(name)),
+            None => writeln!(self.text),
         };
     }
 

@@ -58,6 +58,10 @@ bitflags::bitflags! {
         const EXTERNAL_MEMORY_DMA_BUF = 1 << 9;
         /// `VK_EXT_external_memory_host`: the host's memory can be imported.
         const EXTERNAL_MEMORY_HOST = 1 << 10;
+        /// The feature `pageableDeviceLocalMemory`, from `VK_EXT_pageable_device_local_memory`, beside
+        /// [`MEMORY_PRIORITY`](Self::MEMORY_PRIORITY): the priority of a memory moves with
+        /// [what lives there](crate::AllocationDesc::priority).
+        const PAGEABLE_DEVICE_LOCAL_MEMORY = 1 << 11;
     }
 }
 
@@ -74,6 +78,7 @@ pub(crate) struct Vulkan {
     synchronization2: Option<khr::synchronization2::Device>,
     external_fd: Option<khr::external_memory_fd::Device>,
     external_host: Option<ext::external_memory_host::Device>,
+    pageable: Option<ext::pageable_device_local_memory::Device>,
     properties: Properties,
 }
 
@@ -105,6 +110,11 @@ impl Vulkan {
         let external_host = features
             .contains(DeviceFeatures::EXTERNAL_MEMORY_HOST)
             .then(|| ext::external_memory_host::Device::new(instance, device));
+        let pageable = features
+            .contains(
+                DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY | DeviceFeatures::MEMORY_PRIORITY,
+            )
+            .then(|| ext::pageable_device_local_memory::Device::new(instance, device));
         // SAFETY: the device contract.
         let properties = unsafe { Properties::read(instance, physical_device, api, features) };
         Self {
@@ -119,6 +129,7 @@ impl Vulkan {
             synchronization2,
             external_fd,
             external_host,
+            pageable,
             properties,
         }
     }

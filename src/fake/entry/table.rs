@@ -63,6 +63,7 @@ fn find(name: &CStr, profile: &Profile) -> vk::PFN_vkVoidFunction {
         b"vkFreeMemory" => PFN_vkFreeMemory(destroy),
         b"vkMapMemory" => PFN_vkMapMemory(memory::map_memory),
         b"vkUnmapMemory" => PFN_vkUnmapMemory(memory::unmap_memory),
+        b"vkSetDeviceMemoryPriorityEXT" if profile.pageable_memory => PFN_vkSetDeviceMemoryPriorityEXT(memory::set_priority),
         b"vkFlushMappedMemoryRanges" => PFN_vkFlushMappedMemoryRanges(memory::flush),
         b"vkInvalidateMappedMemoryRanges" => PFN_vkInvalidateMappedMemoryRanges(memory::invalidate),
         b"vkGetDeviceMemoryCommitment" => PFN_vkGetDeviceMemoryCommitment(memory::memory_commitment),

@@ -6,7 +6,8 @@ use ash::vk;
 
 use crate::support::Gpu;
 
-/// A command pool. Its buffers are used once, and go with the pool when the device is idle.
+/// A command pool. Its buffers are used once, and go with the pool when the device is idle,
+/// if they were not given back before.
 pub(crate) struct Commands {
     gpu: Arc<Gpu>,
     pool: vk::CommandPool,
@@ -38,6 +39,12 @@ impl Commands {
             device.end_command_buffer(commands).expect("a command buffer");
             commands
         }
+    }
+
+    /// Gives a command buffer of this pool back. Its work is done.
+    pub(crate) fn give_back(&self, commands: vk::CommandBuffer) {
+        // SAFETY: the pool is this thread's alone, and the scenario has waited for the work.
+        unsafe { self.gpu.device.free_command_buffers(self.pool, &[commands]) };
     }
 }
 
@@ -145,6 +152,29 @@ impl Recorder<'_> {
                 self.commands,
                 all,
                 all,
+                vk::DependencyFlags::empty(),
+                &[],
+                &[],
+                &[change],
+            );
+        }
+    }
+
+    /// Brings a new image into a layout, leaning on nothing that was submitted before.
+    pub(crate) fn first_layout(&self, image: vk::Image, to: vk::ImageLayout) {
+        let change = vk::ImageMemoryBarrier::default()
+            .image(image)
+            .new_layout(to)
+            .dst_access_mask(vk::AccessFlags::TRANSFER_WRITE)
+            .src_queue_family_index(vk::QUEUE_FAMILY_IGNORED)
+            .dst_queue_family_index(vk::QUEUE_FAMILY_IGNORED)
+            .subresource_range(color_range());
+        // SAFETY: as in `fill`.
+        unsafe {
+            self.device.cmd_pipeline_barrier(
+                self.commands,
+                vk::PipelineStageFlags::TOP_OF_PIPE,
+                vk::PipelineStageFlags::TRANSFER,
                 vk::DependencyFlags::empty(),
                 &[],
                 &[],

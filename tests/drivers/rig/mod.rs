@@ -10,7 +10,7 @@ mod stock;
 mod yard;
 
 pub(crate) use allocator::{allocator, allocator_with, anchor, assert_clean, assert_seen};
-pub(crate) use commands::Commands;
+pub(crate) use commands::{Commands, Recorder};
 pub(crate) use gate::Gate;
 pub(crate) use intervals::{Intervals, Range};
 pub(crate) use line::{Kind, Line};

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use fencepost::{BeginError, Point};
+use ash::vk;
+use fencepost::{AllocationDesc, Allocator, BeginError, Image, ImageDesc, Point};
 
 use crate::harness::{Room, Scenario};
 use crate::rig::{
@@ -17,11 +18,12 @@ use crate::support::{Message, Validation};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("the_hazard_oracle_is_silent_over_dropped_buffers", |room| {
+        Scenario::new("the_hazard_oracle_is_silent_over_dropped_resources", |room| {
+            let count = room.times(40, 5000);
             for seed in room.seeds() {
-                let (messages, reused) = frames(room, GiveUp::Drop, seed, room.times(40, 1000));
+                let (messages, reused) = frames(room, GiveUp::Drop, seed, count);
                 assert_clean(&messages);
-                assert!(reused > 20, "only {reused} ranges were given again");
+                assert!(reused > count / 2, "only {reused} ranges were given again");
             }
         })
         .validation(Validation::Synchronization)
@@ -43,7 +45,14 @@ enum GiveUp {
 /// The GPU is held this many frames behind the host.
 const BEHIND: u64 = 2;
 
-/// Frames that each write buffers of their own and give them up at once. Returns what the layer
+fn image(allocator: &Allocator, random: &mut Random) -> Image {
+    let side = 8 << random.below(4);
+    let usage = vk::ImageUsageFlags::TRANSFER_DST;
+    let desc = ImageDesc::new_2d(vk::Format::R8G8B8A8_UNORM, side, side, usage);
+    allocator.create_image(&desc, &AllocationDesc::device_local()).expect("an image")
+}
+
+/// Frames that each write buffers and images of their own and give them up at once. Returns what the layer
 /// says, and how many ranges were given again.
 fn frames(room: &Room<'_>, give_up: GiveUp, seed: u64, frames: usize) -> (Vec<Message>, usize) {
     let gpu = room.open();
@@ -65,26 +74,36 @@ fn frames(room: &Room<'_>, give_up: GiveUp, seed: u64, frames: usize) -> (Vec<Me
             }
         };
         allocator.collect();
-        let size = 4096 << random.below(3);
         let things: Vec<Thing> = (0..1 + random.below(4))
             .map(|_| match give_up {
-                GiveUp::Drop => Thing::buffer(&allocator, size),
-                GiveUp::FreeNow => Thing::bound(&allocator, &yard, size),
+                GiveUp::Drop => Thing::buffer(&allocator, random.size(256, 16 << 10)),
+                GiveUp::FreeNow => Thing::bound(&allocator, &yard, 4096),
             })
             .collect();
-        let numbers: Vec<u32> =
-            things.iter().map(|thing| checker.give(Range::of(thing.allocation()))).collect();
+        let images: Vec<Image> = match give_up {
+            GiveUp::Drop => (0..random.below(3)).map(|_| image(&allocator, &mut random)).collect(),
+            GiveUp::FreeNow => Vec::new(),
+        };
+        let of_images = images.iter().map(Image::allocation);
+        let numbers: Vec<u32> = (things.iter().map(Thing::allocation).chain(of_images))
+            .map(|allocation| checker.give(Range::of(allocation)))
+            .collect();
         // No barrier at the head: a frame may not lean on what an earlier one did.
         let fill = commands.record(|recorder| {
             for thing in &things {
                 recorder.fill(thing.handle(), 7);
             }
+            for image in &images {
+                recorder.first_layout(image.handle(), vk::ImageLayout::GENERAL);
+                recorder.clear(image.handle(), vk::ImageLayout::GENERAL, [7; 4]);
+            }
         });
         let ticket = gate.ticket();
         points.push(line.submit_behind(recording, &[fill], &gate, ticket));
         gate.open(ticket.saturating_sub(BEHIND));
-        for (thing, number) in things.into_iter().zip(numbers) {
-            checker.give_up(number);
+        numbers.into_iter().for_each(|number| checker.give_up(number));
+        drop(images);
+        for thing in things {
             match give_up {
                 GiveUp::Drop => drop(thing),
                 // SAFETY: this is the control. Its buffer is the yard's and its block is anchored.

@@ -8,6 +8,7 @@ mod external;
 mod hazard;
 mod image;
 mod lag;
+mod marathon;
 mod order;
 mod pending;
 mod pool;
@@ -34,6 +35,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         corruption::scenarios(),
         scrub::scenarios(),
         lag::scenarios(),
+        marathon::scenarios(),
     ]
     .concat()
 }
