@@ -18,7 +18,7 @@ use super::{
 use crate::{
     memory::Grant,
     policy::granularity::ResourceKind,
-    vulkan::{Dedicate, Requirements, Resource},
+    vulkan::{Dedicate, Requirements, Resource, is_linear},
 };
 
 impl Inner {
@@ -72,7 +72,12 @@ impl Inner {
         self.check_open()?;
         // SAFETY: the caller's promise.
         let handle = unsafe { self.vulkan.create_image(info) }.map_err(CreateError::Create)?;
-        let target = Target::image(handle, info.usage, info.tiling);
+        // SAFETY: the caller's promise.
+        let tiling = match unsafe { is_linear(info) } {
+            true => vk::ImageTiling::LINEAR,
+            false => vk::ImageTiling::OPTIMAL,
+        };
+        let target = Target::image(handle, info.usage, tiling);
         let allocation = match info.flags.contains(vk::ImageCreateFlags::DISJOINT) {
             true => self.allocate_and_bind_planes(handle, target, info, memory, place)?,
             false => self.allocate_and_bind(target, memory, place)?,
