@@ -243,8 +243,9 @@ impl Allocation {
     }
 
     /// Whether all of this memory read zero when it was handed out: under
-    /// [`GuardPolicy::Zero`](crate::GuardPolicy::Zero) it was filled with zeros after its last owner. `false` is no
-    /// knowledge: a memory of its own, or one that the driver has just given. One lock.
+    /// [`GuardPolicy::Zero`](crate::GuardPolicy::Zero) it was filled with zeros after its last owner, or since the driver
+    /// gave it. `false` is no knowledge: memory that no scrub has gone over yet, or one of its own that the
+    /// host does not see. One lock.
     pub fn is_zeroed(&self) -> bool {
         let lane = self.home.lane(self.lane);
         lane.is_some_and(|lane| self.home.is_zeroed(lane, self.entry))

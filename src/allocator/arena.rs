@@ -18,6 +18,7 @@ use super::{
     statistics::MemoryTypeStatistics,
 };
 use crate::{
+    guard::GuardPolicy,
     memory::{ArenaPolicy, Rank, Stay},
     policy::{granularity::ResourceKind, intent::GpuUse},
 };
@@ -42,6 +43,7 @@ pub struct ArenaDesc {
     max_blocks: u32,
     priority: Option<f32>,
     min_alignment: u64,
+    guards: Option<GuardPolicy>,
 }
 
 impl ArenaDesc {
@@ -59,6 +61,7 @@ impl ArenaDesc {
             max_blocks: u32::MAX,
             priority: None,
             min_alignment: 1,
+            guards: None,
         }
     }
 
@@ -136,6 +139,15 @@ impl ArenaDesc {
     #[must_use]
     pub const fn min_alignment(mut self, bytes: u64) -> Self {
         self.min_alignment = bytes;
+        self
+    }
+
+    /// How its blocks are watched, by whom the allocator says
+    /// ([`AllocatorDesc::guarded_by`](crate::AllocatorDesc::guarded_by)). As the allocator's own are, unless told: so
+    /// the one suspect is watched and the rest costs nothing, or the other way round.
+    #[must_use]
+    pub const fn guards(mut self, policy: GuardPolicy) -> Self {
+        self.guards = Some(policy);
         self
     }
 
@@ -231,7 +243,9 @@ impl Allocator {
         let lane = inner.lane(memory_type).ok_or(ArenaError::NoMemoryType)?;
         desc.check(lane.heap_size.min(inner.vulkan.properties().max_allocation_size))?;
         let stay = Stay { least: desc.min_blocks, ..lane.lock().blocks.stay };
-        let lane = inner.claim_lane(memory_type, stay).ok_or(ArenaError::TooMany)?;
+        let guards = desc.guards.unwrap_or(inner.guards.policy);
+        inner.watch(guards);
+        let lane = inner.claim_lane(memory_type, stay, guards).ok_or(ArenaError::TooMany)?;
         {
             let mut state = lane.lock();
             state.name = desc.name;
@@ -247,6 +261,7 @@ impl Allocator {
                 block_size: desc.block_size,
                 most: desc.max_blocks,
                 min_alignment: desc.min_alignment,
+                guards,
             },
         };
         inner.prepare_arena(&arena.blocks, desc.min_blocks)?;

@@ -10,6 +10,7 @@ use super::{
     telling::tell_block,
 };
 use crate::{
+    guard::GuardPolicy,
     memory::{ArenaPolicy, Block, Grant, Rank},
     policy::growth::NextBlock,
     tlsf,
@@ -36,6 +37,7 @@ pub(super) struct ArenaBlocks {
     pub(super) block_size: Option<u64>,
     pub(super) most: u32,
     pub(super) min_alignment: u64,
+    pub(super) guards: GuardPolicy,
 }
 
 impl ArenaBlocks {
@@ -178,7 +180,7 @@ impl Inner {
                 return Err(error);
             }
         };
-        let sight = self.guard_block(lane, memory, size, mapping);
+        let sight = self.guard_block(lane, arena.guards, memory, size, mapping);
         let mut state = lane.lock();
         // It is asked for until it is there, or another thread would take its place among the most.
         state.asked -= 1;

@@ -11,7 +11,7 @@ use super::{
     telling::tell_block,
 };
 use crate::{
-    memory::{Block, End, Grant, Rank},
+    memory::{Block, End, Grant, Graves, Rank},
     policy::growth::NextBlock,
     tlsf,
     vulkan::{External, Mapping, NewMemory, Resource, is_out_of_memory},
@@ -64,7 +64,7 @@ impl Inner {
                 }
             }
         };
-        let sight = self.guard_block(lane, memory, block_size, mapping);
+        let sight = self.guard_block(lane, self.guards.policy, memory, block_size, mapping);
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
             let block = Block::shared(memory, block_size, lane.granule, serial, mapping)?;
@@ -164,13 +164,21 @@ impl Inner {
         request: &Request,
     ) -> Grant {
         let size = new.size;
-        self.tell_unguarded(lane, size);
+        let graves = match new.external {
+            External::None | External::Export(_) => self.open_dedicated(lane, size, mapping),
+            // Somebody wrote there already.
+            External::Fd { .. } | External::Host(_) => {
+                self.tell_unguarded(lane, size);
+                Graves::default()
+            }
+        };
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
             let block = Block::dedicated(memory, size, serial, mapping);
             let mut block = block.with_rank(request.rank);
             block.exclusive =
                 new.dedicated_to != Resource::None || !matches!(new.external, External::None);
+            block.graves = graves;
             if let External::Export(kinds) = new.external {
                 block.exported_as = kinds.as_raw();
             }

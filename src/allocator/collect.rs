@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::{
     auditor::Finding,
     error::KeyError,
+    guards::{PassedCuts, RetirePoints},
     inner::{Inner, Lane, LaneState, Life, Scratch},
     register::Register,
 };
@@ -140,7 +141,7 @@ impl Inner {
         mut state: MutexGuard<'a, LaneState>,
         entry: Entry,
     ) -> Result<Keeper, KeyError> {
-        if state.blocks.has_resource(entry) || self.guards.policy.is_on() {
+        if state.blocks.has_resource(entry) || state.guards.is_on() {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             return Ok(self.release(lane, state, entry));
         }
@@ -170,9 +171,9 @@ impl Inner {
             unsafe { self.vulkan.destroy_resource(resource) };
             state = lane.lock();
         }
-        if self.guards.policy.is_on() {
+        if state.guards.is_on() {
             let mut entries = vec![entry];
-            state = self.guard_ends(lane, state, &mut entries);
+            state = self.guard_ends(lane, state, &mut entries, &RetirePoints::default());
             if entries.is_empty() {
                 return None;
             }
@@ -287,7 +288,12 @@ impl Inner {
         }
         if self.guards.scrubs() {
             self.finish_scrubs(reached.bag(), &mut collected);
+            self.tell_unscrubbed(now);
         }
+        let passed = match self.guards.is_on() {
+            true => self.with_register(|register| register.passed_cuts()),
+            false => PassedCuts::default(),
+        };
         for lane in self.lanes() {
             if lane.may_have_reached(reached.bag()) || lane.may_have_expired(now) {
                 let mut state = lane.lock();
@@ -297,10 +303,14 @@ impl Inner {
                     Extent::Bounded => LEAST_BOUND.max(state.retired_after(now - 1)),
                     Extent::All => usize::MAX,
                 };
+                let points = match state.guards.is_on() {
+                    true => RetirePoints::new(&state.bags, reached, &passed),
+                    false => RetirePoints::default(),
+                };
                 collected.more |=
                     state.bags.take_reached_at_most(most, reached, &mut scratch.entries);
                 lane.publish(&state);
-                self.release_batch(lane, state, scratch, dated, &mut collected);
+                self.release_batch(lane, state, scratch, (&points, dated), &mut collected);
             }
         }
         if self.vulkan.moves_priorities() {
@@ -374,7 +384,8 @@ impl Inner {
             let mut scratch = core::mem::take(&mut state.scratch);
             state.bags.take_all(&mut scratch.entries);
             lane.publish(&state);
-            self.release_batch(lane, state, scratch, false, &mut collected);
+            let points = RetirePoints::default();
+            self.release_batch(lane, state, scratch, (&points, false), &mut collected);
         }
         collected
     }
@@ -387,7 +398,7 @@ impl Inner {
         lane: &'a Lane,
         mut state: MutexGuard<'a, LaneState>,
         mut scratch: Scratch,
-        dated: bool,
+        (points, dated): (&RetirePoints, bool),
         collected: &mut Collected,
     ) {
         let Scratch { entries, resources, .. } = &mut scratch;
@@ -410,8 +421,8 @@ impl Inner {
             }
             state = lane.lock();
         }
-        if self.guards.policy.is_on() {
-            state = self.guard_ends(lane, state, entries);
+        if state.guards.is_on() {
+            state = self.guard_ends(lane, state, entries, points);
         }
         self.free_batch(lane, state, scratch, collected);
     }

@@ -188,7 +188,11 @@ impl Inner {
         place: Place<'_>,
     ) -> Result<Granted<'_>, AllocateError> {
         let mut request = Request::new(requirements, target, memory);
-        request.margin = self.guards.policy.margin();
+        let guards = match place {
+            Place::Arena(arena) => arena.guards,
+            Place::Types | Place::Ordered(_) => self.guards.policy,
+        };
+        request.margin = guards.margin();
         let (lane, grant) = match place {
             Place::Types => self.allocate(&request),
             Place::Arena(arena) => {
@@ -197,10 +201,13 @@ impl Inner {
             }
             Place::Ordered(order) => self.allocate_ordered(order, &request),
         }?;
-        if self.watched {
+        if guards.is_on() {
+            self.guard_hand_out(lane, grant.entry);
+        }
+        if self.observed {
             let caller = Location::caller();
             let origin = if let Place::Ordered(order) = place { order.origin } else { caller };
-            self.watch_grant(lane, grant.entry, (grant.offset, grant.size), memory.name, origin);
+            self.observe_grant(lane, grant.entry, (grant.offset, grant.size), memory.name, origin);
         }
         Ok((lane, grant))
     }

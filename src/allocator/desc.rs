@@ -51,6 +51,7 @@ pub struct AllocatorDesc<'a> {
     pub(crate) guards: GuardPolicy,
     pub(crate) guarded_by: GuardedBy,
     pub(crate) quarantine: u32,
+    pub(crate) quarantine_bytes: u64,
     pub(crate) record: Option<Destination>,
     pub(crate) record_room: usize,
 }
@@ -74,6 +75,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("guards", &self.guards)
             .field("guarded_by", &self.guarded_by)
             .field("quarantine", &self.quarantine)
+            .field("quarantine_bytes", &self.quarantine_bytes)
             .field("record", &self.record.is_some())
             .finish()
     }
@@ -105,6 +107,7 @@ impl<'a> AllocatorDesc<'a> {
             guards: GuardPolicy::Off,
             guarded_by: GuardedBy::Host,
             quarantine: 0,
+            quarantine_bytes: u64::MAX,
             record: None,
             record_room: 1 << 16,
         }
@@ -238,6 +241,15 @@ impl AllocatorDesc<'_> {
     #[must_use]
     pub const fn quarantine(mut self, scrubs: u32) -> Self {
         self.quarantine = scrubs;
+        self
+    }
+
+    /// How many bytes of a memory type or arena are in [`quarantine`](Self::quarantine) at most; no limit
+    /// unless told. The oldest make way, looked at by the next scrub. For a quarantine by bytes alone,
+    /// let it last [`u32::MAX`] scrubs.
+    #[must_use]
+    pub const fn quarantine_bytes(mut self, bytes: u64) -> Self {
+        self.quarantine_bytes = bytes;
         self
     }
 

@@ -78,7 +78,7 @@ pub use error::{
 };
 #[cfg(unix)]
 pub use external_fd::{FdKind, SharedFd};
-pub use guards::{GuardCoverage, Scrub, ScrubError, Scrubbed};
+pub use guards::{Corruption, Damage, GuardCoverage, Owner, Scrub, ScrubError, Scrubbed};
 pub use heaps::HeapBudget;
 pub use init::BufferInit;
 pub use leaks::Leak;

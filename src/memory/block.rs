@@ -25,6 +25,7 @@ pub(crate) struct Block {
     pub(crate) tenants: Tenants,
     pub(crate) graves: Graves,
     pub(crate) sight: Sight,
+    pub(crate) fresh: Fresh,
     /// No other resource than the one it was made for may be bound to it.
     pub(crate) exclusive: bool,
     /// The handle types that it was made to be exported as, as bits.
@@ -44,6 +45,18 @@ pub(crate) struct Block {
     /// The class of its room that the index of blocks knows of; 0 for none.
     pub(super) noted: u8,
     space: Space,
+}
+
+/// Whether the memory of a block that the GPU watches is as the driver gave it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum Fresh {
+    /// It is not, or nobody asks.
+    #[default]
+    No,
+    /// No scrub has gone over it.
+    Yes,
+    /// Nor had one when somebody got some of it, which was told.
+    Told,
 }
 
 /// Who keeps a block's guards.
@@ -141,7 +154,8 @@ impl Block {
 
     /// A block whose guards are kept so.
     pub(crate) fn with_sight(self, sight: Sight) -> Self {
-        Self { sight, ..self }
+        let fresh = if let Sight::Gpu(_) = sight { Fresh::Yes } else { Fresh::No };
+        Self { sight, fresh, ..self }
     }
 
     /// A block for one allocation, which is made at once.
@@ -164,6 +178,7 @@ impl Block {
             tenants: Tenants::default(),
             graves: Graves::default(),
             sight: Sight::None,
+            fresh: Fresh::No,
             exclusive: false,
             exported_as: 0,
             empty_since: 0,

@@ -13,9 +13,9 @@ mod rank;
 mod tenants;
 
 pub use block::Broken;
-pub(crate) use block::{Block, Sight};
+pub(crate) use block::{Block, Fresh, Sight};
 pub(crate) use block_list::{BlockList, Entry, Grant, Heritage, Stay};
-pub(crate) use graves::Grave;
+pub(crate) use graves::{Freed, Grave, Graves};
 pub(crate) use heirs::Heirs;
 pub use line::ArenaPolicy;
 pub(crate) use line::End;
