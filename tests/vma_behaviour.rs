@@ -19,6 +19,7 @@
 //! | TestMemoryPriority | `tests/priorities.rs`, `tests/arena.rs` |
 //! | TestAllocationWithAlignment | below |
 //! | TestStatistics, TestBudget | below |
+//! | (acceleration structures, scratch, descriptor buffers, video) | `tests/newer_usages.rs` |
 //! | TestAliasing | `tests/aliasing.rs` |
 //! | TestMapping, TestAllocationMemoryCopy, TestMappingHysteresis | `tests/mapping.rs`; there is no hysteresis: blocks stay mapped, or are mapped for one access |
 //! | TestMappingMultithreaded | below |

@@ -41,7 +41,7 @@ pub(super) struct Target {
     pub(super) kind: ResourceKind,
     /// A memory may not be dedicated to it.
     disjoint: bool,
-    usage: u32,
+    pub(super) usage: u32,
     gpu: GpuUse,
 }
 
@@ -73,8 +73,10 @@ impl Target {
             vk::ImageTiling::LINEAR => ResourceKind::Linear,
             _ => ResourceKind::Optimal,
         };
+        // What the host copies is a copy too.
+        let of_gpu = usage & !vk::ImageUsageFlags::HOST_TRANSFER_EXT;
         let usage = usage.as_raw();
-        let (resource, gpu) = (Resource::Image(handle), GpuUse::of_usage(usage));
+        let (resource, gpu) = (Resource::Image(handle), GpuUse::of_usage(of_gpu.as_raw()));
         Self { resource, kind, disjoint: false, usage, gpu }
     }
 }

@@ -439,8 +439,9 @@ impl AllocationDesc {
         self
     }
 
-    /// An alignment of the offset in bytes, for what `VkMemoryRequirements` does not tell:
-    /// acceleration-structure scratch, shader binding tables, descriptor buffers. A power of two.
+    /// An alignment of the offset in bytes, for what `VkMemoryRequirements` does not tell. A power of
+    /// two. What a buffer's usage asks of its address is known: see
+    /// [`BufferDesc::scratch`](crate::BufferDesc::scratch) and those beside it.
     #[must_use]
     pub const fn min_alignment(mut self, bytes: u64) -> Self {
         self.min_alignment = bytes;

@@ -164,8 +164,7 @@ impl Inner {
         sharing: &Sharing<'_>,
     ) -> Result<Allocation, ExternalError> {
         let resource = target.resource;
-        // SAFETY: the device contract; the resource is new.
-        let requirements = unsafe { self.vulkan.requirements(resource) };
+        let requirements = self.needs(target);
         let granted = self.share_memory(&requirements, target, memory, sharing);
         let (lane, grant) = granted.inspect_err(|_| {
             // SAFETY: the device contract; the resource was never used.

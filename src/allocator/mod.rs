@@ -16,6 +16,7 @@ mod desc;
 mod descriptor;
 #[cfg(feature = "descriptors")]
 mod descriptor_pools;
+mod doors;
 mod ends;
 mod error;
 mod external;
@@ -49,6 +50,7 @@ mod sync;
 mod telling;
 mod timeline;
 mod turn;
+mod video;
 mod view;
 
 use core::fmt;
@@ -193,5 +195,9 @@ impl Allocator {
 
     fn inner(&self) -> &Arc<Inner> {
         &self.facade.inner
+    }
+
+    fn place(&self) -> arena_blocks::Place<'_> {
+        arena_blocks::Place::Types
     }
 }

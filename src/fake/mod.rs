@@ -92,6 +92,7 @@ mod topologies;
 mod track;
 mod transfer;
 mod uses;
+mod video;
 mod violation;
 
 use driver::Driver;

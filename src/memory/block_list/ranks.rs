@@ -34,9 +34,8 @@ impl BlockList {
 
     /// Lists a block to be looked at.
     fn look_at(&mut self, slot: u32) {
-        if let Some(block) = self.block_mut(slot)
-            && !core::mem::replace(&mut block.restless, true)
-        {
+        let Some(block) = self.block_mut(slot) else { return };
+        if !core::mem::replace(&mut block.restless, true) {
             self.restless.push_back(slot);
         }
     }
