@@ -220,10 +220,15 @@ impl Inner {
     /// Reads every busy timeline once and tells how far the GPU is. Takes the register's lock
     /// twice, briefly; the reads lie between.
     pub(super) fn poll(&self) -> Reached {
-        if self.life() == Life::ShutDown || self.is_lost() {
+        if self.life() == Life::ShutDown {
             return self.with_register(|register| register.cuts().reached());
         }
-        let busy = self.with_register(|register| register.busy());
+        // Of a lost device everything is reached: nothing is read, but what is finished still ends.
+        let busy = if self.is_lost() {
+            SmallVec::new()
+        } else {
+            self.with_register(|register| register.busy())
+        };
         let mut seen: SmallVec<[_; 4]> = SmallVec::new();
         for (timeline, sync) in &busy {
             // SAFETY: the device contract; `busy` holds the sync objects.
