@@ -189,13 +189,19 @@ impl Inner {
     ) -> Result<Granted<'_>, AllocateError> {
         let mut request = Request::new(requirements, target, memory);
         request.margin = self.guards.policy.margin();
-        let (lane, grant) = match place {
+        if let Place::Arena(arena) = place {
+            request.align(arena.min_alignment);
+        }
+        let ask = || match place {
             Place::Types => self.allocate(&request),
-            Place::Arena(arena) => {
-                request.align(arena.min_alignment);
-                self.allocate_in_arena(arena, &request)
-            }
+            Place::Arena(arena) => self.allocate_in_arena(arena, &request),
             Place::Ordered(order) => self.allocate_ordered(order, &request),
+        };
+        let (lane, grant) = match ask() {
+            Err(refusal) if !memory.patience.is_zero() => {
+                self.ask_again(memory.patience, refusal, ask)
+            }
+            done => done,
         }?;
         if self.watched {
             let caller = Location::caller();

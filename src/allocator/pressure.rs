@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::{
     Allocator,
-    error::WaitError,
+    error::{AllocateError, Tried, WaitError},
     inner::{Inner, Lane, Life},
 };
 use crate::retire::BagNumber;
@@ -64,6 +64,37 @@ impl Inner {
                 *sum >= bytes
             })
         })
+    }
+
+    /// What becomes of a request that was refused and has patience: waits for the drop that the refusal
+    /// names, and asks again, until it is granted, no wait helps or the time is over.
+    #[cold]
+    pub(super) fn ask_again<T>(
+        &self,
+        patience: Duration,
+        mut refusal: AllocateError,
+        mut ask: impl FnMut() -> Result<T, AllocateError>,
+    ) -> Result<T, AllocateError> {
+        let start = Instant::now();
+        let mut waited_for = None;
+        loop {
+            let AllocateError::OutOfDeviceMemory { cut, tried, .. } = &mut refusal else { break };
+            tried.set(Tried::WAIT, waited_for.is_some());
+            let next = cut.filter(|&cut| Some(cut) > waited_for);
+            let submitted = |&bag: &BagNumber| self.with_register(|r| r.waits_of(bag).is_some());
+            let Some(bag) = next.filter(submitted) else { break };
+            *tried |= Tried::WAIT;
+            let left = patience.saturating_sub(start.elapsed());
+            if left.is_zero() || !matches!(self.wait_for_bag(bag, left), Ok(true)) {
+                break;
+            }
+            waited_for = Some(bag);
+            refusal = match ask() {
+                Ok(granted) => return Ok(granted),
+                Err(refusal) => refusal,
+            };
+        }
+        Err(refusal)
     }
 
     fn wait_for_bag(&self, bag: BagNumber, timeout: Duration) -> Result<bool, WaitError> {
