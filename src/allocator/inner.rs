@@ -25,11 +25,12 @@ use super::{
     origins::Origins,
     recorder::Recorder,
     register::Register,
+    share::Lately,
 };
 use crate::{
     events,
     ground::sync::lock,
-    memory::{BlockList, Broken, Entry, Heirs, Stay},
+    memory::{Batch, BlockList, Broken, Entry, Heirs, Stay},
     policy::{
         growth::Growth,
         intent::Shape,
@@ -37,7 +38,6 @@ use crate::{
     },
     record::Tape,
     retire::{BagNumber, Bags},
-    tlsf::Key,
     vulkan::{Resource, Vulkan},
 };
 
@@ -111,8 +111,7 @@ pub(super) struct LaneState {
     pub(super) heirs: Heirs,
     /// What waits for a scrub.
     pub(super) waiting: Vec<Waiting>,
-    /// How many were retired after the collect of this number.
-    pub(super) retired: (u64, usize),
+    pub(super) retired: Lately,
     /// What a collect has in hand; here only to keep its memory.
     pub(super) scratch: Scratch,
     /// The count each non-empty block holds, by slot.
@@ -138,7 +137,7 @@ pub(super) struct LaneState {
 pub(super) struct Scratch {
     pub(super) entries: Vec<Entry>,
     pub(super) resources: Vec<Resource>,
-    pub(super) keys: Vec<Key>,
+    pub(super) batch: Batch,
 }
 
 /// Where an allocator is in its life.
@@ -403,7 +402,7 @@ impl LaneState {
             bags: Bags::default(),
             heirs: Heirs::default(),
             waiting: Vec::new(),
-            retired: (0, 0),
+            retired: Lately::default(),
             scratch: Scratch::default(),
             keepers: Vec::new(),
             live: 0,

@@ -3,6 +3,7 @@
 //! These are data structures that hold Vulkan handles; none of them calls the driver.
 #![forbid(unsafe_code)]
 
+mod batch;
 mod block;
 mod block_list;
 mod fit_index;
@@ -10,6 +11,7 @@ mod graves;
 mod heirs;
 mod tenants;
 
+pub(crate) use batch::Batch;
 pub use block::Broken;
 pub(crate) use block::{Block, Sight};
 pub(crate) use block_list::{BlockList, Entry, Grant, Heritage, Stay};
