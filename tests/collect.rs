@@ -34,7 +34,6 @@ unsafe fn run(_device: &ash::Device, [deed, _]: [u64; 2]) {
     // SAFETY: the caller's promise.
     let deed = unsafe { Box::from_raw(deed as *mut Deed) };
     deed();
-    ();
 }
 
 /// Gives an object up.

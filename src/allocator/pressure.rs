@@ -77,8 +77,7 @@ impl Inner {
     ) -> Result<T, AllocateError> {
         let start = Instant::now();
         let mut waited_for = None;
-        loop {
-            let AllocateError::OutOfDeviceMemory { cut, tried, .. } = &mut refusal else { break };
+        while let AllocateError::OutOfDeviceMemory { cut, tried, .. } = &mut refusal {
             tried.set(Tried::WAIT, waited_for.is_some());
             let next = cut.filter(|&cut| Some(cut) > waited_for);
             let submitted = |&bag: &BagNumber| self.with_register(|r| r.waits_of(bag).is_some());
