@@ -85,7 +85,9 @@ impl<T> Bags<T> {
     /// bag reached; pass only points that are not reached yet, or any superset of them.
     pub fn file_at(&mut self, points: &[Point], entry: T) {
         match points.split_first() {
-            None => drop(self.file(BagNumber::FIRST, entry)),
+            None => {
+                self.file(BagNumber::FIRST, entry);
+            }
             Some((&first, rest)) => {
                 self.dated.entry(first).or_default().push(Dated { entry, rest: rest.to_vec() });
             }
@@ -325,7 +327,11 @@ mod tests {
         let mut cuts = Cuts::new(1);
         cuts.add_timeline(0);
         let mut bags = Bags::new();
-        (0..5).for_each(|entry| drop(bags.file(cuts.current(), entry)));
+        assert!(
+            (0..5)
+                .map(|entry| bags.file(cuts.current(), entry))
+                .eq([true, false, false, false, false])
+        );
         let mut out = Vec::new();
         for (expected, more) in [(2, true), (4, true), (5, false), (5, false)] {
             assert_eq!(bags.take_reached_at_most(2, &cuts.reached(), &mut out), more);
