@@ -6,7 +6,7 @@
 //! cargo run --example memory_map -- out
 //! cargo run --example memory_map -- out --record game.trace
 //! ```
-use std::{error::Error, fs, path::PathBuf};
+use std::{error::Error, ffi::OsString, fs, path::PathBuf};
 
 use clap::Parser;
 use fencepost::{
@@ -31,7 +31,14 @@ struct Arguments {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let Arguments { directory, record, torn } = Arguments::parse();
+    enter(std::env::args_os())
+}
+
+/// The program, given its command line.
+pub(crate) fn enter(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<(), Box<dyn Error>> {
+    let Arguments { directory, record, torn } = Arguments::parse_from(arguments);
     let mut files = Vec::new();
     let (snapshot, page) = match record {
         None => {

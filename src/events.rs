@@ -8,7 +8,7 @@
 //! | [`PRESSURE`] | warn; debug for a request that may fail by its flags | a request failed for lack of memory | `heap`, `requested`, `largest_free`, `pending`, `left`, `tried` |
 //! | [`LEAK`] | warn | the allocator was closed while allocations live: by name and place, largest first | `count`, `bytes` |
 //! | [`WAITING`] | warn; error for a broken contract | something holds memory back: a recording that stays open or was dropped, a timeline that does not move, jumps or cannot be read, drops before any timeline, work pending at the end, an end before a recorded use | `allocation`, `recording`, `reached`, `submitted`, `value`, `assigned`, `bytes`, `used_until`, `error` |
-//! | [`GUARD`] | error; warn for a block that is not watched | a margin or free memory was written | `memory_type`; of a write `offset`, `words`, `expected`, `found`, `allocation`; of a block `bytes`, and `by`, `refused` where it could be watched |
+//! | [`GUARD`] | error; warn for what is not watched | a margin or free memory was written; a block is not watched, or handed out as the driver gave it where all is to read zero; what ended waits for scrubs that nobody records | `memory_type`; of a write `offset`, `words`, `expected`, `found`, `allocation`, `freed`, `timeline`, `value`; of a block `bytes`, and `by`, `refused` where it could be watched; of what waits `bytes`, `collects` |
 //! | [`DEVICE`] | error | the device is lost | |
 //! | [`RECORD`] | error; warn for a second allocator of one description | the record's writer failed | `error` |
 //! | [`ALLOCATION`] | trace | each allocation, and each end of one | `memory_type`, `block`, `key`; for a new one `offset`, `bytes`, `name` |

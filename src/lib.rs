@@ -172,7 +172,7 @@ pub use dma::{MappedPool, MappedPoolError};
 #[cfg(feature = "vulkan")]
 pub use inspect::{Difference, Snapshot, TenantKind, Wait};
 #[cfg(feature = "vulkan")]
-pub use memory::Broken;
+pub use memory::{ArenaPolicy, Broken};
 #[cfg(feature = "vulkan")]
 pub use policy::{granularity::ResourceKind, intent::HostAccess};
 pub use pool::{MemoryPool, PoolDesc};
@@ -184,9 +184,9 @@ pub use retire::Point;
 pub use vulkan::{DeviceFeatures, Object, UserObject};
 
 #[cfg(feature = "vulkan")]
-pub use allocator::{GuardCoverage, Scrub, ScrubError, Scrubbed};
+pub use allocator::{Corruption, Damage, GuardCoverage, Owner, Scrub, ScrubError, Scrubbed};
 #[cfg(feature = "vulkan")]
-pub use guard::{Corruption, Damage, GuardPolicy, GuardedBy, Owner};
+pub use guard::{GuardPolicy, GuardedBy};
 
 /// The README's snippets, compiled as doctests.
 #[cfg(all(doctest, feature = "vulkan"))]

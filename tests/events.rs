@@ -24,7 +24,7 @@ use tracing::Level;
 use tracing_subscriber::{Layer, layer::Context, prelude::*};
 
 /// Every scene of this file: together they have the allocator say all that it can say.
-const SCENES: [fn(); 11] = [
+const SCENES: [fn(); 12] = [
     blocks_and_counters,
     a_full_heap,
     smaller_blocks,
@@ -34,6 +34,7 @@ const SCENES: [fn(); 11] = [
     an_unreadable_timeline,
     an_end_before_a_recorded_use,
     damage,
+    a_late_write,
     losses,
     a_leak,
 ];
@@ -329,6 +330,27 @@ fn damage_is_told_and_blocks_that_nobody_watches() {
     assert_eq!((&*written[0].fields["words"], &*written[0].fields["found"]), ("1", "7"));
     let unwatched = of(&told, GUARD, Level::WARN, &["memory_type", "bytes"]);
     assert_eq!(unwatched.len(), 2, "a block, and a memory of its own: {told:#?}");
+}
+
+/// A write after free, of what the GPU had to pass a point for; and nobody scrubs.
+fn a_late_write() {
+    let fake = fake();
+    fake.set_aliasing(true);
+    let desc = desc(&fake).guards(GuardPolicy::Poison).guarded_by(GuardedBy::HostOrGpu);
+    let allocator = made(&desc);
+    let frames = allocator.timeline(fake.queue(0)).unwrap();
+    let memory = AllocationDesc::upload().required(vk::MemoryPropertyFlags::HOST_COHERENT);
+    let make = || allocator.create_buffer(&buffer_desc(256), &memory).unwrap();
+    let (stays, late) = (make(), make());
+    let (block, offset) = (late.allocation().memory(), late.allocation().offset());
+    let frame = frames.begin().unwrap();
+    drop((late, buffer(&allocator, 4096)));
+    submit_nothing(frame).unwrap();
+    fake.run();
+    (0..300).for_each(|_| _ = allocator.collect());
+    assert!(fake.gpu_write(block, offset, &[7; 4]));
+    assert_eq!(allocator.check_guards().len(), 1);
+    drop((stays, frames));
 }
 
 fn losses() {

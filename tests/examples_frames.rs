@@ -146,7 +146,7 @@ fn a_short_flight_is_clean_and_leaves_two_pictures_on_both_drivers() {
 
         let drawing = fs::read_to_string(folder.0.join("memory.svg")).unwrap();
         let (classes, titles) = rectangles(&drawing);
-        for class in ["used buffer", "used image", "pending", "free"] {
+        for class in ["buffer", "image", "pending", "free"] {
             // One is in the legend.
             assert!(classes.get(class).is_some_and(|&count| count > 1), "{class}: {classes:?}");
         }

@@ -1,64 +1,15 @@
 //! Snapshots, and VMA's dump of them: golden, and held to a restatement of the dump's form.
 
+#[path = "support/scene.rs"]
+mod scene;
 mod support;
 
-use std::{
-    fs,
-    path::Path,
-    process::Command,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Instant,
-};
+use std::{fs, path::Path, time::Instant};
 
-use fencepost::{
-    AllocationDesc, Allocator, ArenaDesc, ImageDesc, RegionState, Snapshot, Wait,
-    fake::{FakeDriver, Use},
-    record::Record,
-    vk,
-};
+use fencepost::{AllocationDesc, ArenaDesc, RegionState, Wait};
+use scene::{crowd, scene, snapshot};
 use serde_json::Value;
 use support::*;
-
-/// A scene with every state: used, free, pending on a timeline, pending on an open recording,
-/// dedicated. Returns what it looks like.
-fn scene(look: impl FnOnce(&Allocator)) {
-    let fake: FakeDriver = fake();
-    let allocator = allocator(&fake);
-    let frames = allocator.timeline(fake.queue(0)).unwrap();
-    let image = ImageDesc::new_2d(
-        vk::Format::R8G8B8A8_UNORM,
-        64,
-        64,
-        vk::ImageUsageFlags::SAMPLED | vk::ImageUsageFlags::TRANSFER_DST,
-    );
-    let albedo = allocator
-        .create_image(&image, &AllocationDesc::device_local().name("albedo <&> \"1\""))
-        .unwrap();
-    let (mesh, gap) = (buffer(&allocator, 5000), buffer(&allocator, 3000));
-    let (flying, kept) = (buffer(&allocator, 7000), buffer(&allocator, 1000));
-    let own = AllocationDesc::device_local().name("own").dedicated(true);
-    let big = allocator.create_buffer(&buffer_desc(2 << 20), &own).unwrap();
-    drop(gap); // no recording is open and nothing submitted: free at once
-    let arena = allocator.create_arena(&ArenaDesc::new(AllocationDesc::upload())).unwrap();
-    let staged = arena.create_buffer(&buffer_desc(600), &AllocationDesc::default().name("staged"));
-    let frame = frames.begin().unwrap();
-    let commands = [fake.record(&[Use::buffer(flying.handle())])];
-    drop(flying);
-    submit(frame, &commands).unwrap();
-    let open = frames.begin().unwrap();
-    drop(mesh);
-    look(&allocator);
-    submit_nothing(open).unwrap();
-    drop((big, kept, albedo, staged.unwrap(), arena, frames));
-    allocator.close().unwrap();
-    fake.finish().unwrap();
-}
-
-fn snapshot() -> Snapshot {
-    let mut taken = None;
-    scene(|allocator| taken = Some(allocator.snapshot()));
-    taken.unwrap()
-}
 
 fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -236,6 +187,7 @@ fn the_dump_has_the_form_that_vma_s_visualiser_reads() {
     let arenas: Vec<_> = dump["CustomPools"].as_object().unwrap().values().collect();
     let pieces = arenas[0].pointer("/0/Blocks/0/Suballocations").unwrap().as_array().unwrap();
     assert_eq!((arenas.len(), pieces[0]["Name"].as_str()), (1, Some("staged")));
+    assert_eq!(arenas[0].pointer("/0/Name").unwrap(), "0 - streaming");
     golden("dump.json", &text);
 }
 
@@ -248,97 +200,31 @@ fn the_map_shows_each_state_and_escapes_names() {
     }
     assert!(map.contains("waits for timeline 0 &gt;= 1") || map.contains("timeline 0 >= 1"));
     assert!(!map.contains("<&>") && map.contains("albedo"));
+    assert!(map.contains("arena “streaming”"));
     golden("memory_map.svg", &map);
 }
 
-/// The page as a real browser has it once its script has run, with a word searched for.
-fn in_browser(page: &str, word: &str) -> String {
-    static PAGES: AtomicU32 = AtomicU32::new(0);
-    let number = PAGES.fetch_add(1, Ordering::Relaxed);
-    let name = format!("fencepost-map-{}-{number}.html", std::process::id());
-    let path = std::env::temp_dir().join(name);
-    fs::write(&path, page).unwrap();
-    let run = Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
-        .arg(format!("file://{}#{word}", path.display()))
-        .output();
-    fs::remove_file(path).unwrap();
-    let done = run.unwrap_or_else(|error| {
-        panic!("chromium: {error}; it is installed by: apt-get install chromium")
-    });
-    String::from_utf8_lossy(&done.stdout).into_owned()
-}
-
+/// An arena's name is its own: the next that takes its lane over has another, or none.
 #[test]
-fn a_browser_shows_the_page_and_finds_by_name() {
-    let page = snapshot().to_html();
-    let found = in_browser(&page, "albedo");
-    assert!(found.contains(">1 of 6 allocations</output>"), "{found}");
-    assert!(found.contains("class=\"pending\""));
-    let none = in_browser(&page, "no such name");
-    assert!(none.contains(">0 of 6 allocations</output>"), "the control");
-}
-
-#[test]
-fn a_browser_shows_the_time_line_of_a_record() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/record.trace");
-    let record = Record::parse(&fs::read_to_string(path).unwrap()).unwrap();
-    let shown = in_browser(&snapshot().to_html_with(&record), "");
-    assert!(shown.contains("Over time") && shown.contains("class=\"curve\""));
-    assert!(shown.contains("0.017 s: 2 MiB live, 1 MiB pending"));
-    assert!(!in_browser(&snapshot().to_html(), "").contains("Over time"), "the control");
-}
-
-/// Many allocations, one of a special name, with what could break a page.
-fn crowd(many: usize, look: impl FnOnce(&Allocator)) {
+fn arenas_are_told_by_name() {
     let fake = fake();
     let allocator = allocator(&fake);
-    let requirements = vk::MemoryRequirements { size: 256, alignment: 64, memory_type_bits: !0 };
-    let kind = fencepost::ResourceKind::Linear;
-    let names = std::iter::repeat_n("one of many", many).chain(["</script><b>needle"]);
-    let live: Vec<_> = names
-        .map(|name| {
-            let desc = AllocationDesc::device_local().name(name);
-            allocator.allocate(&requirements, kind, &desc).unwrap()
-        })
-        .collect();
-    look(&allocator);
-    for allocation in live {
-        // SAFETY: no GPU is there.
-        unsafe { allocation.free_now() };
-    }
-    drop(allocator);
-    fake.finish().unwrap();
-}
-
-/// Its size in bytes.
-fn page_of(many: usize) -> usize {
-    let mut page = String::new();
-    crowd(many, |allocator| page = allocator.snapshot().to_html());
-    let start = Instant::now();
-    let all = in_browser(&page, "");
-    println!("{many}: {} bytes, {} ms in the browser", page.len(), start.elapsed().as_millis());
-    let total = many + 1;
-    let count = format!(">{total} of {total} allocations, the first 500 listed</output>");
-    assert!(all.contains(&count), "{}", all.chars().take(4000).collect::<String>());
-    assert_eq!(all.matches("<tr class=").count(), 500);
-    let needle = in_browser(&page, "needle");
-    assert!(needle.contains(&format!(">1 of {total} allocations</output>")), "the one among many");
-    assert_eq!(needle.matches("<tr class=").count(), 1);
-    assert!(needle.contains("<td>&lt;/script&gt;&lt;b&gt;needle</td>"));
-    page.len()
-}
-
-#[test]
-fn a_page_of_many_allocations_is_shown_piece_by_piece() {
-    page_of(3000);
-}
-
-#[test]
-#[ignore = "deep: a page of some megabytes in a browser, twice"]
-fn a_page_of_a_hundred_thousand_allocations_is_readable() {
-    let bytes = page_of(100_000);
-    assert!(bytes < 4 << 20, "{bytes} bytes");
+    let desc = ArenaDesc::new(AllocationDesc::upload());
+    let names = || -> Vec<_> {
+        let snapshot = allocator.snapshot();
+        let sets = snapshot.memory_types().flat_map(|memory_type| &memory_type.sets);
+        sets.filter(|set| set.is_arena).map(|set| set.name).collect()
+    };
+    let level = allocator.create_arena(&desc.name("level")).unwrap();
+    let other = allocator.create_arena(&desc).unwrap();
+    assert_eq!((level.name(), other.name()), (Some("level"), None));
+    assert_eq!(names(), [Some("level"), None]);
+    drop(level);
+    let menu = allocator.create_arena(&desc.name("menu")).unwrap();
+    assert_eq!(names(), [Some("menu"), None], "the lane was taken over");
+    drop(menu);
+    let nameless = allocator.create_arena(&desc).unwrap();
+    assert_eq!((nameless.name(), names()), (None, vec![None, None]));
 }
 
 /// The control: each trap, planted, is found.

@@ -2,92 +2,19 @@
 //! found and named, a clean run is not accused, and whatever goes wrong, nothing is lost.
 
 mod support;
-
-use std::time::Duration;
+#[path = "support/world.rs"]
+mod world;
 
 use fencepost::{
-    Allocation, AllocationDesc, Allocator, AllocatorDesc, Corruption, Damage, GuardPolicy,
-    GuardedBy, ResourceKind, Scrub, ScrubError, Timeline,
-    fake::{Call, FakeDriver, Profile, Violation},
+    Allocation, AllocationDesc, Allocator, Damage, GuardPolicy, GuardedBy, ResourceKind, Scrub,
+    ScrubError, Timeline,
+    fake::{Call, Profile, Violation},
     vk,
 };
 use support::*;
+use world::*;
 
 const POLICIES: [GuardPolicy; 3] = [GuardPolicy::Margins, GuardPolicy::Poison, GuardPolicy::Full];
-const LONG: Duration = Duration::from_secs(5);
-
-/// An allocator whose guards the GPU keeps, with a timeline on the fake's first queue.
-struct World {
-    fake: FakeDriver,
-    allocator: Allocator,
-    timeline: Timeline,
-}
-
-impl World {
-    fn new(policy: GuardPolicy) -> Self {
-        Self::on(&Profile::default(), policy, |desc| desc)
-    }
-
-    fn on(
-        profile: &Profile,
-        policy: GuardPolicy,
-        change: impl FnOnce(AllocatorDesc<'_>) -> AllocatorDesc<'_>,
-    ) -> Self {
-        let fake = FakeDriver::new(profile);
-        // Scrubs look at a block through a buffer over all of it.
-        fake.set_aliasing(true);
-        let desc = change(desc(&fake).guards(policy).guarded_by(GuardedBy::Gpu));
-        // SAFETY: the fake outlives the allocator, and the queue in use has a timeline.
-        let allocator = unsafe { Allocator::new(&desc) }.unwrap();
-        let timeline = allocator.timeline(fake.queue(0)).unwrap();
-        Self { fake, allocator, timeline }
-    }
-
-    fn try_scrub(&self, extent: Scrub) -> Result<Option<fencepost::Point>, ScrubError> {
-        // SAFETY: the queue is of this family, and no other thread submits.
-        unsafe { self.allocator.scrub(&self.timeline, self.fake.queue_family(0), extent) }
-    }
-
-    /// A scrub that the GPU passes, and what it found.
-    fn scrub(&self, extent: Scrub) -> Vec<Corruption> {
-        if let Some(point) = self.try_scrub(extent).unwrap() {
-            assert!(self.timeline.wait(point, LONG).unwrap());
-        }
-        self.allocator.collect();
-        self.allocator.check().unwrap();
-        self.allocator.check_guards()
-    }
-
-    fn allocate(&self, name: &'static str, size: u64) -> Allocation {
-        let needs = vk::MemoryRequirements { size, alignment: 16, memory_type_bits: u32::MAX };
-        let memory = AllocationDesc::device_local().name(name);
-        self.allocator.allocate(&needs, ResourceKind::Linear, &memory).unwrap()
-    }
-
-    /// The GPU writes a word somewhere in the block of an allocation: the bug.
-    fn scribble(&self, allocation: &Allocation, byte: i64, words: u64) {
-        let at = allocation.offset().wrapping_add_signed(byte);
-        assert!(self.fake.gpu_write(allocation.memory(), at, &[7; 4].repeat(words as usize)));
-    }
-
-    /// Ends everything; no rule was broken and nothing is left.
-    fn end(self) {
-        let Self { fake, allocator, timeline } = self;
-        drop(timeline);
-        fake.run();
-        assert_eq!(allocator.close().map(|report| report.leaks.len()), Some(0));
-        fake.finish().unwrap();
-    }
-}
-
-fn only(found: &[Corruption]) -> Corruption {
-    assert_eq!(found.len(), 1, "{found:?}");
-    found[0]
-}
-
-fn name(found: &Corruption) -> Option<&'static str> {
-    found.owner.and_then(|owner| owner.name)
-}
 
 /// The control of all others, on devices of all kinds: who keeps to what it owns is not accused, and
 /// memory comes back.
@@ -319,77 +246,6 @@ fn each_block_is_watched_by_one_of_both() {
     let found = world.scrub(Scrub::Everything);
     assert_eq!(only(&found).memory_type, unseen.memory_type(), "the GPU at a scrub");
     drop((seen, unseen));
-    world.end();
-}
-
-/// The range rests for so many scrubs, and the last looks at it.
-#[test]
-fn quarantine_keeps_what_ended_for_so_many_scrubs() {
-    for rest in [0, 1, 5] {
-        let world = World::on(&Profile::default(), GuardPolicy::Poison, |it| it.quarantine(rest));
-        let stays = world.allocate("stays", 64);
-        let culprit = world.allocate("culprit", 4096);
-        let (memory, offset) = (culprit.memory(), culprit.offset());
-        drop(culprit);
-        for scrub in 0..=rest {
-            assert_eq!(world.scrub(Scrub::Due), []);
-            assert_eq!(world.allocator.statistics().pending, 4096, "after {scrub} of {rest}");
-        }
-        assert!(world.fake.gpu_write(memory, offset, &[9; 4]));
-        assert_eq!(name(&only(&world.scrub(Scrub::Due))), Some("culprit"));
-        assert_eq!(world.allocator.statistics().pending, 0, "it is free");
-        drop(stays);
-        world.end();
-    }
-}
-
-/// Nobody reads what another wrote, and an allocation knows whether it reads zero.
-#[test]
-fn memory_that_somebody_had_reads_zero() {
-    for by in [GuardedBy::Host, GuardedBy::Gpu] {
-        let world = World::on(&Profile::default(), GuardPolicy::Zero, |it| it.guarded_by(by));
-        let needs = vk::MemoryRequirements { size: 4096, alignment: 64, memory_type_bits: !0 };
-        let coherent = AllocationDesc::upload().required(vk::MemoryPropertyFlags::HOST_COHERENT);
-        let allocate = || {
-            world.allocator.allocate(&needs, ResourceKind::Linear, &coherent.name("one")).unwrap()
-        };
-        let reads = |one: &Allocation| {
-            let mut bytes = vec![1; 4096];
-            assert!(world.fake.gpu_read(one.memory(), one.offset(), &mut bytes));
-            bytes
-        };
-        let stays = allocate();
-        let secret = allocate();
-        let place = (secret.memory(), secret.offset());
-        assert_eq!(secret.is_zeroed(), by == GuardedBy::Host, "the GPU knows nothing of it yet");
-        assert!(world.fake.gpu_write(secret.memory(), secret.offset(), &[7; 4096]));
-        drop(secret);
-        if by == GuardedBy::Gpu {
-            assert_eq!(world.scrub(Scrub::Due), []);
-        }
-        let next = allocate();
-        assert_eq!((next.memory(), next.offset()), place, "it is given again");
-        assert!(next.is_zeroed() && reads(&next).iter().all(|&byte| byte == 0), "{by:?}");
-        assert!(world.fake.gpu_write(next.memory(), next.offset(), &[8; 4096]));
-        if by == GuardedBy::Gpu {
-            assert_eq!(world.scrub(Scrub::Everything), [], "what it writes is nobody's concern");
-        }
-        assert_eq!(reads(&next), [8; 4096], "nor touched");
-        drop((stays, next));
-        world.end();
-    }
-    // The control: without the policy the next one reads the secret.
-    let world = World::new(GuardPolicy::Margins);
-    let secret = world.allocate("secret", 4096);
-    let (memory, offset) = (secret.memory(), secret.offset());
-    assert!(world.fake.gpu_write(memory, offset, &[7; 4096]));
-    drop(secret);
-    world.scrub(Scrub::Due);
-    let next = world.allocate("next", 4096);
-    let mut bytes = [0; 4];
-    assert!(world.fake.gpu_read(memory, offset, &mut bytes));
-    assert!(bytes == [7; 4] && !next.is_zeroed());
-    drop(next);
     world.end();
 }
 

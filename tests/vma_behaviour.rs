@@ -10,16 +10,16 @@
 //! | TestPoolsAndAllocationParameters, TestHeapSizeLimit | below |
 //! | TestDebugMargin, TestDebugMarginNotInVirtualAllocator, TestAllocationsInitialization | `tests/corruption.rs`; freed memory is poisoned, handed-out memory is not filled |
 //! | (the driver asked under a lock) | `tests/driver_calls.rs` |
-//! | TestLinearAllocator (ring), TestLinearAllocatorMultiBlock | `tests/ring.rs`: the GPU moves the tail, nothing is freed by hand |
-//! | TestLinearAllocator (stack, double stack), ManuallyTestLinearAllocator | no such policy: TLSF serves any order at constant cost |
+//! | TestLinearAllocator (stack, ring, double stack), TestLinearAllocatorMultiBlock, ManuallyTestLinearAllocator | `tests/arena_policies.rs`, `src/memory/line/tests.rs`; `tests/ring.rs` |
 //! | TestAlgorithmsCorrectness | below |
 //! | BasicTestAllocatePages | `tests/aliasing.rs` |
 //! | TestGpuData | `tests/drivers` |
 //! | TestMemoryUsage, TestDeviceCoherentMemory, TestDeviceLocalMapped | the choice of memory types over 158 devices |
 //! | TestBufferDeviceAddress, TestMaintenance5 | `tests/drivers`; usages of 64 bits go in by `create_buffer_from` |
-//! | TestMemoryPriority | `tests/arena.rs` |
+//! | TestMemoryPriority | `tests/priorities.rs`, `tests/arena.rs` |
 //! | TestAllocationWithAlignment | below |
 //! | TestStatistics, TestBudget | below |
+//! | (acceleration structures, scratch, descriptor buffers, video) | `tests/newer_usages.rs` |
 //! | TestAliasing | `tests/aliasing.rs` |
 //! | TestMapping, TestAllocationMemoryCopy, TestMappingHysteresis | `tests/mapping.rs`; there is no hysteresis: blocks stay mapped, or are mapped for one access |
 //! | TestMappingMultithreaded | below |

@@ -22,7 +22,6 @@ mod flight;
 mod ground;
 mod height_grid;
 mod images;
-mod memory_picture;
 mod noise;
 mod options;
 mod photograph;
@@ -40,7 +39,7 @@ mod upload;
 mod view;
 mod world;
 
-use fencepost::{Allocator, AllocatorDesc, BlockPicture, EndPolicy, vk};
+use fencepost::{Allocator, AllocatorDesc, EndPolicy, Snapshot, vk};
 use flight::Flight;
 use indicatif::{ProgressBar, ProgressStyle};
 use options::Options;
@@ -78,7 +77,7 @@ fn run(options: &Options) -> Result<()> {
         .map_err(|error| format!("cannot make the folder {}: {error}", options.out.display()))?;
     let (landscape, memory) = (options.out.join("landscape.png"), options.out.join("memory.svg"));
     // Both are opened before the flight: better no flight than one without a picture.
-    let (landscape_file, memory_file) = (create(&landscape)?, create(&memory)?);
+    let (landscape_file, mut memory_file) = (create(&landscape)?, create(&memory)?);
 
     let gpu = Gpu::open(&GpuRequest {
         driver: options.driver.as_deref(),
@@ -88,19 +87,17 @@ fn run(options: &Options) -> Result<()> {
     require(&gpu)?;
     let messages = gpu.messages();
     let mut summary = Summary::new(gpu.driver(), options, gpu.transfer.is_some());
-    let (pixels, blocks, report) = {
+    let (pixels, snapshot, report) = {
         let allocator = open_allocator(&gpu, options)?;
-        let (pixels, blocks) = fly(&gpu, &allocator, options, &mut summary)?;
-        (pixels, blocks, allocator.close().ok_or("the flight kept the allocator")?)
+        let (pixels, snapshot) = fly(&gpu, &allocator, options, &mut summary)?;
+        (pixels, snapshot, allocator.close().ok_or("the flight kept the allocator")?)
     };
     drop(gpu);
     summary.leaks = report.leaks.len();
     summary.still_pending = report.still_pending;
 
     photograph::write_png(landscape_file, options.size, &pixels)?;
-    let title = format!("Memory after {} frames on {}", summary.frames, summary.driver);
-    let words = summary.memory_words(blocks.len());
-    svg::write(memory_file, &memory_picture::draw(&blocks, &title, &words))?;
+    memory_file.write_all(snapshot.to_svg().as_bytes())?;
     let mut out = io::stdout().lock();
     if options.json {
         writeln!(out, "{}", serde_json::to_string(&summary)?)?;
@@ -143,7 +140,7 @@ fn fly(
     allocator: &Allocator,
     options: &Options,
     summary: &mut Summary,
-) -> Result<(Vec<u8>, Vec<BlockPicture>)> {
+) -> Result<(Vec<u8>, Snapshot)> {
     let start = Instant::now();
     let sixth = |side: u32| (side / 6).max(2) & !1;
     let (width, height) = (sixth(options.size.width), sixth(options.size.height));
@@ -157,7 +154,7 @@ fn fly(
         progress.inc(1);
     }
     progress.finish_and_clear();
-    let blocks = allocator.blocks();
+    let snapshot = allocator.snapshot();
     let pixels = photograph::take(&mut flight, allocator, options.frames, options.size)?;
     summary.seconds = start.elapsed().as_secs_f64();
     summary.chunks_made = flight.world.made;
@@ -165,7 +162,7 @@ fn fly(
     if let Some(first) = allocator.check_guards().first() {
         return Err(format!("somebody wrote where nothing of theirs is: {first}").into());
     }
-    Ok((pixels, blocks))
+    Ok((pixels, snapshot))
 }
 
 /// What this program needs beyond what fencepost does: it is written for Vulkan 1.3.

@@ -1,5 +1,4 @@
 //! What the flight took, in numbers: for people, and as one line of JSON.
-use super::memory_picture::size;
 use super::options::Options;
 use fencepost::Statistics;
 use serde::Serialize;
@@ -56,16 +55,6 @@ impl Summary {
         self.driver_allocations = now.driver_allocations;
         self.driver_allocations_saved = now.allocations.saturating_sub(now.driver_allocations);
     }
-
-    /// The memory at the end of the flight, in a sentence.
-    pub(crate) fn memory_words(&self, blocks: usize) -> String {
-        format!(
-            "{} used, {} dropped but still pending, {} taken from the driver in {blocks} blocks.",
-            size(self.live),
-            size(self.pending),
-            size(self.reserved)
-        )
-    }
 }
 
 impl fmt::Display for Summary {
@@ -87,5 +76,14 @@ impl fmt::Display for Summary {
         let peaks = line(self.peak_live, self.peak_pending, self.peak_reserved);
         writeln!(out, "  at most     {peaks}")?;
         write!(out, "  leaks       {}", self.leaks)
+    }
+}
+
+/// Bytes in the unit that suits them.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..0x10_0000 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
     }
 }

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     guard::{Layout, layout},
-    memory::{Fence, Grant, Tenant},
+    memory::{End, Fence, Grant, Rank, Tenant},
     policy::{
         granularity::{ResourceKind, placed},
         intent::GpuUse,
@@ -41,7 +41,7 @@ pub(super) struct Target {
     pub(super) kind: ResourceKind,
     /// A memory may not be dedicated to it.
     disjoint: bool,
-    usage: u32,
+    pub(super) usage: u32,
     gpu: GpuUse,
 }
 
@@ -73,8 +73,10 @@ impl Target {
             vk::ImageTiling::LINEAR => ResourceKind::Linear,
             _ => ResourceKind::Optimal,
         };
+        // What the host copies is a copy too.
+        let of_gpu = usage & !vk::ImageUsageFlags::HOST_TRANSFER_EXT;
         let usage = usage.as_raw();
-        let (resource, gpu) = (Resource::Image(handle), GpuUse::of_usage(usage));
+        let (resource, gpu) = (Resource::Image(handle), GpuUse::of_usage(of_gpu.as_raw()));
         Self { resource, kind, disjoint: false, usage, gpu }
     }
 }
@@ -92,6 +94,7 @@ pub(super) struct Request {
     pub(super) usage: u32,
     pub(super) name: Option<&'static str>,
     pub(super) flags: AllocationFlags,
+    pub(super) rank: Option<Rank>,
     /// The least bytes of a margin, of the allocator's guards.
     pub(super) margin: u64,
 }
@@ -120,6 +123,7 @@ impl Request {
             usage: target.usage,
             name: desc.name,
             flags: desc.flags,
+            rank: desc.rank,
             margin: 0,
         }
     }
@@ -147,7 +151,7 @@ impl Request {
     /// Whether there is anything to remember of who lives on the range.
     #[inline]
     fn is_told(&self) -> bool {
-        self.name.is_some() || self.resource != Resource::None
+        self.name.is_some() || self.resource != Resource::None || self.rank.is_some()
     }
 
     /// Who lives on a range that is a memory of its own; `None` if there is nothing to tell.
@@ -158,6 +162,7 @@ impl Request {
             kind: Some(self.kind),
             usage: self.usage,
             name: self.name,
+            rank: self.rank,
             fence: Fence::default(),
         })
     }
@@ -166,6 +171,14 @@ impl Request {
         match self.flags.contains(AllocationFlags::WITHIN_BUDGET) {
             true => Limit::Budget,
             false => Limit::Driver,
+        }
+    }
+
+    /// Where in an arena of two ends.
+    pub(super) fn end(&self) -> End {
+        match self.flags.contains(AllocationFlags::UPPER_END) {
+            true => End::Upper,
+            false => End::Lower,
         }
     }
 

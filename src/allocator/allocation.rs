@@ -13,7 +13,7 @@ use super::{
     inner::{Inner, LANE_BITS, Lane, Life},
 };
 use crate::{
-    memory::{Block, Entry, Grant},
+    memory::{Block, Entry, Grant, Rank},
     retire::Point,
     tlsf::Key,
     vulkan::Mapping,
@@ -195,6 +195,21 @@ impl Allocation {
         Ok(())
     }
 
+    /// Changes how important it is when the system is short of memory: see
+    /// [`AllocationDesc::priority`](crate::AllocationDesc::priority). A texture that is streamed out,
+    /// or comes near. What is no number takes back what was told.
+    ///
+    /// Of effect where
+    /// [`PAGEABLE_DEVICE_LOCAL_MEMORY`](crate::DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY) is on,
+    /// from the next [`collect`](Allocator::collect) on.
+    ///
+    /// Cost: one lock, O(1).
+    pub fn set_priority(&self, priority: f32) {
+        if let Some(lane) = self.home.lane(self.lane) {
+            lane.lock().blocks.set_rank(self.entry, Rank::of(priority));
+        }
+    }
+
     /// Turns the handle into a key that owns nothing. The allocation lives until the key is turned
     /// back and dropped.
     ///
@@ -228,8 +243,9 @@ impl Allocation {
     }
 
     /// Whether all of this memory read zero when it was handed out: under
-    /// [`GuardPolicy::Zero`](crate::GuardPolicy::Zero) it was filled with zeros after its last owner. `false` is no
-    /// knowledge: a memory of its own, or one that the driver has just given. One lock.
+    /// [`GuardPolicy::Zero`](crate::GuardPolicy::Zero) it was filled with zeros after its last owner, or since the driver
+    /// gave it. `false` is no knowledge: memory that no scrub has gone over yet, or one of its own that the
+    /// host does not see. One lock.
     pub fn is_zeroed(&self) -> bool {
         let lane = self.home.lane(self.lane);
         lane.is_some_and(|lane| self.home.is_zeroed(lane, self.entry))

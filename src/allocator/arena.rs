@@ -7,19 +7,17 @@ use ash::vk;
 
 use super::{
     Allocator,
-    allocation::Allocation,
     arena_blocks::{ArenaBlocks, Place},
     choices::Question,
     desc::AllocationDesc,
-    error::{AllocateError, ArenaError, CreateError},
+    error::ArenaError,
     inner::{Inner, Lane, Life},
-    resource::{Buffer, Image},
-    resource_desc::{BufferDesc, ImageDesc},
     statistics::MemoryTypeStatistics,
 };
 use crate::{
-    memory::Stay,
-    policy::{granularity::ResourceKind, intent::GpuUse},
+    guard::GuardPolicy,
+    memory::{ArenaPolicy, Rank, Stay},
+    policy::intent::GpuUse,
 };
 
 /// How to make an [`Arena`]: which memory type, how large its blocks, how many.
@@ -33,13 +31,16 @@ use crate::{
 #[non_exhaustive]
 pub struct ArenaDesc {
     memory: AllocationDesc,
+    name: Option<&'static str>,
     usage: u32,
     type_bits: u32,
+    policy: ArenaPolicy,
     block_size: Option<u64>,
     min_blocks: u32,
     max_blocks: u32,
     priority: Option<f32>,
     min_alignment: u64,
+    guards: Option<GuardPolicy>,
 }
 
 impl ArenaDesc {
@@ -48,14 +49,25 @@ impl ArenaDesc {
     pub const fn new(memory: AllocationDesc) -> Self {
         Self {
             memory,
+            name: None,
             usage: 0,
             type_bits: u32::MAX,
+            policy: ArenaPolicy::Tlsf,
             block_size: None,
             min_blocks: 0,
             max_blocks: u32::MAX,
             priority: None,
             min_alignment: 1,
+            guards: None,
         }
+    }
+
+    /// What it is called in snapshots, dumps and pages. See [`intern`](crate::intern) for names made
+    /// at run time.
+    #[must_use]
+    pub const fn name(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
+        self
     }
 
     /// What its buffers are used for, where that makes a difference to the memory type.
@@ -71,6 +83,17 @@ impl ArenaDesc {
     #[must_use]
     pub const fn memory_types(mut self, bits: u32) -> Self {
         self.type_bits = bits;
+        self
+    }
+
+    /// How it places what is made in it. Unless told, wherever it fits best.
+    ///
+    /// Rings and double stacks are for what ends in order; there an allocation costs an addition, and
+    /// its end as little. Each block is one by itself, so give them a [`block_size`](Self::block_size)
+    /// that holds all, and [one block](Self::max_blocks) unless you mean several.
+    #[must_use]
+    pub const fn policy(mut self, policy: ArenaPolicy) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -98,9 +121,11 @@ impl ArenaDesc {
         self
     }
 
-    /// How important its memory is, from 0 to 1, when the system is short of it. Of effect where
+    /// How important its memory is, from 0 to 1, when the system is short of it; in steps of a
+    /// sixteenth. Of effect where
     /// [`DeviceFeatures::MEMORY_PRIORITY`](crate::DeviceFeatures::MEMORY_PRIORITY) is on; elsewhere
-    /// and unless told, drivers take 0.5.
+    /// drivers take 0.5. Unless told, its blocks go by what lives in them, as
+    /// [others](AllocationDesc::priority) do.
     #[must_use]
     pub const fn priority(mut self, priority: f32) -> Self {
         self.priority = Some(priority);
@@ -111,6 +136,15 @@ impl ArenaDesc {
     #[must_use]
     pub const fn min_alignment(mut self, bytes: u64) -> Self {
         self.min_alignment = bytes;
+        self
+    }
+
+    /// How its blocks are watched, by whom the allocator says
+    /// ([`AllocatorDesc::guarded_by`](crate::AllocatorDesc::guarded_by)). As the allocator's own are, unless told: so
+    /// the one suspect is watched and the rest costs nothing, or the other way round.
+    #[must_use]
+    pub const fn guards(mut self, policy: GuardPolicy) -> Self {
+        self.guards = Some(policy);
         self
     }
 
@@ -157,6 +191,28 @@ impl ArenaDesc {
 /// assert!(matches!(third, Err(CreateError::Allocate(error)) if error.is_out_of_memory()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A frame's own memory, of which the GPU moves the tail:
+/// ```
+/// # use fencepost::{fake::{FakeDriver, Profile}, *};
+/// # let fake = FakeDriver::new(&Profile::default());
+/// # fake.set_automatic(true);
+/// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
+/// #     .api_version(vk::API_VERSION_1_2).features(DeviceFeatures::TIMELINE_SEMAPHORE);
+/// # let allocator = unsafe { Allocator::new(&desc)? };
+/// # let frames = allocator.timeline(fake.queue(0))?;
+/// let desc = ArenaDesc::new(AllocationDesc::device_local()).block_size(64 << 20).max_blocks(1);
+/// let transient = allocator.create_arena(&desc.policy(ArenaPolicy::Ring))?;
+/// for _ in 0..1000 {
+///     let frame = frames.begin()?;
+///     let particles = BufferDesc::new(1 << 20, vk::BufferUsageFlags::STORAGE_BUFFER);
+///     let particles = transient.create_buffer(&particles, &AllocationDesc::default())?;
+///     drop(particles); // with the frame that uses it
+///     frame.submit(|signal| unsafe { signal.queue_submit(&[]) })?;
+///     allocator.collect();
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "dropping an arena lets its empty blocks go"]
 pub struct Arena {
     inner: Arc<Inner>,
@@ -184,16 +240,25 @@ impl Allocator {
         let lane = inner.lane(memory_type).ok_or(ArenaError::NoMemoryType)?;
         desc.check(lane.heap_size.min(inner.vulkan.properties().max_allocation_size))?;
         let stay = Stay { least: desc.min_blocks, ..lane.lock().blocks.stay };
-        let lane = inner.claim_lane(memory_type, stay).ok_or(ArenaError::TooMany)?;
+        let guards = desc.guards.unwrap_or(inner.guards.policy);
+        inner.watch(guards);
+        let lane = inner.claim_lane(memory_type, stay, guards).ok_or(ArenaError::TooMany)?;
+        {
+            let mut state = lane.lock();
+            state.name = desc.name;
+            state.blocks.fixed_rank = desc.priority.and_then(Rank::of);
+            state.blocks.ranked = inner.vulkan.moves_priorities() && desc.priority.is_none();
+        }
         // From here on its drop gives the lane back.
         let arena = Arena {
             inner: Arc::clone(inner),
             blocks: ArenaBlocks {
                 lane: lane.index,
+                policy: desc.policy,
                 block_size: desc.block_size,
                 most: desc.max_blocks,
-                priority: desc.priority,
                 min_alignment: desc.min_alignment,
+                guards,
             },
         };
         inner.prepare_arena(&arena.blocks, desc.min_blocks)?;
@@ -219,6 +284,11 @@ impl Arena {
         self.lane().map_or(0, |lane| lane.memory_type)
     }
 
+    /// What it is [called](ArenaDesc::name). One lock.
+    pub fn name(&self) -> Option<&'static str> {
+        self.lane().and_then(|lane| lane.lock().name)
+    }
+
     /// The properties of its memory type.
     pub fn memory_properties(&self) -> vk::MemoryPropertyFlags {
         self.lane().map_or_else(Default::default, |lane| lane.flags)
@@ -229,86 +299,19 @@ impl Arena {
         self.lane().map_or_else(Default::default, |lane| lane.lock().statistics_of_arena())
     }
 
-    /// Allocates memory for a resource that you create, bind and destroy yourself: see
-    /// [`Allocator::allocate`].
+    /// Gives all its memory, and what it will have, another priority, whatever lives there: less when
+    /// its level is left, more when it is entered again. Between 0 and 1, in steps of a sixteenth,
+    /// and clamped; what is no number changes nothing.
     ///
-    /// # Errors
-    /// As there; and what does not fit the arena's memory type, its blocks, or their number.
-    #[track_caller]
-    pub fn allocate(
-        &self,
-        requirements: &vk::MemoryRequirements,
-        kind: ResourceKind,
-        memory: &AllocationDesc,
-    ) -> Result<Allocation, AllocateError> {
-        self.inner.allocate_plain(requirements, kind, memory, self.place())
-    }
-
-    /// Creates a buffer in the arena: see [`Allocator::create_buffer`].
+    /// Of memory that is there it is of effect where
+    /// [`PAGEABLE_DEVICE_LOCAL_MEMORY`](crate::DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY) is on:
+    /// [`collect`](Allocator::collect) tells the driver, 64 blocks at a time.
     ///
-    /// Of `memory` the intent does not count, but what it requires must be true of the arena's
-    /// memory type.
-    ///
-    /// # Errors
-    /// As there; and what does not fit the arena's memory type, its blocks, or their number.
-    #[track_caller]
-    pub fn create_buffer(
-        &self,
-        desc: &BufferDesc,
-        memory: &AllocationDesc,
-    ) -> Result<Buffer, CreateError> {
-        desc.check(self.inner.vulkan.features())?;
-        // SAFETY: the description was checked: no pointers, known usages, features on.
-        unsafe { self.create_buffer_from(&desc.info(), memory) }
-    }
-
-    /// Creates an image in the arena: see [`Allocator::create_image`].
-    ///
-    /// # Errors
-    /// As [`create_buffer`](Self::create_buffer).
-    #[track_caller]
-    pub fn create_image(
-        &self,
-        desc: &ImageDesc,
-        memory: &AllocationDesc,
-    ) -> Result<Image, CreateError> {
-        self.inner.check_image(desc)?;
-        // SAFETY: the description was checked, and the driver has such images.
-        unsafe { self.create_image_from(&desc.info(), memory) }
-    }
-
-    /// Creates a buffer in the arena from a create-info of yours.
-    ///
-    /// # Errors
-    /// As [`create_buffer`](Self::create_buffer).
-    ///
-    /// # Safety
-    /// As [`Allocator::create_buffer_from`].
-    #[track_caller]
-    pub unsafe fn create_buffer_from(
-        &self,
-        info: &vk::BufferCreateInfo<'_>,
-        memory: &AllocationDesc,
-    ) -> Result<Buffer, CreateError> {
-        // SAFETY: the caller's promise.
-        unsafe { self.inner.create_buffer(info, memory, self.place()) }
-    }
-
-    /// Creates an image in the arena from a create-info of yours.
-    ///
-    /// # Errors
-    /// As [`create_buffer`](Self::create_buffer).
-    ///
-    /// # Safety
-    /// As [`Allocator::create_image_from`].
-    #[track_caller]
-    pub unsafe fn create_image_from(
-        &self,
-        info: &vk::ImageCreateInfo<'_>,
-        memory: &AllocationDesc,
-    ) -> Result<Image, CreateError> {
-        // SAFETY: the caller's promise.
-        unsafe { self.inner.create_image(info, memory, self.place()) }
+    /// Cost: one lock, O(blocks).
+    pub fn set_priority(&self, priority: f32) {
+        if let (Some(rank), Some(lane)) = (Rank::of(priority), self.lane()) {
+            lane.lock().blocks.fix_rank(rank);
+        }
     }
 
     pub(super) fn inner(&self) -> &Arc<Inner> {

@@ -10,7 +10,8 @@ use super::{
     telling::tell_block,
 };
 use crate::{
-    memory::{Block, Grant},
+    guard::GuardPolicy,
+    memory::{ArenaPolicy, Block, Grant, Rank},
     policy::growth::NextBlock,
     tlsf,
     vulkan::{Dedicate, External, NewMemory, Resource},
@@ -31,18 +32,20 @@ pub(super) enum Place<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ArenaBlocks {
     pub(super) lane: u32,
+    pub(super) policy: ArenaPolicy,
     /// The size of every block; without one they grow as everywhere else.
     pub(super) block_size: Option<u64>,
     pub(super) most: u32,
-    pub(super) priority: Option<f32>,
     pub(super) min_alignment: u64,
+    pub(super) guards: GuardPolicy,
 }
 
 impl ArenaBlocks {
     /// The largest request that a block may be made for.
     fn largest(&self, lane: &Lane, device_limit: u64) -> u64 {
         let most = lane.heap_size.min(device_limit);
-        self.block_size.unwrap_or(most).min(most)
+        // A block is split into whole granules.
+        self.block_size.map_or(most, |size| size - size % lane.granule).min(most)
     }
 
     fn next_block(&self, lane: &Lane, reserved: u64, size: u64) -> NextBlock {
@@ -86,12 +89,12 @@ impl Inner {
         if search.size > limit {
             return Err(AllocateError::TooLarge { requested: search.size, limit });
         }
-        if let Some(grant) = self.allocate_in_blocks(lane, &search) {
+        if let Some(grant) = self.take_in_arena(lane, &search) {
             return Ok((lane, grant));
         }
         if self.collect_for(lane) {
             search.tried |= Tried::COLLECT;
-            if let Some(grant) = self.allocate_in_blocks(lane, &search) {
+            if let Some(grant) = self.take_in_arena(lane, &search) {
                 return Ok((lane, grant));
             }
         }
@@ -102,7 +105,7 @@ impl Inner {
         };
         if request.may_ask() && self.release_for(lane, failure, &mut search) {
             let again = self
-                .allocate_in_blocks(lane, &search)
+                .take_in_arena(lane, &search)
                 .map_or_else(|| self.allocate_in_arena_block(arena, lane, &mut search), Ok);
             if let Ok(grant) = again {
                 return Ok((lane, grant));
@@ -119,6 +122,14 @@ impl Inner {
         }
     }
 
+    /// A range in a block of the arena, by its policy.
+    fn take_in_arena(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
+        let mut state = lane.lock();
+        let end = search.request.end();
+        let grant = state.blocks.allocate_at(end, search.size, search.alignment)?;
+        Some(self.settle(&mut state, search.request, search.tenant(), grant))
+    }
+
     fn allocate_in_arena_block(
         &self,
         arena: &ArenaBlocks,
@@ -130,10 +141,10 @@ impl Inner {
         }
         let slot = self.add_arena_block(arena, lane, search)?;
         let mut state = lane.lock();
-        let (size, alignment) = (search.size, search.alignment);
+        let (size, alignment, end) = (search.size, search.alignment, search.request.end());
         // Another thread may have filled the block meanwhile.
-        let granted = state.blocks.allocate_in(slot, size, alignment);
-        let granted = granted.or_else(|| state.blocks.allocate(size, alignment));
+        let granted = state.blocks.allocate_in(slot, end, size, alignment);
+        let granted = granted.or_else(|| state.blocks.allocate_at(end, size, alignment));
         let grant = granted.ok_or(AllocateError::out_of_memory())?;
         Ok(self.settle(&mut state, search.request, search.tenant(), grant))
     }
@@ -145,19 +156,20 @@ impl Inner {
         lane: &Lane,
         search: &mut Search<'_>,
     ) -> Result<u32, AllocateError> {
-        let reserved = {
+        let (reserved, rank) = {
             let mut state = lane.lock();
             if !state.ask_for_one(arena.most) {
                 return Err(AllocateError::out_of_memory());
             }
-            state.blocks.reserved()
+            let told = search.request.rank.filter(|_| state.blocks.ranked);
+            (state.blocks.reserved(), state.blocks.fixed_rank.or(told))
         };
         let NextBlock { size, tailored } = arena.next_block(lane, reserved, search.size);
         let new = NewMemory {
             memory_type: lane.memory_type,
             size,
             dedicated_to: Resource::None,
-            priority: arena.priority,
+            priority: rank.map(Rank::priority),
             external: External::None,
         };
         let made = self.allocate_memory(lane, &new, search.request.limit(), &mut search.tried);
@@ -168,13 +180,15 @@ impl Inner {
                 return Err(error);
             }
         };
-        let sight = self.guard_block(lane, memory, size, mapping);
+        let sight = self.guard_block(lane, arena.guards, memory, size, mapping);
         let mut state = lane.lock();
         // It is asked for until it is there, or another thread would take its place among the most.
         state.asked -= 1;
         let slot = state.blocks.insert(|serial| {
-            let block = Block::shared(memory, size, lane.granule, serial, mapping)?;
-            Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored).with_sight(sight))
+            let granule = lane.granule;
+            let block = Block::of_policy(arena.policy, memory, size, granule, serial, mapping)?;
+            let block = block.with_tailored(tailored).with_sight(sight);
+            Ok::<_, tlsf::ConfigError>(block.with_rank(rank))
         });
         drop(state);
         slot.inspect(|_| tell_block(lane, size, false)).map_err(|_| {

@@ -11,7 +11,7 @@ use super::{
     telling::tell_block,
 };
 use crate::{
-    memory::{Block, Grant},
+    memory::{Block, End, Grant, Graves, Rank},
     policy::growth::NextBlock,
     tlsf,
     vulkan::{External, Mapping, NewMemory, Resource, is_out_of_memory},
@@ -35,12 +35,14 @@ impl Inner {
             self.tell_fallback(lane, search.request.size, search.tried);
         }
         let mut released = false;
+        // It has the rank of the one for whom it is made, as far as ranks move.
+        let rank = search.request.rank.filter(|_| self.vulkan.moves_priorities());
         let (memory, mapping) = loop {
             let new = NewMemory {
                 memory_type: lane.memory_type,
                 size: block_size,
                 dedicated_to: Resource::None,
-                priority: None,
+                priority: rank.map(Rank::priority),
                 external: External::None,
             };
             match self.allocate_memory(lane, &new, limit, &mut search.tried) {
@@ -62,15 +64,16 @@ impl Inner {
                 }
             }
         };
-        let sight = self.guard_block(lane, memory, block_size, mapping);
+        let sight = self.guard_block(lane, self.guards.policy, memory, block_size, mapping);
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
             let block = Block::shared(memory, block_size, lane.granule, serial, mapping)?;
-            Ok::<_, tlsf::ConfigError>(block.with_tailored(tailored).with_sight(sight))
+            let block = block.with_tailored(tailored).with_sight(sight);
+            Ok::<_, tlsf::ConfigError>(block.with_rank(rank))
         });
-        let granted = made
-            .ok()
-            .and_then(|slot| state.blocks.allocate_in(slot, search.size, search.alignment));
+        let granted = made.ok().and_then(|slot| {
+            state.blocks.allocate_in(slot, End::Lower, search.size, search.alignment)
+        });
         let Some(grant) = granted else {
             // An empty block has room: only the host's memory for the books can have run out.
             let blocks = state.blocks.remove_empty();
@@ -143,7 +146,7 @@ impl Inner {
             memory_type: lane.memory_type,
             size: request.size,
             dedicated_to: request.dedicated_to(),
-            priority: None,
+            priority: request.rank.map(Rank::priority),
             external: External::None,
         };
         let (memory, mapping) =
@@ -161,19 +164,28 @@ impl Inner {
         request: &Request,
     ) -> Grant {
         let size = new.size;
-        self.tell_unguarded(lane, size);
+        let graves = match new.external {
+            External::None | External::Export(_) => self.open_dedicated(lane, size, mapping),
+            // Somebody wrote there already.
+            External::Fd { .. } | External::Host(_) => {
+                self.tell_unguarded(lane, size);
+                Graves::default()
+            }
+        };
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
-            let mut block = Block::dedicated(memory, size, serial, mapping);
+            let block = Block::dedicated(memory, size, serial, mapping);
+            let mut block = block.with_rank(request.rank);
             block.exclusive =
                 new.dedicated_to != Resource::None || !matches!(new.external, External::None);
+            block.graves = graves;
             if let External::Export(kinds) = new.external {
                 block.exported_as = kinds.as_raw();
             }
             Ok::<_, core::convert::Infallible>(block)
         });
         let Ok(slot) = made;
-        let Some(grant) = state.blocks.allocate_in(slot, size, 1) else {
+        let Some(grant) = state.blocks.allocate_in(slot, End::Lower, size, 1) else {
             unreachable!("a new dedicated block is free")
         };
         let grant = self.settle(&mut state, request, request.tenant(), grant);

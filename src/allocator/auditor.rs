@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// So many collects without a change are worth a word: some seconds of frames.
-const PATIENCE: u32 = 256;
+pub(super) const PATIENCE: u32 = 256;
 
 /// What has stood still.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

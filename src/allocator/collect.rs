@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::{
     auditor::Finding,
     error::KeyError,
+    guards::{PassedCuts, RetirePoints},
     inner::{Inner, Lane, LaneState, Life, Scratch},
     register::Register,
     share::Extent,
@@ -38,6 +39,9 @@ pub struct Collected {
     /// The GPU has passed more: the work of one call is bounded, and the next call goes on.
     pub more: bool,
 }
+
+/// How many blocks of a lane one collect looks at, for their rank.
+const MOST_RANKS: usize = 64;
 
 /// A count that a block held, on its way out of a lock, or a share of one: dropping it may end the
 /// allocator. Once the last facade is gone, who gets one finishes what is pending.
@@ -126,7 +130,7 @@ impl Inner {
         mut state: MutexGuard<'a, LaneState>,
         entry: Entry,
     ) -> Result<Keeper, KeyError> {
-        if state.blocks.has_resource(entry) || self.guards.policy.is_on() {
+        if state.blocks.has_resource(entry) || state.guards.is_on() {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             return Ok(self.release(lane, state, entry));
         }
@@ -166,9 +170,9 @@ impl Inner {
             unsafe { self.vulkan.destroy_resource(resource) };
             state = lane.lock();
         }
-        if self.guards.policy.is_on() {
+        if state.guards.is_on() {
             let mut entries = vec![entry];
-            state = self.guard_ends(lane, state, &mut entries);
+            state = self.guard_ends(lane, state, &mut entries, &RetirePoints::default());
             if entries.is_empty() {
                 return None;
             }
@@ -281,7 +285,12 @@ impl Inner {
         }
         if self.guards.scrubs() {
             self.finish_scrubs(reached.bag(), &mut collected);
+            self.tell_unscrubbed(now);
         }
+        let passed = match self.guards.is_on() {
+            true => self.with_register(|register| register.passed_cuts()),
+            false => PassedCuts::default(),
+        };
         for lane in self.lanes() {
             if lane.may_have_reached(reached.bag()) || lane.may_have_expired(now) {
                 let mut state = lane.lock();
@@ -291,6 +300,10 @@ impl Inner {
                 // What was dropped before these is seen under this lock: objects that wait for a later
                 // share, or that another thread has in hand, hold back what came after them.
                 let cleared = self.objects.cleared(reached.bag());
+                let points = match state.guards.is_on() {
+                    true => RetirePoints::new(&state.bags, reached, &passed),
+                    false => RetirePoints::default(),
+                };
                 collected.more |= if cleared < reached.bag() {
                     state.bags.take_bags(most, cleared, &mut scratch.entries);
                     true
@@ -298,8 +311,11 @@ impl Inner {
                     state.bags.take_reached_at_most(most, reached, &mut scratch.entries)
                 };
                 lane.publish(&state);
-                self.release_batch(lane, state, scratch, dated, &mut collected);
+                self.release_batch(lane, state, scratch, (&points, dated), &mut collected);
             }
+        }
+        if self.vulkan.moves_priorities() {
+            self.tell_priorities();
         }
         if self.audit {
             for finding in self.with_register(Register::audit) {
@@ -307,6 +323,26 @@ impl Inner {
             }
         }
         collected
+    }
+
+    /// Tells the driver how important blocks are now, of a bounded number in each lane.
+    fn tell_priorities(&self) {
+        if self.life() == Life::ShutDown || self.is_lost() {
+            return;
+        }
+        for lane in self.lanes() {
+            let blocks = lane.lock().blocks.take_ranks(MOST_RANKS);
+            if blocks.is_empty() {
+                continue;
+            }
+            for &(_, memory, rank) in &blocks {
+                // SAFETY: the device contract; the block stays until it is let go.
+                unsafe { self.vulkan.set_priority(memory, rank.priority()) };
+            }
+            let mut state = lane.lock();
+            blocks.iter().for_each(|&(slot, ..)| state.blocks.let_go(slot));
+            lane.publish_expiry(&state);
+        }
     }
 
     fn report_finding(&self, finding: Finding) {
@@ -349,7 +385,8 @@ impl Inner {
             let mut scratch = core::mem::take(&mut state.scratch);
             state.bags.take_all(&mut scratch.entries);
             lane.publish(&state);
-            self.release_batch(lane, state, scratch, false, &mut collected);
+            let points = RetirePoints::default();
+            self.release_batch(lane, state, scratch, (&points, false), &mut collected);
         }
         collected
     }
@@ -362,7 +399,7 @@ impl Inner {
         lane: &'a Lane,
         mut state: MutexGuard<'a, LaneState>,
         mut scratch: Scratch,
-        dated: bool,
+        (points, dated): (&RetirePoints, bool),
         collected: &mut Collected,
     ) {
         let Scratch { entries, resources, .. } = &mut scratch;
@@ -380,8 +417,8 @@ impl Inner {
             }
             state = lane.lock();
         }
-        if self.guards.policy.is_on() {
-            state = self.guard_ends(lane, state, entries);
+        if state.guards.is_on() {
+            state = self.guard_ends(lane, state, entries, points);
         }
         self.free_batch(lane, state, scratch, collected);
     }

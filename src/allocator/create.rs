@@ -32,7 +32,7 @@ impl Inner {
 
     /// Checks a description, and asks the driver whether it has such images.
     pub(super) fn check_image(&self, desc: &ImageDesc) -> Result<(), CreateError> {
-        desc.check()?;
+        desc.check(self.vulkan.features())?;
         self.check_open()?;
         // SAFETY: the device contract.
         match unsafe { self.vulkan.image_format_properties(&desc.info()) } {
@@ -114,13 +114,24 @@ impl Inner {
         place: Place<'_>,
     ) -> Result<Allocation, CreateError> {
         let resource = target.resource;
-        // SAFETY: the device contract; the resource is new.
-        let requirements = unsafe { self.vulkan.requirements(resource) };
+        let requirements = self.needs(target);
         let (lane, grant) = self.grant(&requirements, target, memory, place).inspect_err(|_| {
             // SAFETY: the device contract; the resource was never used.
             unsafe { self.vulkan.destroy_resource(resource) };
         })?;
         self.bind_new(resource, lane, &grant)
+    }
+
+    /// What a resource that lives needs of memory: what the driver says, and the alignment of the
+    /// addresses that its usage stands for.
+    pub(super) fn needs(&self, target: Target) -> Requirements {
+        // SAFETY: the device contract; the resource lives.
+        let mut needs = unsafe { self.vulkan.requirements(target.resource) };
+        if let Resource::Buffer(_) = target.resource {
+            let addresses = self.vulkan.properties().addresses;
+            needs.memory.alignment = needs.memory.alignment.max(addresses.alignment(target.usage));
+        }
+        needs
     }
 
     /// Binds a new resource to the range that was granted for it; if that fails, both go.
@@ -188,7 +199,11 @@ impl Inner {
         place: Place<'_>,
     ) -> Result<Granted<'_>, AllocateError> {
         let mut request = Request::new(requirements, target, memory);
-        request.margin = self.guards.policy.margin();
+        let guards = match place {
+            Place::Arena(arena) => arena.guards,
+            Place::Types | Place::Ordered(_) => self.guards.policy,
+        };
+        request.margin = guards.margin();
         if let Place::Arena(arena) = place {
             request.align(arena.min_alignment);
         }
@@ -203,10 +218,13 @@ impl Inner {
             }
             done => done,
         }?;
-        if self.watched {
+        if guards.is_on() {
+            self.guard_hand_out(lane, grant.entry);
+        }
+        if self.observed {
             let caller = Location::caller();
             let origin = if let Place::Ordered(order) = place { order.origin } else { caller };
-            self.watch_grant(lane, grant.entry, (grant.offset, grant.size), memory.name, origin);
+            self.observe_grant(lane, grant.entry, (grant.offset, grant.size), memory.name, origin);
         }
         Ok((lane, grant))
     }

@@ -10,6 +10,7 @@ use ash::vk;
 
 use crate::{
     guard::{GuardPolicy, GuardedBy},
+    memory::Rank,
     policy::{
         intent::{HostAccess, Intent, Taste},
         select::Wish,
@@ -50,6 +51,7 @@ pub struct AllocatorDesc<'a> {
     pub(crate) guards: GuardPolicy,
     pub(crate) guarded_by: GuardedBy,
     pub(crate) quarantine: u32,
+    pub(crate) quarantine_bytes: u64,
     pub(crate) record: Option<Destination>,
     pub(crate) record_room: usize,
 }
@@ -73,6 +75,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
             .field("guards", &self.guards)
             .field("guarded_by", &self.guarded_by)
             .field("quarantine", &self.quarantine)
+            .field("quarantine_bytes", &self.quarantine_bytes)
             .field("record", &self.record.is_some())
             .finish()
     }
@@ -104,6 +107,7 @@ impl<'a> AllocatorDesc<'a> {
             guards: GuardPolicy::Off,
             guarded_by: GuardedBy::Host,
             quarantine: 0,
+            quarantine_bytes: u64::MAX,
             record: None,
             record_room: 1 << 16,
         }
@@ -240,6 +244,15 @@ impl AllocatorDesc<'_> {
         self
     }
 
+    /// How many bytes of a memory type or arena are in [`quarantine`](Self::quarantine) at most; no limit
+    /// unless told. The oldest make way, looked at by the next scrub. For a quarantine by bytes alone,
+    /// let it last [`u32::MAX`] scrubs.
+    #[must_use]
+    pub const fn quarantine_bytes(mut self, bytes: u64) -> Self {
+        self.quarantine_bytes = bytes;
+        self
+    }
+
     /// Writes down what the program does with its memory, for looking at it over time and for
     /// replaying it with other settings; the form is on the page [`record`](crate::record). The first
     /// allocator made of this description takes the writer.
@@ -297,7 +310,7 @@ pub enum EndPolicy {
 }
 
 bitflags::bitflags! {
-    /// What an allocation must not do, even if it fails for it.
+    /// What an allocation must not do, even if it fails for it; and where it is to lie.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
     pub struct AllocationFlags: u32 {
         /// Fail rather than go over a heap's [budget](crate::Allocator::heap_budget): a budget that
@@ -305,6 +318,9 @@ bitflags::bitflags! {
         const WITHIN_BUDGET = 1;
         /// Fail rather than ask the driver for memory: take what existing blocks have.
         const NEVER_ALLOCATE = 1 << 1;
+        /// From the upper end of an arena's [double stack](crate::ArenaPolicy::DoubleStack). Of no effect
+        /// elsewhere.
+        const UPPER_END = 1 << 2;
     }
 }
 
@@ -334,6 +350,7 @@ pub struct AllocationDesc {
     pub(crate) dedicated: bool,
     pub(crate) flags: AllocationFlags,
     pub(crate) patience: Duration,
+    pub(crate) rank: Option<Rank>,
 }
 
 impl Default for AllocationDesc {
@@ -358,6 +375,7 @@ impl AllocationDesc {
             dedicated: false,
             flags: AllocationFlags::empty(),
             patience: Duration::ZERO,
+            rank: None,
         }
     }
 
@@ -423,8 +441,9 @@ impl AllocationDesc {
         self
     }
 
-    /// An alignment of the offset in bytes, for what `VkMemoryRequirements` does not tell:
-    /// acceleration-structure scratch, shader binding tables, descriptor buffers. A power of two.
+    /// An alignment of the offset in bytes, for what `VkMemoryRequirements` does not tell. A power of
+    /// two. What a buffer's usage asks of its address is known: see
+    /// [`BufferDesc::scratch`](crate::BufferDesc::scratch) and those beside it.
     #[must_use]
     pub const fn min_alignment(mut self, bytes: u64) -> Self {
         self.min_alignment = bytes;
@@ -435,6 +454,21 @@ impl AllocationDesc {
     #[must_use]
     pub const fn dedicated(mut self, dedicated: bool) -> Self {
         self.dedicated = dedicated;
+        self
+    }
+
+    /// How important it is, from 0 to 1, when the system is short of memory and moves some away; in
+    /// steps of a sixteenth, and clamped. Unless told, 0.5.
+    ///
+    /// A memory of its own gets it where
+    /// [`MEMORY_PRIORITY`](crate::DeviceFeatures::MEMORY_PRIORITY) is on. With
+    /// [`PAGEABLE_DEVICE_LOCAL_MEMORY`](crate::DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY) a block
+    /// has the highest priority of what lives there, pending ranges left out, and
+    /// [`collect`](crate::Allocator::collect) tells the driver when that has changed.
+    /// [`Allocation::set_priority`](crate::Allocation::set_priority) changes it.
+    #[must_use]
+    pub const fn priority(mut self, priority: f32) -> Self {
+        self.rank = Rank::of(priority);
         self
     }
 

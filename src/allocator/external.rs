@@ -19,7 +19,10 @@ use super::{
     resource::{Buffer, Image},
     resource_desc::BufferDesc,
 };
-use crate::vulkan::{Dedicate, External, HOST, NewMemory, Requirements, Resource};
+use crate::{
+    memory::Rank,
+    vulkan::{Dedicate, External, HOST, NewMemory, Requirements, Resource},
+};
 
 /// How a resource is to be shared, once the driver was asked.
 #[derive(Clone, Copy, Debug)]
@@ -161,8 +164,7 @@ impl Inner {
         sharing: &Sharing<'_>,
     ) -> Result<Allocation, ExternalError> {
         let resource = target.resource;
-        // SAFETY: the device contract; the resource is new.
-        let requirements = unsafe { self.vulkan.requirements(resource) };
+        let requirements = self.needs(target);
         let granted = self.share_memory(&requirements, target, memory, sharing);
         let (lane, grant) = granted.inspect_err(|_| {
             // SAFETY: the device contract; the resource was never used.
@@ -211,7 +213,7 @@ impl Inner {
                 memory_type: lane.memory_type,
                 size,
                 dedicated_to: if dedicated { request.resource } else { Resource::None },
-                priority: None,
+                priority: request.rank.map(Rank::priority),
                 external: sharing.external,
             };
             match self.allocate_memory(lane, &new, request.limit(), &mut search.tried) {

@@ -30,6 +30,7 @@ use super::{
 use crate::{
     events,
     ground::sync::lock,
+    guard::GuardPolicy,
     memory::{Batch, BlockList, Broken, Entry, Heirs, Stay},
     policy::{
         growth::Growth,
@@ -71,8 +72,6 @@ pub(crate) struct Inner {
     pub(super) audit: bool,
     /// Audited, or someone listened to single allocations when this was made.
     pub(super) observed: bool,
-    /// Observed or guarded: what a grant asks, so that it asks once.
-    pub(super) watched: bool,
     pub(super) origins: Origins,
     pub(super) map_on_access: bool,
     pub(super) guards: Guards,
@@ -106,6 +105,8 @@ pub(super) struct Lane {
 /// What a lane's lock guards.
 pub(super) struct LaneState {
     pub(super) blocks: BlockList,
+    /// How its blocks are watched.
+    pub(super) guards: GuardPolicy,
     /// An [entry](Entry::gone) of no block stands for a range that another owner took over.
     pub(super) bags: Bags<Entry>,
     pub(super) heirs: Heirs,
@@ -126,6 +127,8 @@ pub(super) struct LaneState {
     pub(super) peak_before: u64,
     /// An arena's handle holds this lane.
     pub(super) claimed: bool,
+    /// What the arena that holds it, or was the last to, is called.
+    pub(super) name: Option<&'static str>,
     /// Blocks that an arena's threads are just asking for.
     pub(super) asked: u32,
     /// Where changes are written down, if there is a record.
@@ -192,7 +195,8 @@ impl Inner {
             let growth =
                 Growth::for_heap(first, largest, heap_size, properties.max_allocation_size);
             let stay = Stay::lingering(desc.linger, growth.large());
-            let blocks = BlockList::new(growth.large(), stay);
+            let mut blocks = BlockList::new(growth.large(), stay);
+            blocks.ranked = vulkan.moves_priorities();
             lanes.push(Lane {
                 index: memory_type,
                 memory_type,
@@ -205,7 +209,11 @@ impl Inner {
                 dated: AtomicBool::new(false),
                 expiry: AtomicU64::new(u64::MAX),
                 mapping_turn: Mutex::default(),
-                state: Mutex::new(LaneState::new(blocks, recorder.tape(memory_type, memory_type))),
+                state: Mutex::new(LaneState::new(
+                    blocks,
+                    desc.guards,
+                    recorder.tape(memory_type, memory_type),
+                )),
             });
         }
         let shape = Shape::of(&properties.types, &properties.heaps);
@@ -231,7 +239,7 @@ impl Inner {
             objects: ObjectLane::default(),
             #[cfg(feature = "descriptors")]
             descriptors: super::descriptor_pools::DescriptorLane::default(),
-            register: Mutex::new(Register::new(id, desc.audit, recorder.tape(0, 0))),
+            register: Mutex::new(Register::new(id, desc, recorder.tape(0, 0))),
             recorder,
             current: AtomicU64::new(BagNumber::UNTIMED.get()),
             reached: AtomicU64::new(0),
@@ -242,10 +250,9 @@ impl Inner {
             end_policy: desc.end_policy,
             audit: desc.audit,
             observed,
-            watched: observed || desc.guards.is_on(),
             origins: Origins::default(),
             map_on_access: desc.map_on_access,
-            guards: Guards::new(desc.guards, desc.guarded_by, desc.quarantine),
+            guards: Guards::new(desc),
             heaps,
             _keep_alive: desc.keep_alive.clone(),
         }))
@@ -264,12 +271,17 @@ impl Inner {
 
     /// A lane for an arena of a memory type: one that another arena left, or a new one. `None` if
     /// as many arenas live as can, or there is no such type. O(arenas).
-    pub(super) fn claim_lane(&self, memory_type: u32, stay: Stay) -> Option<&Lane> {
+    pub(super) fn claim_lane(
+        &self,
+        memory_type: u32,
+        stay: Stay,
+        guards: GuardPolicy,
+    ) -> Option<&Lane> {
         let twin = self.lane(memory_type).filter(|lane| lane.index == lane.memory_type)?;
         let mut left = self.lanes.arenas().filter(|lane| lane.memory_type == memory_type);
-        left.find(|lane| lane.lock().claim(stay)).or_else(|| {
+        left.find(|lane| lane.lock().claim(stay, guards)).or_else(|| {
             let tape = |index| self.recorder.tape(index, memory_type);
-            self.lanes.add(|index| Lane::for_arena(twin, index, stay, tape(index)))
+            self.lanes.add(|index| Lane::for_arena(twin, index, (stay, guards), tape(index)))
         })
     }
 
@@ -341,9 +353,14 @@ impl Inner {
 
 impl Lane {
     /// A claimed lane of the same memory type as `twin`.
-    fn for_arena(twin: &Lane, index: u32, stay: Stay, tape: Option<Box<Tape>>) -> Self {
-        let mut state = LaneState::new(BlockList::new(twin.growth.large(), stay), tape);
-        state.claim(stay);
+    fn for_arena(
+        twin: &Lane,
+        index: u32,
+        (stay, guards): (Stay, GuardPolicy),
+        tape: Option<Box<Tape>>,
+    ) -> Self {
+        let mut state = LaneState::new(BlockList::new(twin.growth.large(), stay), guards, tape);
+        state.claim(stay, guards);
         Self {
             index,
             memory_type: twin.memory_type,
@@ -396,9 +413,10 @@ impl Lane {
 }
 
 impl LaneState {
-    fn new(blocks: BlockList, tape: Option<Box<Tape>>) -> Self {
+    fn new(blocks: BlockList, guards: GuardPolicy, tape: Option<Box<Tape>>) -> Self {
         Self {
             blocks,
+            guards,
             bags: Bags::default(),
             heirs: Heirs::default(),
             waiting: Vec::new(),
@@ -411,6 +429,7 @@ impl LaneState {
             granted_before: 0,
             peak_before: 0,
             claimed: false,
+            name: None,
             asked: 0,
             tape,
         }
@@ -440,10 +459,10 @@ impl LaneState {
     }
 
     /// Gives the lane to an arena, if no other has it and nothing of one is left. Whether it did.
-    fn claim(&mut self, stay: Stay) -> bool {
+    fn claim(&mut self, stay: Stay, guards: GuardPolicy) -> bool {
         let free = !self.claimed && self.blocks.count() == 0;
         if free {
-            (self.claimed, self.blocks.stay) = (true, stay);
+            (self.claimed, self.blocks.stay, self.guards) = (true, stay, guards);
             self.peak_before = self.peak_before.max(self.peak_live);
             (self.peak_live, self.granted_before) = (0, self.granted);
         }

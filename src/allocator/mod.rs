@@ -16,6 +16,7 @@ mod desc;
 mod descriptor;
 #[cfg(feature = "descriptors")]
 mod descriptor_pools;
+mod doors;
 mod ends;
 mod error;
 mod external;
@@ -50,6 +51,7 @@ mod sync;
 mod telling;
 mod timeline;
 mod turn;
+mod video;
 mod view;
 
 use core::fmt;
@@ -79,7 +81,7 @@ pub use error::{
 };
 #[cfg(unix)]
 pub use external_fd::{FdKind, SharedFd};
-pub use guards::{GuardCoverage, Scrub, ScrubError, Scrubbed};
+pub use guards::{Corruption, Damage, GuardCoverage, Owner, Scrub, ScrubError, Scrubbed};
 pub use heaps::HeapBudget;
 pub use init::BufferInit;
 pub use leaks::Leak;
@@ -145,7 +147,7 @@ impl Allocator {
     /// blocks back that linger. Call it once a frame.
     ///
     /// Cost: one counter read a busy timeline (for a ring, one a submitted fence). With nothing
-    /// reached, no memory type's lock is taken.
+    /// reached, no memory type's lock is taken, but where [priorities move](AllocationDesc::priority).
     ///
     /// The work of one call is bounded: 4096 allocations of a memory type and as many as were retired
     /// there since the last call; the same for objects, and for descriptor sets. What was dropped after
@@ -199,5 +201,9 @@ impl Allocator {
 
     fn inner(&self) -> &Arc<Inner> {
         &self.facade.inner
+    }
+
+    fn place(&self) -> arena_blocks::Place<'_> {
+        arena_blocks::Place::Types
     }
 }

@@ -149,6 +149,7 @@ impl Allocator {
 pub(crate) struct LanePicture {
     pub(crate) memory_type: u32,
     pub(crate) is_arena: bool,
+    pub(crate) name: Option<&'static str>,
     pub(crate) statistics: MemoryTypeStatistics,
     /// The size of the next block.
     pub(crate) next_block: u64,
@@ -258,6 +259,7 @@ fn picture(lane: &Lane, held: u64) -> LanePicture {
     LanePicture {
         memory_type: lane.memory_type,
         is_arena: lane.index != lane.memory_type,
+        name: state.name,
         statistics: state.statistics(),
         next_block: lane.growth.next_block(held, 1).size,
         blocks,

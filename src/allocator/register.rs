@@ -8,6 +8,8 @@ use smallvec::SmallVec;
 use super::{
     auditor::{Auditor, Finding, Used},
     dependency::Dependency,
+    desc::AllocatorDesc,
+    guards::PassedCuts,
     reuse::Passable,
     sync::Sync,
 };
@@ -26,6 +28,8 @@ pub(crate) struct Register {
     /// Polls under way: until they are over, no sync object is given out to be destroyed.
     polls: u32,
     auditor: Option<Auditor>,
+    /// For what guards report.
+    passed: Option<PassedCuts>,
     pub(super) tape: Option<Box<Tape>>,
 }
 
@@ -71,13 +75,14 @@ impl Counter {
 }
 
 impl Register {
-    pub(super) fn new(owner: u32, audit: bool, tape: Option<Box<Tape>>) -> Self {
+    pub(super) fn new(owner: u32, desc: &AllocatorDesc<'_>, tape: Option<Box<Tape>>) -> Self {
         Self {
             cuts: Cuts::new(owner),
             timelines: Vec::new(),
             lingering: Vec::new(),
             polls: 0,
-            auditor: audit.then(Auditor::default),
+            auditor: desc.audit.then(Auditor::default),
+            passed: desc.guards.is_on().then(PassedCuts::default),
             tape,
         }
     }
@@ -100,6 +105,16 @@ impl Register {
     pub(super) fn overlooked(&mut self, used: Used, points: &[Point]) -> Option<Point> {
         let reached = self.cuts.reached();
         self.auditor.as_mut()?.overlooked(used, points, &reached)
+    }
+
+    /// What bags waited for is remembered from here on.
+    pub(super) fn remember_cuts(&mut self) {
+        self.passed.get_or_insert_default();
+    }
+
+    /// What bags waited for, where it is remembered.
+    pub(super) fn passed_cuts(&self) -> PassedCuts {
+        self.passed.clone().unwrap_or_default()
     }
 
     pub(super) fn cuts(&self) -> &Cuts {
@@ -198,6 +213,9 @@ impl Register {
 
     /// A counter was read. A jump is found once, unless an open recording may explain it.
     pub(super) fn signalled(&mut self, id: TimelineId, value: u64) -> Option<Finding> {
+        if let Some(passed) = &mut self.passed {
+            passed.note(&self.cuts);
+        }
         let Err(SignalError::Jumped { value, assigned }) = self.cuts.signalled(id, value) else {
             return None;
         };

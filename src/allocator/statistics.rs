@@ -144,7 +144,7 @@ impl MemoryTypeStatistics {
     }
 
     /// Counts an arena of the type in, or a type of the heap.
-    fn add(&mut self, arena: &Self) {
+    pub(crate) fn add(&mut self, arena: &Self) {
         self.reserved += arena.reserved;
         self.live += arena.live;
         self.pending += arena.pending;

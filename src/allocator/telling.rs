@@ -10,26 +10,9 @@ use super::{
 use crate::{events, memory::Entry, retire::Point};
 
 impl Inner {
-    /// An allocation was made, and nobody has its handle yet. For an allocator that is watched.
+    /// An allocation was made, and nobody has its handle yet. For an allocator that is observed.
     #[cold]
     #[inline(never)]
-    pub(super) fn watch_grant(
-        &self,
-        lane: &Lane,
-        entry: Entry,
-        range: (u64, u64),
-        name: Option<&'static str>,
-        location: &'static Location<'static>,
-    ) {
-        if self.guards.policy.is_on() {
-            self.guard_hand_out(lane, entry);
-        }
-        if self.observed {
-            self.observe_grant(lane, entry, range, name, location);
-        }
-    }
-
-    /// An allocation was made, and nobody has its handle yet. For an allocator that is observed.
     pub(super) fn observe_grant(
         &self,
         lane: &Lane,

@@ -105,6 +105,9 @@ impl State {
         if !forbidden.is_empty() {
             self.report(Violation::ForbiddenType { memory_type, flags: forbidden });
         }
+        if let Some(priority) = arguments.priority {
+            self.check_priority(Call::AllocateMemory, priority);
+        }
         if arguments.device_address {
             self.need_device_address(Call::AllocateMemory);
         }
@@ -158,6 +161,20 @@ impl State {
             }
         }
         Ok(memory)
+    }
+
+    pub(super) fn set_priority(&mut self, memory: vk::DeviceMemory, priority: f32) {
+        let call = Call::SetDeviceMemoryPriority;
+        self.check_priority(call, priority);
+        if let Some(found) = self.find(call, memory) {
+            found.priority = Some(priority);
+        }
+    }
+
+    fn check_priority(&mut self, call: Call, priority: f32) {
+        if !(0.0..=1.0).contains(&priority) {
+            self.report(Violation::Priority { call });
+        }
     }
 
     /// The resource that the allocation is for, checked.

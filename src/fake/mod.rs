@@ -92,6 +92,7 @@ mod topologies;
 mod track;
 mod transfer;
 mod uses;
+mod video;
 mod violation;
 
 use driver::Driver;
@@ -309,7 +310,7 @@ impl FakeDriver {
         self.driver().lock().gpu_read(memory, offset, out)
     }
 
-    /// The priority that a live memory was allocated with, if it was told one.
+    /// The priority that a live memory was allocated with, or given since, if it was told one.
     pub fn priority(&self, memory: vk::DeviceMemory) -> Option<f32> {
         self.driver().lock().memories.get(memory)?.priority
     }

@@ -182,6 +182,11 @@ violations! {
         /// The flags whose feature is off.
         flags: vk::MemoryPropertyFlags,
     } "AllocateMemory: memory type {memory_type} is {flags:?}, which is not enabled",
+    /// A priority of memory is not between 0 and 1.
+    Priority {
+        /// The command.
+        call: Call,
+    } "{call:?}: a priority that is not between 0 and 1",
     /// An allocation is larger than its heap.
     LargerThanHeap {
         /// The heap.

@@ -5,12 +5,10 @@
 //! free memory left as it was, and a piece of poison copied somewhere else is not taken for whole.
 #![forbid(unsafe_code)]
 
-mod corruption;
 mod layout;
 mod shader;
 mod table;
 
-pub use corruption::{Corruption, Damage, Owner};
 pub(crate) use layout::{Layout, MARGIN, layout, pattern};
 pub(crate) use shader::{CHECK, FILL, SEEN, Seen, spirv};
 #[cfg(feature = "fake")]
@@ -19,6 +17,8 @@ pub(crate) use table::{Limits, Order, Placed, Table};
 
 /// What fencepost watches for writes outside a resource's life and range: a tool to find bugs with.
 /// Off unless told ([`AllocatorDesc::guards`](crate::AllocatorDesc::guards)); off costs nothing.
+///
+/// An arena may have a policy of its own ([`ArenaDesc::guards`](crate::ArenaDesc::guards)).
 ///
 /// What is watched is memory that the host sees, and what the GPU alone sees if you let it
 /// ([`GuardedBy`]). It does not matter who writes, the host or the GPU. A memory of one resource's own
@@ -38,9 +38,12 @@ pub enum GuardPolicy {
     /// Both.
     Full,
     /// Nothing is watched; memory that anybody had is filled with zeros before another gets it, for those
-    /// who run other people's content. [`Allocation::is_zeroed`](crate::Allocation::is_zeroed) tells
-    /// whether all of an allocation reads zero: in memory that the GPU keeps, what the driver has just
-    /// given is as the driver gives it. Costs one pass over every allocation.
+    /// who run other people's content. What the driver has just given is zeroed too: by the host at
+    /// once; by the GPU in the first scrub after the block was made, which keeps what is free of it until
+    /// it is passed. Not reached are what is handed out of a new block before that, and a memory of one
+    /// resource's own that the host does not see: [`Allocation::is_zeroed`](crate::Allocation::is_zeroed) is `false` there, it is told
+    /// once, and [`GuardCoverage`](crate::GuardCoverage) counts it. An arena with blocks from the start, scrubbed
+    /// before its first use, has none of the former. Costs one pass over every allocation and block.
     Zero,
 }
 

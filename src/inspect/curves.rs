@@ -48,6 +48,7 @@ impl Record {
         let middle = top + BYTES;
         let bottom = middle + 40.0 + SCATTER;
         let bytes_at = |count: u64| middle - BYTES * count as f64 / most as f64;
+        let most_held = format!("{} reserved at most", bytes(most));
         let seconds = format!("{:.2} s", end as f64 / 1e6);
 
         let mut drawing = Group::new()
@@ -57,7 +58,7 @@ impl Record {
             .add(area(&columns, middle, |c| bytes_at(c.live)).set("class", "buffer"))
             .add(line(&columns, |c| bytes_at(c.reserved)).set("class", "curve"))
             .add(frame(top, BYTES))
-            .add(text(MARGIN + 4.0, top + 14.0, &bytes(most)).set("class", "faint"))
+            .add(text(MARGIN + WIDTH, top - 6.0, &most_held).set("class", "faint end"))
             .add(text(MARGIN, middle + 16.0, "0 s").set("class", "faint"))
             .add(text(MARGIN + WIDTH, middle + 16.0, &seconds).set("class", "faint end"));
         let scatter_at = |c: &Column| bottom - SCATTER * c.scatter;

@@ -15,6 +15,8 @@
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "inspect")]
+mod bars;
+#[cfg(feature = "inspect")]
 mod chrome;
 #[cfg(feature = "inspect")]
 mod curves;

@@ -19,7 +19,7 @@ text { font: 13px system-ui, 'Helvetica Neue', 'DejaVu Sans', sans-serif; fill: 
 text.title { font-size: 20px; font-weight: 600 }
 text.heap { font-size: 15px; font-weight: 600 }
 text.faint { fill: var(--faint) }
-rect { shape-rendering: crispEdges }
+rect, path { shape-rendering: crispEdges }
 .paper { fill: var(--paper) }
 .free { fill: var(--free) }
 .buffer { fill: #2f7fc1 }

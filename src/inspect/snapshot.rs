@@ -85,6 +85,8 @@ pub struct MemoryTypeSnapshot {
 pub struct BlockSet {
     /// Whether it is an arena's.
     pub is_arena: bool,
+    /// What the arena is [called](crate::ArenaDesc::name).
+    pub name: Option<&'static str>,
     /// How often a region of it had changed its state: rises with every grant, retirement and end, so
     /// two pictures with one number show the same allocations.
     pub sequence: u64,
@@ -145,6 +147,7 @@ impl From<LanePicture> for BlockSet {
         let retired = statistics.allocations - statistics.live_count;
         Self {
             is_arena: lane.is_arena,
+            name: lane.name,
             sequence: statistics.allocations + 2 * retired - statistics.pending_count,
             statistics,
             next_block: lane.next_block,

@@ -173,7 +173,10 @@ impl<'a> Dump<'a> {
         });
         let arenas = types().filter_map(|memory_type| {
             let arenas = memory_type.sets.iter().filter(|set| set.is_arena);
-            let pools = arenas.enumerate().map(|(n, set)| Pool::of(set, Some(n.to_string())));
+            let pools = arenas.enumerate().map(|(n, set)| {
+                let name = set.name.map_or_else(|| n.to_string(), |name| format!("{n} - {name}"));
+                Pool::of(set, Some(name))
+            });
             let pools: Vec<_> = pools.collect();
             (!pools.is_empty()).then(|| (key(memory_type), pools))
         });

@@ -2,7 +2,13 @@
 
 use ash::vk;
 
-use super::{fit_index::class_of_room, graves::Graves, tenants::Tenants};
+use super::{
+    fit_index::{class_of, class_of_room},
+    graves::Graves,
+    line::{ArenaPolicy, End, Line},
+    rank::{Rank, Ranks},
+    tenants::Tenants,
+};
 use crate::{
     tlsf::{self, Config, Key, KeyError, Placed, Region, State, TakenOver, Tlsf},
     vulkan::{Mapping, Resource},
@@ -19,6 +25,7 @@ pub(crate) struct Block {
     pub(crate) tenants: Tenants,
     pub(crate) graves: Graves,
     pub(crate) sight: Sight,
+    pub(crate) fresh: Fresh,
     /// No other resource than the one it was made for may be bound to it.
     pub(crate) exclusive: bool,
     /// The handle types that it was made to be exported as, as bits.
@@ -27,9 +34,29 @@ pub(crate) struct Block {
     pub(crate) empty_since: u64,
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
     pub(crate) tailored: bool,
+    /// The ranks of those who live here, where they count.
+    pub(super) ranks: Ranks,
+    /// What the driver was told last.
+    pub(super) told: Rank,
+    /// It is listed to be looked at: the driver may have to be told another.
+    pub(super) restless: bool,
+    /// The driver is being told: the block stays.
+    pub(super) held: bool,
     /// The class of its room that the index of blocks knows of; 0 for none.
     pub(super) noted: u8,
     space: Space,
+}
+
+/// Whether the memory of a block that the GPU watches is as the driver gave it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum Fresh {
+    /// It is not, or nobody asks.
+    #[default]
+    No,
+    /// No scrub has gone over it.
+    Yes,
+    /// Nor had one when somebody got some of it, which was told.
+    Told,
 }
 
 /// Who keeps a block's guards.
@@ -44,10 +71,10 @@ pub(crate) enum Sight {
     Gpu(vk::Buffer),
 }
 
-#[expect(clippy::large_enum_variant, reason = "nearly all blocks are shared ones")]
 #[derive(Debug)]
 enum Space {
     Shared(Tlsf),
+    Line(Line),
     Dedicated(Dedicated),
 }
 
@@ -97,14 +124,38 @@ impl Block {
         Ok(Self::new(memory, size, mapping, space))
     }
 
+    /// A block whose ranges are placed as an arena's policy says; the rest as for [`shared`](Self::shared).
+    pub(crate) fn of_policy(
+        policy: ArenaPolicy,
+        memory: vk::DeviceMemory,
+        size: u64,
+        granule: u64,
+        serial: u32,
+        mapping: Option<Mapping>,
+    ) -> Result<Self, tlsf::ConfigError> {
+        let is_ring = match policy {
+            ArenaPolicy::Tlsf => return Self::shared(memory, size, granule, serial, mapping),
+            ArenaPolicy::Ring => true,
+            ArenaPolicy::DoubleStack => false,
+        };
+        let space = Space::Line(Line::new(is_ring, size, granule, serial));
+        Ok(Self::new(memory, size, mapping, space))
+    }
+
     /// A shared block to be [`tailored`](Self::tailored), or not.
     pub(crate) fn with_tailored(self, tailored: bool) -> Self {
         Self { tailored, ..self }
     }
 
+    /// A block of which the driver was told a rank, or nothing.
+    pub(crate) fn with_rank(self, told: Option<Rank>) -> Self {
+        Self { told: told.unwrap_or(Rank::USUAL), ..self }
+    }
+
     /// A block whose guards are kept so.
     pub(crate) fn with_sight(self, sight: Sight) -> Self {
-        Self { sight, ..self }
+        let fresh = if let Sight::Gpu(_) = sight { Fresh::Yes } else { Fresh::No };
+        Self { sight, fresh, ..self }
     }
 
     /// A block for one allocation, which is made at once.
@@ -127,10 +178,15 @@ impl Block {
             tenants: Tenants::default(),
             graves: Graves::default(),
             sight: Sight::None,
+            fresh: Fresh::No,
             exclusive: false,
             exported_as: 0,
             empty_since: 0,
             tailored: false,
+            ranks: Ranks::default(),
+            told: Rank::USUAL,
+            restless: false,
+            held: false,
             noted: 0,
             space,
         }
@@ -145,7 +201,16 @@ impl Block {
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Placed> {
         match &mut self.space {
             Space::Shared(tlsf) => tlsf.allocate(size, alignment).ok(),
+            Space::Line(line) => line.allocate(size, alignment, End::Lower),
             Space::Dedicated(dedicated) => dedicated.allocate(size),
+        }
+    }
+
+    /// [`allocate`](Self::allocate) at the upper end, where there is one.
+    pub(crate) fn allocate_at(&mut self, end: End, size: u64, alignment: u64) -> Option<Placed> {
+        match &mut self.space {
+            Space::Line(line) => line.allocate(size, alignment, end),
+            _ => self.allocate(size, alignment),
         }
     }
 
@@ -153,7 +218,7 @@ impl Block {
     pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Placed> {
         match &mut self.space {
             Space::Shared(tlsf) => tlsf.allocate_anywhere(size, alignment).ok(),
-            Space::Dedicated(_) => None,
+            Space::Line(_) | Space::Dedicated(_) => None,
         }
     }
 
@@ -161,6 +226,7 @@ impl Block {
     pub(crate) fn holds(&self, size: u64, alignment: u64) -> bool {
         match &self.space {
             Space::Shared(tlsf) => tlsf.holds(size, alignment),
+            Space::Line(line) => line.holds(size, alignment),
             Space::Dedicated(_) => false,
         }
     }
@@ -188,6 +254,7 @@ impl Block {
     pub(crate) fn retire(&mut self, key: Key) -> Result<u64, KeyError> {
         match &mut self.space {
             Space::Shared(tlsf) => tlsf.retire(key).map(|freed| freed.size),
+            Space::Line(line) => line.turn(key, State::Used, State::Pending),
             Space::Dedicated(dedicated) => dedicated.turn(key, State::Used, State::Pending),
         }
     }
@@ -196,6 +263,7 @@ impl Block {
     pub(crate) fn reach(&mut self, key: Key) -> Result<u64, KeyError> {
         match &mut self.space {
             Space::Shared(tlsf) => tlsf.reach(key).map(|freed| freed.size),
+            Space::Line(line) => line.turn(key, State::Pending, State::Free),
             Space::Dedicated(dedicated) => dedicated.turn(key, State::Pending, State::Free),
         }
     }
@@ -208,6 +276,9 @@ impl Block {
                 tlsf.reach_batch(keys)?;
                 Ok(before - tlsf.pending_bytes())
             }
+            Space::Line(line) => {
+                keys.iter().map(|&key| line.turn(key, State::Pending, State::Free)).sum()
+            }
             Space::Dedicated(dedicated) => {
                 keys.iter().map(|&key| dedicated.turn(key, State::Pending, State::Free)).sum()
             }
@@ -219,7 +290,7 @@ impl Block {
     pub(crate) fn take_over(&mut self, key: Key, size: u64, alignment: u64) -> Option<TakenOver> {
         match &mut self.space {
             Space::Shared(tlsf) => tlsf.take_over(key, size, alignment).ok(),
-            Space::Dedicated(_) => None,
+            Space::Line(_) | Space::Dedicated(_) => None,
         }
     }
 
@@ -228,6 +299,7 @@ impl Block {
     pub(crate) fn free(&mut self, key: Key) -> Result<u64, KeyError> {
         match &mut self.space {
             Space::Shared(tlsf) => tlsf.free(key).map(|freed| freed.size),
+            Space::Line(line) => line.turn(key, State::Used, State::Free),
             Space::Dedicated(dedicated) => dedicated.turn(key, State::Used, State::Free),
         }
     }
@@ -236,6 +308,7 @@ impl Block {
     pub(crate) fn used(&self, key: Key) -> Result<Region, KeyError> {
         let region = match &self.space {
             Space::Shared(tlsf) => tlsf.get(key)?,
+            Space::Line(line) => line.get(key)?,
             Space::Dedicated(dedicated) => dedicated.get(key)?,
         };
         match region.state {
@@ -249,6 +322,7 @@ impl Block {
     pub(crate) fn region(&self, key: Key) -> Option<Region> {
         match &self.space {
             Space::Shared(tlsf) => tlsf.get(key).ok(),
+            Space::Line(line) => line.get(key).ok(),
             Space::Dedicated(dedicated) => dedicated.get(key).ok(),
         }
     }
@@ -263,6 +337,7 @@ impl Block {
     pub(crate) fn is_empty(&self) -> bool {
         match &self.space {
             Space::Shared(tlsf) => tlsf.is_empty(),
+            Space::Line(line) => line.is_empty(),
             Space::Dedicated(dedicated) => dedicated.state == State::Free,
         }
     }
@@ -274,6 +349,7 @@ impl Block {
                 (tlsf.used_bytes(), tlsf.used_count()),
                 (tlsf.pending_bytes(), tlsf.pending_count()),
             ],
+            Space::Line(line) => line.usage(),
             Space::Dedicated(dedicated) => match dedicated.state {
                 State::Free => [(0, 0), (0, 0)],
                 State::Used => [(self.size, 1), (0, 0)],
@@ -286,6 +362,7 @@ impl Block {
     pub(crate) fn largest_free(&self) -> u64 {
         match &self.space {
             Space::Shared(tlsf) => tlsf.largest_free(),
+            Space::Line(line) => line.largest(),
             Space::Dedicated(_) => 0,
         }
     }
@@ -296,6 +373,7 @@ impl Block {
     pub(crate) fn largest_class(&self) -> u64 {
         match &self.space {
             Space::Shared(tlsf) => tlsf.largest_class(),
+            Space::Line(line) => line.largest(),
             Space::Dedicated(_) => 0,
         }
     }
@@ -305,6 +383,7 @@ impl Block {
     pub(super) fn room(&self) -> u8 {
         match &self.space {
             Space::Shared(tlsf) => class_of_room(tlsf.room()),
+            Space::Line(line) => class_of(line.largest()),
             Space::Dedicated(_) => 0,
         }
     }
@@ -313,6 +392,7 @@ impl Block {
     pub(crate) fn next_serial(&self) -> u32 {
         match &self.space {
             Space::Shared(tlsf) => tlsf.next_serial(),
+            Space::Line(line) => line.next_serial(),
             Space::Dedicated(dedicated) => dedicated.serial.wrapping_add(1),
         }
     }
@@ -321,14 +401,17 @@ impl Block {
     pub(crate) fn regions(&self) -> Vec<Region> {
         match &self.space {
             Space::Shared(tlsf) => tlsf.regions().collect(),
+            Space::Line(line) => line.regions(),
             Space::Dedicated(dedicated) => vec![dedicated.region()],
         }
     }
 
     /// Verifies the block. O(regions).
     pub(crate) fn check(&self) -> Result<(), Broken> {
-        if let Space::Shared(tlsf) = &self.space {
-            tlsf.check()?;
+        match &self.space {
+            Space::Shared(tlsf) => tlsf.check()?,
+            Space::Line(line) => line.check()?,
+            Space::Dedicated(_) => {}
         }
         let regions = self.regions();
         let total: u64 = regions.iter().map(|region| region.size).sum();

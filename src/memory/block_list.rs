@@ -1,10 +1,14 @@
 //! The blocks of one memory type, in slots that keep their numbers.
 
+use std::collections::VecDeque;
+
 use ash::vk;
 
 use super::{
     block::{Block, Broken},
     fit_index::{self, FitIndex, class_at_least, class_of},
+    line::End,
+    rank::Rank,
     tenants::Tenant,
 };
 use crate::{
@@ -101,6 +105,14 @@ pub(crate) struct BlockList {
     /// The size from which on requests look into tailored blocks.
     large: u64,
     pub(crate) stay: Stay,
+    /// Blocks have the rank of the most important who lives there.
+    pub(crate) ranked: bool,
+    /// The rank of all blocks, whoever lives there.
+    pub(crate) fixed_rank: Option<Rank>,
+    /// The live allocations that a rank was told of.
+    told: u32,
+    /// The slots of blocks whose rank may not be what the driver was told.
+    restless: VecDeque<u32>,
     reserved: u64,
     blocks: u32,
     /// Blocks tried so far.
@@ -119,6 +131,10 @@ impl BlockList {
             tailored: FitIndex::default(),
             large,
             stay,
+            ranked: false,
+            fixed_rank: None,
+            told: 0,
+            restless: VecDeque::new(),
             reserved: 0,
             blocks: 0,
             #[cfg(test)]
@@ -142,6 +158,18 @@ impl BlockList {
         None
     }
 
+    /// [`allocate`](Self::allocate), at an end of a block where there are two. O(1).
+    pub(crate) fn allocate_at(&mut self, end: End, size: u64, alignment: u64) -> Option<Grant> {
+        let mut search = Search::new(self, size, alignment);
+        while let Some(slot) = search.next(self) {
+            let granted = self.grant(slot, |block| block.allocate_at(end, size, alignment));
+            if granted.is_some() {
+                return granted;
+            }
+        }
+        None
+    }
+
     /// Whether [`allocate`](Self::allocate) would find a range. O(1).
     pub(crate) fn holds(&self, size: u64, alignment: u64) -> bool {
         let mut search = Search::new(self, size, alignment);
@@ -157,8 +185,14 @@ impl BlockList {
     }
 
     /// A range in the block of this slot. O(1).
-    pub(crate) fn allocate_in(&mut self, slot: u32, size: u64, alignment: u64) -> Option<Grant> {
-        self.grant(slot, |block| block.allocate(size, alignment))
+    pub(crate) fn allocate_in(
+        &mut self,
+        slot: u32,
+        end: End,
+        size: u64,
+        alignment: u64,
+    ) -> Option<Grant> {
+        self.grant(slot, |block| block.allocate_at(end, size, alignment))
     }
 
     /// What `place` finds in the block of this slot.
@@ -191,6 +225,9 @@ impl BlockList {
     pub(crate) fn move_in(&mut self, entry: Entry, tenant: Tenant) {
         if let Some(block) = self.block_mut(entry.slot) {
             block.tenants.set(entry.key, tenant);
+        }
+        if let Some(rank) = tenant.rank {
+            self.enter(entry.slot, rank);
         }
     }
 
@@ -231,7 +268,7 @@ impl BlockList {
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Block> {
         let place = self.slots.get_mut(slot as usize)?;
         let Slot::Block(block) = place else { return None };
-        if !block.is_empty() {
+        if !block.is_empty() || block.held {
             return None;
         }
         let serial = block.next_serial();
@@ -240,6 +277,9 @@ impl BlockList {
         };
         self.vacant.push(slot);
         self.empty.retain(|&empty| empty != slot);
+        if block.restless {
+            self.restless.retain(|&restless| restless != slot);
+        }
         let index = if block.tailored { &mut self.tailored } else { &mut self.shared };
         index.change(slot, block.noted, 0);
         self.reserved -= block.size;
@@ -306,7 +346,11 @@ impl BlockList {
 
     /// Used → Pending. O(1).
     pub(crate) fn retire(&mut self, entry: Entry) -> Result<u64, KeyError> {
-        self.block_mut(entry.slot).ok_or(KeyError::Stale)?.retire(entry.key)
+        let size = self.block_mut(entry.slot).ok_or(KeyError::Stale)?.retire(entry.key)?;
+        if self.told > 0 {
+            self.leave(entry);
+        }
+        Ok(size)
     }
 
     /// Pending → Used by another tenant. The old one's resource comes out, for its own end; what is
@@ -353,7 +397,11 @@ impl BlockList {
     /// Used → Free, for a region without a resource. Returns the bytes, and whether the block is
     /// empty now. O(1).
     pub(crate) fn free(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        self.end(entry.slot, |block| block.free(entry.key))
+        let ended = self.end(entry.slot, |block| block.free(entry.key))?;
+        if self.told > 0 {
+            self.leave(entry);
+        }
+        Ok(ended)
     }
 
     #[inline]
@@ -466,6 +514,11 @@ impl BlockList {
         if !self.vacant.iter().all(vacant) {
             return Err(Broken::Index);
         }
+        let told: u32 = self.iter().map(|(_, block)| block.ranks.total()).sum();
+        let restless = self.iter().filter(|(_, block)| block.restless).count();
+        if told != self.told || restless != self.restless.len() {
+            return Err(Broken::Count);
+        }
         let reserved: u64 = self.iter().map(|(_, block)| block.size).sum();
         let sums = reserved == self.reserved && self.iter().count() == self.blocks as usize;
         let slots = self.vacant.len() + self.blocks as usize == self.slots.len();
@@ -550,5 +603,6 @@ impl Search {
     }
 }
 
+mod ranks;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,8 @@
 use core::ops::Range;
 use std::collections::BTreeMap;
 
+use crate::retire::Point;
+
 /// A range and its last owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Grave {
@@ -10,8 +12,23 @@ pub(crate) struct Grave {
     pub(crate) offset: u64,
     pub(crate) size: u64,
     pub(crate) name: Option<&'static str>,
-    /// The number of the collect that freed it.
-    pub(crate) freed: u64,
+    pub(crate) freed: Freed,
+}
+
+impl Grave {
+    /// Where nobody has lived, and the content is known all the same.
+    pub(crate) const fn of_nobody() -> Self {
+        Self { offset: 0, size: 0, name: None, freed: Freed { collect: 0, point: None } }
+    }
+}
+
+/// When an owner's memory came back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Freed {
+    /// The number of the last collect that had begun.
+    pub(crate) collect: u64,
+    /// What the GPU had to pass before, the first of several.
+    pub(crate) point: Option<Point>,
 }
 
 /// The graves of one block: by their start, their end and the owner. They do not overlap.
@@ -78,7 +95,7 @@ impl Graves {
 
 #[cfg(test)]
 mod tests {
-    use super::{Grave, Graves};
+    use super::{Freed, Grave, Graves};
 
     /// Against a table of cells, over overlaps of every kind.
     #[test]
@@ -92,7 +109,8 @@ mod tests {
                 .wrapping_add(1_442_695_040_888_963_407);
             let offset = (seed >> 33) % 64;
             let size = (seed >> 45) % (65 - offset);
-            let grave = Grave { offset, size, name: None, freed };
+            let freed_at = Freed { collect: freed, point: None };
+            let grave = Grave { offset, size, name: None, freed: freed_at };
             graves.bury(offset..offset + size, grave);
             cells[offset as usize..(offset + size) as usize].fill(Some(grave));
             for (at, cell) in cells.iter().enumerate() {

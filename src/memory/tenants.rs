@@ -1,5 +1,6 @@
 //! Who lives on a region: the resource that ends with it, and its name. A side table by index.
 
+use super::rank::Rank;
 use crate::{policy::granularity::ResourceKind, tlsf::Key, vulkan::Resource};
 
 /// What is known of the owner of a region, beyond its range.
@@ -11,6 +12,8 @@ pub(crate) struct Tenant {
     /// The resource's Vulkan usage flags, where the resource is ours.
     pub(crate) usage: u32,
     pub(crate) name: Option<&'static str>,
+    /// How important it is, if that was told.
+    pub(crate) rank: Option<Rank>,
     pub(crate) fence: Fence,
 }
 
@@ -62,6 +65,19 @@ impl Tenants {
         match self.0.get_mut(key.index() as usize) {
             Some((serial, tenant)) if *serial == key.serial() => Some(tenant),
             _ => None,
+        }
+    }
+
+    /// Changes the rank of a region's owner, and returns what it was.
+    pub(crate) fn set_rank(&mut self, key: Key, rank: Option<Rank>) -> Option<Rank> {
+        match self.get_mut(key) {
+            Some(tenant) => core::mem::replace(&mut tenant.rank, rank),
+            None => {
+                if rank.is_some() {
+                    self.set(key, Tenant { rank, ..Tenant::default() });
+                }
+                None
+            }
         }
     }
 

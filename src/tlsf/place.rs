@@ -82,8 +82,9 @@ pub(super) struct Found {
 impl Tlsf {
     /// Gives out `size` bytes, rounded up to the granule, at a multiple of `alignment` bytes.
     ///
-    /// A size that is not below the alignment is rounded up to the alignment too, if there is room
-    /// for that: the rest would be a hole for smaller alignments only. [`Placed::size`] tells.
+    /// A size that is not below the alignment is rounded up to the alignment too, if an eighth of the
+    /// block is free and there is room for that: the rest would be a hole for smaller alignments only.
+    /// [`Placed::size`] tells.
     ///
     /// The alignment is a power of two of any size, 1 included; those up to the granule cost nothing.
     /// Offset 0 is a multiple of all of them.
@@ -140,11 +141,17 @@ impl Tlsf {
         observe: &mut impl Observe,
     ) -> Result<Placed, AllocateError> {
         let asked = self.request(size, alignment)?;
-        let request = asked.widened();
+        let request = if self.is_roomy() { asked.widened() } else { asked };
         match self.view().find(request, observe) {
             Some(found) => self.give(request, found),
             None => self.allocate_narrow(asked, request, observe),
         }
+    }
+
+    /// Whether an eighth of the block is free: in a fuller one, what rounding adds is missed sooner than it pays.
+    #[inline(always)]
+    fn is_roomy(&self) -> bool {
+        self.units - self.used.units - self.pending.units >= self.units / 8
     }
 
     /// Seldom: the block is nearly full. Without the widening it may still fit.

@@ -113,6 +113,23 @@ impl Vulkan {
         unsafe { self.device.free_memory(memory, None) }
     }
 
+    /// Whether the priority of a memory can be changed.
+    pub(crate) fn moves_priorities(&self) -> bool {
+        self.pageable.is_some()
+    }
+
+    /// `vkSetDeviceMemoryPriorityEXT`, where [priorities move](Self::moves_priorities).
+    ///
+    /// # Safety
+    /// The device contract; the priority is between 0 and 1.
+    pub(crate) unsafe fn set_priority(&self, memory: vk::DeviceMemory, priority: f32) {
+        if let Some(table) = &self.pageable {
+            let set = table.fp().set_device_memory_priority_ext;
+            // SAFETY: the device contract and the caller's promise; the feature is on.
+            unsafe { set(self.device.handle(), memory, priority) };
+        }
+    }
+
     /// Maps a whole memory.
     ///
     /// # Safety

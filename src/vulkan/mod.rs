@@ -16,6 +16,7 @@ mod planes;
 mod properties;
 mod resource;
 mod signal;
+mod video;
 
 use ash::{ext, khr, vk};
 
@@ -58,6 +59,24 @@ bitflags::bitflags! {
         const EXTERNAL_MEMORY_DMA_BUF = 1 << 9;
         /// `VK_EXT_external_memory_host`: the host's memory can be imported.
         const EXTERNAL_MEMORY_HOST = 1 << 10;
+        /// The feature `pageableDeviceLocalMemory`, from `VK_EXT_pageable_device_local_memory`, beside
+        /// [`MEMORY_PRIORITY`](Self::MEMORY_PRIORITY): the priority of a memory moves with
+        /// [what lives there](crate::AllocationDesc::priority).
+        const PAGEABLE_DEVICE_LOCAL_MEMORY = 1 << 11;
+        /// The feature `accelerationStructure`, from `VK_KHR_acceleration_structure`. Buffers of its
+        /// usages can be described, and storage buffers with an address are aligned so that they can
+        /// be scratch. Alignments are of Vulkan 1.1; likewise below.
+        const ACCELERATION_STRUCTURE = 1 << 12;
+        /// The feature `rayTracingPipeline`, from `VK_KHR_ray_tracing_pipeline`: shader binding tables
+        /// are aligned as the device wants.
+        const RAY_TRACING_PIPELINE = 1 << 13;
+        /// The feature `descriptorBuffer`, from `VK_EXT_descriptor_buffer`: likewise for descriptors.
+        const DESCRIPTOR_BUFFER = 1 << 14;
+        /// The feature `hostImageCopy`, from `VK_EXT_host_image_copy`: images that the host copies to
+        /// and from can be described, and the driver is asked about that use.
+        const HOST_IMAGE_COPY = 1 << 15;
+        /// `VK_KHR_video_queue`: [video sessions](crate::Allocator::bind_video_session) get memory.
+        const VIDEO_QUEUE = 1 << 16;
     }
 }
 
@@ -74,6 +93,8 @@ pub(crate) struct Vulkan {
     synchronization2: Option<khr::synchronization2::Device>,
     external_fd: Option<khr::external_memory_fd::Device>,
     external_host: Option<ext::external_memory_host::Device>,
+    pageable: Option<ext::pageable_device_local_memory::Device>,
+    video: Option<khr::video_queue::Device>,
     properties: Properties,
 }
 
@@ -105,6 +126,14 @@ impl Vulkan {
         let external_host = features
             .contains(DeviceFeatures::EXTERNAL_MEMORY_HOST)
             .then(|| ext::external_memory_host::Device::new(instance, device));
+        let pageable = features
+            .contains(
+                DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY | DeviceFeatures::MEMORY_PRIORITY,
+            )
+            .then(|| ext::pageable_device_local_memory::Device::new(instance, device));
+        let video = features
+            .contains(DeviceFeatures::VIDEO_QUEUE)
+            .then(|| khr::video_queue::Device::new(instance, device));
         // SAFETY: the device contract.
         let properties = unsafe { Properties::read(instance, physical_device, api, features) };
         Self {
@@ -119,6 +148,8 @@ impl Vulkan {
             synchronization2,
             external_fd,
             external_host,
+            pageable,
+            video,
             properties,
         }
     }

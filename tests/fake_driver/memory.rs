@@ -194,3 +194,29 @@ fn budget_and_usage_come_from_the_driver() {
     assert_eq!(budget(), (70 * MIB, MIB));
     gpu.kept();
 }
+
+#[test]
+fn a_priority_is_between_zero_and_one_and_of_a_memory_that_lives() {
+    let gpu = Gpu::new();
+    let memory = gpu.memory(MIB);
+    let table =
+        ash::ext::pageable_device_local_memory::Device::new(gpu.fake.instance(), gpu.fake.device());
+    let set = |priority| unsafe {
+        (table.fp().set_device_memory_priority_ext)(gpu.device.handle(), memory, priority);
+    };
+    set(0.25);
+    assert_eq!(gpu.fake.priority(memory), Some(0.25));
+    gpu.kept();
+    set(1.5);
+    set(f32::NAN);
+    let call = Call::SetDeviceMemoryPriority;
+    gpu.broke(&[Violation::Priority { call }; 2]);
+    unsafe { gpu.device.free_memory(memory, None) };
+    set(0.5);
+    assert_eq!(gpu.fake.violations()[2], Violation::Unknown { call, object: object(memory) });
+    let mut chained = vk::MemoryPriorityAllocateInfoEXT::default().priority(-0.1);
+    let info = vk::MemoryAllocateInfo::default().allocation_size(64).push_next(&mut chained);
+    let memory = unsafe { gpu.device.allocate_memory(&info, None) }.unwrap();
+    assert_eq!(gpu.fake.violations()[3], Violation::Priority { call: Call::AllocateMemory });
+    unsafe { gpu.device.free_memory(memory, None) };
+}

@@ -10,7 +10,7 @@ use super::{
         recording::{Recording, SubmitError},
         timeline::Timeline,
     },
-    scrubs::{Job, Work},
+    scrubs::Job,
 };
 use crate::retire::Point;
 
@@ -237,11 +237,5 @@ impl Inner {
                 Err((recording, Some(error)))
             }
         }
-    }
-}
-
-impl Work {
-    fn scrubbed(&self) -> Scrubbed {
-        Scrubbed { checked: self.checks.bytes(), filled: self.fills.bytes() }
     }
 }

@@ -5,12 +5,14 @@ use std::sync::{MutexGuard, atomic::Ordering};
 
 use super::{
     super::inner::{Inner, Lane, LaneState},
+    corruption::{Corruption, Damage},
+    passed::RetirePoints,
     site::{Site, owner_of},
     words::{clear, fill, verify},
 };
 use crate::{
-    guard::{Corruption, Damage, GuardPolicy, Order},
-    memory::{Block, Entry, Sight},
+    guard::{GuardPolicy, Order},
+    memory::{Block, Entry, Freed, Sight},
     tlsf::State,
     vulkan::Mapping,
 };
@@ -81,10 +83,11 @@ impl Inner {
         mapping: Mapping,
     ) {
         let mut found = Vec::new();
+        let policy = state.guards;
         let Some(block) = state.blocks.block_mut(entry.slot) else { return };
         let Some(region) = block.region(entry.key) else { return };
         let site = Site::new(lane, block, &region);
-        if self.guards.policy.poisons() {
+        if policy.poisons() {
             // SAFETY: the region lies inside the mapped block, which stays under the lock, and the
             // owner has not got it yet.
             unsafe { site.check_poison(mapping, block, &mut found) };
@@ -105,13 +108,15 @@ impl Inner {
         lane: &'a Lane,
         state: MutexGuard<'a, LaneState>,
         entries: &[Entry],
+        points: &RetirePoints,
     ) -> MutexGuard<'a, LaneState> {
         let site = |entry: &Entry| {
             let block = state.blocks.block(entry.slot)?;
             let site = Site::new(lane, block, &block.region(entry.key)?);
-            Some((entry.slot, mapping_of(block)?, site))
+            Some((*entry, mapping_of(block)?, site))
         };
-        let sites: Vec<(u32, Mapping, Site)> = entries.iter().filter_map(site).collect();
+        let policy = state.guards;
+        let sites: Vec<(Entry, Mapping, Site)> = entries.iter().filter_map(site).collect();
         if sites.is_empty() {
             return state;
         }
@@ -122,15 +127,16 @@ impl Inner {
             // else may use its bytes.
             unsafe {
                 site.check_margins(*mapping, &mut found);
-                end(self.guards.policy, *mapping, site.region.clone());
+                end(policy, *mapping, site.region.clone());
             }
         }
         self.guards.report(&found);
         let mut state = lane.lock();
-        if self.guards.policy.poisons() {
-            let freed = self.collects.load(Ordering::Relaxed);
-            for (slot, _, site) in sites {
-                if let Some(block) = state.blocks.block_mut(slot) {
+        if policy.poisons() {
+            let collect = self.collects.load(Ordering::Relaxed);
+            for (entry, _, site) in sites {
+                let freed = Freed { collect, point: points.of(entry) };
+                if let Some(block) = state.blocks.block_mut(entry.slot) {
                     block.graves.bury(site.region.clone(), site.grave(freed));
                 }
             }
@@ -149,7 +155,7 @@ impl Inner {
                 if region.state != State::Free {
                     // SAFETY: the region lies in the mapped block, which stays under the lock.
                     unsafe { site.check_margins(mapping, &mut found) };
-                } else if self.guards.policy.poisons() {
+                } else if state.guards.poisons() {
                     // SAFETY: as above; the region is free.
                     unsafe { site.check_poison(mapping, block, &mut found) };
                 }

@@ -4,56 +4,98 @@
 //! is pending and nobody's. The host does so at once, through the block's mapping (`host.rs`); what
 //! it does not see waits for a scrub of the GPU (`scrubs.rs`).
 
+mod corruption;
 mod doors;
 mod host;
+mod passed;
 mod scrubs;
 mod sheet;
 mod site;
 mod words;
+mod work;
 
-use std::sync::{Mutex, MutexGuard, atomic::AtomicUsize};
+use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+};
 
 use ash::vk;
 
+pub use corruption::{Corruption, Damage, Owner};
 pub use doors::{Scrub, ScrubError, Scrubbed};
-pub(super) use scrubs::Waiting;
+pub(super) use passed::{PassedCuts, RetirePoints};
+pub(super) use work::Waiting;
 
 use super::{
     Allocator,
+    desc::AllocatorDesc,
     inner::{Inner, Lane, LaneState},
+    register::Register,
 };
 use crate::{
     ground::sync::lock,
-    guard::{Corruption, GuardPolicy, GuardedBy},
-    memory::{Entry, Sight},
+    guard::{GuardPolicy, GuardedBy},
+    memory::{Entry, Fresh, Grave, Graves, Sight},
+    retire::Point,
     vulkan::Mapping,
 };
 
 /// The policy, what was found since it was last asked, and the scrubs that are under way.
 #[derive(Debug)]
 pub(super) struct Guards {
+    /// Of memory types, and of arenas that have none of their own.
     pub(super) policy: GuardPolicy,
+    /// Anything is watched, or was.
+    on: AtomicBool,
     by: GuardedBy,
-    /// How many scrubs pass between the one that poisons and the one that looks again.
-    quarantine: u32,
+    quarantine: Quarantine,
     found: Mutex<Vec<Corruption>>,
     scrubs: Mutex<scrubs::Scrubs>,
     /// How many of them there are; written under their lock.
     jobs: AtomicUsize,
+    /// The number of the collect after which the last was recorded.
+    scrubbed: AtomicU64,
+    /// It was told that none is.
+    told: AtomicBool,
+    /// Allocations of memory that was to read zero and may not.
+    unzeroed: AtomicU64,
+}
+
+/// How long what ended rests between the scrub that poisons it and the one that looks again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Quarantine {
+    scrubs: u32,
+    /// Of a memory type or arena; the oldest go first.
+    bytes: u64,
 }
 
 /// More than this is not kept, only traced: who writes everywhere is found by the first few.
 const KEPT: usize = 1024;
 
 impl Guards {
-    pub(super) fn new(policy: GuardPolicy, by: GuardedBy, quarantine: u32) -> Self {
-        let jobs = AtomicUsize::new(0);
-        Self { policy, by, quarantine, found: Mutex::default(), scrubs: Mutex::default(), jobs }
+    pub(super) fn new(desc: &AllocatorDesc<'_>) -> Self {
+        Self {
+            policy: desc.guards,
+            on: AtomicBool::new(desc.guards.is_on()),
+            by: desc.guarded_by,
+            quarantine: Quarantine { scrubs: desc.quarantine, bytes: desc.quarantine_bytes },
+            found: Mutex::default(),
+            scrubs: Mutex::default(),
+            jobs: AtomicUsize::new(0),
+            scrubbed: AtomicU64::new(0),
+            told: AtomicBool::new(false),
+            unzeroed: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether anything is watched.
+    pub(super) fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
     }
 
     /// Whether the GPU watches anything.
     pub(super) fn scrubs(&self) -> bool {
-        self.policy.is_on() && self.by != GuardedBy::Host
+        self.is_on() && self.by != GuardedBy::Host
     }
 
     /// Tells findings, with no lock of a lane held: a subscriber is user code.
@@ -64,9 +106,13 @@ impl Guards {
         for corruption in found {
             let &Corruption { memory_type, offset, words, expected, found, owner, .. } = corruption;
             let allocation = owner.map(|owner| owner.name.unwrap_or("(unnamed)"));
+            let freed = owner.and_then(|owner| owner.freed);
+            let retired = owner.and_then(|owner| owner.retired);
+            let (timeline, value) =
+                (retired.map(|point| point.timeline().number), retired.map(Point::value));
             tracing::error!(
                 target: crate::events::GUARD,
-                memory_type, offset, words, expected, found, allocation,
+                memory_type, offset, words, expected, found, allocation, freed, timeline, value,
                 "{corruption}"
             );
         }
@@ -76,7 +122,8 @@ impl Guards {
     }
 }
 
-/// How much of an allocator's memory its guards watch: counts and bytes of blocks.
+/// How much of an allocator's memory its guards watch: counts and bytes of blocks. An arena without
+/// guards is left out, as its blocks are not meant to be watched.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -98,24 +145,33 @@ pub struct GuardCoverage {
     pub unseen_blocks: u64,
     /// Their bytes.
     pub unseen_bytes: u64,
+    /// Under [`GuardPolicy::Zero`]: allocations so far whose memory was as the driver gave it.
+    pub unzeroed_allocations: u64,
 }
 
 impl Inner {
+    /// Blocks will be watched so.
+    pub(super) fn watch(&self, policy: GuardPolicy) {
+        if policy.is_on() && !self.guards.on.swap(true, Ordering::Relaxed) {
+            self.with_register(Register::remember_cuts);
+        }
+    }
+
     /// A block is new, and nobody has it yet: who is to watch it? The host poisons it as a whole.
     pub(super) fn guard_block(
         &self,
         lane: &Lane,
+        policy: GuardPolicy,
         memory: vk::DeviceMemory,
         size: u64,
         mapping: Option<Mapping>,
     ) -> Sight {
-        let Guards { policy, by, .. } = self.guards;
         if !policy.is_on() {
             return Sight::None;
         }
-        let seen = mapping.filter(|_| lane.is_coherent() && by != GuardedBy::Gpu);
+        let by = self.guards.by;
         let mut refused = None;
-        if let Some(mapping) = seen {
+        if let Some(mapping) = self.seen(lane, mapping) {
             host::open_block(policy, mapping, size);
             return Sight::Host(mapping);
         }
@@ -134,7 +190,31 @@ impl Inner {
         Sight::None
     }
 
-    /// A memory of its own is new: it is not guarded.
+    /// A memory of its own is new, and not somebody else's: it is not guarded. Where all is to read
+    /// zero, the host sees to it, if it can: then it is one whole grave.
+    pub(super) fn open_dedicated(
+        &self,
+        lane: &Lane,
+        size: u64,
+        mapping: Option<Mapping>,
+    ) -> Graves {
+        let mut graves = Graves::default();
+        let zeroed = self.guards.policy == GuardPolicy::Zero;
+        if let Some(mapping) = self.seen(lane, mapping).filter(|_| zeroed) {
+            host::open_block(GuardPolicy::Zero, mapping, size);
+            graves.bury(0..size, Grave::of_nobody());
+        } else {
+            self.tell_unguarded(lane, size);
+        }
+        graves
+    }
+
+    /// The mapping of a new memory, if it is the host that watches it.
+    fn seen(&self, lane: &Lane, mapping: Option<Mapping>) -> Option<Mapping> {
+        mapping.filter(|_| lane.is_coherent() && self.guards.by != GuardedBy::Gpu)
+    }
+
+    /// A memory of its own is not guarded.
     pub(super) fn tell_unguarded(&self, lane: &Lane, size: u64) {
         if self.guards.policy.is_on() {
             tracing::warn!(
@@ -156,9 +236,25 @@ impl Inner {
         }
     }
 
-    /// A range was granted, and its owner does not know of it yet.
+    /// A range was granted where guards are on, and its owner does not know of it yet.
+    #[cold]
+    #[inline(never)]
     pub(super) fn guard_hand_out(&self, lane: &Lane, entry: Entry) {
-        let state = lane.lock();
+        let mut state = lane.lock();
+        if state.guards == GuardPolicy::Zero && !work::reads_zero(&state, entry) {
+            self.guards.unzeroed.fetch_add(1, Ordering::Relaxed);
+            let block = state.blocks.block_mut(entry.slot);
+            if let Some(block) = block.filter(|block| block.fresh == Fresh::Yes) {
+                block.fresh = Fresh::Told;
+                let bytes = block.size;
+                drop(state);
+                tracing::warn!(
+                    target: crate::events::GUARD, memory_type = lane.memory_type, bytes,
+                    "memory is handed out as the driver gave it: no scrub has gone over its block"
+                );
+                return;
+            }
+        }
         match state.blocks.block(entry.slot).map(|block| block.sight) {
             Some(Sight::Host(mapping)) => self.host_hand_out(state, lane, entry, mapping),
             Some(Sight::Gpu(_)) => self.scrub_hand_out(state, entry),
@@ -174,9 +270,10 @@ impl Inner {
         lane: &'a Lane,
         mut state: MutexGuard<'a, LaneState>,
         entries: &mut Vec<Entry>,
+        points: &RetirePoints,
     ) -> MutexGuard<'a, LaneState> {
-        self.scrub_ends(&mut state, entries);
-        self.host_ends(lane, state, entries)
+        self.scrub_ends(&mut state, entries, points);
+        self.host_ends(lane, state, entries, points)
     }
 }
 
@@ -201,7 +298,7 @@ impl Allocator {
     /// ```
     pub fn check_guards(&self) -> Vec<Corruption> {
         let inner = self.inner();
-        if inner.guards.policy.is_on() {
+        if inner.guards.is_on() {
             if inner.guards.scrubs() {
                 let reached = inner.poll();
                 inner.finish_scrubs(reached.bag(), &mut Default::default());
@@ -213,13 +310,16 @@ impl Allocator {
 
     /// How much of the memory is watched. All zero where guards are off. O(blocks).
     pub fn guard_coverage(&self) -> GuardCoverage {
-        let mut coverage = GuardCoverage::default();
         let inner = self.inner();
-        if !inner.guards.policy.is_on() {
-            return coverage;
-        }
+        let mut coverage = GuardCoverage {
+            unzeroed_allocations: inner.guards.unzeroed.load(Ordering::Relaxed),
+            ..GuardCoverage::default()
+        };
         for lane in inner.lanes() {
             let state = lane.lock();
+            if !state.guards.is_on() {
+                continue;
+            }
             for (_, block) in state.blocks.iter() {
                 let c = &mut coverage;
                 let (count, bytes) = match block.sight {

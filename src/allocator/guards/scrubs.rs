@@ -1,58 +1,30 @@
-//! The GPU as the guard: what waits for a scrub, and what comes of one.
-//!
-//! ```text
-//! handed out: Used            ── Open ──▶ its margins hold the pattern
-//! ended:      Pending         ── End ───▶ margins checked, all of it filled: Pending, in quarantine
-//!             in quarantine   ── Recheck ▶ a word that changed is a write after free: Free
-//! free:       Pending meanwhile ─ Held ──▶ likewise: Free again
-//! ```
+//! The GPU as the guard: what becomes of entries that wait for a scrub (`work.rs` says what each is to
+//! have done), and of scrubs.
 //!
 //! Whatever a scrub touches is nobody's until the GPU has passed it: a margin, or a range that stays
 //! pending. So scrubs need no order with the user's work but that of their queue.
 
-use core::ops::Range;
 use std::sync::{MutexGuard, atomic::Ordering};
-
-use ash::vk;
 
 use super::{
     super::{
+        auditor::PATIENCE,
         collect::Collected,
         inner::{Inner, Lane, LaneState, Life},
     },
     doors::Scrub,
+    passed::RetirePoints,
     sheet::Sheet,
-    site::{Run, Site, Source, owner_of},
+    site::Site,
+    work::{NEVER, Step, Waiting, Work, reads_zero, rest},
 };
 use crate::{
     ground::sync::lock,
-    guard::{Corruption, Damage, GuardPolicy, Order, Placed, Seen, Table, pattern},
-    memory::{Entry, Sight},
+    guard::GuardPolicy,
+    memory::{Entry, Freed, Fresh, Sight},
     retire::BagNumber,
-    tlsf::State,
     vulkan::Compute,
 };
-
-/// What a scrub does for an entry, and what comes next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Step {
-    Open,
-    End,
-    /// `rest` scrubs pass before it.
-    Recheck {
-        rest: u32,
-    },
-    Held,
-}
-
-/// An entry that waits for a scrub, or for the GPU to have passed one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in super::super) struct Waiting {
-    entry: Entry,
-    step: Step,
-    /// The number of the collect that ended it.
-    freed: u64,
-}
 
 /// All scrubs of an allocator. Behind a lock that no driver call is made under.
 #[derive(Debug, Default)]
@@ -63,17 +35,6 @@ pub(super) struct Scrubs {
     jobs: Vec<Job>,
 }
 
-/// What one scrub does.
-#[derive(Debug)]
-pub(super) struct Work {
-    pub(super) checks: Table<vk::Buffer>,
-    pub(super) fills: Table<vk::Buffer>,
-    /// Whose bug it is if these pieces of `checks` are damaged.
-    sources: Vec<(Range<usize>, Source)>,
-    /// Entries by lane.
-    waiting: Vec<(u32, Waiting)>,
-}
-
 /// A scrub on its way.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -81,50 +42,6 @@ pub(super) struct Job {
     pub(super) bag: BagNumber,
     pub(super) work: Work,
     pub(super) sheet: Sheet,
-}
-
-impl Work {
-    pub(super) fn is_empty(&self) -> bool {
-        self.checks.pieces.is_empty() && self.fills.pieces.is_empty()
-    }
-
-    fn check(&mut self, block: (vk::Buffer, u64), range: Range<u64>, source: Source) {
-        let pieces = self.checks.add(block, Order::Check, range);
-        if !pieces.is_empty() {
-            self.sources.push((pieces, source));
-        }
-    }
-
-    /// What the GPU found, given what it told of each piece. A run that goes over the end of a piece
-    /// is told once.
-    fn findings(&self, seen: impl Fn(usize) -> Option<Seen>) -> Vec<Corruption> {
-        let mut found = Vec::new();
-        for (pieces, source) in &self.sources {
-            let mut run: Option<(Run, u64)> = None;
-            for index in pieces.clone() {
-                let Placed { index: first, words } = self.checks.pieces[index];
-                let Some(seen) = seen(index) else { continue };
-                let at = first + u64::from(seen.first);
-                let end = at + u64::from(seen.words);
-                match &mut run {
-                    Some((run, past)) if *past == at => {
-                        run.words += u64::from(seen.words);
-                        *past = end;
-                    }
-                    _ => {
-                        found.extend(run.take().map(|(run, _)| source.tell(run)));
-                        let wrong = pattern(at) ^ seen.found;
-                        let offset = at * 4 + u64::from(wrong.trailing_zeros() / 8);
-                        let (words, expected) = (u64::from(seen.words), pattern(at));
-                        run = Some((Run { offset, words, expected, found: seen.found }, end));
-                    }
-                }
-                debug_assert!(end <= first + u64::from(words));
-            }
-            found.extend(run.map(|(run, _)| source.tell(run)));
-        }
-        found
-    }
 }
 
 impl Inner {
@@ -139,25 +56,54 @@ impl Inner {
 
     /// A range was granted: its margins are nobody's, and are filled by the next scrub.
     pub(super) fn scrub_hand_out(&self, mut state: MutexGuard<'_, LaneState>, entry: Entry) {
-        if self.guards.policy.margin() > 0 {
-            state.waiting.push(Waiting { entry, step: Step::Open, freed: 0 });
+        if state.guards.margin() > 0 {
+            state.waiting.push(Waiting { entry, step: Step::Open, freed: NEVER });
         }
     }
 
+    /// Says once that what ended waits for scrubs that nobody records.
+    pub(in super::super) fn tell_unscrubbed(&self, now: u64) {
+        let guards = &self.guards;
+        let since = now.saturating_sub(guards.scrubbed.load(Ordering::Relaxed));
+        if since == 0 || since % u64::from(PATIENCE) != 0 || guards.told.load(Ordering::Relaxed) {
+            return;
+        }
+        let waiting = |lane: &Lane| -> u64 {
+            let state = lane.lock();
+            let ended = state.waiting.iter().filter(|waiting| waiting.step != Step::Open);
+            ended.map(|waiting| state.blocks.pending_size(waiting.entry)).sum()
+        };
+        let bytes: u64 = self.lanes().map(waiting).sum();
+        if bytes == 0 || guards.told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::warn!(
+            target: crate::events::GUARD, bytes, collects = since,
+            "what ended waits for a scrub, and none was recorded for long: call `record_scrub` or \
+             `scrub` once a frame, or nothing comes back"
+        );
+    }
+
     /// Takes out of the entries those that wait for a scrub before they are free.
-    pub(super) fn scrub_ends(&self, state: &mut LaneState, entries: &mut Vec<Entry>) {
+    pub(super) fn scrub_ends(
+        &self,
+        state: &mut LaneState,
+        entries: &mut Vec<Entry>,
+        points: &RetirePoints,
+    ) {
         // Where scrubs have ended, one that is under way may still look at margins.
         let over =
             !self.guards.scrubs() || self.scrubs_have_ended() && !self.scrubs_are_under_way();
         if over {
             return;
         }
-        let freed = self.collects.load(Ordering::Relaxed);
+        let collect = self.collects.load(Ordering::Relaxed);
         let LaneState { blocks, waiting, .. } = state;
         entries.retain(|&entry| {
             let sight = blocks.block(entry.slot).map(|block| block.sight);
             let waits = matches!(sight, Some(Sight::Gpu(_)));
             if waits {
+                let freed = Freed { collect, point: points.of(entry) };
                 waiting.push(Waiting { entry, step: Step::End, freed });
             }
             !waits
@@ -168,43 +114,41 @@ impl Inner {
     /// what is to be done for it.
     pub(super) fn take_scrub_work(&self, extent: Scrub) -> Work {
         self.finish_scrubs(self.poll().bag(), &mut Collected::default());
-        let limits = self.vulkan.properties().tables;
-        let mut work = Work {
-            checks: Table::new(limits),
-            fills: Table::new(limits),
-            sources: Vec::new(),
-            waiting: Vec::new(),
-        };
+        let mut work = Work::new(self.vulkan.properties().tables);
         for lane in self.lanes() {
             let mut state = lane.lock();
             let mut waiting = core::mem::take(&mut state.waiting);
             if extent == Scrub::Due {
-                state.waiting = rest(&mut waiting);
+                state.waiting = rest(&mut waiting, &state.blocks, self.guards.quarantine.bytes);
             }
-            if extent == Scrub::Everything && self.guards.policy.poisons() {
-                self.hold_free(&mut state, &mut waiting);
+            if state.guards == GuardPolicy::Zero {
+                self.hold_free(&mut state, &mut waiting, Step::Fresh);
+            } else if extent == Scrub::Everything && state.guards.poisons() {
+                self.hold_free(&mut state, &mut waiting, Step::Held);
             }
             waiting.sort_by_key(|waiting| (waiting.entry.slot, waiting.entry.key.index()));
             for waiting in waiting {
-                if self.plan_scrub(lane, &state, &mut work, waiting).is_some() {
+                if work.plan(lane, &state, waiting).is_some() {
                     work.waiting.push((lane.index, waiting));
                 }
             }
             if extent == Scrub::Everything {
-                check_live_margins(lane, &state, &mut work);
+                work.check_live_margins(lane, &state);
             }
         }
         work
     }
 
-    /// Takes the free ranges of blocks where anybody has lived, so that nobody gets them meanwhile.
-    fn hold_free(&self, state: &mut LaneState, waiting: &mut Vec<Waiting>) {
+    /// Takes the free ranges of blocks where anybody has lived, or of those that are fresh, so that
+    /// nobody gets them meanwhile.
+    fn hold_free(&self, state: &mut LaneState, waiting: &mut Vec<Waiting>, step: Step) {
         for slot in 0..state.blocks.slots() {
-            let block = state.blocks.block(slot);
-            let watched = |block: &&crate::memory::Block| {
-                matches!(block.sight, Sight::Gpu(_)) && !block.graves.is_empty()
+            let Some(block) = state.blocks.block_mut(slot) else { continue };
+            let due = match step {
+                Step::Fresh => core::mem::take(&mut block.fresh) != Fresh::No,
+                _ => !block.graves.is_empty(),
             };
-            if block.filter(watched).is_none() {
+            if !due || !matches!(block.sight, Sight::Gpu(_)) {
                 continue;
             }
             let (entries, first) = state.blocks.hold(slot);
@@ -213,57 +157,16 @@ impl Inner {
                     state.keep(slot, myself);
                 }
             }
-            let held = |entry| Waiting { entry, step: Step::Held, freed: 0 };
+            let held = |entry| Waiting { entry, step, freed: NEVER };
             waiting.extend(entries.into_iter().map(held));
         }
-    }
-
-    /// Adds what is to be done for an entry; `None` if it is no more.
-    fn plan_scrub(
-        &self,
-        lane: &Lane,
-        state: &LaneState,
-        work: &mut Work,
-        waiting: Waiting,
-    ) -> Option<()> {
-        let block = state.blocks.block(waiting.entry.slot)?;
-        let Sight::Gpu(buffer) = block.sight else { return None };
-        let region = block.region(waiting.entry.key)?;
-        let site = Site::new(lane, block, &region);
-        let buffer = (buffer, block.size);
-        match waiting.step {
-            Step::Open => {
-                for (_, range) in site.margins() {
-                    work.fills.add(buffer, Order::Fill, range);
-                }
-            }
-            Step::End => {
-                for (damage, range) in site.whole_margins() {
-                    work.check(buffer, range, site.source(damage, Some(site.owner(None))));
-                }
-                if let Some(order) = self.guards.policy.at_end() {
-                    work.fills.add(buffer, order, site.region.clone());
-                }
-            }
-            Step::Recheck { .. } => {
-                let owner = site.owner(Some(waiting.freed));
-                let source = site.source(Damage::AfterFree, Some(owner));
-                work.check(buffer, site.region.clone(), source);
-            }
-            Step::Held => {
-                for (range, grave) in block.graves.within(site.region.clone()) {
-                    let source = site.source(Damage::AfterFree, Some(owner_of(grave)));
-                    work.check(buffer, range, source);
-                }
-            }
-        }
-        Some(())
     }
 
     /// A scrub was submitted, or recorded where it will be.
     pub(super) fn add_job(&self, job: Job) {
         let mut scrubs = lock(&self.guards.scrubs);
         scrubs.jobs.push(job);
+        self.guards.scrubbed.store(self.collects.load(Ordering::Relaxed), Ordering::Relaxed);
         self.guards.jobs.store(scrubs.jobs.len(), Ordering::Release);
     }
 
@@ -313,14 +216,22 @@ impl Inner {
                 let entry = waiting.entry;
                 match waiting.step {
                     Step::Held => scratch.entries.push(entry),
+                    Step::Fresh => {
+                        if ran {
+                            bury(lane, &mut state, waiting);
+                        } else if let Some(block) = state.blocks.block_mut(entry.slot) {
+                            block.fresh = Fresh::Yes;
+                        }
+                        scratch.entries.push(entry);
+                    }
                     Step::Recheck { .. } if ran => scratch.entries.push(entry),
                     Step::End if ran => {
-                        let policy = self.guards.policy;
+                        let policy = state.guards;
                         if policy.at_end().is_some() {
                             bury(lane, &mut state, waiting);
                         }
                         if policy.poisons() {
-                            let step = Step::Recheck { rest: self.guards.quarantine };
+                            let step = Step::Recheck { rest: self.guards.quarantine.scrubs };
                             state.waiting.push(Waiting { step, ..waiting });
                         } else {
                             scratch.entries.push(entry);
@@ -357,16 +268,7 @@ impl Inner {
 
     /// Whether all of a region was filled with zeros, and nobody had it since but its owner now.
     pub(in super::super) fn is_zeroed(&self, lane: &Lane, entry: Entry) -> bool {
-        let state = lane.lock();
-        let Some(block) = state.blocks.block(entry.slot) else { return false };
-        self.guards.policy == GuardPolicy::Zero
-            && match block.sight {
-                Sight::None => false,
-                Sight::Host(_) => true,
-                Sight::Gpu(_) => block.region(entry.key).is_some_and(|region| {
-                    block.graves.cover(region.offset..region.offset + region.size)
-                }),
-            }
+        reads_zero(&lane.lock(), entry)
     }
 
     /// Bytes of a heap that sheets hold.
@@ -390,41 +292,9 @@ impl Inner {
     }
 }
 
-/// Takes out those whose quarantine goes on after the next scrub.
-fn rest(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
-    let mut resting = Vec::new();
-    waiting.retain(|&one| match one.step {
-        Step::Recheck { rest: 1.. } => {
-            resting.push(one);
-            false
-        }
-        _ => true,
-    });
-    for one in &mut resting {
-        if let Step::Recheck { rest } = &mut one.step {
-            *rest -= 1;
-        }
-    }
-    resting
-}
-
 fn bury(lane: &Lane, state: &mut LaneState, waiting: Waiting) {
     let Some(block) = state.blocks.block_mut(waiting.entry.slot) else { return };
     let Some(region) = block.region(waiting.entry.key) else { return };
     let site = Site::new(lane, block, &region);
     block.graves.bury(site.region.clone(), site.grave(waiting.freed));
-}
-
-/// Margins of those who live. Those of entries that wait are checked as their step says.
-fn check_live_margins(lane: &Lane, state: &LaneState, work: &mut Work) {
-    for (_, block) in state.blocks.iter() {
-        let Sight::Gpu(buffer) = block.sight else { continue };
-        for region in block.regions().iter().filter(|region| region.state == State::Used) {
-            let site = Site::new(lane, block, region);
-            for (damage, range) in site.whole_margins() {
-                let source = site.source(damage, Some(site.owner(None)));
-                work.check((buffer, block.size), range, source);
-            }
-        }
-    }
 }

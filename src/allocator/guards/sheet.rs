@@ -14,7 +14,7 @@ use super::{
         inner::Inner,
     },
     doors::ScrubError,
-    scrubs::Work,
+    work::Work,
 };
 use crate::{
     ground::sync::lock,

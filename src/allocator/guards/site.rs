@@ -2,10 +2,12 @@
 
 use core::ops::Range;
 
-use super::super::inner::Lane;
+use super::{
+    super::inner::Lane,
+    corruption::{Corruption, Damage, Owner},
+};
 use crate::{
-    guard::{Corruption, Damage, Owner},
-    memory::{Block, Grave, Tenant},
+    memory::{Block, Freed, Grave, Tenant},
     tlsf::Region,
 };
 
@@ -32,9 +34,10 @@ impl Site {
         }
     }
 
-    pub(super) fn owner(&self, freed: Option<u64>) -> Owner {
+    /// Who lives there, or did.
+    pub(super) fn owner(&self, freed: Option<Freed>) -> Owner {
         let Range { start, end } = self.inside;
-        Owner { name: self.tenant.name, offset: start, size: end - start, freed }
+        owner(self.tenant.name, start, end - start, freed)
     }
 
     /// The margins, before and after.
@@ -50,7 +53,7 @@ impl Site {
         self.margins().into_iter().filter(|_| self.tenant.fence.whole)
     }
 
-    pub(super) fn grave(&self, freed: u64) -> Grave {
+    pub(super) fn grave(&self, freed: Freed) -> Grave {
         let Owner { name, offset, size, .. } = self.owner(None);
         Grave { offset, size, name, freed }
     }
@@ -88,5 +91,10 @@ impl Source {
 
 pub(super) fn owner_of(grave: Grave) -> Owner {
     let Grave { offset, size, name, freed } = grave;
-    Owner { name, offset, size, freed: Some(freed) }
+    owner(name, offset, size, Some(freed))
+}
+
+fn owner(name: Option<&'static str>, offset: u64, size: u64, freed: Option<Freed>) -> Owner {
+    let retired = freed.and_then(|freed| freed.point);
+    Owner { name, offset, size, freed: freed.map(|freed| freed.collect), retired }
 }

@@ -108,6 +108,9 @@ makers! {
     CreateImageView(state, info: ImageViewCreateInfo) -> ImageView {
         state.create_image_view(info.image)
     }
+    CreateVideoSession(state, _info: VideoSessionCreateInfoKHR) -> VideoSessionKHR {
+        state.create_video_session()
+    }
     CreateSampler(state, _info: SamplerCreateInfo) -> Sampler { state.create(Default::default()) }
     CreateFence(state, info: FenceCreateInfo) -> Fence {
         state.create_fence(info.flags.contains(vk::FenceCreateFlags::SIGNALED))

@@ -46,6 +46,18 @@ pub(super) unsafe extern "system" fn unmap_memory(device: vk::Device, memory: vk
     }
 }
 
+pub(super) unsafe extern "system" fn set_priority(
+    device: vk::Device,
+    memory: vk::DeviceMemory,
+    priority: f32,
+) {
+    // SAFETY: C1.
+    let driver = unsafe { driver(device) };
+    if driver.enter(Call::SetDeviceMemoryPriority).is_ok() {
+        driver.lock().set_priority(memory, priority);
+    }
+}
+
 pub(super) unsafe extern "system" fn flush(
     device: vk::Device,
     count: u32,

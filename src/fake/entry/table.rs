@@ -8,7 +8,9 @@ use ash::vk;
 
 use super::create::*;
 use super::handle::driver;
-use super::{commands, compute, external, instance, memory, properties, sets, sync, transfer};
+use super::{
+    commands, compute, external, instance, memory, properties, sets, sync, transfer, video,
+};
 use crate::fake::driver::Driver;
 use crate::fake::profile::Profile;
 
@@ -63,6 +65,7 @@ fn find(name: &CStr, profile: &Profile) -> vk::PFN_vkVoidFunction {
         b"vkFreeMemory" => PFN_vkFreeMemory(destroy),
         b"vkMapMemory" => PFN_vkMapMemory(memory::map_memory),
         b"vkUnmapMemory" => PFN_vkUnmapMemory(memory::unmap_memory),
+        b"vkSetDeviceMemoryPriorityEXT" if profile.pageable_memory => PFN_vkSetDeviceMemoryPriorityEXT(memory::set_priority),
         b"vkFlushMappedMemoryRanges" => PFN_vkFlushMappedMemoryRanges(memory::flush),
         b"vkInvalidateMappedMemoryRanges" => PFN_vkInvalidateMappedMemoryRanges(memory::invalidate),
         b"vkGetDeviceMemoryCommitment" => PFN_vkGetDeviceMemoryCommitment(memory::memory_commitment),
@@ -101,6 +104,11 @@ fn find(name: &CStr, profile: &Profile) -> vk::PFN_vkVoidFunction {
         b"vkGetMemoryFdPropertiesKHR" => PFN_vkGetMemoryFdPropertiesKHR(external::memory_fd_properties),
         b"vkGetMemoryHostPointerPropertiesEXT" => PFN_vkGetMemoryHostPointerPropertiesEXT(external::host_pointer_properties),
         b"vkGetBufferDeviceAddressEXT" if address => PFN_vkGetBufferDeviceAddress(memory::buffer_address),
+
+        b"vkCreateVideoSessionKHR" => PFN_vkCreateVideoSessionKHR(create::<CreateVideoSession>),
+        b"vkDestroyVideoSessionKHR" => PFN_vkDestroyVideoSessionKHR(destroy),
+        b"vkGetVideoSessionMemoryRequirementsKHR" => PFN_vkGetVideoSessionMemoryRequirementsKHR(video::requirements),
+        b"vkBindVideoSessionMemoryKHR" => PFN_vkBindVideoSessionMemoryKHR(video::bind),
 
         b"vkQueueSubmit" => PFN_vkQueueSubmit(sync::submit),
         b"vkQueueSubmit2" if v13 => PFN_vkQueueSubmit2(sync::submit2),

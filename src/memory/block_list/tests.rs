@@ -76,7 +76,7 @@ fn an_exact_hole_and_an_aligned_one_are_found() {
     let mut list = list();
     add_blocks(&mut list, 2);
     let odd = list.allocate(5003, 64).unwrap();
-    let rest = list.allocate_in(0, BLOCK - 5056, 64).unwrap();
+    let rest = list.allocate_in(0, End::Lower, BLOCK - 5056, 64).unwrap();
     list.free(odd.entry).unwrap();
     assert_eq!(list.allocate(5003, 64).unwrap().entry.slot, 0, "not of a surer class");
     list.free(rest.entry).unwrap();
@@ -90,7 +90,7 @@ fn at_need_every_free_region_is_looked_at() {
     add_blocks(&mut list, 1);
     // Holes of 4 KiB, the first tried at no multiple of it.
     let sizes = [2048, 4096, 4096, 4096, 2048, 4096, BLOCK - 20480];
-    let grants = sizes.map(|size| list.allocate_in(0, size, 64).unwrap());
+    let grants = sizes.map(|size| list.allocate_in(0, End::Lower, size, 64).unwrap());
     for hole in [5, 3, 1] {
         list.free(grants[hole].entry).unwrap();
     }
@@ -137,5 +137,27 @@ fn one_small_empty_block_stays_and_the_others_go_in_time() {
     assert_eq!(list.remove_expired(1000).len(), 2);
     assert_eq!((list.count(), list.reserved(), list.next_expiry()), (1, BLOCK, u64::MAX));
     assert_eq!(list.remove_empty().len(), 1);
+    list.check().unwrap();
+}
+
+#[test]
+fn a_block_stays_while_the_driver_is_told_its_rank() {
+    let mut list = list();
+    list.ranked = true;
+    add_blocks(&mut list, 1);
+    let rank = Rank::of(1.0);
+    let Entry { slot, key } = list.allocate(100, 64).unwrap().entry;
+    list.move_in(Entry { slot, key }, Tenant { rank, ..Tenant::default() });
+    assert_eq!(list.take_ranks(0).len(), 0);
+    let told = list.take_ranks(8);
+    assert_eq!(told.as_slice(), [(slot, vk::DeviceMemory::null(), rank.unwrap())]);
+    list.free(Entry { slot, key }).unwrap();
+    list.stay = Stay::NONE;
+    assert_eq!(list.remove_empty().len(), 0, "its memory is in the driver's hands");
+    list.let_go(slot);
+    list.check().unwrap();
+    assert_eq!(list.remove_empty().len(), 1);
+    // Nobody looks at a block that has gone.
+    assert!(list.take_ranks(8).is_empty());
     list.check().unwrap();
 }

@@ -21,8 +21,17 @@ pub(crate) fn allocator_with(
     gpu: &Arc<Gpu>,
     change: impl FnOnce(AllocatorDesc<'_>) -> AllocatorDesc<'_>,
 ) -> (Allocator, Arc<Yard>) {
+    allocator_on(gpu, &gpu.device, change)
+}
+
+/// As [`allocator_with`], with the device's functions as given.
+pub(crate) fn allocator_on(
+    gpu: &Arc<Gpu>,
+    device: &ash::Device,
+    change: impl FnOnce(AllocatorDesc<'_>) -> AllocatorDesc<'_>,
+) -> (Allocator, Arc<Yard>) {
     let yard = Yard::new(gpu);
-    let desc = AllocatorDesc::new(&gpu.instance, gpu.physical_device, &gpu.device)
+    let desc = AllocatorDesc::new(&gpu.instance, gpu.physical_device, device)
         .api_version(gpu.api_version)
         .features(gpu.features())
         .first_block(BLOCK)

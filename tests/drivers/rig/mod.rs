@@ -9,7 +9,9 @@ mod random;
 mod stock;
 mod yard;
 
-pub(crate) use allocator::{allocator, allocator_with, anchor, assert_clean, assert_seen};
+pub(crate) use allocator::{
+    allocator, allocator_on, allocator_with, anchor, assert_clean, assert_seen,
+};
 pub(crate) use commands::{Commands, Recorder};
 pub(crate) use gate::Gate;
 pub(crate) use intervals::{Intervals, Range};

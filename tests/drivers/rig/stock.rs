@@ -1,7 +1,9 @@
 //! Buffers of both makes: fencepost's own, and the test's bound to an allocation.
 
 use ash::vk;
-use fencepost::{Allocation, AllocationDesc, Allocator, Buffer, BufferDesc, ResourceKind};
+use fencepost::{
+    AllocateError, Allocation, AllocationDesc, Allocator, Buffer, BufferDesc, ResourceKind,
+};
 
 use super::yard::Yard;
 
@@ -27,13 +29,22 @@ impl Thing {
 
     /// The yard's buffer, bound to an allocation.
     pub(crate) fn bound(allocator: &Allocator, yard: &Yard, size: u64) -> Self {
+        Self::bound_to(yard, size, |needs| {
+            allocator.allocate(needs, ResourceKind::Linear, &AllocationDesc::readback())
+        })
+    }
+
+    /// The yard's buffer, bound to what is allocated for it.
+    pub(crate) fn bound_to(
+        yard: &Yard,
+        size: u64,
+        allocate: impl FnOnce(&vk::MemoryRequirements) -> Result<Allocation, AllocateError>,
+    ) -> Self {
         let buffer = yard.buffer(size);
         let device = &yard.gpu.device;
         // SAFETY: the device is alive.
         let needs = unsafe { device.get_buffer_memory_requirements(buffer) };
-        let allocation = allocator
-            .allocate(&needs, ResourceKind::Linear, &AllocationDesc::readback())
-            .unwrap_or_else(|error| panic!("{size} bytes: {error}"));
+        let allocation = allocate(&needs).unwrap_or_else(|error| panic!("{size} bytes: {error}"));
         // SAFETY: the range is the buffer's, of a fitting size, alignment and type.
         unsafe { device.bind_buffer_memory(buffer, allocation.memory(), allocation.offset()) }
             .expect("a bind");

@@ -27,17 +27,8 @@ pub(super) fn name(found: &Corruption) -> Option<&'static str> {
 
 /// A buffer of the yard's, bound to an allocation with a name.
 pub(super) fn named(allocator: &Allocator, yard: &Yard, name: &'static str) -> Thing {
-    let buffer = yard.buffer(SIZE);
-    let device = &yard.gpu.device;
-    // SAFETY: the device is alive.
-    let needs = unsafe { device.get_buffer_memory_requirements(buffer) };
     let memory = AllocationDesc::readback().name(name);
-    let allocation =
-        allocator.allocate(&needs, ResourceKind::Linear, &memory).expect("an allocation");
-    // SAFETY: the range is the buffer's, of a fitting size, alignment and type.
-    unsafe { device.bind_buffer_memory(buffer, allocation.memory(), allocation.offset()) }
-        .expect("a bind");
-    Thing::Bound(allocation, buffer)
+    Thing::bound_to(yard, SIZE, |needs| allocator.allocate(needs, ResourceKind::Linear, &memory))
 }
 
 fn clean(room: &Room<'_>) {

@@ -5,6 +5,7 @@ mod contents;
 mod corruption;
 mod ends;
 mod external;
+mod guard_choices;
 mod hazard;
 mod image;
 mod lag;
@@ -34,6 +35,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         external::scenarios(),
         corruption::scenarios(),
         scrub::scenarios(),
+        guard_choices::scenarios(),
         lag::scenarios(),
         marathon::scenarios(),
     ]

@@ -8,8 +8,11 @@ use fencepost::{
 
 use super::corruption::{SIZE, alias, name, named, only};
 use crate::harness::{Room, Scenario};
-use crate::rig::{Commands, Gate, Kind, Line, Thing, allocator_with, anchor, assert_clean};
-use crate::support::{Gpu, Validation};
+use crate::rig::{
+    Commands, Gate, Kind, Line, Thing, allocator_on, allocator_with, anchor, assert_clean,
+    assert_seen,
+};
+use crate::support::{Gpu, Message, Validation};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
@@ -22,11 +25,24 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario::new("scrubs_ride_in_a_command_buffer_of_vulkan_1_0", riding)
             .api_version(vk::API_VERSION_1_0)
             .validation(Validation::Core),
+        Scenario::new("the_barriers_of_scrubs_order_them_between_the_users_submissions", |room| {
+            assert_clean(&between(room, Clone::clone));
+        })
+        .validation(Validation::Synchronization),
+        Scenario::new("control_the_hazard_oracle_reports_scrubs_without_barriers", |room| {
+            assert_seen(&between(room, without_barriers), "SYNC-HAZARD-WRITE-AFTER-WRITE");
+        })
+        .validation(Validation::Synchronization),
     ]
 }
 
 /// A scrub that the GPU passes, and all that was found.
-fn scrub(allocator: &Allocator, gpu: &Gpu, line: &Line, extent: Scrub) -> Vec<Corruption> {
+pub(super) fn scrub(
+    allocator: &Allocator,
+    gpu: &Gpu,
+    line: &Line,
+    extent: Scrub,
+) -> Vec<Corruption> {
     // SAFETY: the queue is of this family, and scenarios submit from one thread.
     let point = unsafe { allocator.scrub(&line.timeline, gpu.main.family, extent) };
     if let Some(point) = point.unwrap_or_else(|error| panic!("{error}")) {
@@ -77,6 +93,56 @@ fn clean(room: &Room<'_>) {
         assert!(coverage.scrubbed_blocks > 0 && coverage.unseen_blocks == 0, "{coverage:?}");
     }
     assert_clean(&messages.take());
+}
+
+/// The device, whose barriers come to nothing.
+fn without_barriers(device: &ash::Device) -> ash::Device {
+    unsafe extern "system" fn nothing(
+        _: vk::CommandBuffer,
+        _: vk::PipelineStageFlags,
+        _: vk::PipelineStageFlags,
+        _: vk::DependencyFlags,
+        _: u32,
+        _: *const vk::MemoryBarrier<'_>,
+        _: u32,
+        _: *const vk::BufferMemoryBarrier<'_>,
+        _: u32,
+        _: *const vk::ImageMemoryBarrier<'_>,
+    ) {
+    }
+    let mut core = device.fp_v1_0().clone();
+    core.cmd_pipeline_barrier = nothing;
+    let later = (device.fp_v1_1().clone(), device.fp_v1_2().clone(), device.fp_v1_3().clone());
+    ash::Device::from_parts_1_3(device.handle(), core, later.0, later.1, later.2)
+}
+
+/// Scrubs between submissions that write, with no wait of the host between them, and no barrier but
+/// the scrubs' own. Returns what the layer says.
+fn between(room: &Room<'_>, device: impl FnOnce(&ash::Device) -> ash::Device) -> Vec<Message> {
+    let gpu = room.open();
+    let messages = gpu.messages();
+    let (allocator, yard) = allocator_on(&gpu, &device(&gpu.device), |desc| {
+        desc.guards(GuardPolicy::Full).guarded_by(GuardedBy::Gpu)
+    });
+    let line = Line::new(&yard, &allocator, Kind::Fences(8));
+    let commands = Commands::new(&gpu);
+    let gate = Gate::new(&gpu);
+    let mut things = Vec::new();
+    let mut last = None;
+    for word in 0..3 {
+        things.push(Thing::buffer(&allocator, 4096));
+        let fill = commands.record(|recorder| {
+            things.iter().for_each(|thing: &Thing| recorder.fill(thing.handle(), word));
+        });
+        line.submit(line.begin(&gate), &[fill]);
+        // SAFETY: the queue is of this family, and scenarios submit from one thread.
+        let point = unsafe { allocator.scrub(&line.timeline, gpu.main.family, Scrub::Due) };
+        last = point.unwrap_or_else(|error| panic!("{error}"));
+    }
+    line.wait(last.expect("the margins of the newest are filled"));
+    allocator.collect();
+    assert_eq!(allocator.check_guards(), []);
+    messages.take()
 }
 
 fn stray(room: &Room<'_>) {

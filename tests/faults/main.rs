@@ -1,16 +1,16 @@
 //! Every driver call that an operation makes is failed once, with every error it may return: the
 //! operation fails with the right error or finds another way, and nothing is lost or left behind.
 
+mod steps;
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::sync::Arc;
-
 use fencepost::{
-    AllocationDesc, Allocator, ArenaDesc, BufferDesc, ImageDesc, ImageViewDesc, PoolDesc,
-    ResourceKind, Timeline,
-    fake::{Call, FakeDriver, Profile, Use},
+    AllocationDesc, Allocator, BufferDesc, DeviceFeatures, Timeline,
+    fake::{Call, FakeDriver, Profile},
     vk,
 };
+use steps::{COPIES, STEPS};
 use support::*;
 
 /// A world in which steps are taken. Resources stay until the end.
@@ -29,8 +29,14 @@ type Step = (&'static str, fn(&mut World) -> Result<(), String>);
 impl World {
     fn new(on_access: bool) -> Self {
         let fake = FakeDriver::new(&Profile::default());
+        let more = DeviceFeatures::MEMORY_PRIORITY
+            | DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY
+            | DeviceFeatures::EXTERNAL_MEMORY_FD
+            | DeviceFeatures::EXTERNAL_MEMORY_HOST
+            | DeviceFeatures::VIDEO_QUEUE;
+        let desc = desc(&fake).map_on_access(on_access).features(features() | more);
         // SAFETY: the fake lives as long as the test, and the test submits through timelines.
-        let allocator = unsafe { Allocator::new(&desc(&fake).map_on_access(on_access)) };
+        let allocator = unsafe { Allocator::new(&desc) };
         let allocator = Some(allocator.unwrap());
         Self { fake, on_access, allocator, held: Vec::new(), timeline: None, ring: None }
     }
@@ -66,200 +72,6 @@ impl World {
         (live, statistics.live_objects, statistics.open_recordings, objects)
     }
 }
-
-fn buffer_step(world: &mut World, desc: AllocationDesc) -> Result<(), String> {
-    let made = world.allocator().create_buffer(&buffer_desc(5000), &desc);
-    world.keep(made)
-}
-
-fn image_desc() -> ImageDesc {
-    let usage = vk::ImageUsageFlags::SAMPLED | vk::ImageUsageFlags::TRANSFER_DST;
-    ImageDesc::new_2d(vk::Format::R8G8B8A8_UNORM, 300, 200, usage).mip_levels(4)
-}
-
-fn submit_step(world: &mut World, timeline: Timeline) -> Result<(), String> {
-    let recording = timeline.begin().map_err(|error| format!("{error:?}"))?;
-    let buffer = world.allocator().create_buffer(&buffer_desc(64), &AllocationDesc::default());
-    let buffer = match buffer {
-        Ok(buffer) => buffer,
-        Err(error) => {
-            // SAFETY: nothing was recorded.
-            unsafe { recording.abandon() };
-            return Err(format!("{error:?}"));
-        }
-    };
-    let commands = [world.fake.record(&[Use::buffer(buffer.handle())])];
-    drop(buffer);
-    let batch = vk::SubmitInfo::default().command_buffers(&commands);
-    // SAFETY: the fake's command buffer is recorded.
-    match recording.submit(|signal| unsafe { signal.queue_submit(&[batch]) }) {
-        Ok(_) => Ok(()),
-        Err(fencepost::SubmitError::Failed { recording, error }) => {
-            // SAFETY: the submission failed and is not made again.
-            unsafe { recording.abandon() };
-            if error == vk::Result::ERROR_DEVICE_LOST {
-                // The driver said so: the rest of the device follows.
-                world.fake.lose_device();
-            }
-            world.allocator().collect();
-            Err(format!("{error:?}"))
-        }
-        Err(fencepost::SubmitError::Refused { recording, reason }) => {
-            // SAFETY: as above.
-            unsafe { recording.abandon() };
-            world.allocator().collect();
-            Err(format!("{reason:?}"))
-        }
-        Err(other) => panic!("{other:?}"),
-    }
-}
-
-/// A frame on the ring of one fence, after the one before is done.
-fn ring_step(world: &mut World) -> Result<(), String> {
-    world.fake.run();
-    submit_step(world, world.ring.clone().unwrap())
-}
-
-const COPIES: &str = "a buffer that is written and read";
-
-const STEPS: &[Step] = &[
-    ("a device-local buffer", |w| buffer_step(w, AllocationDesc::device_local())),
-    ("an upload buffer", |w| buffer_step(w, AllocationDesc::upload())),
-    ("a dedicated buffer", |w| buffer_step(w, AllocationDesc::readback().dedicated(true))),
-    ("a buffer within the budget", |w| {
-        let desc = AllocationDesc::device_local().dedicated(true);
-        buffer_step(w, desc.flags(fencepost::AllocationFlags::WITHIN_BUDGET))
-    }),
-    ("a buffer and its contents", |w| {
-        let memory = AllocationDesc::device_local();
-        let made = w.allocator().create_buffer_init(&buffer_desc(64), &memory, &[7u32; 16]);
-        w.keep(made)
-    }),
-    ("a large buffer", |w| {
-        let desc = BufferDesc::new(200 << 20, vk::BufferUsageFlags::STORAGE_BUFFER);
-        let made = w.allocator().create_buffer(&desc, &AllocationDesc::device_local());
-        w.keep(made)
-    }),
-    ("an image", |w| {
-        let made = w.allocator().create_image(&image_desc(), &AllocationDesc::device_local());
-        w.keep(made)
-    }),
-    ("an image and its view", |w| {
-        let image = w
-            .allocator()
-            .create_image(&image_desc(), &AllocationDesc::device_local())
-            .map_err(|error| format!("{error:?}"))?;
-        let desc = ImageViewDesc::new(vk::ImageAspectFlags::COLOR);
-        let view = w.allocator().create_image_view(&image, &desc);
-        let view = view.map_err(|error| {
-            // SAFETY: nothing was recorded with the image.
-            unsafe { w.allocator().assume_idle() };
-            format!("{error:?}")
-        });
-        match view {
-            Ok(view) => w.keep(Ok::<_, ()>((view, image))),
-            Err(error) => {
-                // SAFETY: nothing was recorded with the image.
-                unsafe { image.free_now() };
-                Err(error)
-            }
-        }
-    }),
-    ("two buffers on one allocation", |w| {
-        w.fake.set_aliasing(true);
-        let allocator = w.allocator();
-        let needs = allocator.buffer_requirements(&buffer_desc(5000));
-        let needs = needs.map_err(|error| format!("{error:?}"))?;
-        let memory = AllocationDesc::device_local();
-        let memory = allocator.allocate(&needs, ResourceKind::Linear, &memory);
-        let memory = Arc::new(memory.map_err(|error| format!("{error:?}"))?);
-        let pair = [0, 1024]
-            .map(|offset| allocator.create_aliasing_buffer(&memory, offset, &buffer_desc(3000)));
-        let made = pair.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| {
-            // SAFETY: nothing was recorded.
-            unsafe { allocator.assume_idle() };
-            format!("{error:?}")
-        });
-        if made.is_err() {
-            let memory = Arc::into_inner(memory).expect("the refused resources share no more");
-            // SAFETY: nothing was recorded.
-            unsafe { memory.free_now() };
-        }
-        w.keep(made)
-    }),
-    ("an arena", |w| {
-        let desc = ArenaDesc::new(AllocationDesc::upload()).block_size(1 << 20).min_blocks(2);
-        let made = w.allocator().create_arena(&desc).map_err(|error| format!("{error:?}"))?;
-        let buffer = made.create_buffer(&buffer_desc(1 << 20), &AllocationDesc::default());
-        let next = made.create_buffer(&buffer_desc(1 << 20), &AllocationDesc::default());
-        let third = made.create_buffer(&buffer_desc(1 << 20), &AllocationDesc::default());
-        w.keep_all([buffer, next, third])
-    }),
-    ("a timeline", |w| {
-        let made = w.allocator().timeline(w.fake.queue(0)).map_err(|error| format!("{error:?}"))?;
-        w.timeline = Some(made);
-        Ok(())
-    }),
-    ("a ring of fences", |w| {
-        let made = w.allocator().fence_timeline(w.fake.queue(1), 1);
-        w.ring = Some(made.map_err(|error| format!("{error:?}"))?);
-        Ok(())
-    }),
-    ("a frame with a drop", |w| submit_step(w, w.timeline.clone().unwrap())),
-    ("a frame with a new fence", ring_step),
-    ("a frame with a fence that was used", ring_step),
-    ("a collect", |w| {
-        w.fake.run();
-        w.allocator().collect();
-        Ok(())
-    }),
-    ("an image of its own", |w| {
-        let desc = AllocationDesc::device_local().dedicated(true);
-        let made = w.allocator().create_image(&image_desc(), &desc);
-        w.keep(made)
-    }),
-    (COPIES, |w| {
-        let made = w.allocator().create_buffer(&buffer_desc(3000), &AllocationDesc::readback());
-        let mut buffer = made.map_err(|error| format!("{error:?}"))?;
-        let copied = buffer.write(8, &[1_u32, 2]).and_then(|()| {
-            let mut values = [0; 2];
-            buffer.read(8, &mut values)?;
-            assert_eq!(values, [1, 2]);
-            Ok(())
-        });
-        if let Err(error) = copied {
-            // SAFETY: nothing was recorded with the buffer.
-            unsafe { buffer.free_now() };
-            return Err(format!("{error:?}"));
-        }
-        w.keep(Ok::<_, ()>(buffer))
-    }),
-    ("buffers all or none", |w| {
-        let needs =
-            vk::MemoryRequirements { size: 300 << 10, alignment: 256, memory_type_bits: !0 };
-        let memory = AllocationDesc::readback();
-        let all = [needs; 9];
-        let made = w.allocator().allocate_many(&all, ResourceKind::Linear, &memory);
-        w.keep(made)
-    }),
-    ("a pool over mapped memory", |w| {
-        if w.on_access {
-            return Ok(());
-        }
-        let (allocator, upload) = (w.allocator(), AllocationDesc::upload());
-        let buffer = buffer_desc(1 << 20);
-        // SAFETY: the pool goes before the device, and the GPU touches nothing of it.
-        let made = unsafe { allocator.mapped_pool(&buffer, &upload, &PoolDesc::new()) };
-        w.keep(made)
-    }),
-    ("memory without a resource", |w| {
-        let requirements =
-            vk::MemoryRequirements { size: 1 << 20, alignment: 4096, memory_type_bits: !0 };
-        let made =
-            w.allocator().allocate(&requirements, ResourceKind::Linear, &AllocationDesc::upload());
-        w.keep(made)
-    }),
-];
 
 fn errors(call: Call) -> &'static [vk::Result] {
     use vk::Result as R;

@@ -1,5 +1,7 @@
 //! What is told of a write that left its trace.
 
+use crate::retire::Point;
+
 /// What kind of write left its trace.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
@@ -47,6 +49,10 @@ pub struct Owner {
     pub size: u64,
     /// How many [collects](crate::Allocator::collect) had begun when it was freed; `None` while it lives.
     pub freed: Option<u64>,
+    /// The point that it was retired at: what the GPU had to pass before it was freed, on the oldest of
+    /// several timelines. `None` while it lives, and where it waited for nothing, as after
+    /// [`free_now`](crate::Allocation::free_now). Work submitted later may not use it.
+    pub retired: Option<Point>,
 }
 
 impl core::fmt::Display for Corruption {
@@ -64,6 +70,9 @@ impl core::fmt::Display for Corruption {
                 write!(f, "{what} `{name}` ({} bytes", owner.size)?;
                 if let Some(collect) = owner.freed {
                     write!(f, ", freed in collect {collect}")?;
+                }
+                if let Some(point) = owner.retired {
+                    write!(f, ", retired at {point}")?;
                 }
                 let distance = i128::from(offset) - i128::from(owner.offset);
                 write!(f, ") at its byte {distance}")?;

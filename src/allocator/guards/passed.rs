@@ -1,0 +1,120 @@
+//! What bags waited for, remembered until what was in them is looked at: the retire points of reports.
+
+use std::collections::VecDeque;
+
+use crate::{
+    memory::Entry,
+    retire::{BagNumber, Bags, Cuts, Point, Reached},
+};
+
+/// Older cuts are forgotten: their bags were collected long ago.
+const KEPT: usize = 256;
+
+/// The bags above `below` up to `bag` waited for this point, and others perhaps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Passed {
+    below: BagNumber,
+    bag: BagNumber,
+    point: Point,
+}
+
+/// The last cuts, by rising bag.
+#[derive(Clone, Default, Debug)]
+pub(in super::super) struct PassedCuts(VecDeque<Passed>);
+
+impl PassedCuts {
+    /// Notes the cuts that are still waited for, before any of them is passed. O(cuts).
+    pub(in super::super) fn note(&mut self, cuts: &Cuts) {
+        let mut below = cuts.reached_bag();
+        for (bag, points) in cuts.stamped() {
+            let last = self.0.back().map_or(below, |passed| passed.bag.max(below));
+            if let (true, Some(&point)) = (bag > last, points.first()) {
+                if self.0.len() == KEPT {
+                    self.0.pop_front();
+                }
+                self.0.push_back(Passed { below: last, bag, point });
+            }
+            below = bag;
+        }
+    }
+
+    /// The point that a bag waited for. O(log cuts).
+    fn of(&self, bag: BagNumber) -> Option<Point> {
+        let passed = self.0.get(self.0.partition_point(|passed| passed.bag < bag))?;
+        (passed.below < bag).then_some(passed.point)
+    }
+}
+
+/// The points of entries that are about to come out of their bags.
+#[derive(Default, Debug)]
+pub(in super::super) struct RetirePoints(Vec<(Entry, Point)>);
+
+impl RetirePoints {
+    /// Of all entries that are reached. O(entries).
+    pub(in super::super) fn new(
+        bags: &Bags<Entry>,
+        reached: &Reached,
+        passed: &PassedCuts,
+    ) -> Self {
+        let filed = bags.filed().take_while(|(bag, _)| bag.is_reached(reached.bag()));
+        let filed = filed.filter_map(|(bag, &entry)| Some((entry, passed.of(bag)?)));
+        let dated = bags.filed_at().filter(|&(point, rest, _)| rest == 0 && reached.has(point));
+        let dated = dated.map(|(point, _, &entry)| (entry, point));
+        let mut points: Vec<_> = filed.chain(dated).collect();
+        points.sort_unstable_by_key(|&(entry, _)| place(entry));
+        Self(points)
+    }
+
+    /// O(log entries).
+    pub(super) fn of(&self, entry: Entry) -> Option<Point> {
+        let found = self.0.binary_search_by_key(&place(entry), |&(entry, _)| place(entry));
+        found.ok().and_then(|index| self.0.get(index)).map(|&(_, point)| point)
+    }
+}
+
+fn place(entry: Entry) -> (u32, u32) {
+    (entry.slot, entry.key.index())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every bag's point is that of the first cut from it on; one that had nothing to wait for has none.
+    #[test]
+    fn a_bag_is_told_with_the_point_it_waited_for() {
+        let mut cuts = Cuts::new(1);
+        let timeline = cuts.add_timeline(0);
+        let mut passed = PassedCuts::default();
+        let frame = |cuts: &mut Cuts| {
+            let recording = cuts.begin(timeline).unwrap();
+            let bag = cuts.current();
+            let value = cuts.assign(timeline).unwrap();
+            (bag, cuts.submitted(recording, value).unwrap())
+        };
+        let first = frame(&mut cuts);
+        let second = frame(&mut cuts);
+        passed.note(&cuts);
+        cuts.signalled(timeline, 2).unwrap();
+        // Nothing is out: what is dropped under a recording that comes to nothing waits for nothing.
+        let recording = cuts.begin(timeline).unwrap();
+        let idle = cuts.current();
+        cuts.abandon(recording).unwrap();
+        let third = frame(&mut cuts);
+        passed.note(&cuts);
+        passed.note(&cuts);
+        assert_eq!(passed.0.len(), 3, "each is noted once");
+        cuts.signalled(timeline, 3).unwrap();
+        for (bag, point) in [first, second, third] {
+            assert_eq!(passed.of(bag), Some(point));
+        }
+        assert_eq!(passed.of(idle), None);
+        assert_eq!(passed.of(cuts.current()), third.0.eq(&cuts.current()).then_some(third.1));
+        for _ in 0..2 * KEPT {
+            frame(&mut cuts);
+            passed.note(&cuts);
+        }
+        assert_eq!(passed.0.len(), KEPT);
+        assert_eq!(passed.of(first.0), None, "long ago");
+    }
+}

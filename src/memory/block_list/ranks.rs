@@ -1,0 +1,97 @@
+//! Which blocks the driver is to be told another priority of.
+//!
+//! Nothing is told where something changes: a block whose rank may be another is listed, and `collect`
+//! looks at some of the list each time.
+
+use ash::vk;
+use smallvec::SmallVec;
+
+use super::{BlockList, Entry};
+use crate::memory::rank::Rank;
+
+impl BlockList {
+    pub(super) fn enter(&mut self, slot: u32, rank: Rank) {
+        if !self.ranked {
+            return;
+        }
+        if let Some(block) = self.block_mut(slot) {
+            block.ranks.enter(rank);
+            self.told += 1;
+            self.look_at(slot);
+        }
+    }
+
+    /// Somebody ends, of whom a rank may have been told.
+    #[cold]
+    pub(super) fn leave(&mut self, Entry { slot, key }: Entry) {
+        let Some(block) = self.block_mut(slot) else { return };
+        if let Some(rank) = block.tenants.set_rank(key, None) {
+            block.ranks.leave(rank);
+            self.told -= 1;
+            self.look_at(slot);
+        }
+    }
+
+    /// Lists a block to be looked at.
+    fn look_at(&mut self, slot: u32) {
+        let Some(block) = self.block_mut(slot) else { return };
+        if !core::mem::replace(&mut block.restless, true) {
+            self.restless.push_back(slot);
+        }
+    }
+
+    /// Changes the rank of a used region. O(1).
+    pub(crate) fn set_rank(&mut self, entry: Entry, rank: Option<Rank>) {
+        let Entry { slot, key } = entry;
+        if !self.ranked || self.used(entry).is_err() {
+            return;
+        }
+        self.leave(entry);
+        if let (Some(rank), Some(block)) = (rank, self.block_mut(slot)) {
+            block.tenants.set_rank(key, Some(rank));
+            self.enter(slot, rank);
+        }
+    }
+
+    /// Gives all blocks one rank. O(blocks).
+    pub(crate) fn fix_rank(&mut self, rank: Rank) {
+        self.fixed_rank = Some(rank);
+        for slot in 0..self.slots() {
+            self.look_at(slot);
+        }
+    }
+
+    /// The blocks of which the driver is to be told another rank, of at most so many that are looked
+    /// at. They stay until [`let_go`](Self::let_go). O(looked at).
+    pub(crate) fn take_ranks(
+        &mut self,
+        most: usize,
+    ) -> SmallVec<[(u32, vk::DeviceMemory, Rank); 8]> {
+        let mut found = SmallVec::new();
+        for _ in 0..self.restless.len().min(most) {
+            let Some(slot) = self.restless.pop_front() else { break };
+            let fixed = self.fixed_rank;
+            let Some(block) = self.block_mut(slot) else { continue };
+            let [(_, live), _] = block.usage();
+            let rank = fixed.unwrap_or_else(|| block.ranks.of_block(live));
+            if block.told != rank {
+                block.told = rank;
+                block.held = true;
+                found.push((slot, block.memory, rank));
+            }
+            // Those of whom nothing was told come and go unseen, and count for more.
+            block.restless = fixed.is_none() && block.ranks.of_block(0) < Rank::USUAL;
+            if block.restless {
+                self.restless.push_back(slot);
+            }
+        }
+        found
+    }
+
+    /// The driver was told the rank of a block.
+    pub(crate) fn let_go(&mut self, slot: u32) {
+        if let Some(block) = self.block_mut(slot) {
+            block.held = false;
+        }
+    }
+}

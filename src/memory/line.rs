@@ -1,0 +1,311 @@
+//! Blocks that are used in order: a ring, or two stacks that grow towards each other.
+//!
+//! Nothing is searched. A new range lies behind the last one; a range that ends is *held* until
+//! everything taken after it in a stack, or before it in a ring, has ended too, and then the end of the
+//! chain moves over all that is held there.
+//!
+//! ```text
+//! ring:          first (oldest)            last
+//!                  │ used │ held │ pending  │      free     │ (wraps)
+//! double stack:  │ used │ held │ used = top │   free   │ top = pending │ used │
+//!                  lower →                                        ← upper
+//! ```
+
+use super::block::Broken;
+use crate::tlsf::{Key, KeyError, Placed, Region, State};
+
+/// How an [`Arena`](crate::Arena) places what is made in it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub enum ArenaPolicy {
+    /// Wherever it fits best, in any order: a two-level segregated fit, as everywhere else.
+    #[default]
+    Tlsf,
+    /// One behind the other, and from the start again: for what ends in the order in which it was made,
+    /// as each frame's own does. The GPU's progress moves the tail. What ends early holds its range until
+    /// all that is older has ended.
+    Ring,
+    /// From the lower end up, and with [`UPPER_END`](crate::AllocationFlags::UPPER_END) from the upper
+    /// end down: for what ends in the reverse order, such as a level and, on top of it, its rooms. What
+    /// ends too early holds its range until all that is above it has ended.
+    DoubleStack,
+}
+
+/// Which end of a double stack. A ring has the lower one alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    Lower,
+    Upper,
+}
+
+/// The ranges of one block, in order.
+#[derive(Debug)]
+pub(super) struct Line {
+    is_ring: bool,
+    /// A multiple of the granule, as all offsets and sizes are.
+    capacity: u64,
+    granule: u64,
+    /// By index; the first stands for none.
+    nodes: Vec<Node>,
+    /// Nodes that nobody uses, chained.
+    vacant: u32,
+    /// Of the ring, or of the two stacks.
+    chains: [Chain; 2],
+    next_serial: u32,
+    used: (u64, u32),
+    pending: (u64, u32),
+}
+
+/// A run of ranges by their nodes; 0 for none.
+#[derive(Clone, Copy, Default, Debug)]
+struct Chain {
+    /// The next to leave: the oldest of a ring, the top of a stack.
+    next: u32,
+    /// The newest of a ring.
+    last: u32,
+}
+
+/// A range that was taken and has not left its chain.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    offset: u64,
+    size: u64,
+    /// Free: it has ended, and is held.
+    state: State,
+    serial: u32,
+    is_upper: bool,
+    /// Who leaves after this one; among vacant nodes, the next.
+    after: u32,
+}
+
+impl Node {
+    const NONE: Self =
+        Self { offset: 0, size: 0, state: State::Free, serial: 0, is_upper: false, after: 0 };
+
+    fn end(&self) -> u64 {
+        self.offset + self.size
+    }
+}
+
+impl Line {
+    /// A line over a block, whose keys begin at a serial. The granule is a power of two.
+    pub(super) fn new(is_ring: bool, size: u64, granule: u64, serial: u32) -> Self {
+        Self {
+            is_ring,
+            capacity: size - size % granule,
+            granule,
+            nodes: vec![Node::NONE],
+            vacant: 0,
+            chains: [Chain::default(); 2],
+            next_serial: serial,
+            used: (0, 0),
+            pending: (0, 0),
+        }
+    }
+
+    fn node(&self, index: u32) -> Option<&Node> {
+        self.nodes.get(index as usize).filter(|_| index != 0)
+    }
+
+    /// Takes a range at an end. A ring knows one end. O(1).
+    pub(super) fn allocate(&mut self, size: u64, alignment: u64, end: End) -> Option<Placed> {
+        let size = size.checked_next_multiple_of(self.granule)?;
+        let offset = self.place(size, alignment.max(self.granule), end)?;
+        let is_upper = end == End::Upper && !self.is_ring;
+        let serial = self.next_serial;
+        self.next_serial = serial.wrapping_add(1);
+        let node = Node { offset, size, state: State::Used, serial, is_upper, after: 0 };
+        let index = match self.vacant {
+            0 => {
+                self.nodes.push(node);
+                (self.nodes.len() - 1) as u32
+            }
+            vacant => {
+                let place = &mut self.nodes[vacant as usize];
+                self.vacant = core::mem::replace(place, node).after;
+                vacant
+            }
+        };
+        let chain = &mut self.chains[usize::from(is_upper)];
+        if !self.is_ring {
+            self.nodes[index as usize].after = core::mem::replace(&mut chain.next, index);
+        } else if chain.next == 0 {
+            *chain = Chain { next: index, last: index };
+        } else {
+            let last = core::mem::replace(&mut chain.last, index);
+            self.nodes[last as usize].after = index;
+        }
+        self.used = (self.used.0 + size, self.used.1 + 1);
+        let key = Key::from_bits(u64::from(serial) << 32 | u64::from(index))?;
+        Some(Placed { key, offset, size })
+    }
+
+    /// Whether [`allocate`](Self::allocate) would find a range at the lower end. O(1).
+    pub(super) fn holds(&self, size: u64, alignment: u64) -> bool {
+        let size = size.checked_next_multiple_of(self.granule);
+        let place = |size| self.place(size, alignment.max(self.granule), End::Lower);
+        size.and_then(place).is_some()
+    }
+
+    /// Where a range of whole granules lies that is taken now.
+    fn place(&self, size: u64, alignment: u64, end: End) -> Option<u64> {
+        let between = |start: u64, end: u64| {
+            let offset = start.checked_next_multiple_of(alignment)?;
+            (offset.checked_add(size)? <= end).then_some(offset)
+        };
+        if self.is_ring {
+            let Some(oldest) = self.node(self.chains[0].next) else {
+                return between(0, self.capacity);
+            };
+            let newest = self.node(self.chains[0].last)?;
+            return match newest.offset < oldest.offset {
+                true => between(newest.end(), oldest.offset),
+                false => between(newest.end(), self.capacity).or_else(|| between(0, oldest.offset)),
+            };
+        }
+        let (lower, upper) = self.tops();
+        match end {
+            End::Lower => between(lower, upper),
+            End::Upper => {
+                let offset = upper.checked_sub(size)? & !(alignment - 1);
+                (offset >= lower).then_some(offset)
+            }
+        }
+    }
+
+    /// Where the free range between the two stacks begins and ends.
+    fn tops(&self) -> (u64, u64) {
+        let [lower, upper] = self.chains.map(|chain| self.node(chain.next));
+        (lower.map_or(0, Node::end), upper.map_or(self.capacity, |node| node.offset))
+    }
+
+    /// The most bytes that a range may have now, at the granule's alignment. O(1).
+    pub(super) fn largest(&self) -> u64 {
+        if !self.is_ring {
+            let (lower, upper) = self.tops();
+            return upper - lower;
+        }
+        match (self.node(self.chains[0].next), self.node(self.chains[0].last)) {
+            (Some(oldest), Some(newest)) if newest.offset < oldest.offset => {
+                oldest.offset - newest.end()
+            }
+            (Some(oldest), Some(newest)) => oldest.offset.max(self.capacity - newest.end()),
+            _ => self.capacity,
+        }
+    }
+
+    /// A range goes from one state to another; its bytes. What is free leaves as far as it can. O(1),
+    /// and those that leave.
+    pub(super) fn turn(&mut self, key: Key, from: State, to: State) -> Result<u64, KeyError> {
+        let region = self.get(key)?;
+        match region.state {
+            state if state == from => {}
+            State::Pending => return Err(KeyError::AlreadyRetired),
+            _ => return Err(KeyError::Stale),
+        }
+        let size = region.size;
+        let node = &mut self.nodes[key.index() as usize];
+        node.state = to;
+        let is_upper = node.is_upper;
+        let left = if from == State::Used { &mut self.used } else { &mut self.pending };
+        *left = (left.0 - size, left.1 - 1);
+        if to == State::Pending {
+            self.pending = (self.pending.0 + size, self.pending.1 + 1);
+        } else {
+            self.let_leave(is_upper);
+        }
+        Ok(size)
+    }
+
+    /// Those of a chain leave that are next and have ended.
+    fn let_leave(&mut self, is_upper: bool) {
+        let chain = &mut self.chains[usize::from(is_upper)];
+        while let Some(node) = self.nodes.get_mut(chain.next as usize) {
+            if chain.next == 0 || node.state != State::Free {
+                return;
+            }
+            let vacant = core::mem::replace(&mut self.vacant, chain.next);
+            chain.next = core::mem::replace(node, Node { after: vacant, ..Node::NONE }).after;
+        }
+    }
+
+    /// The region of a key that is used or pending. O(1).
+    pub(super) fn get(&self, key: Key) -> Result<Region, KeyError> {
+        let node = self.node(key.index()).filter(|node| node.serial == key.serial());
+        let node = node.filter(|node| node.state != State::Free).ok_or(KeyError::Stale)?;
+        Ok(Region { state: node.state, offset: node.offset, size: node.size, key: Some(key) })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.used.1 + self.pending.1 == 0
+    }
+
+    /// Bytes and counts: used, and pending.
+    pub(super) fn usage(&self) -> [(u64, u32); 2] {
+        [self.used, self.pending]
+    }
+
+    /// The number after the last key's serial.
+    pub(super) fn next_serial(&self) -> u32 {
+        self.next_serial
+    }
+
+    /// The nodes of a chain, in the order in which they leave.
+    fn chained(&self, chain: usize) -> impl Iterator<Item = (u32, &Node)> {
+        let at = |index: u32| self.node(index).map(|node| (index, node));
+        core::iter::successors(at(self.chains[chain].next), move |(_, node)| at(node.after))
+    }
+
+    /// All regions in address order; what is held is free. O(n log n).
+    pub(super) fn regions(&self) -> Vec<Region> {
+        let both = self.chained(0).chain(self.chained(1));
+        let mut taken: Vec<(u32, &Node)> =
+            both.filter(|(_, node)| node.state != State::Free).collect();
+        taken.sort_unstable_by_key(|(_, node)| node.offset);
+        let mut regions = Vec::with_capacity(2 * taken.len() + 1);
+        let mut at = 0;
+        let free = |from: u64, to: u64| {
+            let region = Region { state: State::Free, offset: from, size: to - from, key: None };
+            (from < to).then_some(region)
+        };
+        for (index, node) in taken {
+            regions.extend(free(at, node.offset));
+            let key = Key::from_bits(u64::from(node.serial) << 32 | u64::from(index));
+            regions.push(Region { state: node.state, offset: node.offset, size: node.size, key });
+            at = node.end();
+        }
+        regions.extend(free(at, self.capacity));
+        regions
+    }
+
+    /// Verifies the line. O(n log n).
+    pub(super) fn check(&self) -> Result<(), Broken> {
+        let sum = |state: State| {
+            let both = self.chained(0).chain(self.chained(1));
+            let of_state = both.filter(|(_, node)| node.state == state);
+            of_state.fold((0, 0), |(bytes, count), (_, node)| (bytes + node.size, count + 1))
+        };
+        let mut ranges: Vec<(u64, u64)> = self
+            .chained(0)
+            .chain(self.chained(1))
+            .map(|(_, node)| (node.offset, node.end()))
+            .collect();
+        let chained = ranges.len();
+        ranges.sort_unstable();
+        let apart = ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+        let inside = ranges.last().is_none_or(|&(_, end)| end <= self.capacity);
+        // Whoever could leave has left.
+        let stuck = (0..2)
+            .all(|chain| self.chained(chain).next().is_none_or(|(_, n)| n.state != State::Free));
+        let next = |&index: &u32| Some(self.nodes.get(index as usize)?.after).filter(|&at| at != 0);
+        let vacant = core::iter::successors(Some(self.vacant).filter(|&at| at != 0), next).count();
+        let sums = sum(State::Used) == self.used && sum(State::Pending) == self.pending;
+        match apart && inside && stuck && sums && chained + vacant + 1 == self.nodes.len() {
+            true => Ok(()),
+            false => Err(Broken::Count),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! What a program may choose of guards, over the fake driver: an arena's own policy, quarantine, zeros.
+
+mod support;
+#[path = "support/world.rs"]
+mod world;
+
+use fencepost::{
+    Allocation, AllocationDesc, ArenaPolicy, Damage, GuardPolicy, GuardedBy, ResourceKind, Scrub,
+    fake::Profile, vk,
+};
+use world::*;
+
+/// The same two overruns: the one where guards are on is found, the other is not, whichever has them.
+#[test]
+fn an_arena_is_watched_as_it_was_asked_to_be() {
+    for by in KEEPERS {
+        let (off, full) = (GuardPolicy::Off, GuardPolicy::Full);
+        for (of_types, of_arena, placed) in [
+            (off, full, ArenaPolicy::Tlsf),
+            (off, full, ArenaPolicy::Ring),
+            (off, full, ArenaPolicy::DoubleStack),
+            (full, off, ArenaPolicy::Tlsf),
+        ] {
+            let world = World::on(&Profile::default(), of_types, |it| it.guarded_by(by));
+            let own = arena(&world.allocator, |it| it.guards(of_arena).policy(placed));
+            let inherits = arena(&world.allocator, |it| it);
+            let lives = [
+                in_types(&world, "types", 256),
+                in_arena(&own, "arena", 256),
+                in_arena(&inherits, "inherits", 256),
+            ];
+            assert_eq!(world.scrub_if_on(Scrub::Due), [], "{by:?}");
+            lives.iter().for_each(|one| world.scribble(one, 256, 1));
+            let found = world.scrub_if_on(Scrub::Everything);
+            let names: Vec<_> = found.iter().filter_map(name).collect();
+            let watched: &[&str] = match of_arena {
+                GuardPolicy::Off => &["types", "inherits"],
+                _ => &["arena"],
+            };
+            assert_eq!(names, watched, "{by:?}");
+            let coverage = world.allocator.guard_coverage();
+            assert_eq!(coverage.guarded_blocks, watched.len() as u64, "{coverage:?}");
+            assert_eq!(coverage.unseen_blocks, 0, "what nobody wants watched is not unseen");
+            let places = lives.each_ref().map(|one| (one.memory(), one.offset() + 64));
+            drop(lives);
+            world.allocator.collect();
+            assert_eq!(world.scrub_if_on(Scrub::Due), [], "{by:?}");
+            // And after the end: poison is where guards are.
+            for (memory, offset) in places {
+                assert!(world.fake.gpu_write(memory, offset, &[9; 8]));
+            }
+            let found = world.scrub_if_on(Scrub::Everything);
+            let names: Vec<_> = found.iter().filter_map(name).collect();
+            assert_eq!(names, watched, "{by:?}");
+            assert!(found.iter().all(|one| one.damage == Damage::AfterFree), "{found:?}");
+            drop((own, inherits));
+            world.end();
+        }
+    }
+}
+
+/// The lane that an arena left is taken by the next, with the next one's policy.
+#[test]
+fn the_policy_of_an_arena_ends_with_it() {
+    for by in KEEPERS {
+        let world = World::on(&Profile::default(), GuardPolicy::Off, |it| it.guarded_by(by));
+        for policy in [GuardPolicy::Full, GuardPolicy::Off, GuardPolicy::Zero, GuardPolicy::Margins]
+        {
+            let arena = arena(&world.allocator, |it| it.guards(policy));
+            let one = in_arena(&arena, "one", 128);
+            assert_eq!(world.scrub_if_on(Scrub::Due), [], "{policy:?}");
+            world.scribble(&one, 128, 1);
+            let watched = matches!(policy, GuardPolicy::Full | GuardPolicy::Margins);
+            let found = world.scrub_if_on(Scrub::Everything);
+            assert_eq!(found.len(), usize::from(watched), "{policy:?} {by:?}");
+            drop((arena, one));
+            (0..3).for_each(|_| _ = world.scrub_if_on(Scrub::Due));
+            world.allocator.trim();
+            assert_eq!(world.allocator.blocks().len(), 0, "the lane is free again");
+        }
+        world.end();
+    }
+}
+
+/// By bytes alone: the newest rest, the oldest make way.
+#[test]
+fn quarantine_keeps_so_many_bytes_at_most() {
+    let world = World::on(&Profile::default(), GuardPolicy::Poison, |it| {
+        it.quarantine(u32::MAX).quarantine_bytes(3 * 4096)
+    });
+    let stays = world.allocate("stays", 64);
+    let victims: Vec<Allocation> = (0..8).map(|_| world.allocate("victim", 4096)).collect();
+    let places: Vec<_> = victims.iter().map(|one| (one.memory(), one.offset())).collect();
+    let free = |place: &(vk::DeviceMemory, u64)| {
+        let blocks = world.allocator.blocks();
+        let mut regions = blocks.iter().flat_map(|block| &block.regions);
+        regions.any(|region| {
+            region.state == fencepost::RegionState::Free
+                && (region.offset..region.offset + region.size).contains(&place.1)
+        })
+    };
+    for (round, victim) in victims.into_iter().enumerate() {
+        drop(victim);
+        assert_eq!(world.scrub(Scrub::Due), []);
+        let ended = (round + 1) as u64;
+        // One more than the quarantine holds is in the scrub that has just poisoned it.
+        assert_eq!(world.allocator.statistics().pending, 4096 * ended.min(4), "round {round}");
+        for (index, place) in places.iter().enumerate() {
+            assert_eq!(free(place), index + 4 <= round, "{index} in round {round}");
+        }
+    }
+    // The oldest that rests still tells who wrote.
+    assert!(world.fake.gpu_write(places[5].0, places[5].1, &[9; 4]));
+    assert_eq!(name(&only(&world.scrub(Scrub::Everything))), Some("victim"));
+    drop(stays);
+    world.end();
+}
+
+/// The range rests for so many scrubs, and the last looks at it.
+#[test]
+fn quarantine_keeps_what_ended_for_so_many_scrubs() {
+    for rest in [0, 1, 5] {
+        let world = World::on(&Profile::default(), GuardPolicy::Poison, |it| it.quarantine(rest));
+        let stays = world.allocate("stays", 64);
+        let culprit = world.allocate("culprit", 4096);
+        let (memory, offset) = (culprit.memory(), culprit.offset());
+        drop(culprit);
+        for scrub in 0..=rest {
+            assert_eq!(world.scrub(Scrub::Due), []);
+            assert_eq!(world.allocator.statistics().pending, 4096, "after {scrub} of {rest}");
+        }
+        assert!(world.fake.gpu_write(memory, offset, &[9; 4]));
+        assert_eq!(name(&only(&world.scrub(Scrub::Due))), Some("culprit"));
+        assert_eq!(world.allocator.statistics().pending, 0, "it is free");
+        drop(stays);
+        world.end();
+    }
+}
+
+/// Nobody reads what another wrote, and an allocation knows whether it reads zero.
+#[test]
+fn memory_that_somebody_had_reads_zero() {
+    for by in [GuardedBy::Host, GuardedBy::Gpu] {
+        let world = World::on(&Profile::default(), GuardPolicy::Zero, |it| it.guarded_by(by));
+        let needs = vk::MemoryRequirements { size: 4096, alignment: 64, memory_type_bits: !0 };
+        let coherent = AllocationDesc::upload().required(vk::MemoryPropertyFlags::HOST_COHERENT);
+        let allocate = || {
+            world.allocator.allocate(&needs, ResourceKind::Linear, &coherent.name("one")).unwrap()
+        };
+        let reads = |one: &Allocation| {
+            let mut bytes = vec![1; 4096];
+            assert!(world.fake.gpu_read(one.memory(), one.offset(), &mut bytes));
+            bytes
+        };
+        let stays = allocate();
+        let secret = allocate();
+        let place = (secret.memory(), secret.offset());
+        assert_eq!(secret.is_zeroed(), by == GuardedBy::Host, "the GPU knows nothing of it yet");
+        assert!(world.fake.gpu_write(secret.memory(), secret.offset(), &[7; 4096]));
+        drop(secret);
+        if by == GuardedBy::Gpu {
+            assert_eq!(world.scrub(Scrub::Due), []);
+        }
+        let next = allocate();
+        assert_eq!((next.memory(), next.offset()), place, "it is given again");
+        assert!(next.is_zeroed() && reads(&next).iter().all(|&byte| byte == 0), "{by:?}");
+        assert!(world.fake.gpu_write(next.memory(), next.offset(), &[8; 4096]));
+        if by == GuardedBy::Gpu {
+            assert_eq!(world.scrub(Scrub::Everything), [], "what it writes is nobody's concern");
+        }
+        assert_eq!(reads(&next), [8; 4096], "nor touched");
+        drop((stays, next));
+        world.end();
+    }
+    // The control: without the policy the next one reads the secret.
+    let world = World::new(GuardPolicy::Margins);
+    let secret = world.allocate("secret", 4096);
+    let (memory, offset) = (secret.memory(), secret.offset());
+    assert!(world.fake.gpu_write(memory, offset, &[7; 4096]));
+    drop(secret);
+    world.scrub(Scrub::Due);
+    let next = world.allocate("next", 4096);
+    let mut bytes = [0; 4];
+    assert!(world.fake.gpu_read(memory, offset, &mut bytes));
+    assert!(bytes == [7; 4] && !next.is_zeroed());
+    drop(next);
+    world.end();
+}
+
+/// Fresh memory is not what somebody had, but it may be what another process had: the first scrub goes
+/// A scrub that never ran has zeroed nothing; the next one does.
+#[test]
+fn fresh_memory_waits_for_a_scrub_that_runs() {
+    let world = World::on(&Profile::default(), GuardPolicy::Zero, |desc| desc);
+    let first = world.allocate("first", 64);
+    world.fake.fail(fencepost::fake::Call::QueueSubmit, 0, vk::Result::ERROR_OUT_OF_HOST_MEMORY);
+    world.try_scrub(Scrub::Due).unwrap_err();
+    world.fake.clear_faults();
+    let second = world.allocate("second", 64);
+    assert_eq!(second.memory(), first.memory(), "what it held is free again");
+    assert!(!second.is_zeroed());
+    world.scrub(Scrub::Due);
+    let third = world.allocate("third", 64);
+    assert!(third.is_zeroed());
+    drop((first, second, third));
+    world.end();
+}

@@ -1,0 +1,184 @@
+//! What is told of guards, over the fake driver, beside the damage itself.
+//!
+//! Every test here listens: one that does not may take an event from one that does.
+
+#[path = "support/ear.rs"]
+mod ear;
+mod support;
+#[path = "support/world.rs"]
+mod world;
+
+use ear::{Ear, of};
+use fencepost::{GuardPolicy, GuardedBy, Point, Scrub, events::GUARD, fake::Profile};
+use support::*;
+use tracing::Level;
+use world::*;
+
+fn frame(world: &World) -> Point {
+    let point = submit_nothing(world.timeline.begin().unwrap()).unwrap();
+    assert!(world.timeline.wait(point, LONG).unwrap());
+    point
+}
+
+/// A write after free is told with the point that its owner was retired at, by a drop and by hand.
+#[test]
+fn a_report_tells_where_the_former_owner_was_retired() {
+    for by in KEEPERS {
+        for by_hand in [false, true] {
+            let mut retired = None;
+            let told = Ear::hear(|| {
+                let world =
+                    World::on(&Profile::default(), GuardPolicy::Full, |it| it.guarded_by(by));
+                let _stays = in_types(&world, "stays", 64);
+                frame(&world);
+                let culprit = in_types(&world, "culprit", 512);
+                let (memory, offset) = (culprit.memory(), culprit.offset());
+                let recording = world.timeline.begin().unwrap();
+                let point = if by_hand {
+                    let point = submit_nothing(recording).unwrap();
+                    // SAFETY: nothing that was submitted uses it.
+                    unsafe { culprit.retire_at(&[point]) }.unwrap();
+                    point
+                } else {
+                    drop(culprit);
+                    submit_nothing(recording).unwrap()
+                };
+                world.fake.run();
+                // A later frame, which is not the one it waited for.
+                frame(&world);
+                world.allocator.collect();
+                assert_eq!(world.scrub_if_on(Scrub::Due), []);
+                assert!(world.fake.gpu_write(memory, offset + 100, &[9; 4]));
+                let found = only(&world.scrub_if_on(Scrub::Everything));
+                let owner = found.owner.expect("it was the culprit's");
+                assert_eq!((owner.name, owner.retired), (Some("culprit"), Some(point)), "{by:?}");
+                let text = found.to_string();
+                assert!(text.contains(&format!("retired at {point}")), "{text}");
+                retired = Some(point);
+                drop(_stays);
+                world.end();
+            });
+            let fields = ["allocation", "freed", "timeline", "value"];
+            let events = of(&told, GUARD, Level::ERROR, &fields);
+            assert_eq!(events.len(), 1, "{told:?}");
+            assert_eq!(events[0].fields["value"], retired.unwrap().value().to_string());
+            assert_eq!(events[0].fields["timeline"], "0");
+        }
+    }
+}
+
+/// What waited for nothing was retired at no point.
+#[test]
+fn a_report_tells_of_no_point_where_nothing_was_out() {
+    let told = Ear::hear(|| {
+        let world = World::on(&Profile::default(), GuardPolicy::Full, |it| it);
+        let _stays = world.allocate("stays", 64);
+        let culprit = world.allocate("culprit", 512);
+        let (memory, offset) = (culprit.memory(), culprit.offset());
+        frame(&world);
+        drop(culprit);
+        world.scrub(Scrub::Due);
+        assert!(world.fake.gpu_write(memory, offset + 100, &[9; 4]));
+        assert_eq!(only(&world.scrub(Scrub::Due)).owner.unwrap().retired, None);
+        drop(_stays);
+        world.end();
+    });
+    let events = of(&told, GUARD, Level::ERROR, &["freed"]);
+    assert!(events.iter().all(|one| !one.fields.contains_key("value")), "{events:?}");
+}
+
+/// Who never scrubs is told once what it costs; who does, and whom the host watches, is not.
+#[test]
+fn memory_that_waits_for_scrubs_that_never_come_is_told_once() {
+    for (by, scrubs, ends) in [
+        (GuardedBy::Gpu, false, true),
+        (GuardedBy::Gpu, true, true),
+        (GuardedBy::Gpu, false, false),
+        (GuardedBy::Host, false, true),
+    ] {
+        let told = Ear::hear(|| {
+            let world = World::on(&Profile::default(), GuardPolicy::Full, |it| it.guarded_by(by));
+            let lives = in_types(&world, "lives", 4096);
+            if ends {
+                drop(in_types(&world, "ends", 4096));
+            }
+            for collect in 0..1200 {
+                if scrubs && collect % 100 == 0 {
+                    world.try_scrub(Scrub::Due).unwrap();
+                    world.fake.run();
+                    drop(in_types(&world, "ends", 4096));
+                }
+                world.allocator.collect();
+            }
+            drop(lives);
+            world.end();
+        });
+        let warned = told.iter().filter(|one| one.fields.contains_key("collects"));
+        let warned: Vec<_> = warned.map(|one| one.fields["bytes"].clone()).collect();
+        let expected = if by == GuardedBy::Gpu && !scrubs && ends { 1 } else { 0 };
+        assert_eq!(warned.len(), expected, "{by:?} {scrubs} {ends}: {told:?}");
+        assert!(warned.iter().all(|bytes| bytes.parse::<u64>().unwrap() >= 4096), "{warned:?}");
+    }
+}
+
+/// over it, and from then on all that is handed out reads zero. What was handed out before is known.
+#[test]
+fn fresh_memory_reads_zero_from_the_first_scrub_on() {
+    for policy in [GuardPolicy::Zero, GuardPolicy::Poison] {
+        let zero = policy == GuardPolicy::Zero;
+        let told = Ear::hear(|| {
+            let world = World::on(&Profile::default(), GuardPolicy::Off, |desc| desc);
+            let arena = arena(&world.allocator, |it| it.guards(policy).min_blocks(2));
+            let early = in_arena(&arena, "early", 4096);
+            let second = in_arena(&arena, "second", 4096);
+            assert!(!early.is_zeroed(), "no scrub has gone over it");
+            // What the driver gave.
+            for block in [early.memory(), second.memory()] {
+                assert!(world.fake.gpu_write(block, 0, &vec![7; 1 << 20]));
+            }
+            if let Some(point) = world.try_scrub(Scrub::Due).unwrap() {
+                // It is under way: nobody gets any of it.
+                let meanwhile = in_arena(&arena, "meanwhile", 4096);
+                assert!(!meanwhile.is_zeroed());
+                assert!(!zero || meanwhile.memory() != early.memory(), "another block");
+                assert!(world.timeline.wait(point, LONG).unwrap());
+            }
+            world.allocator.collect();
+            let later = in_arena(&arena, "later", 100_000);
+            assert_eq!(later.is_zeroed(), zero, "{policy:?}");
+            let mut bytes = vec![1; 100_000];
+            assert!(world.fake.gpu_read(later.memory(), later.offset(), &mut bytes));
+            assert_eq!(bytes.iter().all(|&byte| byte == 0), zero, "{policy:?}");
+            assert!(world.fake.gpu_read(early.memory(), early.offset(), &mut bytes[..4096]));
+            assert!(bytes[..4096].iter().all(|&byte| byte == 7), "what lives is not touched");
+            let unzeroed = world.allocator.guard_coverage().unzeroed_allocations;
+            assert_eq!(unzeroed, if zero { 3 } else { 0 }, "early, second, meanwhile");
+            drop((early, second, later, arena));
+            (0..3).for_each(|_| _ = world.scrub(Scrub::Due));
+            assert_eq!(world.allocator.statistics().pending, 0);
+            world.end();
+        });
+        let warned = told.iter().filter(|one| one.fields["message"].contains("as the driver gave"));
+        assert!(warned.count() <= 3, "once a block");
+    }
+}
+
+/// A memory of its own is zeroed by the host where the host sees it; elsewhere it is told and counted.
+#[test]
+fn a_memory_of_its_own_reads_zero_or_is_told() {
+    for by in KEEPERS {
+        let told = Ear::hear(|| {
+            let world = World::on(&Profile::default(), GuardPolicy::Zero, |it| it.guarded_by(by));
+            let memory = coherent("own").dedicated(true);
+            let own = world.allocator.create_buffer(&buffer_desc(4096), &memory).unwrap();
+            let own = own.allocation();
+            assert_eq!(own.is_zeroed(), by == GuardedBy::Host, "{by:?}");
+            let unzeroed = u64::from(by == GuardedBy::Gpu);
+            let coverage = world.allocator.guard_coverage();
+            assert_eq!(coverage.unzeroed_allocations, unzeroed, "{by:?}");
+            assert_eq!(coverage.dedicated_blocks, 1);
+        });
+        let warned = told.iter().filter(|one| one.target == GUARD).count();
+        assert_eq!(warned, usize::from(by == GuardedBy::Gpu), "{told:?}");
+    }
+}
