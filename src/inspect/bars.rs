@@ -81,9 +81,7 @@ pub(super) fn bars(block: &BlockPicture, x: f64, y: f64, scale: &Scale) -> Group
         // What is too narrow to see is drawn with its neighbours.
         let mut count = 1;
         let mut size = first.size;
-        while size < scale.least
-            && let Some(next) = regions.get(count)
-        {
+        while let Some(next) = regions.get(count).filter(|_| size < scale.least) {
             (count, size) = (count + 1, size + next.size);
         }
         let (stretch, rest) = regions.split_at(count);
