@@ -219,10 +219,14 @@ impl Inner {
     /// Reads every busy timeline once and tells how far the GPU is. Takes the register's lock
     /// twice, briefly; the reads lie between.
     pub(super) fn poll(&self) -> Reached {
-        if self.life() == Life::ShutDown || self.is_lost() {
+        if self.life() == Life::ShutDown {
             return self.with_register(|register| register.cuts().reached());
         }
-        let busy = self.with_register(Register::begin_poll);
+        let mut busy = self.with_register(Register::begin_poll);
+        if self.is_lost() {
+            // Everything is reached: nothing is read, but what is finished still ends.
+            busy.clear();
+        }
         let mut seen: SmallVec<[_; 4]> = SmallVec::new();
         for (timeline, counter) in busy {
             // SAFETY: the device contract; the poll is over below.

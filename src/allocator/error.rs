@@ -499,7 +499,7 @@ pub enum BeginError {
     Driver(vk::Result),
 }
 
-/// Why a wait ended without an answer.
+/// Why a wait ended without the GPU having passed what it was for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
@@ -509,6 +509,12 @@ pub enum WaitError {
     /// The allocator has been shut down.
     #[error("the allocator has been shut down")]
     ShutDown,
+    /// The GPU had not passed it when the time was over.
+    #[error("the GPU has not passed it within the time given")]
+    Timeout,
+    /// A recording that was open at the drop still is: nothing to wait for is known yet.
+    #[error("a recording that was open at the drop is still open")]
+    OpenRecording,
     /// The driver refused. A lost device counts as reached, not as an error.
     #[error("the driver refused: {0}")]
     Driver(vk::Result),

@@ -16,7 +16,7 @@ const NARROWEST: f64 = 1.5;
 const NARROWEST_OF_MANY: f64 = 6.0;
 const MANY: usize = 10_000;
 /// A picture gets a row for so many regions, up to so many rows.
-const REGIONS_A_ROW: usize = 50;
+const REGIONS_A_ROW: usize = 25;
 const ROWS: usize = 64;
 
 /// What a stretch of a bar shows, and its word in the legend.
