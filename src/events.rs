@@ -6,7 +6,7 @@
 //! | [`BLOCK`] | debug | a block came, or went back to the driver | `memory_type`, `bytes`; for one that came `dedicated` |
 //! | [`FALLBACK`] | debug | a request goes another way than the first: the next memory type, a smaller block, or after empty blocks went | `memory_type`, `bytes`, `tried` |
 //! | [`PRESSURE`] | warn; debug for a request that may fail by its flags | a request failed for lack of memory | `heap`, `requested`, `largest_free`, `pending`, `left`, `tried` |
-//! | [`LEAK`] | warn | the allocator was closed while allocations live: by name and place, largest first | `count`, `bytes` |
+//! | [`LEAK`] | warn | the allocator was closed or shut down while allocations live: by name and place, largest first | `count`, `bytes` |
 //! | [`WAITING`] | warn; error for a broken contract | something holds memory back: a recording that stays open or was dropped, a timeline that does not move, jumps or cannot be read, drops before any timeline, work pending at the end, an end before a recorded use | `allocation`, `recording`, `reached`, `submitted`, `value`, `assigned`, `bytes`, `used_until`, `error` |
 //! | [`GUARD`] | error; warn for what is not watched | a margin or free memory was written; a block is not watched, or handed out as the driver gave it where all is to read zero; what ended waits for scrubs that nobody records | `memory_type`; of a write `offset`, `words`, `expected`, `found`, `allocation`, `freed`, `timeline`, `value`; of a block `bytes`, and `by`, `refused` where it could be watched; of what waits `bytes`, `collects` |
 //! | [`DEVICE`] | error | the device is lost | |

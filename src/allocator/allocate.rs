@@ -199,7 +199,7 @@ pub(super) struct Search<'a> {
 
 impl Search<'_> {
     /// Who lives on a range in a block; `None` if there is nothing to tell.
-    #[inline]
+    #[inline(always)]
     pub(super) fn tenant(&self) -> Option<Tenant> {
         let fence = self.fence;
         match self.request.tenant() {

@@ -170,7 +170,8 @@ impl ArenaDesc {
 /// A set of blocks of one memory type, with a lock of its own: for what should live together, be
 /// limited together, or leave nothing behind between others.
 ///
-/// What is made in it is an [`Allocation`], [`Buffer`] or [`Image`] like any other, and retires
+/// What is made in it is an [`Allocation`](crate::Allocation), [`Buffer`](crate::Buffer) or
+/// [`Image`](crate::Image) like any other, and retires
 /// like any other. Nothing in an arena ever has a memory of its own.
 ///
 /// **Dropping** the arena is safe at any time: what was made in it lives on, and its blocks go as

@@ -77,11 +77,13 @@ impl Scale {
 pub(super) fn bars(block: &BlockPicture, x: f64, y: f64, scale: &Scale) -> Group {
     let mut group = Group::new();
     let mut regions = block.regions.as_slice();
-    while let [first, ..] = regions {
+    while let [first, following @ ..] = regions {
         // What is too narrow to see is drawn with its neighbours.
-        let mut count = 1;
-        let mut size = first.size;
-        while let Some(next) = regions.get(count).filter(|_| size < scale.least) {
+        let (mut count, mut size) = (1, first.size);
+        for next in following {
+            if size >= scale.least {
+                break;
+            }
             (count, size) = (count + 1, size + next.size);
         }
         let (stretch, rest) = regions.split_at(count);

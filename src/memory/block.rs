@@ -379,7 +379,7 @@ impl Block {
     }
 
     /// The class of what [`largest_class`](Self::largest_class) tells. O(1).
-    #[inline]
+    #[inline(always)]
     pub(super) fn room(&self) -> u8 {
         match &self.space {
             Space::Shared(tlsf) => class_of_room(tlsf.room()),
