@@ -209,13 +209,19 @@ impl Inner {
             Place::Types | Place::Ordered(_) => self.guards.policy,
         };
         request.margin = guards.margin();
-        let (lane, grant) = match place {
+        if let Place::Arena(arena) = place {
+            request.align(arena.min_alignment);
+        }
+        let ask = || match place {
             Place::Types => self.allocate(&request),
-            Place::Arena(arena) => {
-                request.align(arena.min_alignment);
-                self.allocate_in_arena(arena, &request)
-            }
+            Place::Arena(arena) => self.allocate_in_arena(arena, &request),
             Place::Ordered(order) => self.allocate_ordered(order, &request),
+        };
+        let (lane, grant) = match ask() {
+            Err(refusal) if !memory.patience.is_zero() => {
+                self.ask_again(memory.patience, refusal, ask)
+            }
+            done => done,
         }?;
         if guards.is_on() {
             self.guard_hand_out(lane, grant.entry);
