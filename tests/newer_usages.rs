@@ -352,3 +352,60 @@ fn a_video_session_bound_wrongly_is_seen() {
     // SAFETY: as above.
     unsafe { device.free_memory(memory, None) };
 }
+
+/// Images of a Linux DRM format modifier keep their pages to themselves, but for those that are linear
+/// for certain, which lie beside buffers. The fake judges both, by the modifier that it gives.
+#[test]
+fn an_image_of_a_modifier_counts_as_optimal_unless_that_is_linear() {
+    const LINEAR: u64 = 0;
+    const TILED: u64 = 0x0100_0000_0000_0001;
+    let choices: [(&[u64], bool); 5] = [
+        (&[TILED], false),
+        (&[LINEAR, TILED], false),
+        (&[TILED, LINEAR], false),
+        (&[LINEAR], true),
+        (&[LINEAR, LINEAR], true),
+    ];
+    for (modifiers, linear) in choices {
+        for explicit in [false, true] {
+            if explicit && modifiers.len() > 1 {
+                continue;
+            }
+            let page = 1 << 16;
+            let profile = Profile::default().granularity(page).image_alignment(256);
+            let fake = FakeDriver::new(&profile);
+            {
+                let allocator = allocator(&fake);
+                let _frames = allocator.timeline(fake.queue(0)).unwrap();
+                let mut list = vk::ImageDrmFormatModifierListCreateInfoEXT::default()
+                    .drm_format_modifiers(modifiers);
+                let mut one = vk::ImageDrmFormatModifierExplicitCreateInfoEXT::default()
+                    .drm_format_modifier(modifiers[0]);
+                let mut external = vk::ExternalMemoryImageCreateInfo::default();
+                let info = vk::ImageCreateInfo::default()
+                    .image_type(vk::ImageType::TYPE_2D)
+                    .format(vk::Format::R8G8B8A8_UNORM)
+                    .extent(vk::Extent3D { width: 30, height: 20, depth: 1 })
+                    .mip_levels(1)
+                    .array_layers(1)
+                    .samples(vk::SampleCountFlags::TYPE_1)
+                    .tiling(vk::ImageTiling::DRM_FORMAT_MODIFIER_EXT)
+                    .usage(vk::ImageUsageFlags::SAMPLED)
+                    .push_next(&mut external);
+                let info = match explicit {
+                    true => info.push_next(&mut one),
+                    false => info.push_next(&mut list),
+                };
+                let memory = AllocationDesc::device_local();
+                let _before = buffer(&allocator, 100);
+                // SAFETY: the fake takes every modifier.
+                let image = unsafe { allocator.create_image_from(&info, &memory) }.unwrap();
+                let _after = buffer(&allocator, 100);
+                let alone = image.allocation().offset() % page == 0;
+                assert_eq!(alone, !linear, "{modifiers:?}");
+                assert_eq!(image.allocation().size() % page == 0, !linear, "{modifiers:?}");
+            }
+            fake.finish().unwrap_or_else(|violations| panic!("{modifiers:?}: {violations}"));
+        }
+    }
+}

@@ -18,11 +18,11 @@ use ash::vk;
 
 use super::{
     choices::{Choice, Question},
-    collect::Extent,
     desc::{AllocationDesc, AllocationFlags},
     error::{AllocateError, Tried},
     heaps::Limit,
     inner::{Inner, Lane, LaneState, Life},
+    share::Extent,
 };
 use crate::{
     guard::{Layout, layout},

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     memory::Grant,
     policy::granularity::ResourceKind,
-    vulkan::{Dedicate, Requirements, Resource},
+    vulkan::{Dedicate, Requirements, Resource, is_linear},
 };
 
 impl Inner {
@@ -72,7 +72,12 @@ impl Inner {
         self.check_open()?;
         // SAFETY: the caller's promise.
         let handle = unsafe { self.vulkan.create_image(info) }.map_err(CreateError::Create)?;
-        let target = Target::image(handle, info.usage, info.tiling);
+        // SAFETY: the caller's promise.
+        let tiling = match unsafe { is_linear(info) } {
+            true => vk::ImageTiling::LINEAR,
+            false => vk::ImageTiling::OPTIMAL,
+        };
+        let target = Target::image(handle, info.usage, tiling);
         let allocation = match info.flags.contains(vk::ImageCreateFlags::DISJOINT) {
             true => self.allocate_and_bind_planes(handle, target, info, memory, place)?,
             false => self.allocate_and_bind(target, memory, place)?,
@@ -204,13 +209,19 @@ impl Inner {
             Place::Types | Place::Ordered(_) => self.guards.policy,
         };
         request.margin = guards.margin();
-        let (lane, grant) = match place {
+        if let Place::Arena(arena) = place {
+            request.align(arena.min_alignment);
+        }
+        let ask = || match place {
             Place::Types => self.allocate(&request),
-            Place::Arena(arena) => {
-                request.align(arena.min_alignment);
-                self.allocate_in_arena(arena, &request)
-            }
+            Place::Arena(arena) => self.allocate_in_arena(arena, &request),
             Place::Ordered(order) => self.allocate_ordered(order, &request),
+        };
+        let (lane, grant) = match ask() {
+            Err(refusal) if !memory.patience.is_zero() => {
+                self.ask_again(memory.patience, refusal, ask)
+            }
+            done => done,
         }?;
         if guards.is_on() {
             self.guard_hand_out(lane, grant.entry);

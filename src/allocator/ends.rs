@@ -16,12 +16,12 @@ use ash::vk;
 
 use super::{
     Allocator,
-    collect::Extent,
     desc::EndPolicy,
     error::WaitError,
     inner::{Inner, Life},
     leaks::Leak,
     register::Register,
+    share::Extent,
 };
 use crate::vulkan::{Resource, Vulkan};
 
@@ -220,7 +220,7 @@ impl Drop for Inner {
                 target: crate::events::WAITING,
                 "the allocator ends while the GPU works: its semaphores and views are kept for ever"
             );
-            self.objects.collect(&self.vulkan, reached.bag());
+            self.objects.collect(&self.vulkan, reached.bag(), Extent::All, 0);
             return;
         }
         free_at_end(&self.vulkan, self);

@@ -44,6 +44,7 @@ mod resource;
 mod resource_desc;
 mod reuse;
 mod ring;
+mod share;
 mod shared;
 mod statistics;
 mod sync;
@@ -56,9 +57,9 @@ mod view;
 use core::fmt;
 use std::sync::Arc;
 
-use collect::Extent;
 use ends::Facade;
 use inner::Inner;
+use share::Extent;
 
 use crate::memory::Broken;
 
@@ -148,8 +149,13 @@ impl Allocator {
     /// Cost: one counter read a busy timeline (for a ring, one a submitted fence). With nothing
     /// reached, no memory type's lock is taken, but where [priorities move](AllocationDesc::priority).
     ///
-    /// The work of one call is bounded: 4096 allocations of a memory type, or as many as were retired
-    /// there since the last call. [`Collected::more`] tells whether some are left for the next.
+    /// The work of one call is bounded: 4096 allocations of a memory type and as many as were retired
+    /// there since the last call; the same for objects, and for descriptor sets. What was dropped after
+    /// objects that are left waits with them. [`Collected::more`] tells whether some are left for the
+    /// next.
+    ///
+    /// Threads may collect at the same time. While one has objects in hand, the others take back nothing
+    /// that was dropped after those.
     pub fn collect(&self) -> Collected {
         let collected = self.inner().collect(Extent::Bounded);
         self.inner().tell_counters();

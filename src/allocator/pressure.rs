@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::{
     Allocator,
-    error::WaitError,
+    error::{AllocateError, Tried, WaitError},
     inner::{Inner, Lane, Life},
 };
 use crate::retire::BagNumber;
@@ -60,6 +60,38 @@ impl Inner {
                 *sum >= bytes
             })
         })
+    }
+
+    /// What becomes of a request that was refused and has patience: waits for the drop that the refusal
+    /// names, and asks again, until it is granted, no wait helps or the time is over.
+    #[cold]
+    pub(super) fn ask_again<T>(
+        &self,
+        patience: Duration,
+        mut refusal: AllocateError,
+        mut ask: impl FnMut() -> Result<T, AllocateError>,
+    ) -> Result<T, AllocateError> {
+        let start = Instant::now();
+        let mut waited_for = None;
+        while let AllocateError::OutOfDeviceMemory { cut, tried, .. } = &mut refusal {
+            tried.set(Tried::WAIT, waited_for.is_some());
+            let next = cut.filter(|&cut| Some(cut) > waited_for);
+            let Some(bag) = next else { break };
+            match self.wait_for_bag(bag, patience.saturating_sub(start.elapsed())) {
+                Ok(()) => {}
+                Err(WaitError::OpenRecording) => break,
+                Err(_) => {
+                    *tried |= Tried::WAIT;
+                    break;
+                }
+            }
+            waited_for = Some(bag);
+            refusal = match ask() {
+                Ok(granted) => return Ok(granted),
+                Err(refusal) => refusal,
+            };
+        }
+        Err(refusal)
     }
 
     fn wait_for_bag(&self, bag: BagNumber, timeout: Duration) -> Result<(), WaitError> {

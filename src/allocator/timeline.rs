@@ -84,8 +84,9 @@ impl Allocator {
     /// Timeline semaphores are not enabled, or the queue has a timeline.
     ///
     /// # Safety
-    /// * `semaphore` is a timeline semaphore of this device and outlives this timeline and all
-    ///   work submitted on it.
+    /// * `semaphore` is a timeline semaphore of this device and outlives this timeline, all work
+    ///   submitted on it, and the calls of this allocator that were under way when both had ended: each
+    ///   may read it.
     /// * Each value reported with `submitted` is signalled by the device alone, by the submission
     ///   that holds the recording's commands or a later one of this queue, with a scope that covers
     ///   all commands before it (`vkQueueSubmit`, or `vkQueueSubmit2` with `stageMask`

@@ -3,6 +3,7 @@
 //! These are data structures that hold Vulkan handles; none of them calls the driver.
 #![forbid(unsafe_code)]
 
+mod batch;
 mod block;
 mod block_list;
 mod fit_index;
@@ -12,6 +13,7 @@ mod line;
 mod rank;
 mod tenants;
 
+pub(crate) use batch::Batch;
 pub use block::Broken;
 pub(crate) use block::{Block, Fresh, Sight};
 pub(crate) use block_list::{BlockList, Entry, Grant, Heritage, Stay};

@@ -12,6 +12,7 @@
 mod compute;
 mod external;
 mod memory;
+mod modifier;
 mod planes;
 mod properties;
 mod resource;
@@ -23,6 +24,7 @@ use ash::{ext, khr, vk};
 pub(crate) use compute::{Bound, Compute, Dispatch};
 pub(crate) use external::{External, HOST};
 pub(crate) use memory::{Mapping, NewMemory};
+pub(crate) use modifier::is_linear;
 pub(crate) use properties::Properties;
 pub(crate) use resource::{Dedicate, Requirements, Resource};
 pub use resource::{Object, UserObject};

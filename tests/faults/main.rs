@@ -32,8 +32,7 @@ impl World {
         let more = DeviceFeatures::MEMORY_PRIORITY
             | DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY
             | DeviceFeatures::EXTERNAL_MEMORY_FD
-            | DeviceFeatures::EXTERNAL_MEMORY_HOST
-            | DeviceFeatures::VIDEO_QUEUE;
+            | DeviceFeatures::EXTERNAL_MEMORY_HOST;
         let desc = desc(&fake).map_on_access(on_access).features(features() | more);
         // SAFETY: the fake lives as long as the test, and the test submits through timelines.
         let allocator = unsafe { Allocator::new(&desc) };

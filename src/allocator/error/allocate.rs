@@ -104,6 +104,9 @@ bitflags::bitflags! {
         const DRIVER = 1 << 5;
         /// A heap's cap or budget had no room, so the driver was not asked.
         const BUDGET = 1 << 6;
+        /// The GPU was waited for, within the request's
+        /// [patience](crate::AllocationDesc::patience).
+        const WAIT = 1 << 7;
     }
 }
 
