@@ -6,7 +6,7 @@
 //! | [`BLOCK`] | debug | a block came, or went back to the driver | `memory_type`, `bytes`; for one that came `dedicated` |
 //! | [`FALLBACK`] | debug | a request goes another way than the first: the next memory type, a smaller block, or after empty blocks went | `memory_type`, `bytes`, `tried` |
 //! | [`PRESSURE`] | warn; debug for a request that may fail by its flags | a request failed for lack of memory | `heap`, `requested`, `largest_free`, `pending`, `left`, `tried` |
-//! | [`LEAK`] | warn | the allocator was closed while allocations live: by name and place, largest first | `count`, `bytes` |
+//! | [`LEAK`] | warn | the allocator was closed or shut down while allocations live: by name and place, largest first | `count`, `bytes` |
 //! | [`WAITING`] | warn; error for a broken contract | something holds memory back: a recording that stays open or was dropped, a timeline that does not move, jumps or cannot be read, drops before any timeline, work pending at the end, an end before a recorded use | `allocation`, `recording`, `reached`, `submitted`, `value`, `assigned`, `bytes`, `used_until`, `error` |
 //! | [`GUARD`] | error; warn for what is not watched | a margin or free memory was written; a block is not watched, or handed out as the driver gave it where all is to read zero; what ended waits for scrubs that nobody records | `memory_type`; of a write `offset`, `words`, `expected`, `found`, `allocation`, `freed`, `timeline`, `value`; of a block `bytes`, and `by`, `refused` where it could be watched; of what waits `bytes`, `collects` |
 //! | [`DEVICE`] | error | the device is lost | |
@@ -25,8 +25,64 @@
 //! | --- | --- | --- | --- | --- |
 //! | 1347 | 1356 (+0.7 %) | 1474 | 1684 | 2373 |
 //!
-//! The fields of `MEMORY` are for plots: a layer that hands them to Tracy's `plot` has a curve
-//! of each, frame by frame.
+//! # Plots
+//!
+//! The fields of `MEMORY` are for plots: a curve of each, frame by frame. Tracy's own layer
+//! (`tracing-tracy` 0.11) shows events as messages, with their fields, and plots none; a layer of some
+//! lines beside it does. Its filter must let `fencepost::memory=trace` through.
+//!
+//! ```
+//! # use fencepost::{fake::FakeDriver, *};
+//! # use std::sync::Mutex;
+//! # static PLOTTED: Mutex<Vec<(&str, f64)>> = Mutex::new(Vec::new());
+//! # struct Client;
+//! # impl Client {
+//! #     fn running() -> Option<Client> { Some(Client) }
+//! #     fn plot(&self, name: &'static str, value: f64) { PLOTTED.lock().unwrap().push((name, value)) }
+//! # }
+//! # macro_rules! plot_name { ($name:literal) => { $name } }
+//! use tracing::field::{Field, Visit};
+//! use tracing_subscriber::{Layer, layer::Context, prelude::*};
+//!
+//! struct Plots;
+//!
+//! impl<S: tracing::Subscriber> Layer<S> for Plots {
+//!     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+//!         if event.metadata().target() == fencepost::events::MEMORY {
+//!             event.record(&mut Counters);
+//!         }
+//!     }
+//! }
+//!
+//! struct Counters;
+//!
+//! impl Visit for Counters {
+//!     fn record_u64(&mut self, field: &Field, value: u64) {
+//!         let name = match field.name() {
+//!             "live" => plot_name!("memory live"), // these are `tracy_client`'s
+//!             "pending" => plot_name!("memory pending"),
+//!             "reserved" => plot_name!("memory reserved"),
+//!             _ => return,
+//!         };
+//!         if let Some(client) = Client::running() {
+//!             client.plot(name, value as f64);
+//!         }
+//!     }
+//!     fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+//! }
+//!
+//! tracing_subscriber::registry().with(Plots).init(); // and `tracing_tracy::TracyLayer::default()`
+//! # let fake = FakeDriver::new(&Default::default());
+//! # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device());
+//! # let allocator = unsafe { Allocator::new(&desc)? };
+//! # let desc = BufferDesc::new(4096, vk::BufferUsageFlags::VERTEX_BUFFER);
+//! # let mesh = allocator.create_buffer(&desc, &AllocationDesc::device_local())?;
+//! # allocator.collect();
+//! # assert_eq!(PLOTTED.lock().unwrap().iter().find(|one| one.0 == "memory live"), Some(&("memory live", 4096.0)));
+//! # assert_eq!(PLOTTED.lock().unwrap().len(), 3);
+//! # unsafe { mesh.free_now() };
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 /// Blocks that come and go.
 pub const BLOCK: &str = "fencepost::block";

@@ -100,7 +100,7 @@ fn a_ring_of_fences_counts_like_a_semaphore_and_can_be_full() {
             unsafe { second.abandon() };
             assert_eq!(allocator.collect().allocations, 0);
             assert!(fake.step(fake.queue(0)));
-            assert!(frames.wait(point, core::time::Duration::ZERO).unwrap());
+            frames.wait(point, core::time::Duration::ZERO).unwrap();
             assert_eq!(allocator.collect().allocations, 1);
         }
         allocator.check().unwrap();

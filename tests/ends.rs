@@ -182,6 +182,30 @@ fn a_lost_device_counts_as_reached_and_hands_nothing_out() {
     fake.finish().unwrap();
 }
 
+/// However the loss is noticed: by a collect that reads counters, or by a submission.
+#[test]
+fn a_timeline_that_went_with_work_out_ends_when_the_device_is_lost() {
+    for by_collect in [true, false] {
+        let fake = fake();
+        let allocator = allocator(&fake);
+        let (gone, frames) = (
+            allocator.timeline(fake.queue(0)).unwrap(),
+            allocator.timeline(fake.queue(1)).unwrap(),
+        );
+        submit_nothing(gone.begin().unwrap()).unwrap();
+        drop(gone);
+        let frame = frames.begin().unwrap();
+        fake.lose_device();
+        if !by_collect {
+            assert!(submit_nothing(frame).is_err());
+        }
+        allocator.check().unwrap();
+        allocator.collect();
+        allocator.check().expect("what is idle and nobody's is forgotten");
+        assert_eq!(fake.live().semaphores, 1, "by_collect: {by_collect}");
+    }
+}
+
 #[test]
 fn a_jumped_counter_releases_nothing() {
     let fake = fake();

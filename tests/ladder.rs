@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use fencepost::{
-    AllocateError, Allocation, AllocationDesc, Allocator, ResourceKind, Tried,
+    AllocateError, Allocation, AllocationDesc, Allocator, ResourceKind, Timeline, Tried,
     fake::{Call, FakeDriver, Profile},
     vk,
 };
@@ -89,21 +91,14 @@ fn a_full_heap_is_halved_into_and_small_requests_get_no_memory_of_their_own() {
     let fake = FakeDriver::new(&profile(&[10 * MIB + 100 * KIB + 12_345], &[0]));
     let allocator = allocator(&fake);
     let (held, error) = fill(&allocator, 5000);
-    let AllocateError::OutOfDeviceMemory {
-        requested,
-        largest_free,
-        pending,
-        heap,
-        left,
-        tried,
-        ..
-    } = error
+    let AllocateError::OutOfDeviceMemory { requested, largest_free, pending, heap, left, .. } =
+        error
     else {
         panic!("{error}")
     };
     assert_eq!((requested, pending, heap, left), (5000, 0, 0, 0));
     assert!(largest_free < 5056, "{largest_free}");
-    assert_eq!(tried, Tried::SMALLER | Tried::DRIVER);
+    assert_eq!(tried(error), Tried::SMALLER | Tried::DRIVER);
     assert!(fake.heap_used(0) >= 10 * MIB + 64 * KIB, "to the last 64 KiB");
     assert!(allocator.blocks().iter().all(|block| !block.dedicated));
     assert!(fake.live().memories < 30);
@@ -234,4 +229,75 @@ fn block_sizes_are_set_by_heap_and_told() {
     let small = allocator.create_buffer(&buffer_desc(100), &staging.prefer_host()).unwrap();
     assert_eq!(allocator.blocks()[0].size, 128 * KIB);
     drop(small);
+}
+
+/// A heap that holds one large buffer and not two, and a first one that a frame holds back.
+fn one_pending(fake: &FakeDriver, allocator: &Allocator) -> Timeline {
+    let frames = allocator.timeline(fake.queue(0)).unwrap();
+    let first = take(allocator, 40 * MIB).unwrap();
+    let frame = frames.begin().unwrap();
+    drop(first);
+    fake.set_stalled(fake.queue(0), true);
+    fake.set_patience(LONG);
+    submit_nothing(frame).unwrap();
+    frames
+}
+
+fn take_patiently(allocator: &Allocator, patience: Duration) -> Result<Allocation, AllocateError> {
+    let desc = AllocationDesc::device_local().patience(patience);
+    let requirements =
+        vk::MemoryRequirements { size: 40 * MIB, alignment: 64, memory_type_bits: !0 };
+    allocator.allocate(&requirements, ResourceKind::Linear, &desc)
+}
+
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_patient_request_waits_for_the_gpu_and_is_granted() {
+    let fake = FakeDriver::new(&profile(&[64 * MIB], &[0]));
+    {
+        let allocator = allocator(&fake);
+        let _frames = one_pending(&fake, &allocator);
+        // The control: without patience it is refused, and nobody was waited for.
+        let refused = take(&allocator, 40 * MIB).unwrap_err();
+        assert!(!tried(refused).contains(Tried::WAIT), "{refused:?}");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(30));
+                fake.set_stalled(fake.queue(0), false);
+                fake.run();
+            });
+            let start = Instant::now();
+            drop(take_patiently(&allocator, LONG).unwrap());
+            assert!(start.elapsed() >= Duration::from_millis(20), "it has waited");
+        });
+    }
+    fake.finish().unwrap();
+}
+
+#[test]
+fn patience_ends_by_its_bound_and_at_once_where_no_wait_helps() {
+    let fake = FakeDriver::new(&profile(&[64 * MIB], &[0]));
+    {
+        let allocator = allocator(&fake);
+        let frames = one_pending(&fake, &allocator);
+        let start = Instant::now();
+        let refused = take_patiently(&allocator, Duration::from_millis(20)).unwrap_err();
+        assert!(start.elapsed() >= Duration::from_millis(20), "{:?}", start.elapsed());
+        assert!(tried(refused).contains(Tried::WAIT), "{refused:?}");
+        let AllocateError::OutOfDeviceMemory { cut: Some(cut), .. } = refused else { panic!() };
+        assert!(allocator.wait_for(cut, Duration::ZERO).is_err(), "it is what it waited for");
+        fake.set_stalled(fake.queue(0), false);
+        fake.run();
+        let again = take_patiently(&allocator, LONG).unwrap();
+        // A recording that was open at the drop still is: the GPU cannot help.
+        let open = frames.begin().unwrap();
+        drop(again);
+        let start = Instant::now();
+        let refused = take_patiently(&allocator, LONG).unwrap_err();
+        assert!(start.elapsed() < LONG / 2 && !tried(refused).contains(Tried::WAIT), "{refused:?}");
+        submit_nothing(open).unwrap();
+        fake.run();
+    }
+    fake.finish().unwrap();
 }

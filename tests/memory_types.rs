@@ -121,6 +121,16 @@ fn present(flags: Type, unwanted: Type) -> u32 {
     (unwanted & flags).as_raw().count_ones()
 }
 
+/// The points of what is uploaded: straight into the card's memory where the host sees all of that and
+/// shaders read it there, else rather into the host's.
+fn straight(flags: Type, thing: Thing, device: Device) -> u32 {
+    let direct = matches!(thing, Thing::Uniform | Thing::Texture | Thing::Attachment);
+    match direct && device == Device::Everything {
+        true => missing(flags, Type::DEVICE_LOCAL),
+        false => present(flags, Type::DEVICE_LOCAL),
+    }
+}
+
 const INTENTS: [Intent; 9] = [
     Intent {
         name: "device_local",
@@ -137,13 +147,9 @@ const INTENTS: [Intent; 9] = [
         desc: AllocationDesc::upload(),
         must: Type::HOST_VISIBLE,
         cost: |flags, thing, device| {
-            let direct = matches!(thing, Thing::Uniform | Thing::Texture | Thing::Attachment);
             missing(flags, Type::HOST_COHERENT)
                 + present(flags, Type::HOST_CACHED)
-                + match direct && device == Device::Everything {
-                    true => missing(flags, Type::DEVICE_LOCAL),
-                    false => present(flags, Type::DEVICE_LOCAL),
-                }
+                + straight(flags, thing, device)
         },
         window: false,
     },
@@ -152,12 +158,7 @@ const INTENTS: [Intent; 9] = [
         desc: AllocationDesc::upload().host_access(HostAccess::Random),
         must: Type::HOST_VISIBLE,
         cost: |flags, thing, device| {
-            let direct = matches!(thing, Thing::Uniform | Thing::Texture | Thing::Attachment);
-            missing(flags, Type::HOST_COHERENT | Type::HOST_CACHED)
-                + match direct && device == Device::Everything {
-                    true => missing(flags, Type::DEVICE_LOCAL),
-                    false => present(flags, Type::DEVICE_LOCAL),
-                }
+            missing(flags, Type::HOST_COHERENT | Type::HOST_CACHED) + straight(flags, thing, device)
         },
         window: false,
     },
@@ -284,6 +285,8 @@ impl Memory {
 fn on_every_topology_the_choice_is_legal_and_the_best() {
     let (mut choices, mut refusals) = (0, 0);
     let mut shapes = [0; 4];
+    // GPUs with protected memory, AMD's, a vendor's own types, and heaps of no size.
+    let mut special = [0; 4];
     for profile in Profile::all() {
         let fake = FakeDriver::new(&profile);
         let memory = Memory::of(&fake);
@@ -294,6 +297,12 @@ fn on_every_topology_the_choice_is_legal_and_the_best() {
             Device::SmallWindow(_) => 2,
             Device::Everything => 3,
         }] += 1;
+        let types = &memory.types;
+        let any = |flags: Type| types.iter().any(|it| it.property_flags.intersects(flags));
+        special[0] += u32::from(any(Type::PROTECTED));
+        special[1] += u32::from(any(Type::DEVICE_COHERENT_AMD | Type::DEVICE_UNCACHED_AMD));
+        special[2] += u32::from(any(Type::from_raw(!0xFF)));
+        special[3] += u32::from(memory.heaps.iter().any(|heap| heap.size == 0));
         for intent in &INTENTS {
             for thing in THINGS {
                 let context = format!("{}: {} for {thing:?}", profile.name(), intent.name);
@@ -325,7 +334,8 @@ fn on_every_topology_the_choice_is_legal_and_the_best() {
         fake.finish().unwrap_or_else(|violations| panic!("{}: {violations}", profile.name()));
     }
     assert!(choices > 6000 && shapes.iter().all(|&count| count > 5), "{choices}, {shapes:?}");
-    println!("{choices} choices, {refusals} refusals, shapes {shapes:?}");
+    assert!(special.iter().all(|&count| count > 0), "{special:?}");
+    println!("{choices} choices, {refusals} refusals, shapes {shapes:?}, special {special:?}");
 }
 
 #[test]

@@ -1,14 +1,13 @@
 //! What is refused: zero-sized, overflowing, misaligned, foreign or contradictory requests, a typed
 //! error each. Nothing is left behind, and the driver sees none of it.
 //!
-//! Of the newer doors: `tests/arena.rs` (descriptions of arenas), `tests/ring.rs`,
-//! `tests/aliasing.rs`, `tests/mapping.rs`, `tests/external.rs`.
+//! Of some doors alone: `tests/ring.rs`, `tests/aliasing.rs`, `tests/mapping.rs`, `tests/external.rs`.
 
 mod support;
 
 use fencepost::{
-    AllocateError, AllocationDesc, BufferDesc, CopyError, CreateError, DescError, ImageDesc,
-    KeyError, Refused, ResourceKind, vk,
+    AllocateError, AllocationDesc, AllocationFlags, ArenaDesc, ArenaError, ArenaPolicy, BufferDesc,
+    CopyError, CreateError, DescError, ImageDesc, KeyError, Refused, ResourceKind, vk,
 };
 use support::*;
 
@@ -78,6 +77,59 @@ fn every_refusal_is_typed_and_leaves_nothing() {
         assert_eq!(image(new(64, vk::Format::UNDEFINED)), DescError::Format.into());
         assert_eq!(image(new(64, color).mip_levels(8)), DescError::MipLevels.into());
         assert_eq!(image(new(1 << 20, color)), DescError::Unsupported.into());
+        // What an extension has that is not named.
+        use vk::BufferUsageFlags as Usage;
+        let address = Usage::SHADER_DEVICE_ADDRESS;
+        for (desc, usage) in [
+            (BufferDesc::scratch(64), Usage::empty()),
+            (BufferDesc::acceleration_structures(64), Usage::ACCELERATION_STRUCTURE_STORAGE_KHR),
+            (BufferDesc::shader_binding_table(64), Usage::SHADER_BINDING_TABLE_KHR),
+            (
+                BufferDesc::descriptors(64),
+                Usage::RESOURCE_DESCRIPTOR_BUFFER_EXT | Usage::SAMPLER_DESCRIPTOR_BUFFER_EXT,
+            ),
+        ] {
+            let unknown = (usage | address).as_raw();
+            assert_eq!(buffer(desc), DescError::Usage { unknown }.into());
+        }
+        let host = vk::ImageUsageFlags::HOST_TRANSFER_EXT;
+        let unknown = host.as_raw();
+        assert_eq!(
+            image(ImageDesc::new_2d(color, 64, 64, host)),
+            DescError::Usage { unknown }.into()
+        );
+        // SAFETY: it is refused before the session is looked at.
+        let session = unsafe { allocator.bind_video_session(vk::VideoSessionKHR::null(), &memory) };
+        assert_eq!(refused(session), DescError::Unsupported.into());
+
+        // Arenas of every policy: what does not fit, what contradicts.
+        for policy in [ArenaPolicy::Tlsf, ArenaPolicy::Ring, ArenaPolicy::DoubleStack] {
+            let desc = ArenaDesc::new(memory).policy(policy).block_size(1000);
+            for (contradiction, wanted) in [
+                (desc.block_size(0), ArenaError::BlockSize { asked: 0, limit: 4 << 30 }),
+                (desc.max_blocks(0), ArenaError::BlockCount { min: 0, max: 0 }),
+                (desc.priority(f32::NAN), ArenaError::Priority),
+                (desc.min_alignment(3), ArenaError::Alignment { alignment: 3 }),
+                (desc.memory_types(0), ArenaError::NoMemoryType),
+            ] {
+                let error = allocator.create_arena(&contradiction).map(drop).unwrap_err();
+                assert_eq!(error, wanted, "{policy:?}");
+            }
+            let arena = allocator.create_arena(&desc).unwrap();
+            for flags in [AllocationFlags::empty(), AllocationFlags::UPPER_END] {
+                let take = |size, alignment| {
+                    let memory = AllocationDesc::default().flags(flags).min_alignment(alignment);
+                    let kind = ResourceKind::Linear;
+                    arena.allocate(&needs(size, 64, !0), kind, &memory).map(drop).unwrap_err()
+                };
+                assert_eq!(take(0, 1), AllocateError::ZeroSize);
+                // A block has fifteen whole granules.
+                let large = AllocateError::TooLarge { requested: 961, limit: 960 };
+                assert_eq!(take(961, 1), large);
+                assert!(matches!(take(u64::MAX, 1), AllocateError::TooLarge { .. }));
+                assert_eq!(take(64, 100), AllocateError::Alignment { alignment: 100 });
+            }
+        }
         let live = fake.live();
         assert_eq!((live.buffers, live.images, live.memories), (0, 0, 0));
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use fencepost::{
-    AllocateError, AllocationDesc, ImageDesc, ImageViewDesc, Object, UserObject,
+    AllocateError, AllocationDesc, ImageDesc, ImageViewDesc, Object, UserObject, WaitError,
     fake::{Call, FakeDriver, Use},
     vk,
 };
@@ -252,12 +252,20 @@ fn out_of_memory_names_the_earliest_drop_worth_waiting_for() {
         let cut = cut.expect("the large one is worth a wait");
         // Nothing moves: the wait ends by its bound.
         fake.set_stalled(fake.queue(0), true);
-        assert!(!allocator.wait_for(cut, Duration::from_millis(1)).unwrap());
+        assert_eq!(allocator.wait_for(cut, Duration::from_millis(1)), Err(WaitError::Timeout));
         // The second frame is what it waits for; the first alone is not enough.
         fake.set_stalled(fake.queue(0), false);
         fake.run();
-        assert!(allocator.wait_for(cut, Duration::from_millis(1)).unwrap());
-        assert!(make(1 << 18).is_ok());
+        allocator.wait_for(cut, Duration::from_millis(1)).unwrap();
+        let again = make(1 << 18).unwrap();
+        // What an open recording may still use is not worth a wait, however long.
+        let open = frames.begin().unwrap();
+        drop(again);
+        let cut = refused(1 << 18).0.expect("it may be worth a wait later");
+        assert_eq!(allocator.wait_for(cut, Duration::MAX), Err(WaitError::OpenRecording));
+        submit_nothing(open).unwrap();
+        fake.run();
+        allocator.wait_for(cut, Duration::from_millis(1)).unwrap();
         drop(rest);
     }
     fake.finish().unwrap();

@@ -10,6 +10,7 @@
 //! | TestPoolsAndAllocationParameters, TestHeapSizeLimit | below |
 //! | TestDebugMargin, TestDebugMarginNotInVirtualAllocator, TestAllocationsInitialization | `tests/corruption.rs`; freed memory is poisoned, handed-out memory is not filled |
 //! | (the driver asked under a lock) | `tests/driver_calls.rs` |
+//! | upload patterns | `tests/init.rs`; the page on memory in `src/guide/memory.md` |
 //! | TestLinearAllocator (stack, ring, double stack), TestLinearAllocatorMultiBlock, ManuallyTestLinearAllocator | `tests/arena_policies.rs`, `src/memory/line/tests.rs`; `tests/ring.rs` |
 //! | TestAlgorithmsCorrectness | below |
 //! | BasicTestAllocatePages | `tests/aliasing.rs` |
@@ -19,6 +20,7 @@
 //! | TestMemoryPriority | `tests/priorities.rs`, `tests/arena.rs` |
 //! | TestAllocationWithAlignment | below |
 //! | TestStatistics, TestBudget | below |
+//! | (acceleration structures, scratch, descriptor buffers, video) | `tests/newer_usages.rs` |
 //! | TestAliasing | `tests/aliasing.rs` |
 //! | TestMapping, TestAllocationMemoryCopy, TestMappingHysteresis | `tests/mapping.rs`; there is no hysteresis: blocks stay mapped, or are mapped for one access |
 //! | TestMappingMultithreaded | below |
@@ -31,10 +33,10 @@ use fencepost::{
     AllocateError, AllocationDesc, AllocationFlags, Allocator, ArenaDesc, Buffer, BufferDesc,
     CreateError, KeyError, ResourceKind,
     fake::{Call, FakeDriver, Profile},
-    tlsf::{Config, Tlsf},
+    tlsf::{Config, Probes, Tlsf},
     vk,
 };
-use support::*;
+use support::{random::Random, *};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -331,4 +333,66 @@ fn defect_small_requests_never_use_up_the_number_of_memories() {
     let held: Vec<_> = (0..20_000).map_while(|_| take().ok()).collect();
     assert!(held.len() >= 16_000, "{} of 16,384", held.len());
     assert!(fake.live().memories <= 64, "{} memories", fake.live().memories);
+}
+
+#[test]
+fn defect_unrounded_sizes_and_alignments_visit_no_more_than_others() {
+    // VMA walks whole lists for what lavapipe and SwiftShader ask: up to 5,857 ranges for one request, and
+    // as many as there are misaligned holes for one that fails.
+    let mut space = tlsf(256 * MIB);
+    let mut random = Random::new(3);
+    let mut held = Vec::new();
+    let (mut worst, mut refused) = (0, 0);
+    for _ in 0..60_000 {
+        let size = random.log_uniform(64 * KIB);
+        let alignment = [16, 64, 256, 4 * KIB, 64 * KIB][random.below(5) as usize];
+        let mut probes = Probes::default();
+        match space.allocate_counted(size, alignment, &mut probes) {
+            Ok(placed) => held.push(placed.key),
+            Err(_) => refused += 1,
+        }
+        worst = worst.max(probes.bins + probes.nodes);
+        // As full as it will be.
+        if space.used_bytes() > 250 * MIB || random.below(3) == 0 {
+            let gone = held.swap_remove(random.below(held.len() as u64) as usize);
+            space.free(gone).unwrap();
+        }
+    }
+    assert!(worst <= 16 && held.len() > 5000, "{worst} visited, {} held", held.len());
+    // Small holes that no aligned request fits, thousands of them, and a request that fails.
+    while let Ok(placed) = space.allocate(64, 64) {
+        held.push(placed.key);
+    }
+    held.iter().step_by(2).for_each(|&key| _ = space.free(key).unwrap());
+    let mut probes = Probes::default();
+    let large = space.largest_free() + 1;
+    assert!(space.allocate_counted(large, 64 * KIB, &mut probes).is_err());
+    assert!(probes.bins + probes.nodes <= 16, "{probes:?}, {refused} refused before");
+}
+
+/// The tests that the table above names.
+fn named(table: &str) -> impl Iterator<Item = &str> {
+    let cells = table.lines().filter(|line| line.starts_with("//! |")).flat_map(|l| l.split('`'));
+    cells.filter(|name| ["tests/", "src/", "benches/"].iter().any(|top| name.starts_with(top)))
+}
+
+#[test]
+fn every_place_that_the_table_names_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let there = |name: &str| {
+        let (folder, pattern) = name.rsplit_once('/').unwrap();
+        match pattern.split_once('*') {
+            None => root.join(name).exists(),
+            Some((start, end)) => std::fs::read_dir(root.join(folder)).unwrap().any(|entry| {
+                let entry = entry.unwrap().file_name();
+                let entry = entry.to_string_lossy();
+                entry.starts_with(start) && entry.ends_with(end)
+            }),
+        }
+    };
+    let source = include_str!("vma_behaviour.rs");
+    let missing: Vec<&str> = named(source).filter(|name| !there(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(named(source).count() > 15);
+    assert!(!there("tests/no_such_test.rs") && !there("tests/no_such_*.rs"), "the control");
 }

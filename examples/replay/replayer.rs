@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ash::vk;
 use fencepost::record::{Operation, Record};
-use fencepost::{Allocator, CreateError, Dependency, Point, Recording, Timeline};
+use fencepost::{Allocator, CreateError, Dependency, Point, Recording, Timeline, WaitError};
 use indicatif::ProgressBar;
 
 use super::fault::EarlyFree;
@@ -198,8 +198,9 @@ impl<W: Witness> Replayer<'_, W> {
         while let Some(&point) = self.outstanding.front() {
             let timeline = &self.stage.timeline;
             if self.outstanding.len() > most {
-                if !timeline.wait(point, PATIENCE)? {
-                    return Err(Stop::Hangs(PATIENCE.as_secs()));
+                match timeline.wait(point, PATIENCE) {
+                    Err(WaitError::Timeout) => return Err(Stop::Hangs(PATIENCE.as_secs())),
+                    waited => waited?,
                 }
             } else if !timeline.is_reached(point)? {
                 break;

@@ -9,7 +9,6 @@ use super::{
     Allocator,
     allocate::Target,
     allocation::Allocation,
-    arena::Arena,
     arena_blocks::Place,
     desc::AllocationDesc,
     error::{AliasError, AllocateError, CreateError},
@@ -105,7 +104,8 @@ impl Allocator {
         inner.check_open()?;
         // SAFETY: the device contract; the description was checked.
         let made = unsafe { inner.vulkan.create_buffer(&desc.info()) };
-        Ok(inner.ask_and_destroy(Resource::Buffer(made.map_err(CreateError::Create)?)).memory)
+        let target = Target::buffer(made.map_err(CreateError::Create)?, desc.usage);
+        Ok(inner.ask_and_destroy(target).memory)
     }
 
     /// What an image needs of memory. Cost: creates and destroys one.
@@ -120,7 +120,8 @@ impl Allocator {
         inner.check_image(desc)?;
         // SAFETY: the device contract; the description was checked, and the driver has such images.
         let made = unsafe { inner.vulkan.create_image(&desc.info()) };
-        Ok(inner.ask_and_destroy(Resource::Image(made.map_err(CreateError::Create)?)).memory)
+        let made = made.map_err(CreateError::Create)?;
+        Ok(inner.ask_and_destroy(Target::image(made, desc.usage, desc.tiling)).memory)
     }
 
     /// Creates a buffer at an offset of memory that it may share with other resources.
@@ -191,49 +192,11 @@ impl Allocator {
         let target = Target::image(handle, info.usage, info.tiling);
         Ok(AliasingImage { handle, ended: inner.alias(target, memory, offset)? })
     }
-
-    /// Allocates memory for many resources of yours, all or nothing, in their order.
-    ///
-    /// For what needs several memories at once: the bindings of a video session, the planes of a
-    /// disjoint image.
-    ///
-    /// Cost: as `allocate`, once for each.
-    ///
-    /// # Errors
-    /// As [`allocate`](Self::allocate), for the first that fails; the others are free again.
-    #[track_caller]
-    pub fn allocate_many(
-        &self,
-        requirements: &[vk::MemoryRequirements],
-        kind: ResourceKind,
-        memory: &AllocationDesc,
-    ) -> Result<Vec<Allocation>, AllocateError> {
-        self.inner().allocate_many(requirements, kind, memory, Place::Types)
-    }
-}
-
-impl Arena {
-    /// Allocates memory in the arena for many resources of yours, all or nothing: see
-    /// [`Allocator::allocate_many`].
-    ///
-    /// Cost: as `allocate`, once for each.
-    ///
-    /// # Errors
-    /// As [`allocate`](Self::allocate), for the first that fails; the others are free again.
-    #[track_caller]
-    pub fn allocate_many(
-        &self,
-        requirements: &[vk::MemoryRequirements],
-        kind: ResourceKind,
-        memory: &AllocationDesc,
-    ) -> Result<Vec<Allocation>, AllocateError> {
-        self.inner().allocate_many(requirements, kind, memory, self.place())
-    }
 }
 
 impl Inner {
     #[track_caller]
-    fn allocate_many(
+    pub(super) fn allocate_many(
         self: &Arc<Self>,
         requirements: &[vk::MemoryRequirements],
         kind: ResourceKind,
@@ -256,14 +219,12 @@ impl Inner {
         Ok(made)
     }
 
-    /// What a resource needs, made for the question.
-    fn ask_and_destroy(&self, resource: Resource) -> Requirements {
-        // SAFETY: the device contract; the resource is new, and never used.
-        unsafe {
-            let requirements = self.vulkan.requirements(resource);
-            self.vulkan.destroy_resource(resource);
-            requirements
-        }
+    /// What a resource needs that was made for the question.
+    pub(super) fn ask_and_destroy(&self, target: Target) -> Requirements {
+        let requirements = self.needs(target);
+        // SAFETY: the device contract; the resource was never used.
+        unsafe { self.vulkan.destroy_resource(target.resource) };
+        requirements
     }
 
     /// Binds a new resource to memory that it shares. It is destroyed if that cannot be.
@@ -311,8 +272,7 @@ impl Inner {
         if memory.is_exclusive() {
             return Err(AliasError::Exclusive);
         }
-        // SAFETY: the device contract.
-        let needs = unsafe { self.vulkan.requirements(target.resource) }.memory;
+        let needs = self.needs(target).memory;
         if needs.memory_type_bits >> memory.memory_type() & 1 == 0 {
             let (memory_type, type_bits) = (memory.memory_type(), needs.memory_type_bits);
             return Err(AliasError::MemoryType { memory_type, type_bits });

@@ -18,11 +18,11 @@ use ash::vk;
 
 use super::{
     choices::{Choice, Question},
-    collect::Extent,
     desc::{AllocationDesc, AllocationFlags},
     error::{AllocateError, Tried},
     heaps::Limit,
     inner::{Inner, Lane, LaneState, Life},
+    share::Extent,
 };
 use crate::{
     guard::{Layout, layout},
@@ -41,7 +41,7 @@ pub(super) struct Target {
     pub(super) kind: ResourceKind,
     /// A memory may not be dedicated to it.
     disjoint: bool,
-    usage: u32,
+    pub(super) usage: u32,
     gpu: GpuUse,
 }
 
@@ -73,8 +73,10 @@ impl Target {
             vk::ImageTiling::LINEAR => ResourceKind::Linear,
             _ => ResourceKind::Optimal,
         };
+        // What the host copies is a copy too.
+        let of_gpu = usage & !vk::ImageUsageFlags::HOST_TRANSFER_EXT;
         let usage = usage.as_raw();
-        let (resource, gpu) = (Resource::Image(handle), GpuUse::of_usage(usage));
+        let (resource, gpu) = (Resource::Image(handle), GpuUse::of_usage(of_gpu.as_raw()));
         Self { resource, kind, disjoint: false, usage, gpu }
     }
 }
@@ -197,7 +199,7 @@ pub(super) struct Search<'a> {
 
 impl Search<'_> {
     /// Who lives on a range in a block; `None` if there is nothing to tell.
-    #[inline]
+    #[inline(always)]
     pub(super) fn tenant(&self) -> Option<Tenant> {
         let fence = self.fence;
         match self.request.tenant() {

@@ -7,20 +7,17 @@ use ash::vk;
 
 use super::{
     Allocator,
-    allocation::Allocation,
     arena_blocks::{ArenaBlocks, Place},
     choices::Question,
     desc::AllocationDesc,
-    error::{AllocateError, ArenaError, CreateError},
+    error::ArenaError,
     inner::{Inner, Lane, Life},
-    resource::{Buffer, Image},
-    resource_desc::{BufferDesc, ImageDesc},
     statistics::MemoryTypeStatistics,
 };
 use crate::{
     guard::GuardPolicy,
     memory::{ArenaPolicy, Rank, Stay},
-    policy::{granularity::ResourceKind, intent::GpuUse},
+    policy::intent::GpuUse,
 };
 
 /// How to make an [`Arena`]: which memory type, how large its blocks, how many.
@@ -173,7 +170,8 @@ impl ArenaDesc {
 /// A set of blocks of one memory type, with a lock of its own: for what should live together, be
 /// limited together, or leave nothing behind between others.
 ///
-/// What is made in it is an [`Allocation`], [`Buffer`] or [`Image`] like any other, and retires
+/// What is made in it is an [`Allocation`](crate::Allocation), [`Buffer`](crate::Buffer) or
+/// [`Image`](crate::Image) like any other, and retires
 /// like any other. Nothing in an arena ever has a memory of its own.
 ///
 /// **Dropping** the arena is safe at any time: what was made in it lives on, and its blocks go as
@@ -315,88 +313,6 @@ impl Arena {
         if let (Some(rank), Some(lane)) = (Rank::of(priority), self.lane()) {
             lane.lock().blocks.fix_rank(rank);
         }
-    }
-
-    /// Allocates memory for a resource that you create, bind and destroy yourself: see
-    /// [`Allocator::allocate`].
-    ///
-    /// # Errors
-    /// As there; and what does not fit the arena's memory type, its blocks, or their number.
-    #[track_caller]
-    pub fn allocate(
-        &self,
-        requirements: &vk::MemoryRequirements,
-        kind: ResourceKind,
-        memory: &AllocationDesc,
-    ) -> Result<Allocation, AllocateError> {
-        self.inner.allocate_plain(requirements, kind, memory, self.place())
-    }
-
-    /// Creates a buffer in the arena: see [`Allocator::create_buffer`].
-    ///
-    /// Of `memory` the intent does not count, but what it requires must be true of the arena's
-    /// memory type.
-    ///
-    /// # Errors
-    /// As there; and what does not fit the arena's memory type, its blocks, or their number.
-    #[track_caller]
-    pub fn create_buffer(
-        &self,
-        desc: &BufferDesc,
-        memory: &AllocationDesc,
-    ) -> Result<Buffer, CreateError> {
-        desc.check(self.inner.vulkan.features())?;
-        // SAFETY: the description was checked: no pointers, known usages, features on.
-        unsafe { self.create_buffer_from(&desc.info(), memory) }
-    }
-
-    /// Creates an image in the arena: see [`Allocator::create_image`].
-    ///
-    /// # Errors
-    /// As [`create_buffer`](Self::create_buffer).
-    #[track_caller]
-    pub fn create_image(
-        &self,
-        desc: &ImageDesc,
-        memory: &AllocationDesc,
-    ) -> Result<Image, CreateError> {
-        self.inner.check_image(desc)?;
-        // SAFETY: the description was checked, and the driver has such images.
-        unsafe { self.create_image_from(&desc.info(), memory) }
-    }
-
-    /// Creates a buffer in the arena from a create-info of yours.
-    ///
-    /// # Errors
-    /// As [`create_buffer`](Self::create_buffer).
-    ///
-    /// # Safety
-    /// As [`Allocator::create_buffer_from`].
-    #[track_caller]
-    pub unsafe fn create_buffer_from(
-        &self,
-        info: &vk::BufferCreateInfo<'_>,
-        memory: &AllocationDesc,
-    ) -> Result<Buffer, CreateError> {
-        // SAFETY: the caller's promise.
-        unsafe { self.inner.create_buffer(info, memory, self.place()) }
-    }
-
-    /// Creates an image in the arena from a create-info of yours.
-    ///
-    /// # Errors
-    /// As [`create_buffer`](Self::create_buffer).
-    ///
-    /// # Safety
-    /// As [`Allocator::create_image_from`].
-    #[track_caller]
-    pub unsafe fn create_image_from(
-        &self,
-        info: &vk::ImageCreateInfo<'_>,
-        memory: &AllocationDesc,
-    ) -> Result<Image, CreateError> {
-        // SAFETY: the caller's promise.
-        unsafe { self.inner.create_image(info, memory, self.place()) }
     }
 
     pub(super) fn inner(&self) -> &Arc<Inner> {

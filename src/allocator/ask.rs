@@ -4,10 +4,10 @@ use ash::vk;
 
 use super::{
     allocate::{Request, Search},
-    collect::Extent,
     error::{AllocateError, Tried},
     heaps::{Limit, Refusal},
     inner::{Inner, Lane},
+    share::Extent,
     telling::tell_block,
 };
 use crate::{

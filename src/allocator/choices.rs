@@ -60,7 +60,7 @@ impl Default for Choices {
 impl Choices {
     /// The answer to a question. `spare` keeps it where all places are taken. O(1); the first time
     /// O(types²).
-    #[inline]
+    #[inline(always)]
     pub(super) fn get<'a>(
         &'a self,
         question: &Question,
@@ -81,7 +81,7 @@ impl Choices {
 
 impl Inner {
     /// The memory types for a question, best first; `spare` as for [`Choices::get`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn choice<'a>(
         &'a self,
         question: &Question,

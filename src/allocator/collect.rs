@@ -15,6 +15,7 @@ use super::{
     guards::{PassedCuts, RetirePoints},
     inner::{Inner, Lane, LaneState, Life, Scratch},
     register::Register,
+    share::Extent,
 };
 use crate::{
     memory::{Block, Entry},
@@ -39,21 +40,8 @@ pub struct Collected {
     pub more: bool,
 }
 
-/// How many allocations of a memory type one collect takes back, at least: as many as were retired
-/// since the last, if those are more, so that it keeps up.
-const LEAST_BOUND: usize = 4096;
-
 /// How many blocks of a lane one collect looks at, for their rank.
 const MOST_RANKS: usize = 64;
-
-/// How much a collect does.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Extent {
-    /// What a frame may cost.
-    Bounded,
-    /// Everything that is reached.
-    All,
-}
 
 /// A count that a block held, on its way out of a lock, or a share of one: dropping it may end the
 /// allocator. Once the last facade is gone, who gets one finishes what is pending.
@@ -74,8 +62,9 @@ impl Inner {
             return self.end_at_once(lane, state, entry);
         }
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
-        state.bags.file(bag, entry);
-        lane.publish(&state);
+        if state.bags.file(bag, entry) {
+            lane.publish(&state);
+        }
         let keeper = state.shared_keeper(life, entry);
         if bag == BagNumber::UNTIMED && !self.untimed_reported.swap(true, Ordering::Relaxed) {
             let name = state.blocks.tenant(entry).name;
@@ -161,12 +150,22 @@ impl Inner {
         mut state: MutexGuard<'a, LaneState>,
         entry: Entry,
     ) -> Keeper {
-        let resource = state.blocks.take_resource(entry);
+        let resource = state.blocks.tenant(entry).resource;
         if resource != Resource::None && self.life() != Life::ShutDown {
             drop(state);
             // Views that were dropped before and are reached, but not collected yet, go first.
-            self.objects.collect(&self.vulkan, self.reached_bag());
+            let reached = self.reached_bag();
+            self.objects.collect(&self.vulkan, reached, Extent::All, 0);
             self.end_views(resource);
+            state = lane.lock();
+            if self.objects.cleared(reached) < reached {
+                // Another thread has some in hand: the next collect ends this.
+                state.bags.file(BagNumber::FIRST, entry);
+                lane.publish(&state);
+                return state.shared_keeper(self.life(), entry);
+            }
+            state.blocks.take_resource(entry);
+            drop(state);
             // SAFETY: the caller found every use done; the resource was ours alone.
             unsafe { self.vulkan.destroy_resource(resource) };
             state = lane.lock();
@@ -220,15 +219,19 @@ impl Inner {
     /// Reads every busy timeline once and tells how far the GPU is. Takes the register's lock
     /// twice, briefly; the reads lie between.
     pub(super) fn poll(&self) -> Reached {
-        if self.life() == Life::ShutDown || self.is_lost() {
+        if self.life() == Life::ShutDown {
             return self.with_register(|register| register.cuts().reached());
         }
-        let busy = self.with_register(|register| register.busy());
+        let mut busy = self.with_register(Register::begin_poll);
+        if self.is_lost() {
+            // Everything is reached: nothing is read, but what is finished still ends.
+            busy.clear();
+        }
         let mut seen: SmallVec<[_; 4]> = SmallVec::new();
-        for (timeline, sync) in &busy {
-            // SAFETY: the device contract; `busy` holds the sync objects.
-            match unsafe { sync.counter(&self.vulkan) } {
-                Ok(value) => seen.push((*timeline, value)),
+        for (timeline, counter) in busy {
+            // SAFETY: the device contract; the poll is over below.
+            match unsafe { counter.read(&self.vulkan) } {
+                Ok(value) => seen.push((timeline, value)),
                 Err(ash::vk::Result::ERROR_DEVICE_LOST) => {
                     self.lose();
                     break;
@@ -238,13 +241,13 @@ impl Inner {
                 }
             }
         }
-        drop(busy);
         let mut jump = None;
         let (reached, finished) = self.with_register(|register| {
             for (timeline, value) in seen {
                 jump = register.signalled(timeline, value).or(jump);
             }
-            (register.cuts().reached(), register.take_finished())
+            let finished = register.end_poll();
+            (register.cuts().reached(), finished)
         });
         for sync in finished {
             self.destroy_sync(sync);
@@ -276,10 +279,13 @@ impl Inner {
         let now = self.collects.fetch_add(1, Ordering::Relaxed) + 1;
         // Views go before the images they look at: a view dropped no later than its image lies in
         // no later bag.
-        collected.objects += self.objects.collect(&self.vulkan, reached.bag());
+        collected.objects += self.objects.collect(&self.vulkan, reached.bag(), extent, now);
+        collected.more |= self.objects.cleared(reached.bag()) < reached.bag();
         #[cfg(feature = "descriptors")]
         {
-            collected.objects += self.descriptors.collect(&self.vulkan, reached);
+            let (sets, more) = self.descriptors.collect(&self.vulkan, reached, extent, now);
+            collected.objects += sets;
+            collected.more |= more;
         }
         if self.guards.scrubs() {
             self.finish_scrubs(reached.bag(), &mut collected);
@@ -294,16 +300,20 @@ impl Inner {
                 let mut state = lane.lock();
                 let mut scratch = core::mem::take(&mut state.scratch);
                 let dated = state.bags.has_dated();
-                let most = match extent {
-                    Extent::Bounded => LEAST_BOUND.max(state.retired_after(now - 1)),
-                    Extent::All => usize::MAX,
-                };
+                let most = state.retired.most(extent, now);
+                // What was dropped before these is seen under this lock: objects that wait for a later
+                // share, or that another thread has in hand, hold back what came after them.
+                let cleared = self.objects.cleared(reached.bag());
                 let points = match state.guards.is_on() {
                     true => RetirePoints::new(&state.bags, reached, &passed),
                     false => RetirePoints::default(),
                 };
-                collected.more |=
-                    state.bags.take_reached_at_most(most, reached, &mut scratch.entries);
+                collected.more |= if cleared < reached.bag() {
+                    state.bags.take_bags(most, cleared, &mut scratch.entries);
+                    true
+                } else {
+                    state.bags.take_reached_at_most(most, reached, &mut scratch.entries)
+                };
                 lane.publish(&state);
                 self.release_batch(lane, state, scratch, (&points, dated), &mut collected);
             }
@@ -397,11 +407,6 @@ impl Inner {
         collected: &mut Collected,
     ) {
         let Scratch { entries, resources, .. } = &mut scratch;
-        entries.sort_unstable_by_key(|entry| (entry.slot, entry.key.index()));
-        // Those that another owner took over sort last.
-        while entries.last().is_some_and(|entry| entry.is_gone()) {
-            entries.pop();
-        }
         let taken = entries.iter().map(|&entry| state.blocks.take_resource(entry));
         resources.extend(taken.filter(|&resource| resource != Resource::None));
         if !resources.is_empty() {
@@ -422,7 +427,7 @@ impl Inner {
         self.free_batch(lane, state, scratch, collected);
     }
 
-    /// Pending → Free for many that are in hand and done with, in the order of their blocks.
+    /// Pending → Free for many that are in hand and done with, in any order.
     pub(super) fn free_batch<'a>(
         &self,
         lane: &'a Lane,
@@ -430,17 +435,15 @@ impl Inner {
         mut scratch: Scratch,
         collected: &mut Collected,
     ) {
-        let Scratch { entries, keys, .. } = &mut scratch;
+        let Scratch { entries, batch, .. } = &mut scratch;
         // The keepers go after the lock; the caller holds a count of its own.
         let mut keepers: SmallVec<[Keeper; 4]> = SmallVec::new();
         let mut emptied_slots: SmallVec<[u32; 4]> = SmallVec::new();
-        for of_block in entries.chunk_by(|a, b| a.slot == b.slot) {
-            let slot = of_block[0].slot;
-            keys.clear();
-            keys.extend(of_block.iter().map(|entry| entry.key));
+        batch.fill(entries, state.blocks.slots());
+        for (slot, keys) in batch.groups() {
             let (bytes, emptied) = match state.blocks.reach_batch(slot, keys) {
                 Ok(freed) => freed,
-                Err(error) => unreachable!("{of_block:?} were pending: {error}"),
+                Err(error) => unreachable!("{keys:?} of {slot} were pending: {error}"),
             };
             collected.bytes += bytes;
             if emptied {
@@ -448,7 +451,7 @@ impl Inner {
                 emptied_slots.push(slot);
             }
         }
-        collected.allocations += entries.len() as u64;
+        collected.allocations += batch.len() as u64;
         entries.clear();
         state.scratch = scratch;
         let now = self.collects.load(Ordering::Relaxed);
@@ -500,17 +503,9 @@ impl LaneState {
     fn retire(&mut self, entry: Entry, collects: u64) -> Result<(), KeyError> {
         let size = self.blocks.retire(entry)?;
         self.live -= size;
-        if self.retired.0 != collects {
-            self.retired = (collects, 0);
-        }
-        self.retired.1 += 1;
+        self.retired.note(collects);
         self.record_end(entry);
         Ok(())
-    }
-
-    /// How many were retired after the collect of this number, and before the next.
-    fn retired_after(&self, collect: u64) -> usize {
-        if self.retired.0 == collect { self.retired.1 } else { 0 }
     }
 
     /// Pending → Free for an entry that came out of a bag, so it is pending.

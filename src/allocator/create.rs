@@ -13,12 +13,12 @@ use super::{
     error::{AllocateError, CreateError, DescError},
     inner::{Inner, Lane, Life},
     resource::{Buffer, Image},
-    resource_desc::ImageDesc,
+    resource_desc::{BufferDesc, ImageDesc},
 };
 use crate::{
     memory::Grant,
     policy::granularity::ResourceKind,
-    vulkan::{Dedicate, Requirements, Resource},
+    vulkan::{Dedicate, Requirements, Resource, is_linear},
 };
 
 impl Inner {
@@ -32,7 +32,7 @@ impl Inner {
 
     /// Checks a description, and asks the driver whether it has such images.
     pub(super) fn check_image(&self, desc: &ImageDesc) -> Result<(), CreateError> {
-        desc.check()?;
+        desc.check(self.vulkan.features())?;
         self.check_open()?;
         // SAFETY: the device contract.
         match unsafe { self.vulkan.image_format_properties(&desc.info()) } {
@@ -42,6 +42,19 @@ impl Inner {
             }
             Err(error) => Err(CreateError::Create(error)),
         }
+    }
+
+    /// A buffer of a description, once that is checked.
+    #[track_caller]
+    pub(super) fn create_described_buffer(
+        self: &Arc<Self>,
+        desc: &BufferDesc,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Result<Buffer, CreateError> {
+        desc.check(self.vulkan.features())?;
+        // SAFETY: the description was checked: no pointers, known usages, features on.
+        unsafe { self.create_buffer(&desc.info(), memory, place) }
     }
 
     /// # Safety
@@ -72,7 +85,12 @@ impl Inner {
         self.check_open()?;
         // SAFETY: the caller's promise.
         let handle = unsafe { self.vulkan.create_image(info) }.map_err(CreateError::Create)?;
-        let target = Target::image(handle, info.usage, info.tiling);
+        // SAFETY: the caller's promise.
+        let tiling = match unsafe { is_linear(info) } {
+            true => vk::ImageTiling::LINEAR,
+            false => vk::ImageTiling::OPTIMAL,
+        };
+        let target = Target::image(handle, info.usage, tiling);
         let allocation = match info.flags.contains(vk::ImageCreateFlags::DISJOINT) {
             true => self.allocate_and_bind_planes(handle, target, info, memory, place)?,
             false => self.allocate_and_bind(target, memory, place)?,
@@ -114,13 +132,24 @@ impl Inner {
         place: Place<'_>,
     ) -> Result<Allocation, CreateError> {
         let resource = target.resource;
-        // SAFETY: the device contract; the resource is new.
-        let requirements = unsafe { self.vulkan.requirements(resource) };
+        let requirements = self.needs(target);
         let (lane, grant) = self.grant(&requirements, target, memory, place).inspect_err(|_| {
             // SAFETY: the device contract; the resource was never used.
             unsafe { self.vulkan.destroy_resource(resource) };
         })?;
         self.bind_new(resource, lane, &grant)
+    }
+
+    /// What a resource that lives needs of memory: what the driver says, and the alignment of the
+    /// addresses that its usage stands for.
+    pub(super) fn needs(&self, target: Target) -> Requirements {
+        // SAFETY: the device contract; the resource lives.
+        let mut needs = unsafe { self.vulkan.requirements(target.resource) };
+        if let Resource::Buffer(_) = target.resource {
+            let addresses = self.vulkan.properties().addresses;
+            needs.memory.alignment = needs.memory.alignment.max(addresses.alignment(target.usage));
+        }
+        needs
     }
 
     /// Binds a new resource to the range that was granted for it; if that fails, both go.
@@ -193,13 +222,19 @@ impl Inner {
             Place::Types | Place::Ordered(_) => self.guards.policy,
         };
         request.margin = guards.margin();
-        let (lane, grant) = match place {
+        if let Place::Arena(arena) = place {
+            request.align(arena.min_alignment);
+        }
+        let ask = || match place {
             Place::Types => self.allocate(&request),
-            Place::Arena(arena) => {
-                request.align(arena.min_alignment);
-                self.allocate_in_arena(arena, &request)
-            }
+            Place::Arena(arena) => self.allocate_in_arena(arena, &request),
             Place::Ordered(order) => self.allocate_ordered(order, &request),
+        };
+        let (lane, grant) = match ask() {
+            Err(refusal) if !memory.patience.is_zero() => {
+                self.ask_again(memory.patience, refusal, ask)
+            }
+            done => done,
         }?;
         if guards.is_on() {
             self.guard_hand_out(lane, grant.entry);

@@ -349,6 +349,7 @@ pub struct AllocationDesc {
     pub(crate) min_alignment: u64,
     pub(crate) dedicated: bool,
     pub(crate) flags: AllocationFlags,
+    pub(crate) patience: Duration,
     pub(crate) rank: Option<Rank>,
 }
 
@@ -373,6 +374,7 @@ impl AllocationDesc {
             min_alignment: 1,
             dedicated: false,
             flags: AllocationFlags::empty(),
+            patience: Duration::ZERO,
             rank: None,
         }
     }
@@ -439,8 +441,9 @@ impl AllocationDesc {
         self
     }
 
-    /// An alignment of the offset in bytes, for what `VkMemoryRequirements` does not tell:
-    /// acceleration-structure scratch, shader binding tables, descriptor buffers. A power of two.
+    /// An alignment of the offset in bytes, for what `VkMemoryRequirements` does not tell. A power of
+    /// two. What a buffer's usage asks of its address is known: see
+    /// [`BufferDesc::scratch`](crate::BufferDesc::scratch) and those beside it.
     #[must_use]
     pub const fn min_alignment(mut self, bytes: u64) -> Self {
         self.min_alignment = bytes;
@@ -474,6 +477,20 @@ impl AllocationDesc {
     #[must_use]
     pub const fn flags(mut self, flags: AllocationFlags) -> Self {
         self.flags = self.flags.union(flags);
+        self
+    }
+
+    /// How long the call may wait for the GPU rather than fail for want of memory: for what was dropped
+    /// and is pending, as [`Allocator::wait_for`](crate::Allocator::wait_for) waits for it, after all
+    /// else was tried. At first it may not.
+    ///
+    /// It waits for submitted work alone; where a recording that is open holds back what is pending,
+    /// the call fails at once. No lock is held meanwhile. A refusal says by
+    /// [`Tried::WAIT`](crate::Tried::WAIT) that it has waited, and names the drop that it would wait for
+    /// next.
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 

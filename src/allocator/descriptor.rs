@@ -1,7 +1,7 @@
 //! Descriptor sets that retire like memory.
 
 use core::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use ash::vk;
 
@@ -47,7 +47,8 @@ impl Drop for DescriptorSet {
             return;
         }
         let bags = || (inner.current_bag(), inner.reached_bag());
-        inner.descriptors.retire(&inner.vulkan, set, bags);
+        let collects = inner.collects.load(Ordering::Relaxed);
+        inner.descriptors.retire(&inner.vulkan, set, collects, bags);
         if inner.life() == Life::Closed {
             inner.finish_pending();
         }

@@ -4,7 +4,10 @@
 //! across driver calls. `gpu-descriptor`'s types stay in this file.
 
 use core::cell::{Cell, RefCell};
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 use ash::vk;
 use gpu_descriptor::{
@@ -13,6 +16,7 @@ use gpu_descriptor::{
     DeviceAllocationError,
 };
 
+use super::share::{Extent, Lately};
 use crate::{
     ground::sync::lock,
     retire::{BagNumber, Bags, Reached},
@@ -130,14 +134,22 @@ impl Counted {
 }
 
 /// All descriptor sets of an allocator: the pools, and what waits for the GPU.
-#[derive(Default)]
 pub(super) struct DescriptorLane {
     state: Mutex<State>,
+    /// The oldest bag with a set in it; a hint that saves `collect` the lock.
+    oldest: AtomicU64,
+}
+
+impl Default for DescriptorLane {
+    fn default() -> Self {
+        Self { state: Mutex::default(), oldest: AtomicU64::new(BagNumber::NEVER.get()) }
+    }
 }
 
 struct State {
     allocator: DescriptorAllocator<Pool, vk::DescriptorSet>,
     bags: Bags<Counted>,
+    retired: Lately,
     live: u64,
     /// Every pool that exists, so that the end can destroy them with sets still out.
     pools: Vec<vk::DescriptorPool>,
@@ -149,6 +161,7 @@ impl Default for State {
         Self {
             allocator: DescriptorAllocator::new(u32::MAX),
             bags: Bags::new(),
+            retired: Lately::default(),
             live: 0,
             pools: Vec::new(),
         }
@@ -192,6 +205,7 @@ impl DescriptorLane {
         &self,
         vulkan: &Vulkan,
         set: Counted,
+        collects: u64,
         bags: impl FnOnce() -> (BagNumber, BagNumber),
     ) {
         let mut state = lock(&self.state);
@@ -201,18 +215,33 @@ impl DescriptorLane {
             state.free(vulkan, vec![set]);
         } else {
             state.bags.file(current, set);
+            state.retired.note(collects);
+            self.publish(&state);
         }
     }
 
-    /// Frees the sets that are reached. Returns how many.
-    pub(super) fn collect(&self, vulkan: &Vulkan, reached: &Reached) -> u64 {
-        let mut state = lock(&self.state);
-        if state.bags.oldest() > reached.bag() {
-            return 0;
+    /// Frees the sets that are reached, or a collect's share of them; `collect` is its number. Returns
+    /// how many, and whether reached ones are left.
+    pub(super) fn collect(
+        &self,
+        vulkan: &Vulkan,
+        reached: &Reached,
+        extent: Extent,
+        collect: u64,
+    ) -> (u64, bool) {
+        if self.oldest.load(Ordering::Relaxed) > reached.bag().get() {
+            return (0, false);
         }
+        let mut state = lock(&self.state);
+        let most = state.retired.most(extent, collect);
         let mut sets = Vec::new();
-        state.bags.take_reached(reached, &mut sets);
-        state.free(vulkan, sets)
+        let more = state.bags.take_reached_at_most(most, reached, &mut sets);
+        self.publish(&state);
+        (state.free(vulkan, sets), more)
+    }
+
+    fn publish(&self, state: &State) {
+        self.oldest.store(state.bags.oldest().get(), Ordering::Relaxed);
     }
 
     /// Frees the sets that wait, reached or not. Returns how many.
@@ -220,6 +249,7 @@ impl DescriptorLane {
         let mut state = lock(&self.state);
         let mut sets = Vec::new();
         state.bags.take_all(&mut sets);
+        self.publish(&state);
         state.free(vulkan, sets)
     }
 

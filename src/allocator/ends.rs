@@ -16,11 +16,12 @@ use ash::vk;
 
 use super::{
     Allocator,
-    collect::Extent,
     desc::EndPolicy,
+    error::WaitError,
     inner::{Inner, Life},
     leaks::Leak,
     register::Register,
+    share::Extent,
 };
 use crate::vulkan::{Resource, Vulkan};
 
@@ -152,8 +153,12 @@ impl Inner {
         let outstanding = self.with_register(|register| register.outstanding());
         for (point, sync) in outstanding {
             let left = deadline.saturating_duration_since(Instant::now());
-            if let Err(error) = self.wait(point.timeline(), &sync, point.value(), left) {
-                tracing::warn!(target: crate::events::WAITING, %error, "could not wait for a timeline");
+            match self.wait(point.timeline(), &sync, point.value(), left) {
+                // What stays pending is told by the one who counts it.
+                Ok(()) | Err(WaitError::Timeout) => {}
+                Err(error) => {
+                    tracing::warn!(target: crate::events::WAITING, %error, "could not wait for a timeline");
+                }
             }
         }
     }
@@ -215,7 +220,7 @@ impl Drop for Inner {
                 target: crate::events::WAITING,
                 "the allocator ends while the GPU works: its semaphores and views are kept for ever"
             );
-            self.objects.collect(&self.vulkan, reached.bag());
+            self.objects.collect(&self.vulkan, reached.bag(), Extent::All, 0);
             return;
         }
         free_at_end(&self.vulkan, self);

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     memory::Rank,
-    vulkan::{Dedicate, External, HOST, NewMemory, Requirements, Resource},
+    vulkan::{Dedicate, External, HOST, NewMemory, Requirements, Resource, Vulkan},
 };
 
 /// How a resource is to be shared, once the driver was asked.
@@ -92,12 +92,6 @@ impl Allocator {
 }
 
 impl Inner {
-    /// Whether the extensions of a kind of handle are on.
-    fn check_shares(&self, kind: vk::ExternalMemoryHandleTypeFlags) -> Result<(), ExternalError> {
-        self.check_open().map_err(CreateError::from)?;
-        if self.vulkan.shares(kind) { Ok(()) } else { Err(ExternalError::NotEnabled) }
-    }
-
     /// Asks whether buffers like this can be shared so. Whether they need a memory for themselves.
     pub(super) fn check_shared_buffer(
         &self,
@@ -105,10 +99,10 @@ impl Inner {
         kind: vk::ExternalMemoryHandleTypeFlags,
         wanted: vk::ExternalMemoryFeatureFlags,
     ) -> Result<bool, ExternalError> {
-        self.check_shares(kind)?;
-        // SAFETY: the device contract; the extensions are on.
-        let found = unsafe { self.vulkan.external_buffer(info, kind) };
-        needs_dedicated(found.external_memory_features, wanted)
+        self.check_shared(kind, wanted, |vulkan| {
+            // SAFETY: the device contract; the extensions are on.
+            Ok(unsafe { vulkan.external_buffer(info, kind) })
+        })
     }
 
     /// As [`check_shared_buffer`](Self::check_shared_buffer), for images.
@@ -118,12 +112,29 @@ impl Inner {
         kind: vk::ExternalMemoryHandleTypeFlags,
         wanted: vk::ExternalMemoryFeatureFlags,
     ) -> Result<bool, ExternalError> {
-        self.check_shares(kind)?;
         // SAFETY: the device contract; the extensions are on.
-        match unsafe { self.vulkan.external_image(info, kind) } {
-            Ok(found) => needs_dedicated(found.external_memory_features, wanted),
-            Err(vk::Result::ERROR_FORMAT_NOT_SUPPORTED) => Err(ExternalError::Unsupported),
-            Err(error) => Err(ExternalError::Driver(error)),
+        self.check_shared(kind, wanted, |vulkan| unsafe { vulkan.external_image(info, kind) })
+    }
+
+    /// Asks the driver, if the extensions of a kind of handle are on.
+    fn check_shared(
+        &self,
+        kind: vk::ExternalMemoryHandleTypeFlags,
+        wanted: vk::ExternalMemoryFeatureFlags,
+        ask: impl FnOnce(&Vulkan) -> Result<vk::ExternalMemoryProperties, vk::Result>,
+    ) -> Result<bool, ExternalError> {
+        self.check_open().map_err(CreateError::from)?;
+        if !self.vulkan.shares(kind) {
+            return Err(ExternalError::NotEnabled);
+        }
+        let found = ask(&self.vulkan).map_err(|error| match error {
+            vk::Result::ERROR_FORMAT_NOT_SUPPORTED => ExternalError::Unsupported,
+            other => ExternalError::Driver(other),
+        })?;
+        let features = found.external_memory_features;
+        match features.contains(wanted) {
+            true => Ok(features.contains(vk::ExternalMemoryFeatureFlags::DEDICATED_ONLY)),
+            false => Err(ExternalError::Unsupported),
         }
     }
 
@@ -164,8 +175,7 @@ impl Inner {
         sharing: &Sharing<'_>,
     ) -> Result<Allocation, ExternalError> {
         let resource = target.resource;
-        // SAFETY: the device contract; the resource is new.
-        let requirements = unsafe { self.vulkan.requirements(resource) };
+        let requirements = self.needs(target);
         let granted = self.share_memory(&requirements, target, memory, sharing);
         let (lane, grant) = granted.inspect_err(|_| {
             // SAFETY: the device contract; the resource was never used.
@@ -234,15 +244,5 @@ impl Inner {
             other => other,
         };
         Err(CreateError::from(failure).into())
-    }
-}
-
-fn needs_dedicated(
-    found: vk::ExternalMemoryFeatureFlags,
-    wanted: vk::ExternalMemoryFeatureFlags,
-) -> Result<bool, ExternalError> {
-    match found.contains(wanted) {
-        true => Ok(found.contains(vk::ExternalMemoryFeatureFlags::DEDICATED_ONLY)),
-        false => Err(ExternalError::Unsupported),
     }
 }

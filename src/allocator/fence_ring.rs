@@ -163,6 +163,10 @@ impl FenceRing {
     ) -> Result<(), vk::Result> {
         let (index, fence) = {
             let mut state = lock(&self.state);
+            if state.reached >= value {
+                // Its own fence may be in use again: the next one up would be waited for too long.
+                return Ok(());
+            }
             // The earliest submitted fence at or above the value covers it.
             let covers = |slot: &Slot| match slot.phase {
                 Phase::Submitted(submitted) if submitted >= value => Some(submitted),

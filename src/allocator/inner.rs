@@ -25,12 +25,13 @@ use super::{
     origins::Origins,
     recorder::Recorder,
     register::Register,
+    share::Lately,
 };
 use crate::{
     events,
     ground::sync::lock,
     guard::GuardPolicy,
-    memory::{BlockList, Broken, Entry, Heirs, Stay},
+    memory::{Batch, BlockList, Broken, Entry, Heirs, Stay},
     policy::{
         growth::Growth,
         intent::Shape,
@@ -38,7 +39,6 @@ use crate::{
     },
     record::Tape,
     retire::{BagNumber, Bags},
-    tlsf::Key,
     vulkan::{Resource, Vulkan},
 };
 
@@ -112,8 +112,7 @@ pub(super) struct LaneState {
     pub(super) heirs: Heirs,
     /// What waits for a scrub.
     pub(super) waiting: Vec<Waiting>,
-    /// How many were retired after the collect of this number.
-    pub(super) retired: (u64, usize),
+    pub(super) retired: Lately,
     /// What a collect has in hand; here only to keep its memory.
     pub(super) scratch: Scratch,
     /// The count each non-empty block holds, by slot.
@@ -141,7 +140,7 @@ pub(super) struct LaneState {
 pub(super) struct Scratch {
     pub(super) entries: Vec<Entry>,
     pub(super) resources: Vec<Resource>,
-    pub(super) keys: Vec<Key>,
+    pub(super) batch: Batch,
 }
 
 /// Where an allocator is in its life.
@@ -421,7 +420,7 @@ impl LaneState {
             bags: Bags::default(),
             heirs: Heirs::default(),
             waiting: Vec::new(),
-            retired: (0, 0),
+            retired: Lately::default(),
             scratch: Scratch::default(),
             keepers: Vec::new(),
             live: 0,

@@ -16,6 +16,7 @@ mod desc;
 mod descriptor;
 #[cfg(feature = "descriptors")]
 mod descriptor_pools;
+mod doors;
 mod ends;
 mod error;
 mod external;
@@ -43,20 +44,22 @@ mod resource;
 mod resource_desc;
 mod reuse;
 mod ring;
+mod share;
 mod shared;
 mod statistics;
 mod sync;
 mod telling;
 mod timeline;
 mod turn;
+mod video;
 mod view;
 
 use core::fmt;
 use std::sync::Arc;
 
-use collect::Extent;
 use ends::Facade;
 use inner::Inner;
+use share::Extent;
 
 use crate::memory::Broken;
 
@@ -146,8 +149,13 @@ impl Allocator {
     /// Cost: one counter read a busy timeline (for a ring, one a submitted fence). With nothing
     /// reached, no memory type's lock is taken, but where [priorities move](AllocationDesc::priority).
     ///
-    /// The work of one call is bounded: 4096 allocations of a memory type, or as many as were retired
-    /// there since the last call. [`Collected::more`] tells whether some are left for the next.
+    /// The work of one call is bounded: 4096 allocations of a memory type and as many as were retired
+    /// there since the last call; the same for objects, and for descriptor sets. What was dropped after
+    /// objects that are left waits with them. [`Collected::more`] tells whether some are left for the
+    /// next.
+    ///
+    /// Threads may collect at the same time. While one has objects in hand, the others take back nothing
+    /// that was dropped after those.
     pub fn collect(&self) -> Collected {
         let collected = self.inner().collect(Extent::Bounded);
         self.inner().tell_counters();
@@ -193,5 +201,9 @@ impl Allocator {
 
     fn inner(&self) -> &Arc<Inner> {
         &self.facade.inner
+    }
+
+    fn place(&self) -> arena_blocks::Place<'_> {
+        arena_blocks::Place::Types
     }
 }

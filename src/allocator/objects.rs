@@ -2,11 +2,12 @@
 
 use std::sync::{
     Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
 use ash::vk;
 
+use super::share::{Extent, Lately};
 use crate::{
     ground::sync::lock,
     retire::{BagNumber, Bags},
@@ -15,12 +16,17 @@ use crate::{
 
 /// All objects of an allocator: those that live, so that `shutdown` can end them, and those that
 /// wait for the GPU.
-#[derive(Default)]
 pub(crate) struct ObjectLane {
     state: Mutex<State>,
-    /// As a memory type's: saves `collect` the lock.
+    /// The oldest bag of which anything waits or is in hand: it saves `collect` the lock, and holds
+    /// back what must end later. Stored under the lock.
     oldest: AtomicU64,
-    filled: AtomicBool,
+}
+
+impl Default for ObjectLane {
+    fn default() -> Self {
+        Self { state: Mutex::default(), oldest: AtomicU64::new(BagNumber::NEVER.get()) }
+    }
 }
 
 #[derive(Default)]
@@ -29,6 +35,25 @@ struct State {
     vacant: Vec<u32>,
     /// An index here is no vacant one, though its object may be gone: its image took it along.
     bags: Bags<u32>,
+    /// The oldest bag of each batch that a thread is just destroying.
+    in_hand: Vec<BagNumber>,
+    retired: Lately,
+}
+
+/// A batch on its way out; over when this is dropped, in a panic of a hook too.
+struct InHand<'a> {
+    lane: &'a ObjectLane,
+    bag: BagNumber,
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.lane.state);
+        if let Some(place) = state.in_hand.iter().position(|&bag| bag == self.bag) {
+            state.in_hand.swap_remove(place);
+        }
+        self.lane.publish(&state);
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -69,6 +94,7 @@ impl ObjectLane {
     pub(super) fn retire(
         &self,
         index: u32,
+        collects: u64,
         bags: impl FnOnce() -> (BagNumber, BagNumber),
     ) -> Option<Object> {
         let mut state = lock(&self.state);
@@ -77,25 +103,39 @@ impl ObjectLane {
             return state.take(index);
         }
         state.bags.file(current, index);
+        state.retired.note(collects);
         self.publish(&state);
         None
     }
 
-    /// Destroys what is reached. Returns how many.
-    pub(super) fn collect(&self, vulkan: &Vulkan, reached: BagNumber) -> u64 {
-        let filled = self.filled.load(Ordering::Relaxed);
-        if !filled || self.oldest.load(Ordering::Relaxed) > reached.get() {
+    /// Destroys what is reached, or a collect's share of it; `collect` is its number. Returns how many.
+    pub(super) fn collect(
+        &self,
+        vulkan: &Vulkan,
+        reached: BagNumber,
+        extent: Extent,
+        collect: u64,
+    ) -> u64 {
+        if self.cleared(reached) == reached && reached != BagNumber::NEVER {
             return 0;
         }
-        self.drain(vulkan, |bags, out| bags.take_bags(usize::MAX, reached, out))
+        self.drain(vulkan, |state, out| {
+            let most = state.retired.most(extent, collect);
+            state.bags.take_bags(most, reached, out);
+        })
+    }
+
+    /// The newest bag, up to a reached one, of which nothing waits and nothing is in hand. Asked under
+    /// a lane's lock it covers all that was dropped before what lies there.
+    #[inline]
+    pub(super) fn cleared(&self, reached: BagNumber) -> BagNumber {
+        let oldest = BagNumber::from_number(self.oldest.load(Ordering::Relaxed));
+        if oldest > reached || oldest == BagNumber::NEVER { reached } else { oldest.before() }
     }
 
     /// Destroys the views of an image that wait: who ends the image at points of their own has said
     /// that nothing uses it, and its views are uses of it. O(objects that wait).
     pub(super) fn end_views(&self, vulkan: &Vulkan, image: vk::Image) {
-        if !self.filled.load(Ordering::Relaxed) {
-            return;
-        }
         let mut views = Vec::new();
         {
             let State { slots, bags, .. } = &mut *lock(&self.state);
@@ -114,7 +154,7 @@ impl ObjectLane {
 
     /// Destroys what waits, reached or not. Returns how many.
     pub(super) fn collect_everything(&self, vulkan: &Vulkan) -> u64 {
-        self.drain(vulkan, Bags::take_all)
+        self.drain(vulkan, |state, out| state.bags.take_all(out))
     }
 
     /// Destroys all objects, those that live too: the device goes.
@@ -128,14 +168,17 @@ impl ObjectLane {
         }
     }
 
-    fn drain(&self, vulkan: &Vulkan, take: impl FnOnce(&mut Bags<u32>, &mut Vec<u32>)) -> u64 {
+    fn drain(&self, vulkan: &Vulkan, take: impl FnOnce(&mut State, &mut Vec<u32>)) -> u64 {
         let mut indices = Vec::new();
         let mut state = lock(&self.state);
-        take(&mut state.bags, &mut indices);
+        let bag = state.bags.oldest();
+        take(&mut state, &mut indices);
         let objects: Vec<Object> =
             indices.into_iter().filter_map(|index| state.take(index)).collect();
+        state.in_hand.push(bag);
         self.publish(&state);
         drop(state);
+        let _in_hand = InHand { lane: self, bag };
         for &object in &objects {
             // SAFETY: the device contract; the object's bag is reached, and it was taken out, so
             // nobody else destroys it.
@@ -145,8 +188,8 @@ impl ObjectLane {
     }
 
     fn publish(&self, state: &State) {
-        self.oldest.store(state.bags.oldest().get(), Ordering::Relaxed);
-        self.filled.store(!state.bags.is_empty(), Ordering::Relaxed);
+        let in_hand = state.in_hand.iter().copied().min().unwrap_or(BagNumber::NEVER);
+        self.oldest.store(state.bags.oldest().min(in_hand).get(), Ordering::Relaxed);
     }
 
     /// How many objects live, and how many wait.

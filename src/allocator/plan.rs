@@ -153,10 +153,7 @@ impl Allocator {
     /// Plans for a resource made to be asked, and destroys it.
     fn plan_for(&self, target: Target, memory: &AllocationDesc) -> Result<Plan, CreateError> {
         let inner = self.inner();
-        // SAFETY: the device contract; the resource is new.
-        let requirements = unsafe { inner.vulkan.requirements(target.resource) };
-        // SAFETY: the device contract; the resource was never used.
-        unsafe { inner.vulkan.destroy_resource(target.resource) };
+        let requirements = inner.ask_and_destroy(target);
         Ok(inner.plan(&Request::new(&requirements, target, memory))?)
     }
 }

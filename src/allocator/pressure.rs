@@ -6,22 +6,21 @@ use smallvec::SmallVec;
 
 use super::{
     Allocator,
-    error::WaitError,
+    error::{AllocateError, Tried, WaitError},
     inner::{Inner, Lane, Life},
 };
 use crate::retire::BagNumber;
 
 impl Allocator {
-    /// Waits until the GPU has passed all that was dropped up to a bag, at most for `timeout`, and
-    /// collects. Returns whether it has. For the `cut` of an
-    /// [`OutOfDeviceMemory`](crate::AllocateError::OutOfDeviceMemory): wait, and ask again.
-    ///
-    /// `false` at once where waiting cannot help: a recording that was open at the drops still is.
+    /// Waits until the GPU has passed all that was dropped up to a bag, and collects. For the `cut` of
+    /// an [`OutOfDeviceMemory`](crate::AllocateError::OutOfDeviceMemory): wait, and ask again.
     ///
     /// Cost: as long as the GPU needs, and a [`collect`](Self::collect).
     ///
     /// # Errors
-    /// A shut-down allocator; a driver error.
+    /// [`WaitError::Timeout`] if the GPU has not passed it within `timeout`;
+    /// [`WaitError::OpenRecording`] at once where waiting cannot help, because a recording that was
+    /// open at the drops still is; a shut-down allocator; a driver error.
     ///
     /// # Example
     /// ```
@@ -33,7 +32,7 @@ impl Allocator {
     /// let mesh = BufferDesc::new(1 << 20, vk::BufferUsageFlags::VERTEX_BUFFER);
     /// let made = match allocator.create_buffer(&mesh, &AllocationDesc::device_local()) {
     ///     Err(CreateError::Allocate(AllocateError::OutOfDeviceMemory { cut: Some(cut), .. }))
-    ///         if allocator.wait_for(cut, Duration::from_millis(100))? =>
+    ///         if allocator.wait_for(cut, Duration::from_millis(100)).is_ok() =>
     ///     {
     ///         allocator.create_buffer(&mesh, &AllocationDesc::device_local())
     ///     }
@@ -42,13 +41,10 @@ impl Allocator {
     /// # made?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn wait_for(&self, cut: BagNumber, timeout: Duration) -> Result<bool, WaitError> {
-        let inner = self.inner();
-        let reached = inner.wait_for_bag(cut, timeout)?;
-        if reached {
-            self.collect_all();
-        }
-        Ok(reached)
+    pub fn wait_for(&self, cut: BagNumber, timeout: Duration) -> Result<(), WaitError> {
+        self.inner().wait_for_bag(cut, timeout)?;
+        self.collect_all();
+        Ok(())
     }
 }
 
@@ -66,21 +62,51 @@ impl Inner {
         })
     }
 
-    fn wait_for_bag(&self, bag: BagNumber, timeout: Duration) -> Result<bool, WaitError> {
+    /// What becomes of a request that was refused and has patience: waits for the drop that the refusal
+    /// names, and asks again, until it is granted, no wait helps or the time is over.
+    #[cold]
+    pub(super) fn ask_again<T>(
+        &self,
+        patience: Duration,
+        mut refusal: AllocateError,
+        mut ask: impl FnMut() -> Result<T, AllocateError>,
+    ) -> Result<T, AllocateError> {
+        let start = Instant::now();
+        let mut waited_for = None;
+        while let AllocateError::OutOfDeviceMemory { cut, tried, .. } = &mut refusal {
+            tried.set(Tried::WAIT, waited_for.is_some());
+            let next = cut.filter(|&cut| Some(cut) > waited_for);
+            let Some(bag) = next else { break };
+            match self.wait_for_bag(bag, patience.saturating_sub(start.elapsed())) {
+                Ok(()) => {}
+                Err(WaitError::OpenRecording) => break,
+                Err(_) => {
+                    *tried |= Tried::WAIT;
+                    break;
+                }
+            }
+            waited_for = Some(bag);
+            refusal = match ask() {
+                Ok(granted) => return Ok(granted),
+                Err(refusal) => refusal,
+            };
+        }
+        Err(refusal)
+    }
+
+    fn wait_for_bag(&self, bag: BagNumber, timeout: Duration) -> Result<(), WaitError> {
         if self.life() == Life::ShutDown {
             return Err(WaitError::ShutDown);
         }
         let deadline = Instant::now().checked_add(timeout);
         let Some(waits) = self.with_register(|register| register.waits_of(bag)) else {
-            return Ok(false);
+            return Err(WaitError::OpenRecording);
         };
         for (point, sync) in waits {
             let left =
                 deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
-            if !self.wait(point.timeline(), &sync, point.value(), left)? {
-                return Ok(false);
-            }
+            self.wait(point.timeline(), &sync, point.value(), left)?;
         }
-        Ok(bag.is_reached(self.reached_bag()))
+        if bag.is_reached(self.reached_bag()) { Ok(()) } else { Err(WaitError::Timeout) }
     }
 }

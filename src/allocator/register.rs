@@ -16,6 +16,7 @@ use super::{
 use crate::{
     record::{Tape, What},
     retire::{BagNumber, Cuts, EndError, Point, RecordingId, SignalError, TimelineId},
+    vulkan::Vulkan,
 };
 
 /// All timelines of an allocator. Behind one short lock that no driver call is made under.
@@ -24,6 +25,8 @@ pub(crate) struct Register {
     timelines: Vec<Registered>,
     /// Sync objects of finished timelines that another thread still holds in a wait.
     lingering: Vec<Arc<Sync>>,
+    /// Polls under way: until they are over, no sync object is given out to be destroyed.
+    polls: u32,
     auditor: Option<Auditor>,
     /// For what guards report.
     passed: Option<PassedCuts>,
@@ -38,8 +41,38 @@ struct Registered {
     jump_reported: bool,
 }
 
-/// Sync objects to poll, cloned out of the lock.
-pub(super) type Polled = SmallVec<[(TimelineId, Arc<Sync>); 4]>;
+/// What to read outside the lock to learn how far a timeline is.
+pub(super) enum Counter {
+    /// It lives at least until the poll is over.
+    Semaphore(vk::Semaphore),
+    /// A ring of fences.
+    Ring(Arc<Sync>),
+}
+
+/// The counters to read in a poll.
+pub(super) type Polled = SmallVec<[(TimelineId, Counter); 4]>;
+
+impl Counter {
+    fn of(sync: &Arc<Sync>) -> Self {
+        match sync.semaphore() {
+            Some(semaphore) => Self::Semaphore(semaphore),
+            None => Self::Ring(Arc::clone(sync)),
+        }
+    }
+
+    /// The highest value that is signalled. One driver call, for a ring one a submitted fence.
+    ///
+    /// # Safety
+    /// The device contract, within the poll that gave this out.
+    pub(super) unsafe fn read(&self, vulkan: &Vulkan) -> Result<u64, vk::Result> {
+        match self {
+            // SAFETY: the caller's promise; no sync object goes during a poll.
+            Self::Semaphore(semaphore) => unsafe { vulkan.counter_value(*semaphore) },
+            // SAFETY: the caller's promise.
+            Self::Ring(sync) => unsafe { sync.counter(vulkan) },
+        }
+    }
+}
 
 impl Register {
     pub(super) fn new(owner: u32, desc: &AllocatorDesc<'_>, tape: Option<Box<Tape>>) -> Self {
@@ -47,6 +80,7 @@ impl Register {
             cuts: Cuts::new(owner),
             timelines: Vec::new(),
             lingering: Vec::new(),
+            polls: 0,
             auditor: desc.audit.then(Auditor::default),
             passed: desc.guards.is_on().then(PassedCuts::default),
             tape,
@@ -110,14 +144,24 @@ impl Register {
         }
     }
 
-    /// The sync objects of timelines with work out.
-    pub(super) fn busy(&self) -> Polled {
+    /// Begins a poll: the counters of timelines with work out, to be read without the lock. It is over
+    /// with [`end_poll`](Self::end_poll).
+    pub(super) fn begin_poll(&mut self) -> Polled {
+        self.polls += 1;
         let is_busy = |id| self.cuts.progress(id).is_some_and(|(reached, last)| reached < last);
-        self.timelines
-            .iter()
-            .filter(|timeline| is_busy(timeline.id))
-            .map(|timeline| (timeline.id, Arc::clone(&timeline.sync)))
-            .collect()
+        let busy = self.timelines.iter().filter(|timeline| is_busy(timeline.id));
+        busy.map(|timeline| (timeline.id, Counter::of(&timeline.sync))).collect()
+    }
+
+    /// Ends a poll. Yields sync objects of timelines that are given up and idle, to be destroyed outside
+    /// the lock.
+    pub(super) fn end_poll(&mut self) -> SmallVec<[Arc<Sync>; 1]> {
+        self.polls -= 1;
+        let held = self.timelines.iter().all(|timeline| timeline.held);
+        match self.polls == 0 && !(held && self.lingering.is_empty()) {
+            true => self.take_finished(),
+            false => SmallVec::new(),
+        }
     }
 
     /// The points that, once reached, leave nothing submitted; with what to wait on.
@@ -183,8 +227,7 @@ impl Register {
         Some(Finding::Jump { value, assigned })
     }
 
-    /// Sync objects of timelines that are given up and idle: to be destroyed outside the lock.
-    pub(super) fn take_finished(&mut self) -> SmallVec<[Arc<Sync>; 1]> {
+    fn take_finished(&mut self) -> SmallVec<[Arc<Sync>; 1]> {
         let mut finished: SmallVec<_> = self.lingering.drain(..).collect();
         let cuts = &self.cuts;
         self.timelines.retain(|timeline| {

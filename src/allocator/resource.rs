@@ -6,15 +6,11 @@ use ash::vk;
 use bytemuck::Pod;
 
 use super::{
-    Allocator,
     allocation::Allocation,
-    arena_blocks::Place,
-    desc::AllocationDesc,
-    error::{AllocateError, CopyError, CreateError, Refused},
+    error::{CopyError, Refused},
     inner::Life,
-    resource_desc::{BufferDesc, ImageDesc},
 };
-use crate::{policy::granularity::ResourceKind, retire::Point};
+use crate::retire::Point;
 
 /// A buffer and its memory. Dropping it is safe at any time: see [`Allocation`].
 #[must_use = "dropping a buffer retires it at once"]
@@ -250,117 +246,4 @@ impl Image {
     }
 
     ends!(vk::Image);
-}
-
-impl Allocator {
-    /// Creates a buffer with memory of its own. Checks the description first.
-    ///
-    /// Cost: three driver calls (create, requirements, bind), one lock, O(1) where a block has
-    /// room.
-    ///
-    /// # Errors
-    /// A description that is not valid, a driver that refuses, no memory. Nothing is left behind.
-    #[track_caller]
-    pub fn create_buffer(
-        &self,
-        desc: &BufferDesc,
-        memory: &AllocationDesc,
-    ) -> Result<Buffer, CreateError> {
-        desc.check(self.inner().vulkan.features())?;
-        // SAFETY: the description was checked: no pointers, known usages, features on.
-        unsafe { self.create_buffer_from(&desc.info(), memory) }
-    }
-
-    /// Creates an image with memory of its own. Checks the description, and asks the driver
-    /// whether it has such an image.
-    ///
-    /// Cost: as [`create_buffer`](Self::create_buffer), and one more query.
-    ///
-    /// # Errors
-    /// A description that is not valid, a driver that refuses, no memory. Nothing is left behind.
-    #[track_caller]
-    pub fn create_image(
-        &self,
-        desc: &ImageDesc,
-        memory: &AllocationDesc,
-    ) -> Result<Image, CreateError> {
-        self.inner().check_image(desc)?;
-        // SAFETY: the description was checked, and the driver has such images.
-        unsafe { self.create_image_from(&desc.info(), memory) }
-    }
-
-    /// Creates a buffer from a create-info of yours, extension structs and all.
-    ///
-    /// Cost: as [`create_buffer`](Self::create_buffer).
-    ///
-    /// # Errors
-    /// As [`create_buffer`](Self::create_buffer).
-    ///
-    /// # Safety
-    /// The create-info is valid for this device: its pointers, its usage, its extension structs.
-    #[track_caller]
-    pub unsafe fn create_buffer_from(
-        &self,
-        info: &vk::BufferCreateInfo<'_>,
-        memory: &AllocationDesc,
-    ) -> Result<Buffer, CreateError> {
-        // SAFETY: the caller's promise.
-        unsafe { self.inner().create_buffer(info, memory, Place::Types) }
-    }
-
-    /// Creates an image from a create-info of yours, extension structs and all.
-    ///
-    /// Cost: as `create_buffer`.
-    ///
-    /// # Errors
-    /// As [`create_image`](Self::create_image).
-    ///
-    /// # Safety
-    /// The create-info is valid for this device: its pointers, its format, its extension structs.
-    /// The image is not sparse. A disjoint one's planes lie side by side in its allocation.
-    #[track_caller]
-    pub unsafe fn create_image_from(
-        &self,
-        info: &vk::ImageCreateInfo<'_>,
-        memory: &AllocationDesc,
-    ) -> Result<Image, CreateError> {
-        // SAFETY: the caller's promise.
-        unsafe { self.inner().create_image(info, memory, Place::Types) }
-    }
-
-    /// Allocates memory for a resource that you create, bind and destroy yourself.
-    ///
-    /// The handle may be dropped at any time; the resource must be destroyed by the time the
-    /// range may be reused, so destroy it no later than the GPU is done with it.
-    ///
-    /// Cost: one lock, no driver call where a block has room.
-    ///
-    /// # Errors
-    /// [`AllocateError`] says what was wrong or what would help. Nothing has changed.
-    ///
-    /// # Example
-    /// ```
-    /// # use fencepost::{fake::FakeDriver, *};
-    /// # let fake = FakeDriver::new(&Default::default());
-    /// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device());
-    /// # let allocator = unsafe { Allocator::new(&desc)? };
-    /// let requirements =
-    ///     vk::MemoryRequirements { size: 1000, alignment: 256, memory_type_bits: !0 };
-    /// let memory = allocator.allocate(
-    ///     &requirements,
-    ///     ResourceKind::Linear,
-    ///     &AllocationDesc::device_local().name("scratch"),
-    /// )?;
-    /// assert_eq!(memory.offset() % 256, 0);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[track_caller]
-    pub fn allocate(
-        &self,
-        requirements: &vk::MemoryRequirements,
-        kind: ResourceKind,
-        memory: &AllocationDesc,
-    ) -> Result<Allocation, AllocateError> {
-        self.inner().allocate_plain(requirements, kind, memory, Place::Types)
-    }
 }

@@ -34,6 +34,44 @@ impl BufferDesc {
         Self::new(size_of_val(values) as u64, usage)
     }
 
+    /// Memory for acceleration structures: `ACCELERATION_STRUCTURE_STORAGE`, with an address. In the
+    /// buffer each structure begins at a multiple of 256 bytes.
+    pub fn acceleration_structures(size: u64) -> Self {
+        let usage = vk::BufferUsageFlags::ACCELERATION_STRUCTURE_STORAGE_KHR;
+        Self::new(size, usage | vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS)
+    }
+
+    /// Scratch memory for building acceleration structures: a storage buffer whose address is a
+    /// multiple of `minAccelerationStructureScratchOffsetAlignment`, where
+    /// [`ACCELERATION_STRUCTURE`](DeviceFeatures::ACCELERATION_STRUCTURE) is on.
+    pub fn scratch(size: u64) -> Self {
+        let usage = vk::BufferUsageFlags::STORAGE_BUFFER;
+        Self::new(size, usage | vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS)
+    }
+
+    /// A shader binding table, whose address is a multiple of `shaderGroupBaseAlignment`; to be
+    /// copied to as well.
+    pub fn shader_binding_table(size: u64) -> Self {
+        let usage = vk::BufferUsageFlags::SHADER_BINDING_TABLE_KHR;
+        let copied = usage | vk::BufferUsageFlags::TRANSFER_DST;
+        Self::new(size, copied | vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS)
+    }
+
+    /// A descriptor buffer for resources and samplers, whose address is a multiple of
+    /// `descriptorBufferOffsetAlignment`. Best in [`upload`](crate::AllocationDesc::upload) memory.
+    pub fn descriptors(size: u64) -> Self {
+        let usage = vk::BufferUsageFlags::RESOURCE_DESCRIPTOR_BUFFER_EXT
+            | vk::BufferUsageFlags::SAMPLER_DESCRIPTOR_BUFFER_EXT;
+        Self::new(size, usage | vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS)
+    }
+
+    /// Adds usages.
+    #[must_use]
+    pub fn usage(mut self, more: vk::BufferUsageFlags) -> Self {
+        self.usage |= more;
+        self
+    }
+
     /// Lets two or more queue families use the buffer at once (`VK_SHARING_MODE_CONCURRENT`).
     #[must_use]
     pub fn queue_families(mut self, families: &[u32]) -> Self {
@@ -45,11 +83,7 @@ impl BufferDesc {
         if self.size == 0 {
             return Err(DescError::ZeroSize);
         }
-        let mut known = BUFFER_USAGES;
-        if features.contains(DeviceFeatures::BUFFER_DEVICE_ADDRESS) {
-            known |= vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS;
-        }
-        check_usage(self.usage.as_raw(), known.as_raw())?;
+        check_usage(self.usage.as_raw(), known_usages(features).as_raw())?;
         check_families(&self.families)
     }
 
@@ -60,6 +94,23 @@ impl BufferDesc {
             .sharing_mode(sharing(&self.families))
             .queue_family_indices(&self.families)
     }
+}
+
+/// The usages that can be described where these features are on.
+fn known_usages(features: DeviceFeatures) -> vk::BufferUsageFlags {
+    use vk::BufferUsageFlags as Usage;
+    let structures = Usage::ACCELERATION_STRUCTURE_STORAGE_KHR
+        | Usage::ACCELERATION_STRUCTURE_BUILD_INPUT_READ_ONLY_KHR;
+    let descriptors = Usage::RESOURCE_DESCRIPTOR_BUFFER_EXT | Usage::SAMPLER_DESCRIPTOR_BUFFER_EXT;
+    [
+        (DeviceFeatures::BUFFER_DEVICE_ADDRESS, Usage::SHADER_DEVICE_ADDRESS),
+        (DeviceFeatures::ACCELERATION_STRUCTURE, structures),
+        (DeviceFeatures::RAY_TRACING_PIPELINE, Usage::SHADER_BINDING_TABLE_KHR),
+        (DeviceFeatures::DESCRIPTOR_BUFFER, descriptors),
+    ]
+    .into_iter()
+    .filter(|&(feature, _)| features.contains(feature))
+    .fold(BUFFER_USAGES, |known, (_, usages)| known | usages)
 }
 
 /// An image: its format, extent, levels, layers, samples and usage.
@@ -159,7 +210,7 @@ impl ImageDesc {
     }
 
     /// What can be checked without asking the driver.
-    pub(super) fn check(&self) -> Result<(), DescError> {
+    pub(super) fn check(&self, features: DeviceFeatures) -> Result<(), DescError> {
         let vk::Extent3D { width, height, depth } = self.extent;
         if width == 0 || height == 0 || depth == 0 || self.mip_levels == 0 || self.array_layers == 0
         {
@@ -168,7 +219,11 @@ impl ImageDesc {
         if self.format == vk::Format::UNDEFINED {
             return Err(DescError::Format);
         }
-        check_usage(self.usage.as_raw(), IMAGE_USAGES.as_raw())?;
+        let mut known = IMAGE_USAGES;
+        if features.contains(DeviceFeatures::HOST_IMAGE_COPY) {
+            known |= vk::ImageUsageFlags::HOST_TRANSFER_EXT;
+        }
+        check_usage(self.usage.as_raw(), known.as_raw())?;
         let known_tiling =
             matches!(self.tiling, vk::ImageTiling::LINEAR | vk::ImageTiling::OPTIMAL);
         let multisampled = self.samples != vk::SampleCountFlags::TYPE_1;

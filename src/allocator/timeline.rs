@@ -84,8 +84,9 @@ impl Allocator {
     /// Timeline semaphores are not enabled, or the queue has a timeline.
     ///
     /// # Safety
-    /// * `semaphore` is a timeline semaphore of this device and outlives this timeline and all
-    ///   work submitted on it.
+    /// * `semaphore` is a timeline semaphore of this device and outlives this timeline, all work
+    ///   submitted on it, and the calls of this allocator that were under way when both had ended: each
+    ///   may read it.
     /// * Each value reported with `submitted` is signalled by the device alone, by the submission
     ///   that holds the recording's commands or a later one of this queue, with a scope that covers
     ///   all commands before it (`vkQueueSubmit`, or `vkQueueSubmit2` with `stageMask`
@@ -181,14 +182,15 @@ impl Timeline {
         if reached.knows(point) { Ok(reached.has(point)) } else { Err(WaitError::Foreign) }
     }
 
-    /// Waits until the GPU has passed a point of this timeline, at most for `timeout`. Returns
-    /// whether it has. A lost device counts as having passed everything.
+    /// Waits until the GPU has passed a point of this timeline. A lost device counts as having passed
+    /// everything.
     ///
     /// Cost: one driver call, none where the point is known to be reached. No lock is held meanwhile.
     ///
     /// # Errors
-    /// A point of another allocator or another timeline; a driver error.
-    pub fn wait(&self, point: Point, timeout: Duration) -> Result<bool, WaitError> {
+    /// [`WaitError::Timeout`] if the GPU has not passed it within `timeout`; a point of another
+    /// allocator or another timeline; a driver error.
+    pub fn wait(&self, point: Point, timeout: Duration) -> Result<(), WaitError> {
         let shared = &self.shared;
         if point.timeline() != shared.id {
             return Err(WaitError::Foreign);
@@ -231,7 +233,7 @@ impl Inner {
         sync: &Sync,
         value: u64,
         timeout: Duration,
-    ) -> Result<bool, WaitError> {
+    ) -> Result<(), WaitError> {
         if self.life() == Life::ShutDown {
             return Err(WaitError::ShutDown);
         }
@@ -239,20 +241,19 @@ impl Inner {
         let (known, resolved) =
             self.with_register(|r| (r.cuts().reached(), r.cuts().resolve(point)));
         if known.has(point) {
-            return Ok(true);
+            return Ok(());
         }
         let value = resolved.value();
         // SAFETY: the device contract; the caller holds the sync object.
         match unsafe { sync.wait(&self.vulkan, value, timeout) } {
-            Ok(reached) => {
-                if reached {
-                    self.with_register(|register| register.signalled(id, value));
-                }
-                Ok(reached)
+            Ok(true) => {
+                self.with_register(|register| register.signalled(id, value));
+                Ok(())
             }
+            Ok(false) => Err(WaitError::Timeout),
             Err(vk::Result::ERROR_DEVICE_LOST) => {
                 self.lose();
-                Ok(true)
+                Ok(())
             }
             Err(error) => Err(WaitError::Driver(error)),
         }

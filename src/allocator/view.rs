@@ -1,7 +1,7 @@
 //! Views that retire with what they look at, and other handles given up the same way.
 
 use core::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use ash::vk;
 
@@ -132,7 +132,8 @@ impl Inner {
             return;
         }
         let bags = || (self.current_bag(), self.reached_bag());
-        if let Some(object) = self.objects.retire(index, bags) {
+        let collects = self.collects.load(Ordering::Relaxed);
+        if let Some(object) = self.objects.retire(index, collects, bags) {
             // SAFETY: the device contract; nothing is submitted or being recorded.
             unsafe { self.vulkan.destroy_object(object) };
         }

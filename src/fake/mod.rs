@@ -92,6 +92,7 @@ mod topologies;
 mod track;
 mod transfer;
 mod uses;
+mod video;
 mod violation;
 
 use driver::Driver;
@@ -253,7 +254,8 @@ impl FakeDriver {
     }
 
     /// Loses the device: pending work ends without a signal, and commands that can tell return
-    /// `ERROR_DEVICE_LOST` from now on (see [`Call::reports_loss`]).
+    /// `ERROR_DEVICE_LOST` from now on (see [`Call::reports_loss`]). The others, creation and allocation
+    /// among them, succeed as before, as Vulkan has it: who must not go on has to remember the loss.
     pub fn lose_device(&self) {
         let mut state = self.driver().lock();
         self.driver().calls.set_lost();

@@ -36,6 +36,11 @@ pub struct Profile {
     pub(super) image_alignment: u64,
     pub(super) buffer_types: u32,
     pub(super) image_types: u32,
+    pub(super) host_image_types: u32,
+    pub(super) scratch_alignment: u32,
+    pub(super) shader_group_alignment: u32,
+    pub(super) descriptor_alignment: u64,
+    pub(super) video_bindings: Vec<(u64, u64, u32)>,
     pub(super) prefers_dedicated: u64,
     pub(super) requires_dedicated: u64,
     pub(super) timeline_semaphores: bool,
@@ -85,6 +90,11 @@ impl Default for Profile {
             image_alignment: 64 << 10,
             buffer_types: u32::MAX,
             image_types: u32::MAX,
+            host_image_types: u32::MAX,
+            scratch_alignment: 128,
+            shader_group_alignment: 64,
+            descriptor_alignment: 64,
+            video_bindings: vec![(1 << 20, 1 << 16, !0), (100_000, 256, !0), (5000, 4096, !0)],
             prefers_dedicated: u64::MAX,
             requires_dedicated: u64::MAX,
             timeline_semaphores: true,
@@ -239,6 +249,14 @@ setters! {
     buffer_types: u32,
     /// The memory types that an image can have, as a mask over those that make sense.
     image_types: u32,
+    /// The memory types that an image can have which the host copies to and from, as such a mask.
+    host_image_types: u32,
+    /// `minAccelerationStructureScratchOffsetAlignment` in bytes.
+    scratch_alignment: u32,
+    /// `shaderGroupBaseAlignment` in bytes.
+    shader_group_alignment: u32,
+    /// `descriptorBufferOffsetAlignment` in bytes.
+    descriptor_alignment: u64,
     /// The size in bytes from which on a resource prefers a dedicated allocation.
     prefers_dedicated: u64,
     /// The size in bytes from which on a resource requires a dedicated allocation.
@@ -273,6 +291,14 @@ impl Profile {
     #[must_use]
     pub fn queues(self, count: u32) -> Profile {
         self.queue_families(&[(vk::QueueFlags::from_raw(7), count)])
+    }
+
+    /// What the bindings of a video session need: size and alignment in bytes, and a mask of memory
+    /// types.
+    #[must_use]
+    pub fn video_bindings(mut self, bindings: &[(u64, u64, u32)]) -> Profile {
+        self.video_bindings = bindings.to_vec();
+        self
     }
 
     /// The heaps, at most 16: size in bytes and flags of each.

@@ -56,7 +56,9 @@ impl Profile {
     pub(super) fn image_requirements(&self, shape: &ImageShape) -> Requirements {
         let protected = shape.flags.contains(vk::ImageCreateFlags::PROTECTED);
         let transient = shape.usage.contains(vk::ImageUsageFlags::TRANSIENT_ATTACHMENT);
-        let type_bits = self.type_bits(protected, transient) & self.image_types;
+        let host = shape.usage.contains(vk::ImageUsageFlags::HOST_TRANSFER_EXT);
+        let of_host = if host { self.host_image_types } else { u32::MAX };
+        let type_bits = self.type_bits(protected, transient) & self.image_types & of_host;
         self.requirements(shape.bytes(), self.image_alignment, self.image_alignment, type_bits)
     }
 
@@ -92,7 +94,7 @@ impl Profile {
     /// The types that a resource can have: protected ones only for protected resources and only
     /// they, lazily allocated ones only for transient attachments. Types whose feature is off stay
     /// in, as with real drivers: to avoid them is the caller's duty.
-    fn type_bits(&self, protected: bool, transient: bool) -> u32 {
+    pub(super) fn type_bits(&self, protected: bool, transient: bool) -> u32 {
         use vk::MemoryPropertyFlags as Type;
         let fits = |flags: Type| {
             flags.contains(Type::PROTECTED) == protected

@@ -19,6 +19,7 @@ use super::shader::{Module, Pipeline};
 use super::slab::Slab;
 use super::sync::{Fence, Semaphore};
 use super::track::{Busy, Kind};
+use super::video::VideoSession;
 use super::violation::{Violation, Violations};
 
 pub(super) struct State {
@@ -38,6 +39,7 @@ pub(super) struct State {
     pub(super) modules: Slab<vk::ShaderModule, Module>,
     pub(super) pipeline_layouts: Slab<vk::PipelineLayout, Busy>,
     pub(super) pipelines: Slab<vk::Pipeline, Pipeline>,
+    pub(super) video_sessions: Slab<vk::VideoSessionKHR, VideoSession>,
     pub(super) commands: HashMap<vk::CommandBuffer, Command>,
     /// Handles of command buffers, which are pointers.
     pub(super) arena: Arena,
@@ -102,6 +104,8 @@ pub struct Live {
     pub pipeline_layouts: usize,
     /// `VkPipeline`.
     pub pipelines: usize,
+    /// `VkVideoSessionKHR`.
+    pub video_sessions: usize,
 }
 
 impl Live {
@@ -112,7 +116,7 @@ impl Live {
         let descriptors =
             self.descriptor_set_layouts + self.descriptor_pools + self.descriptor_sets;
         let pipelines = self.shader_modules + self.pipeline_layouts + self.pipelines;
-        let sync = self.fences + self.semaphores;
+        let sync = self.fences + self.semaphores + self.video_sessions;
         resources + views + descriptors + pipelines + sync + self.command_pools
     }
 }
@@ -140,6 +144,7 @@ impl State {
             modules: Slab::default(),
             pipeline_layouts: Slab::default(),
             pipelines: Slab::default(),
+            video_sessions: Slab::default(),
             commands: HashMap::new(),
             arena,
             queues,
@@ -176,6 +181,7 @@ impl State {
             shader_modules: self.modules.len(),
             pipeline_layouts: self.pipeline_layouts.len(),
             pipelines: self.pipelines.len(),
+            video_sessions: self.video_sessions.len(),
         }
     }
 
@@ -211,6 +217,7 @@ impl State {
         all(&self.modules, |_| 0, violations);
         all(&self.pipeline_layouts, |_| 0, violations);
         all(&self.pipelines, |_| 0, violations);
+        all(&self.video_sessions, |_| 0, violations);
     }
 }
 
@@ -238,4 +245,5 @@ kinds! {
     ShaderModule in modules: Module, DestroyShaderModule;
     PipelineLayout in pipeline_layouts: Busy, DestroyPipelineLayout;
     Pipeline in pipelines: Pipeline, DestroyPipeline;
+    VideoSessionKHR in video_sessions: VideoSession, DestroyVideoSession;
 }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Locks, poisoned or not: no invariant of this crate is broken while a lock is held and user code
 /// or an assertion can run, so what a panicking thread left behind is whole.
-#[inline]
+#[inline(always)]
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,6 +14,9 @@ pub mod memory {}
 #[doc = include_str!("budget.md")]
 pub mod budget {}
 
+#[doc = include_str!("sharing.md")]
+pub mod sharing {}
+
 #[doc = include_str!("threads.md")]
 pub mod threads {}
 

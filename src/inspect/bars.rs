@@ -16,7 +16,7 @@ const NARROWEST: f64 = 1.5;
 const NARROWEST_OF_MANY: f64 = 6.0;
 const MANY: usize = 10_000;
 /// A picture gets a row for so many regions, up to so many rows.
-const REGIONS_A_ROW: usize = 50;
+const REGIONS_A_ROW: usize = 25;
 const ROWS: usize = 64;
 
 /// What a stretch of a bar shows, and its word in the legend.
@@ -77,13 +77,13 @@ impl Scale {
 pub(super) fn bars(block: &BlockPicture, x: f64, y: f64, scale: &Scale) -> Group {
     let mut group = Group::new();
     let mut regions = block.regions.as_slice();
-    while let [first, ..] = regions {
+    while let [first, following @ ..] = regions {
         // What is too narrow to see is drawn with its neighbours.
-        let mut count = 1;
-        let mut size = first.size;
-        while size < scale.least
-            && let Some(next) = regions.get(count)
-        {
+        let (mut count, mut size) = (1, first.size);
+        for next in following {
+            if size >= scale.least {
+                break;
+            }
             (count, size) = (count + 1, size + next.size);
         }
         let (stretch, rest) = regions.split_at(count);

@@ -4,7 +4,7 @@ use svg::node::element::{Group, Path, Rectangle, Title};
 
 use super::{
     history::Moment,
-    paint::{MARGIN, WIDTH, bytes, paper, rounded, text},
+    paint::{MARGIN, WIDTH, bytes, legend, paper, rounded, text},
 };
 use crate::record::Record;
 
@@ -14,6 +14,8 @@ const STEP: f64 = WIDTH / COLUMNS as f64;
 /// Heights of the two charts.
 const BYTES: f64 = 200.0;
 const SCATTER: f64 = 60.0;
+const KINDS: [(&str, &str); 3] =
+    [("buffer", "live"), ("pending", "pending"), ("curve", "reserved")];
 
 /// The highest of all that a column saw.
 #[derive(Clone, Copy, Default)]
@@ -53,7 +55,7 @@ impl Record {
 
         let mut drawing = Group::new()
             .add(text(MARGIN, MARGIN, "Over time").set("class", "heap"))
-            .add(legend(MARGIN + 22.0))
+            .add(legend(MARGIN + 22.0, &KINDS).0)
             .add(area(&columns, middle, |c| bytes_at(c.held)).set("class", "pending"))
             .add(area(&columns, middle, |c| bytes_at(c.live)).set("class", "buffer"))
             .add(line(&columns, |c| bytes_at(c.reserved)).set("class", "curve"))
@@ -136,16 +138,4 @@ fn place(number: usize, columns: &[Column], top: f64, bottom: f64) -> Group {
         .set("width", rounded(STEP * columns.len() as f64))
         .set("height", bottom - top);
     Group::new().set("class", "moment").add(Title::new(told)).add(rect)
-}
-
-fn legend(y: f64) -> Group {
-    let mut group = Group::new().set("class", "legend");
-    let mut x = MARGIN;
-    for (kind, word) in [("buffer", "live"), ("pending", "pending"), ("curve", "reserved")] {
-        let swatch = Rectangle::new().set("class", kind).set("x", x).set("y", y - 11.0);
-        let swatch = swatch.set("width", 14.0).set("height", 14.0);
-        group = group.add(swatch).add(text(x + 20.0, y, word));
-        x += 50.0 + 7.2 * word.len() as f64;
-    }
-    group
 }

@@ -2,12 +2,14 @@
 
 use svg::{
     Document,
-    node::element::{Definitions, Line, Pattern, Rectangle, Style, Text, Title},
+    node::element::{Definitions, Group, Line, Pattern, Rectangle, Style, Text, Title},
 };
 
 /// Width of a full bar, in the picture's units.
 pub(super) const WIDTH: f64 = 1160.0;
 pub(super) const MARGIN: f64 = 24.0;
+/// About the width of a letter.
+pub(super) const LETTER: f64 = 6.9;
 
 /// Told apart by lightness as well as by hue, and pending by its hatching too.
 const STYLE: &str = "
@@ -65,6 +67,19 @@ fn hatching() -> Pattern {
 
 pub(super) fn text(x: f64, y: f64, words: &str) -> Text {
     Text::new(words).set("x", x).set("y", y)
+}
+
+/// What colours mean, and where the line ends.
+pub(super) fn legend(y: f64, kinds: &[(&str, &str)]) -> (Group, f64) {
+    let mut x = MARGIN;
+    let mut group = Group::new().set("class", "legend");
+    for &(kind, word) in kinds {
+        let swatch = Rectangle::new().set("class", kind).set("x", rounded(x)).set("y", y - 11.0);
+        let swatch = swatch.set("width", 14.0).set("height", 14.0);
+        group = group.add(swatch).add(text(rounded(x + 20.0), y, word));
+        x += 44.0 + LETTER * word.len() as f64;
+    }
+    (group, rounded(x))
 }
 
 /// Two digits after the point are far below what can be seen.

@@ -3,11 +3,11 @@
 //! One scale holds for the whole picture. A block that is larger than a row goes on in the next, as a
 //! text does; small ones stand side by side.
 
-use svg::node::element::{Group, Rectangle, Title};
+use svg::node::element::{Group, Title};
 
 use super::{
     bars::{KINDS, Scale, bars, share_of},
-    paint::{MARGIN, WIDTH, bytes, paper, text},
+    paint::{LETTER, MARGIN, WIDTH, bytes, legend, paper, text},
     snapshot::{BlockSet, MemoryTypeSnapshot, Snapshot},
 };
 use crate::allocator::{BlockPicture, MemoryTypeStatistics};
@@ -16,8 +16,6 @@ use crate::allocator::{BlockPicture, MemoryTypeStatistics};
 const WORDS: f64 = 16.0;
 const BELOW: f64 = 8.0;
 const BESIDE: f64 = 6.0;
-/// About the width of a letter.
-const LETTER: f64 = 6.9;
 
 impl Snapshot {
     /// A picture of all blocks, to scale: one SVG file for any browser, light or dark. The same
@@ -39,7 +37,9 @@ impl Snapshot {
             .add(text(MARGIN, y, &self.device.name).set("class", "title"))
             .add(text(MARGIN, y + 22.0, &sum.to_string()).set("class", "faint"));
         y += 48.0;
-        drawing = drawing.add(legend(y, &scale));
+        let (kinds, x) = legend(y, &KINDS);
+        let words = format!("a full row is {}", bytes(scale.row_bytes));
+        drawing = drawing.add(kinds).add(text(x, y, &words).set("class", "faint"));
         for (index, heap) in self.heaps.iter().enumerate() {
             y += 40.0;
             let place = if heap.budget.device_local { "the device's" } else { "the host's" };
@@ -123,17 +123,4 @@ fn full_words(number: usize, block: &BlockPicture) -> String {
     let pending =
         if pending == 0 { String::new() } else { format!(", {} pending", bytes(pending)) };
     format!("{what} {number}: {}, {} live{pending}", bytes(block.size), bytes(live))
-}
-
-fn legend(y: f64, scale: &Scale) -> Group {
-    let mut x = MARGIN;
-    let mut group = Group::new().set("class", "legend");
-    for (kind, word) in KINDS {
-        let swatch = Rectangle::new().set("class", kind).set("x", x).set("y", y - 11.0);
-        let swatch = swatch.set("width", 14.0).set("height", 14.0);
-        group = group.add(swatch).add(text(x + 20.0, y, word));
-        x += 44.0 + LETTER * word.len() as f64;
-    }
-    let words = format!("a full row is {}", bytes(scale.row_bytes));
-    group.add(text(x, y, &words).set("class", "faint"))
 }

@@ -527,7 +527,7 @@ impl BlockList {
 }
 
 /// [`BlockList::note_room`], for a block in hand.
-#[inline]
+#[inline(always)]
 fn note_room(slot: u32, block: &mut Block, shared: &mut FitIndex, tailored: &mut FitIndex) {
     let room = block.room();
     let index = if block.tailored { tailored } else { shared };

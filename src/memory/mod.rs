@@ -3,8 +3,10 @@
 //! These are data structures that hold Vulkan handles; none of them calls the driver.
 #![forbid(unsafe_code)]
 
+mod batch;
 mod block;
 mod block_list;
+mod dedicated;
 mod fit_index;
 mod graves;
 mod heirs;
@@ -12,6 +14,7 @@ mod line;
 mod rank;
 mod tenants;
 
+pub(crate) use batch::Batch;
 pub use block::Broken;
 pub(crate) use block::{Block, Fresh, Sight};
 pub(crate) use block_list::{BlockList, Entry, Grant, Heritage, Stay};

@@ -3,6 +3,7 @@
 //! Nothing here holds state or calls Vulkan, so that every recorded GPU can be asked in a test.
 #![forbid(unsafe_code)]
 
+pub(crate) mod addresses;
 pub(crate) mod budget;
 pub(crate) mod granularity;
 pub(crate) mod growth;

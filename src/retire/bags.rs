@@ -58,19 +58,25 @@ impl<T> Bags<T> {
     /// Puts an entry into the bag that is current at its drop ([`Cuts::current`]). O(1).
     ///
     /// Numbers must not fall from call to call; an older number is taken as the newest one here,
-    /// which can only release later.
+    /// which can only release later. Returns whether the entry is the first of its bag.
     ///
     /// [`Cuts::current`]: super::Cuts::current
-    pub fn file(&mut self, bag: BagNumber, entry: T) {
+    pub fn file(&mut self, bag: BagNumber, entry: T) -> bool {
         if bag == BagNumber::UNTIMED {
             self.untimed.push(entry);
-            return;
-        }
-        match self.bags.back_mut() {
-            Some((number, count)) if *number >= bag => *count += 1,
-            _ => self.bags.push_back((bag, 1)),
+            return false;
         }
         self.entries.push_back(entry);
+        match self.bags.back_mut() {
+            Some((number, count)) if *number >= bag => {
+                *count += 1;
+                false
+            }
+            _ => {
+                self.bags.push_back((bag, 1));
+                true
+            }
+        }
     }
 
     /// Files an entry under points: it is reached once all of them are. O(log n).
@@ -79,7 +85,9 @@ impl<T> Bags<T> {
     /// bag reached; pass only points that are not reached yet, or any superset of them.
     pub fn file_at(&mut self, points: &[Point], entry: T) {
         match points.split_first() {
-            None => self.file(BagNumber::FIRST, entry),
+            None => {
+                self.file(BagNumber::FIRST, entry);
+            }
             Some((&first, rest)) => {
                 self.dated.entry(first).or_default().push(Dated { entry, rest: rest.to_vec() });
             }
@@ -91,24 +99,35 @@ impl<T> Bags<T> {
         self.take_reached_at_most(usize::MAX, reached, out);
     }
 
-    /// Moves reached entries to `out`, oldest bag first, until `most` of its bags are moved: a bag may
-    /// be split. Those filed under points come all. Returns whether reached ones are left.
-    /// O(moved + log dated).
+    /// Moves at most `most` reached entries to `out`: oldest bag first, which may be split, and then
+    /// those filed under points. Returns whether reached ones are left.
+    /// O(moved + timelines log points); an entry filed under k points is looked at up to k times.
     pub fn take_reached_at_most(
         &mut self,
         most: usize,
         reached: &Reached,
         out: &mut impl Extend<T>,
     ) -> bool {
-        self.take_bags(most, reached.bag(), out);
-        if !self.dated.is_empty() {
-            self.take_dated(reached, out);
-        }
-        self.oldest() <= reached.bag()
+        let room = most - self.take_bags(most, reached.bag(), out);
+        let dated_left = !self.dated.is_empty() && self.take_dated(room, reached, out);
+        dated_left || self.has_reached(reached.bag())
     }
 
-    /// Moves at most so many entries of the bags up to one. Those filed under points stay.
-    pub(crate) fn take_bags(&mut self, most: usize, reached: BagNumber, out: &mut impl Extend<T>) {
+    /// Whether a bag up to this one holds anything. O(1).
+    fn has_reached(&self, reached: BagNumber) -> bool {
+        let oldest = self.bags.front();
+        oldest.is_some_and(|&(number, _)| number <= reached)
+            || (reached == BagNumber::NEVER && !self.untimed.is_empty())
+    }
+
+    /// Moves at most so many entries of the bags up to one; up to [`NEVER`](BagNumber::NEVER) those
+    /// without a timeline too. Those filed under points stay. Returns how many were moved.
+    pub(crate) fn take_bags(
+        &mut self,
+        most: usize,
+        reached: BagNumber,
+        out: &mut impl Extend<T>,
+    ) -> usize {
         let mut room = most;
         while let Some((number, count)) = self.bags.front_mut() {
             if *number > reached || room == 0 {
@@ -122,13 +141,34 @@ impl<T> Bags<T> {
             }
             out.extend(self.entries.drain(..taken));
         }
+        if reached == BagNumber::NEVER {
+            let taken = room.min(self.untimed.len());
+            room -= taken;
+            out.extend(self.untimed.drain(..taken));
+        }
+        most - room
     }
 
-    fn take_dated(&mut self, reached: &Reached, out: &mut impl Extend<T>) {
-        let due: Vec<Point> =
-            self.dated.keys().copied().filter(|&point| reached.has(point)).collect();
-        for point in due {
-            for Dated { entry, mut rest } in self.dated.remove(&point).into_iter().flatten() {
+    /// Looks at no more than `room` entries whose point is reached, and moves those that wait for no
+    /// other. Returns whether some are left.
+    fn take_dated(&mut self, mut room: usize, reached: &Reached, out: &mut impl Extend<T>) -> bool {
+        let mut from = Some(Point::FIRST);
+        while let Some(start) = from {
+            let Some((&point, _)) = self.dated.range(start..).next() else { break };
+            if !reached.has(point) {
+                // Nor are the later ones of its timeline.
+                from = point.timeline.next().map(|timeline| Point { timeline, ..Point::FIRST });
+                continue;
+            }
+            if room == 0 {
+                return true;
+            }
+            let mut due = self.dated.remove(&point).unwrap_or_default();
+            if room < due.len() {
+                self.dated.insert(point, due.split_off(room));
+            }
+            room -= due.len();
+            for Dated { entry, mut rest } in due {
                 rest.retain(|&point| !reached.has(point));
                 match rest.pop() {
                     None => out.extend([entry]),
@@ -136,6 +176,7 @@ impl<T> Bags<T> {
                 }
             }
         }
+        false
     }
 
     /// Moves every entry to `out`, reached or not: after a wait for the whole device, an
@@ -286,7 +327,11 @@ mod tests {
         let mut cuts = Cuts::new(1);
         cuts.add_timeline(0);
         let mut bags = Bags::new();
-        (0..5).for_each(|entry| bags.file(cuts.current(), entry));
+        assert!(
+            (0..5)
+                .map(|entry| bags.file(cuts.current(), entry))
+                .eq([true, false, false, false, false])
+        );
         let mut out = Vec::new();
         for (expected, more) in [(2, true), (4, true), (5, false), (5, false)] {
             assert_eq!(bags.take_reached_at_most(2, &cuts.reached(), &mut out), more);

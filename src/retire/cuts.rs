@@ -321,6 +321,7 @@ impl Cuts {
         for track in &mut self.timelines {
             track.reached = track.reached.max(track.submitted);
         }
+        self.forget_idle();
     }
 
     fn track(&self, timeline: TimelineId) -> Option<&Track> {

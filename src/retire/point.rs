@@ -10,6 +10,14 @@ pub struct TimelineId {
     pub(crate) number: u32,
 }
 
+impl TimelineId {
+    /// The one after it in order.
+    pub(super) fn next(self) -> Option<Self> {
+        let number = self.number.checked_add(1)?;
+        Some(Self { number, ..self })
+    }
+}
+
 /// A submitted value of a timeline: the GPU passes it when all work submitted up to it is done.
 ///
 /// Yielded by `Recording::submit`. Copy it freely; it keeps nothing alive.
@@ -20,6 +28,9 @@ pub struct Point {
 }
 
 impl Point {
+    /// Before all others in order.
+    pub(super) const FIRST: Self = Self { timeline: TimelineId { owner: 0, number: 0 }, value: 0 };
+
     /// A point made by hand, for the pure use of this module.
     pub const fn new(timeline: TimelineId, value: u64) -> Self {
         Self { timeline, value }
@@ -74,6 +85,12 @@ impl BagNumber {
     pub const fn is_reached(self, newest_reached: Self) -> bool {
         (self.0 != Self::UNTIMED.0 && self.0 <= newest_reached.0)
             || newest_reached.0 == Self::NEVER.0
+    }
+
+    /// The one before it.
+    #[cfg(feature = "vulkan")]
+    pub(crate) const fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
     }
 
     /// The number itself, for an atomic.

@@ -52,8 +52,9 @@
 //! A size is rounded up to the granule; and, if it is not below the alignment, to the alignment. What
 //! that adds would be a hole off the alignment, of use to smaller alignments only, and the next aligned
 //! request beside it would need padding: on a renderer's mix rounding halves the time of an operation,
-//! and the arena that it needs is no larger. In a block that is more than seven eighths full, and where
-//! there is no room for the rounded size, the size itself is searched for.
+//! and the arena that it needs is no larger. Where there is no room for the rounded size, and for
+//! alignments above 64 granules in a block that is more than seven eighths full, the size itself is
+//! searched for.
 //!
 //! Of a request of *s* granules, aligned to *a* granules (both at least 1): it is granted if
 //! - a free region other than the tail has *s* + *a* − 1 granules, rounded up to the lower bound of a

@@ -7,6 +7,9 @@ use super::class::{UNITS_BOUND, bin_at_least, bin_of};
 use super::error::AllocateError;
 use super::region::{Key, Node, Placed};
 
+/// Sizes are rounded up to alignments of so many granules, however full the block is.
+const LITTLE: u32 = 64;
+
 /// Regions of one bin that are tried before the search goes on.
 const TRIES: u32 = 2;
 
@@ -58,15 +61,18 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// The size rounded up to the alignment, where it is not below it.
+    /// The size rounded up to the alignment, where it is not below it; in a block that is nearly full by
+    /// little alone.
     ///
     /// What rounding adds would be a hole that begins off the alignment, so that the next aligned
     /// request beside it needs padding and leaves two holes. Rounded, sizes and offsets of one
     /// alignment stay multiples of it, and padding is rare.
     #[inline(always)]
-    fn widened(self) -> Self {
+    fn widened(self, is_roomy: bool) -> Self {
         let wide = (self.size + self.mask) & !self.mask;
-        Self { size: if self.mask < self.size { wide } else { self.size }, ..self }
+        // No branch: what is asked for is a coin flip.
+        let pays = (self.mask < self.size) & (is_roomy | (self.mask < LITTLE));
+        Self { size: if pays { wide } else { self.size }, ..self }
     }
 }
 
@@ -82,9 +88,9 @@ pub(super) struct Found {
 impl Tlsf {
     /// Gives out `size` bytes, rounded up to the granule, at a multiple of `alignment` bytes.
     ///
-    /// A size that is not below the alignment is rounded up to the alignment too, if an eighth of the
-    /// block is free and there is room for that: the rest would be a hole for smaller alignments only.
-    /// [`Placed::size`] tells.
+    /// A size that is not below the alignment is rounded up to the alignment too, if there is room for
+    /// that and the alignment has at most 64 granules or an eighth of the block is free: the rest would be
+    /// a hole for smaller alignments only. [`Placed::size`] tells.
     ///
     /// The alignment is a power of two of any size, 1 included; those up to the granule cost nothing.
     /// Offset 0 is a multiple of all of them.
@@ -119,7 +125,7 @@ impl Tlsf {
     pub fn holds(&self, size: u64, alignment: u64) -> bool {
         let found = |request| self.view().find(request, &mut ()).is_some();
         let request = self.request(size, alignment);
-        request.is_ok_and(|request| found(request.widened()) || found(request))
+        request.is_ok_and(|request| found(request.widened(self.is_roomy())) || found(request))
     }
 
     /// [`allocate`](Self::allocate), adding to `probes` what its search visits.
@@ -141,14 +147,15 @@ impl Tlsf {
         observe: &mut impl Observe,
     ) -> Result<Placed, AllocateError> {
         let asked = self.request(size, alignment)?;
-        let request = if self.is_roomy() { asked.widened() } else { asked };
+        let request = asked.widened(self.is_roomy());
         match self.view().find(request, observe) {
             Some(found) => self.give(request, found),
             None => self.allocate_narrow(asked, request, observe),
         }
     }
 
-    /// Whether an eighth of the block is free: in a fuller one, what rounding adds is missed sooner than it pays.
+    /// Whether an eighth of the block is free: in a fuller one, much that rounding adds is missed sooner
+    /// than it pays.
     #[inline(always)]
     fn is_roomy(&self) -> bool {
         self.units - self.used.units - self.pending.units >= self.units / 8

@@ -12,16 +12,19 @@
 mod compute;
 mod external;
 mod memory;
+mod modifier;
 mod planes;
 mod properties;
 mod resource;
 mod signal;
+mod video;
 
 use ash::{ext, khr, vk};
 
 pub(crate) use compute::{Bound, Compute, Dispatch};
 pub(crate) use external::{External, HOST};
 pub(crate) use memory::{Mapping, NewMemory};
+pub(crate) use modifier::is_linear;
 pub(crate) use properties::Properties;
 pub(crate) use resource::{Dedicate, Requirements, Resource};
 pub use resource::{Object, UserObject};
@@ -62,6 +65,20 @@ bitflags::bitflags! {
         /// [`MEMORY_PRIORITY`](Self::MEMORY_PRIORITY): the priority of a memory moves with
         /// [what lives there](crate::AllocationDesc::priority).
         const PAGEABLE_DEVICE_LOCAL_MEMORY = 1 << 11;
+        /// The feature `accelerationStructure`, from `VK_KHR_acceleration_structure`. Buffers of its
+        /// usages can be described, and storage buffers with an address are aligned so that they can
+        /// be scratch. Alignments are of Vulkan 1.1; likewise below.
+        const ACCELERATION_STRUCTURE = 1 << 12;
+        /// The feature `rayTracingPipeline`, from `VK_KHR_ray_tracing_pipeline`: shader binding tables
+        /// are aligned as the device wants.
+        const RAY_TRACING_PIPELINE = 1 << 13;
+        /// The feature `descriptorBuffer`, from `VK_EXT_descriptor_buffer`: likewise for descriptors.
+        const DESCRIPTOR_BUFFER = 1 << 14;
+        /// The feature `hostImageCopy`, from `VK_EXT_host_image_copy`: images that the host copies to
+        /// and from can be described, and the driver is asked about that use.
+        const HOST_IMAGE_COPY = 1 << 15;
+        /// `VK_KHR_video_queue`: [video sessions](crate::Allocator::bind_video_session) get memory.
+        const VIDEO_QUEUE = 1 << 16;
     }
 }
 
@@ -79,6 +96,7 @@ pub(crate) struct Vulkan {
     external_fd: Option<khr::external_memory_fd::Device>,
     external_host: Option<ext::external_memory_host::Device>,
     pageable: Option<ext::pageable_device_local_memory::Device>,
+    video: Option<khr::video_queue::Device>,
     properties: Properties,
 }
 
@@ -115,6 +133,9 @@ impl Vulkan {
                 DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY | DeviceFeatures::MEMORY_PRIORITY,
             )
             .then(|| ext::pageable_device_local_memory::Device::new(instance, device));
+        let video = features
+            .contains(DeviceFeatures::VIDEO_QUEUE)
+            .then(|| khr::video_queue::Device::new(instance, device));
         // SAFETY: the device contract.
         let properties = unsafe { Properties::read(instance, physical_device, api, features) };
         Self {
@@ -130,6 +151,7 @@ impl Vulkan {
             external_fd,
             external_host,
             pageable,
+            video,
             properties,
         }
     }

@@ -6,6 +6,7 @@ use super::{DeviceFeatures, Vulkan};
 use crate::{
     guard::Limits,
     policy::{
+        addresses::Addresses,
         budget::Report,
         select::{MemoryHeap, MemoryType},
     },
@@ -31,6 +32,8 @@ pub(crate) struct Properties {
     pub(crate) device_api: u32,
     /// `minImportedHostPointerAlignment`, where host memory can be imported.
     pub(crate) host_pointer_alignment: u64,
+    /// What is asked of addresses.
+    pub(crate) addresses: Addresses,
     /// How the GPU can look at guards.
     pub(crate) tables: Limits,
 }
@@ -49,17 +52,39 @@ impl Properties {
         // SAFETY: the instance contract.
         let memory = unsafe { instance.get_physical_device_memory_properties(physical_device) };
         let mut host = vk::PhysicalDeviceExternalMemoryHostPropertiesEXT::default();
+        let mut addresses = Addresses::ANY;
         let (device, max_allocation_size) = if api >= vk::API_VERSION_1_1 {
             let mut maintenance3 = vk::PhysicalDeviceMaintenance3Properties::default();
             let mut properties =
                 vk::PhysicalDeviceProperties2::default().push_next(&mut maintenance3);
-            if features.contains(DeviceFeatures::EXTERNAL_MEMORY_HOST) {
+            let has = |feature: DeviceFeatures| features.contains(feature);
+            if has(DeviceFeatures::EXTERNAL_MEMORY_HOST) {
                 properties = properties.push_next(&mut host);
             }
+            let mut structures = vk::PhysicalDeviceAccelerationStructurePropertiesKHR::default();
+            if has(DeviceFeatures::ACCELERATION_STRUCTURE) {
+                properties = properties.push_next(&mut structures);
+            }
+            let mut tables = vk::PhysicalDeviceRayTracingPipelinePropertiesKHR::default();
+            if has(DeviceFeatures::RAY_TRACING_PIPELINE) {
+                properties = properties.push_next(&mut tables);
+            }
+            let mut descriptors = vk::PhysicalDeviceDescriptorBufferPropertiesEXT::default();
+            if has(DeviceFeatures::DESCRIPTOR_BUFFER) {
+                properties = properties.push_next(&mut descriptors);
+            }
             // SAFETY: the instance contract; Vulkan 1.1 has the call and the first chained struct,
-            // the extension, which is on, the second.
+            // extensions that are on the others.
             unsafe { instance.get_physical_device_properties2(physical_device, &mut properties) };
-            (properties.properties, maintenance3.max_memory_allocation_size)
+            let device = properties.properties;
+            if has(DeviceFeatures::ACCELERATION_STRUCTURE) {
+                let scratch = structures.min_acceleration_structure_scratch_offset_alignment;
+                addresses.scratch = power_of_two(scratch.into());
+                addresses.acceleration_structures = Addresses::ACCELERATION_STRUCTURES;
+            }
+            addresses.shader_groups = power_of_two(tables.shader_group_base_alignment.into());
+            addresses.descriptors = power_of_two(descriptors.descriptor_buffer_offset_alignment);
+            (device, maintenance3.max_memory_allocation_size)
         } else {
             // SAFETY: the instance contract.
             let properties = unsafe { instance.get_physical_device_properties(physical_device) };
@@ -92,6 +117,7 @@ impl Properties {
             device_type: device.device_type.as_raw() as u32,
             device_api: device.api_version,
             host_pointer_alignment: host.min_imported_host_pointer_alignment.max(1),
+            addresses,
             tables: Limits::new(
                 limits.max_storage_buffer_range,
                 power_of_two(limits.min_storage_buffer_offset_alignment),

@@ -106,7 +106,7 @@ pub const STEPS: &[Step] = &[
     ("a dedicated buffer", |w| buffer_step(w, AllocationDesc::readback().dedicated(true))),
     ("a buffer within the budget", |w| {
         let desc = AllocationDesc::device_local().dedicated(true);
-        buffer_step(w, desc.flags(fencepost::AllocationFlags::WITHIN_BUDGET))
+        buffer_step(w, desc.flags(AllocationFlags::WITHIN_BUDGET))
     }),
     ("a buffer and its contents", |w| {
         let memory = AllocationDesc::device_local();

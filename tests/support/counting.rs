@@ -11,12 +11,18 @@ struct Counting;
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     static BYTES: Cell<i64> = const { Cell::new(0) };
+    static LARGEST: Cell<usize> = const { Cell::new(usize::MAX) };
+    static REFUSED: Cell<u64> = const { Cell::new(0) };
 }
 
 // SAFETY: every call is passed on to the system's allocator. `realloc` is the default, which calls
 // these two.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > LARGEST.get() {
+            REFUSED.set(REFUSED.get() + 1);
+            return std::ptr::null_mut();
+        }
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         BYTES.set(BYTES.get() + layout.size() as i64);
         // SAFETY: the caller's promise.
@@ -43,4 +49,14 @@ pub fn count(work: impl FnOnce()) -> u64 {
 /// Bytes that this thread has taken from the heap, less those it has given back.
 pub fn bytes() -> i64 {
     BYTES.get()
+}
+
+/// Does `work` while the heap gives this thread nothing larger than so many bytes, and tells how often it
+/// was asked for that.
+pub fn short_of_memory<T>(largest: usize, work: impl FnOnce() -> T) -> (T, u64) {
+    let before = REFUSED.get();
+    LARGEST.set(largest);
+    let done = work();
+    LARGEST.set(usize::MAX);
+    (done, REFUSED.get() - before)
 }

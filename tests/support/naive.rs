@@ -145,12 +145,13 @@ impl Naive {
         size.div_ceil(self.granule) * self.granule
     }
 
-    /// A size rounded up to the granule, and to the alignment where it is not below that and an eighth of
-    /// the block is free.
+    /// A size rounded up to the granule, and to the alignment where it is not below that, and the
+    /// alignment is small or an eighth of the block is free.
     pub fn widen(&self, size: u64, alignment: u64) -> u64 {
         let plain = self.round_up(size);
         let is_roomy = self.totals().free.0 / self.granule >= self.size / self.granule / 8;
-        if plain < alignment || !is_roomy { plain } else { plain.next_multiple_of(alignment) }
+        let pays = plain >= alignment && (is_roomy || alignment / self.granule <= 64);
+        if pays { plain.next_multiple_of(alignment) } else { plain }
     }
 
     /// The offset of the first free range that holds the request.

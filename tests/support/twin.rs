@@ -211,7 +211,7 @@ impl<S: Subject> Twins<S> {
     }
 
     /// What is granted is rounded up to the granule, and to the alignment where the size is not below
-    /// it, an eighth of the block is free and nothing sure is missed by that.
+    /// it, much is free or the alignment is small, and nothing sure is missed by that.
     fn granted_size(&self, size: u64, alignment: u64, granted: u64) -> Agreement {
         let plain = self.twin.round_up(size);
         let wide = self.twin.widen(size, alignment);

@@ -262,7 +262,6 @@ impl Inner {
             let waiting = core::mem::take(&mut state.waiting);
             let ended = waiting.iter().filter(|waiting| waiting.step != Step::Open);
             scratch.entries.extend(ended.map(|waiting| waiting.entry));
-            scratch.entries.sort_unstable_by_key(|entry| (entry.slot, entry.key.index()));
             self.free_batch(lane, state, scratch, collected);
         }
     }

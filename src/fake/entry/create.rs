@@ -8,6 +8,7 @@ use crate::fake::call::Call;
 use crate::fake::descriptor::Counts;
 use crate::fake::external::Sharing;
 use crate::fake::memory::AllocateArguments;
+use crate::fake::requirements::ImageShape;
 use crate::fake::resource::ResourceId;
 use crate::fake::state::State;
 use crate::fake::track::Kind;
@@ -94,7 +95,12 @@ makers! {
         Ok(buffer)
     }
     CreateImage(state, info: ImageCreateInfo) -> Image {
-        let image = state.create_image(&info.into())?;
+        let mut shape = ImageShape::from(info);
+        // SAFETY: C2.
+        if unsafe { modifier(info) } == Some(0) {
+            shape.tiling = vk::ImageTiling::LINEAR;
+        }
+        let image = state.create_image(&shape)?;
         // SAFETY: C2.
         let external = unsafe { chained::<vk::ExternalMemoryImageCreateInfo<'_>>(info.p_next) };
         if let Some(external) = external {
@@ -107,6 +113,9 @@ makers! {
     }
     CreateImageView(state, info: ImageViewCreateInfo) -> ImageView {
         state.create_image_view(info.image)
+    }
+    CreateVideoSession(state, _info: VideoSessionCreateInfoKHR) -> VideoSessionKHR {
+        state.create_video_session()
     }
     CreateSampler(state, _info: SamplerCreateInfo) -> Sampler { state.create(Default::default()) }
     CreateFence(state, info: FenceCreateInfo) -> Fence {
@@ -171,6 +180,23 @@ makers! {
             dedicated: [buffer.map(ResourceId::Buffer), image.map(ResourceId::Image)],
             priority: priority.map(|info| info.priority),
             sharing,
+        })
+    }
+}
+
+/// The Linux DRM format modifier that an image gets: the last of those it may have. 0 is the linear one.
+///
+/// # Safety
+/// C2 for the chain.
+unsafe fn modifier(info: &vk::ImageCreateInfo<'_>) -> Option<u64> {
+    type Explicit<'a> = vk::ImageDrmFormatModifierExplicitCreateInfoEXT<'a>;
+    type Choice<'a> = vk::ImageDrmFormatModifierListCreateInfoEXT<'a>;
+    // SAFETY: C2.
+    unsafe {
+        let explicit = chained::<Explicit<'_>>(info.p_next).map(|it| it.drm_format_modifier);
+        explicit.or_else(|| {
+            let it = chained::<Choice<'_>>(info.p_next)?;
+            list(it.p_drm_format_modifiers, it.drm_format_modifier_count).last().copied()
         })
     }
 }

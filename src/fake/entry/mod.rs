@@ -22,6 +22,7 @@ mod sets;
 mod sync;
 mod table;
 mod transfer;
+mod video;
 
 use std::ffi::c_void;
 use std::slice;

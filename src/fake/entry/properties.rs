@@ -77,6 +77,18 @@ pub(super) unsafe extern "system" fn properties2(
         {
             it.min_imported_host_pointer_alignment = HOST_ALIGNMENT;
         }
+        type Structures<'a> = vk::PhysicalDeviceAccelerationStructurePropertiesKHR<'a>;
+        if let Some(it) = chained_mut::<Structures<'_>>(next) {
+            it.min_acceleration_structure_scratch_offset_alignment = profile.scratch_alignment;
+        }
+        type Tables<'a> = vk::PhysicalDeviceRayTracingPipelinePropertiesKHR<'a>;
+        if let Some(it) = chained_mut::<Tables<'_>>(next) {
+            it.shader_group_base_alignment = profile.shader_group_alignment;
+        }
+        type Descriptors<'a> = vk::PhysicalDeviceDescriptorBufferPropertiesEXT<'a>;
+        if let Some(it) = chained_mut::<Descriptors<'_>>(next) {
+            it.descriptor_buffer_offset_alignment = profile.descriptor_alignment;
+        }
         if let Some(it) = chained_mut::<vk::PhysicalDeviceVulkan11Properties<'_>>(next) {
             it.max_per_set_descriptors = 1 << 20;
             it.max_memory_allocation_size = profile.max_allocation_size;
@@ -143,6 +155,13 @@ pub(super) unsafe extern "system" fn features2(
         if let Some(it) = chained_mut::<vk::PhysicalDeviceVulkan13Features<'_>>(next) {
             it.synchronization2 = vk::TRUE;
             it.maintenance4 = vk::TRUE;
+        }
+        if let Some(it) = chained_mut::<vk::PhysicalDeviceMemoryPriorityFeaturesEXT<'_>>(next) {
+            it.memory_priority = vk::TRUE;
+        }
+        type Pageable<'a> = vk::PhysicalDevicePageableDeviceLocalMemoryFeaturesEXT<'a>;
+        if let Some(it) = chained_mut::<Pageable<'_>>(next) {
+            it.pageable_device_local_memory = profile.pageable_memory.into();
         }
         if let Some(it) = chained_mut::<vk::PhysicalDeviceProtectedMemoryFeatures<'_>>(next) {
             it.protected_memory = profile.protected_memory.into();

@@ -8,7 +8,9 @@ use ash::vk;
 
 use super::create::*;
 use super::handle::driver;
-use super::{commands, compute, external, instance, memory, properties, sets, sync, transfer};
+use super::{
+    commands, compute, external, instance, memory, properties, sets, sync, transfer, video,
+};
 use crate::fake::driver::Driver;
 use crate::fake::profile::Profile;
 
@@ -102,6 +104,11 @@ fn find(name: &CStr, profile: &Profile) -> vk::PFN_vkVoidFunction {
         b"vkGetMemoryFdPropertiesKHR" => PFN_vkGetMemoryFdPropertiesKHR(external::memory_fd_properties),
         b"vkGetMemoryHostPointerPropertiesEXT" => PFN_vkGetMemoryHostPointerPropertiesEXT(external::host_pointer_properties),
         b"vkGetBufferDeviceAddressEXT" if address => PFN_vkGetBufferDeviceAddress(memory::buffer_address),
+
+        b"vkCreateVideoSessionKHR" => PFN_vkCreateVideoSessionKHR(create::<CreateVideoSession>),
+        b"vkDestroyVideoSessionKHR" => PFN_vkDestroyVideoSessionKHR(destroy),
+        b"vkGetVideoSessionMemoryRequirementsKHR" => PFN_vkGetVideoSessionMemoryRequirementsKHR(video::requirements),
+        b"vkBindVideoSessionMemoryKHR" => PFN_vkBindVideoSessionMemoryKHR(video::bind),
 
         b"vkQueueSubmit" => PFN_vkQueueSubmit(sync::submit),
         b"vkQueueSubmit2" if v13 => PFN_vkQueueSubmit2(sync::submit2),

@@ -34,9 +34,8 @@ impl BlockList {
 
     /// Lists a block to be looked at.
     fn look_at(&mut self, slot: u32) {
-        if let Some(block) = self.block_mut(slot)
-            && !core::mem::replace(&mut block.restless, true)
-        {
+        let Some(block) = self.block_mut(slot) else { return };
+        if !core::mem::replace(&mut block.restless, true) {
             self.restless.push_back(slot);
         }
     }
@@ -67,7 +66,7 @@ impl BlockList {
     pub(crate) fn take_ranks(
         &mut self,
         most: usize,
-    ) -> SmallVec<[(u32, vk::DeviceMemory, Rank); 8]> {
+    ) -> SmallVec<[(u32, vk::DeviceMemory, Rank); 64]> {
         let mut found = SmallVec::new();
         for _ in 0..self.restless.len().min(most) {
             let Some(slot) = self.restless.pop_front() else { break };

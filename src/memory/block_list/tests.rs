@@ -161,3 +161,20 @@ fn a_block_stays_while_the_driver_is_told_its_rank() {
     assert!(list.take_ranks(8).is_empty());
     list.check().unwrap();
 }
+
+/// Whoever ends a region has taken its resource first; else it would never be destroyed.
+#[test]
+fn a_resource_that_outlives_its_region_is_found() {
+    let mut list = list();
+    add_blocks(&mut list, 1);
+    let entry = list.allocate(100, 64).unwrap().entry;
+    let resource = Resource::Buffer(vk::Handle::from_raw(1));
+    list.move_in(entry, Tenant { resource, ..Tenant::default() });
+    list.check().unwrap();
+    list.retire(entry).unwrap();
+    list.check().unwrap();
+    list.reach(entry).unwrap();
+    assert_eq!(list.check(), Err(Broken::Tenant));
+    assert_eq!(list.take_resource(entry), resource, "it still knows of it");
+    list.check().unwrap();
+}

@@ -24,7 +24,7 @@ impl Naive {
         let of = |end: End| self.taken.iter().filter(move |(_, its, _)| *its == end);
         let mut all = (0..=self.capacity).step_by(alignment.max(GRANULE) as usize);
         match (self.is_ring, end) {
-            (true, _) => match of(End::Lower).last() {
+            (true, _) => match of(End::Lower).next_back() {
                 None => all.find(|&offset| free(offset)),
                 Some((newest, ..)) => {
                     // Behind the newest up to the next one, and else from the start up to the oldest.

@@ -134,6 +134,28 @@ impl Recorder<'_> {
         unsafe { self.device.cmd_copy_buffer(self.commands, from, to, &[region]) };
     }
 
+    /// Copies a plane of an image in layout GENERAL: into it, or out of it.
+    pub(crate) fn copy_plane(
+        &self,
+        buffer: vk::Buffer,
+        image: vk::Image,
+        region: vk::BufferImageCopy,
+        into: bool,
+    ) {
+        let (device, commands, general) = (self.device, self.commands, vk::ImageLayout::GENERAL);
+        // SAFETY: as in `fill`.
+        unsafe {
+            match into {
+                true => {
+                    device.cmd_copy_buffer_to_image(commands, buffer, image, general, &[region]);
+                }
+                false => {
+                    device.cmd_copy_image_to_buffer(commands, image, general, buffer, &[region]);
+                }
+            }
+        }
+    }
+
     /// Brings an image whose contents do not matter (`from` is UNDEFINED) or do into a layout.
     pub(crate) fn layout(&self, image: vk::Image, from: vk::ImageLayout, to: vk::ImageLayout) {
         let all = vk::PipelineStageFlags::ALL_COMMANDS;

@@ -108,7 +108,7 @@ impl Sharer {
         // SAFETY: the commands are recorded, and the queue is this thread's.
         let submitted = recording.submit(|signal| unsafe { signal.queue_submit(&[batch]) });
         let point = submitted.unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(timeline.wait(point, Duration::from_secs(20)), Ok(true));
+        assert_eq!(timeline.wait(point, Duration::from_secs(20)), Ok(()));
     }
 }
 

@@ -12,6 +12,7 @@ mod lag;
 mod marathon;
 mod order;
 mod pending;
+mod planes;
 mod pool;
 mod reuse;
 mod scrub;
@@ -28,6 +29,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         threads::scenarios(),
         order::scenarios(),
         image::scenarios(),
+        planes::scenarios(),
         hazard::scenarios(),
         reuse::scenarios(),
         clean::scenarios(),

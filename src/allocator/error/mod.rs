@@ -1,0 +1,13 @@
+//! What can go wrong in the face, an enum per operation. All `Copy`, none holds a string.
+
+mod allocate;
+mod create;
+mod handle;
+mod timeline;
+
+pub use allocate::{AllocateError, Tried};
+pub use create::{
+    AliasError, ArenaError, CreateError, DescError, ExternalError, InitError, NewError,
+};
+pub use handle::{CopyError, ForeignPoint, KeyError, Refused, RingError};
+pub use timeline::{BeginError, ReportError, SubmitRefusal, TimelineError, WaitError};
