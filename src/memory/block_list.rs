@@ -6,7 +6,7 @@ use ash::vk;
 
 use super::{
     block::{Block, Broken},
-    fit_index::{self, FitIndex, class_at_least, class_of},
+    fit_index::{FitIndex, class_of},
     line::End,
     rank::Rank,
     tenants::Tenant,
@@ -15,6 +15,13 @@ use crate::{
     tlsf::{Key, KeyError, Placed, Region, TakenOver},
     vulkan::{Mapping, Resource},
 };
+
+mod ranks;
+mod search;
+#[cfg(test)]
+mod tests;
+
+use search::Search;
 
 /// A retired allocation on its way: which slot, which region.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -58,9 +65,6 @@ pub(crate) struct Heritage {
     /// The old tenant's, to be destroyed when the GPU is done with it.
     pub(crate) resource: Resource,
 }
-
-/// How many blocks are tried that may have room, before one that surely has.
-const TRIES: u32 = 3;
 
 /// Which blocks stay though they are empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -533,76 +537,3 @@ fn note_room(slot: u32, block: &mut Block, shared: &mut FitIndex, tailored: &mut
     let index = if block.tailored { tailored } else { shared };
     index.change(slot, core::mem::replace(&mut block.noted, room), room);
 }
-
-/// Which blocks a request tries, in the order of preference: the one with the least room that is
-/// enough, so that the emptier ones become empty. A bounded number, however many blocks there are.
-struct Search {
-    size: u64,
-    alignment: u64,
-    /// The next class of room to look for; `None` once the highest was seen.
-    class: Option<u8>,
-    /// The highest class of tailored blocks to look for, while those are looked into.
-    tailored: Option<u8>,
-    /// Shared blocks that may still be tried.
-    tries: u32,
-}
-
-impl Search {
-    #[inline(always)]
-    fn new(list: &BlockList, size: u64, alignment: u64) -> Self {
-        let class = class_of(size).max(1);
-        // Tailored blocks are for requests of at least half the room: smaller ones would keep them from
-        // going.
-        let most = class.saturating_add(fit_index::STEPS - 1);
-        let tailored = (size >= list.large).then_some(most);
-        Self { size, alignment, class: Some(class), tailored, tries: TRIES }
-    }
-
-    /// The slot of the next block to try.
-    #[inline(always)]
-    fn next(&mut self, list: &BlockList) -> Option<u32> {
-        // Nearly always the first has room.
-        if self.tries == TRIES && self.tailored.is_none() {
-            self.tries -= 1;
-            return self.shared(list);
-        }
-        self.next_further(list)
-    }
-
-    /// The shared block with the least room of the class in hand or above.
-    #[inline(always)]
-    fn shared(&mut self, list: &BlockList) -> Option<u32> {
-        let (slot, found) = list.shared.tightest(self.class?)?;
-        self.class = found.checked_add(1);
-        Some(slot)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn next_further(&mut self, list: &BlockList) -> Option<u32> {
-        if let Some(most) = self.tailored {
-            let tightest = self.class.and_then(|class| list.tailored.tightest(class));
-            if let Some((slot, found)) = tightest.filter(|&(_, found)| found <= most) {
-                self.class = found.checked_add(1);
-                return Some(slot);
-            }
-            self.tailored = None;
-            self.class = Some(class_of(self.size).max(1));
-        }
-        if self.tries > 0 {
-            self.tries -= 1;
-            return self.shared(list);
-        }
-        // No block has a finer granule, so more padding is never needed.
-        let padded = self.size.checked_add(self.alignment.saturating_sub(fit_index::UNIT))?;
-        self.class = Some(class_at_least(padded)?.max(self.class.take()?));
-        let slot = self.shared(list);
-        // That was the last.
-        self.class = None;
-        slot
-    }
-}
-
-mod ranks;
-#[cfg(test)]
-mod tests;
