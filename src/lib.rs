@@ -79,7 +79,11 @@
 //!   [`create_image_from`](Allocator::create_image_from).
 //! * **Memory for objects of yours**: [`Allocator::allocate`], and 16-byte keys
 //!   ([`Allocation::into_raw`]) for tables of your own.
-//! * **Sets of blocks of your own**: [`Allocator::create_arena`].
+//! * **Sets of blocks of your own**: [`Allocator::create_arena`], for what ends in any order, as a ring or
+//!   as a double stack ([`ArenaPolicy`]).
+//! * **Ray tracing, descriptor buffers, video**: [`BufferDesc::scratch`] and those beside it,
+//!   [`Allocator::bind_video_session`].
+//! * **What is to stay when memory is short**: [`AllocationDesc::priority`], [`Allocation::set_priority`].
 //! * **A frame's uploads**: [`Allocator::create_ring`], at the price of an addition.
 //! * **Many resources on one allocation**: [`Allocator::create_aliasing_buffer`]; **many allocations or
 //!   none**: [`Allocator::allocate_many`].

@@ -150,3 +150,33 @@ fn a_refused_staging_buffer_takes_the_buffer_with_it() {
     ));
     submit_nothing(recording).unwrap();
 }
+
+/// The buffer lies in the arena, and what its contents are copied from does not.
+#[test]
+fn a_buffer_of_an_arena_gets_its_contents_too() {
+    use fencepost::ArenaDesc;
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let usage = vk::BufferUsageFlags::VERTEX_BUFFER;
+    for (memory, staged) in
+        [(AllocationDesc::device_local(), true), (AllocationDesc::upload(), false)]
+    {
+        let arena = allocator.create_arena(&ArenaDesc::new(memory).block_size(1 << 16)).unwrap();
+        let values = [7_u32; 100];
+        let desc = BufferDesc::of(&values, usage);
+        let made = arena.create_buffer_init(&desc, &memory, &values).unwrap();
+        assert_eq!((arena.statistics().live_count, made.staging.is_some()), (1, staged));
+        let filled = made.staging.as_ref().unwrap_or(&made.buffer);
+        let mut back = [0; 100];
+        filled.read(0, &mut back).unwrap();
+        assert_eq!(back, values);
+        // One that fits no block leaves nothing behind.
+        let large = BufferDesc::new(1 << 17, usage);
+        arena.create_buffer_init(&large, &memory, &values).unwrap_err();
+        assert_eq!(arena.statistics().live_count, 1);
+    }
+    let arena = ArenaDesc::new(AllocationDesc::upload()).block_size(1 << 16);
+    let arena = allocator.create_arena(&arena).unwrap();
+    let ring = arena.create_ring(&buffer_desc(1 << 12), &AllocationDesc::upload()).unwrap();
+    assert_eq!((arena.statistics().live, ring.buffer().size()), (1 << 12, 1 << 12));
+}

@@ -13,7 +13,7 @@ use super::{
     error::{AllocateError, CreateError, DescError},
     inner::{Inner, Lane, Life},
     resource::{Buffer, Image},
-    resource_desc::ImageDesc,
+    resource_desc::{BufferDesc, ImageDesc},
 };
 use crate::{
     memory::Grant,
@@ -42,6 +42,19 @@ impl Inner {
             }
             Err(error) => Err(CreateError::Create(error)),
         }
+    }
+
+    /// A buffer of a description, once that is checked.
+    #[track_caller]
+    pub(super) fn create_described_buffer(
+        self: &Arc<Self>,
+        desc: &BufferDesc,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Result<Buffer, CreateError> {
+        desc.check(self.vulkan.features())?;
+        // SAFETY: the description was checked: no pointers, known usages, features on.
+        unsafe { self.create_buffer(&desc.info(), memory, place) }
     }
 
     /// # Safety

@@ -10,6 +10,7 @@ use super::{
     error::{AllocateError, CreateError},
     resource::{Buffer, Image},
     resource_desc::{BufferDesc, ImageDesc},
+    ring::FrameRing,
 };
 use crate::policy::granularity::ResourceKind;
 
@@ -30,9 +31,24 @@ macro_rules! doors {
                 desc: &BufferDesc,
                 memory: &AllocationDesc,
             ) -> Result<Buffer, CreateError> {
-                desc.check(self.inner().vulkan.features())?;
-                // SAFETY: the description was checked: no pointers, known usages, features on.
-                unsafe { self.create_buffer_from(&desc.info(), memory) }
+                self.inner().create_described_buffer(desc, memory, self.place())
+            }
+
+            #[doc = concat!("Makes a ring for uploads with memory ", $here, ": one buffer of the")]
+            /// description's size. To [`push`](FrameRing::push) values, ask for host-visible memory, such
+            /// as [`AllocationDesc::upload`].
+            ///
+            /// Cost: as [`create_buffer`](Self::create_buffer).
+            ///
+            /// # Errors
+            /// As [`create_buffer`](Self::create_buffer).
+            #[track_caller]
+            pub fn create_ring(
+                &self,
+                desc: &BufferDesc,
+                memory: &AllocationDesc,
+            ) -> Result<FrameRing, CreateError> {
+                self.create_buffer(desc, memory).map(FrameRing::over)
             }
 
             #[doc = concat!("Creates an image with memory ", $here, ". Checks the description, and asks")]

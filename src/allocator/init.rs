@@ -1,12 +1,17 @@
 //! New buffers with their contents: written where the host sees them, staged elsewhere.
 
+use std::sync::Arc;
+
 use ash::vk;
 use bytemuck::Pod;
 
 use super::{
     Allocator,
+    arena::Arena,
+    arena_blocks::Place,
     desc::AllocationDesc,
     error::{CopyError, InitError},
+    inner::Inner,
     resource::Buffer,
     resource_desc::BufferDesc,
 };
@@ -84,6 +89,38 @@ impl Allocator {
         memory: &AllocationDesc,
         values: &[T],
     ) -> Result<BufferInit, InitError> {
+        self.inner().create_buffer_init(desc, memory, values, self.place())
+    }
+}
+
+impl Arena {
+    /// Creates a buffer in the arena with contents: see [`Allocator::create_buffer_init`]. A staging
+    /// buffer does not lie in the arena.
+    ///
+    /// Cost: as there.
+    ///
+    /// # Errors
+    /// As there, and as [`create_buffer`](Self::create_buffer).
+    #[track_caller]
+    pub fn create_buffer_init<T: Pod>(
+        &self,
+        desc: &BufferDesc,
+        memory: &AllocationDesc,
+        values: &[T],
+    ) -> Result<BufferInit, InitError> {
+        self.inner().create_buffer_init(desc, memory, values, self.place())
+    }
+}
+
+impl Inner {
+    #[track_caller]
+    fn create_buffer_init<T: Pod>(
+        self: &Arc<Self>,
+        desc: &BufferDesc,
+        memory: &AllocationDesc,
+        values: &[T],
+        place: Place<'_>,
+    ) -> Result<BufferInit, InitError> {
         let (length, size) = (size_of_val(values) as u64, desc.size);
         if length > size {
             return Err(CopyError::OutOfRange { offset: 0, length, size }.into());
@@ -91,7 +128,7 @@ impl Allocator {
         let mut desc = desc.clone();
         desc.usage |= vk::BufferUsageFlags::TRANSFER_DST;
         let copy = vk::BufferCopy::default().size(length);
-        let mut buffer = self.create_buffer(&desc, memory)?;
+        let mut buffer = self.create_described_buffer(&desc, memory, place)?;
         if length == 0 {
             return Ok(BufferInit { buffer, staging: None, copy });
         }
@@ -107,11 +144,15 @@ impl Allocator {
 
     /// A buffer to copy from, of the same name.
     #[track_caller]
-    fn stage<T: Pod>(&self, memory: &AllocationDesc, values: &[T]) -> Result<Buffer, InitError> {
+    fn stage<T: Pod>(
+        self: &Arc<Self>,
+        memory: &AllocationDesc,
+        values: &[T],
+    ) -> Result<Buffer, InitError> {
         let desc = BufferDesc::of(values, vk::BufferUsageFlags::TRANSFER_SRC);
         let mut upload = AllocationDesc::upload();
         upload.name = memory.name;
-        let mut staging = self.create_buffer(&desc, &upload)?;
+        let mut staging = self.create_described_buffer(&desc, &upload, Place::Types)?;
         match staging.write(0, values) {
             Ok(()) => Ok(staging),
             Err(error) => Err(end(staging, error.into())),

@@ -136,9 +136,7 @@ impl Allocator {
         queue: &Timeline,
     ) -> Result<Ordered<Buffer>, CreateError> {
         let inner = self.inner();
-        desc.check(inner.vulkan.features())?;
-        // SAFETY: the description was checked: no pointers, known usages, features on.
-        self.ordered(queue, |place| unsafe { inner.create_buffer(&desc.info(), memory, place) })
+        self.ordered(queue, |place| inner.create_described_buffer(desc, memory, place))
     }
 
     /// [`create_image`](Self::create_image) on memory of

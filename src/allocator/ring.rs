@@ -6,14 +6,7 @@ use std::sync::Mutex;
 use ash::vk;
 use bytemuck::Pod;
 
-use super::{
-    Allocator,
-    desc::AllocationDesc,
-    error::{CreateError, RingError},
-    recording::Recording,
-    resource::Buffer,
-    resource_desc::BufferDesc,
-};
+use super::{error::RingError, recording::Recording, resource::Buffer};
 use crate::{ground::sync::lock, retire::Ring};
 
 /// One buffer that frames take pieces of: uniforms, instance data, staging copies. Taking costs an
@@ -71,32 +64,19 @@ impl fmt::Debug for FrameRing {
     }
 }
 
-impl Allocator {
-    /// Makes a ring: one buffer of the description's size. To [`push`](FrameRing::push) values, ask
-    /// for host-visible memory, such as [`AllocationDesc::upload`].
-    ///
-    /// Cost: as [`create_buffer`](Self::create_buffer).
-    ///
-    /// # Errors
-    /// As [`create_buffer`](Self::create_buffer).
-    #[track_caller]
-    pub fn create_ring(
-        &self,
-        desc: &BufferDesc,
-        memory: &AllocationDesc,
-    ) -> Result<FrameRing, CreateError> {
-        let buffer = self.create_buffer(desc, memory)?;
+impl FrameRing {
+    /// A ring over all of a buffer.
+    pub(super) fn over(buffer: Buffer) -> Self {
+        let memory = buffer.allocation();
         let coherent = vk::MemoryPropertyFlags::HOST_COHERENT;
-        let atom = match buffer.allocation().memory_properties().contains(coherent) {
+        let atom = match memory.memory_properties().contains(coherent) {
             true => 1,
-            false => self.inner().vulkan.properties().non_coherent_atom_size,
+            false => memory.inner().vulkan.properties().non_coherent_atom_size,
         };
         let ring = Mutex::new(Ring::new(buffer.size()));
-        Ok(FrameRing { buffer, atom, ring })
+        Self { buffer, atom, ring }
     }
-}
 
-impl FrameRing {
     /// Takes `size` bytes at a multiple of `alignment`: any number but 0, a vertex's stride too.
     /// They are for recordings that are open now, and their bytes are whatever was there.
     ///

@@ -3,6 +3,7 @@
 use ash::vk;
 
 use super::{
+    dedicated::Dedicated,
     fit_index::{class_of, class_of_room},
     graves::Graves,
     line::{ArenaPolicy, End, Line},
@@ -76,14 +77,6 @@ enum Space {
     Shared(Tlsf),
     Line(Line),
     Dedicated(Dedicated),
-}
-
-/// The one region of a dedicated block.
-#[derive(Debug)]
-struct Dedicated {
-    size: u64,
-    serial: u32,
-    state: State,
 }
 
 /// A broken invariant of a block: a bug in this crate.
@@ -165,7 +158,7 @@ impl Block {
         serial: u32,
         mapping: Option<Mapping>,
     ) -> Self {
-        let space = Space::Dedicated(Dedicated { size, serial, state: State::Free });
+        let space = Space::Dedicated(Dedicated::new(size, serial));
         Self::new(memory, size, mapping, space)
     }
 
@@ -423,42 +416,5 @@ impl Block {
         let keys = regions.iter().filter_map(|region| region.key);
         let housed = keys.filter(|&key| self.tenants.get(key).resource != Resource::None).count();
         if housed == self.tenants.resources() { Ok(()) } else { Err(Broken::Tenant) }
-    }
-}
-
-impl Dedicated {
-    fn key(&self) -> Option<Key> {
-        Key::from_bits(u64::from(self.serial) << 32 | 1)
-    }
-
-    fn region(&self) -> Region {
-        let key = if self.state == State::Free { None } else { self.key() };
-        Region { state: self.state, offset: 0, size: self.size, key }
-    }
-
-    fn allocate(&mut self, size: u64) -> Option<Placed> {
-        if self.state != State::Free || size > self.size {
-            return None;
-        }
-        self.state = State::Used;
-        self.key().map(|key| Placed { key, offset: 0, size: self.size })
-    }
-
-    fn get(&self, key: Key) -> Result<Region, KeyError> {
-        match self.key() == Some(key) && self.state != State::Free {
-            true => Ok(self.region()),
-            false => Err(KeyError::Stale),
-        }
-    }
-
-    fn turn(&mut self, key: Key, from: State, to: State) -> Result<u64, KeyError> {
-        match self.get(key)?.state {
-            state if state == from => {
-                self.state = to;
-                Ok(self.size)
-            }
-            State::Pending => Err(KeyError::AlreadyRetired),
-            _ => Err(KeyError::Stale),
-        }
     }
 }

@@ -6,6 +6,7 @@
 mod batch;
 mod block;
 mod block_list;
+mod dedicated;
 mod fit_index;
 mod graves;
 mod heirs;

@@ -1,31 +1,28 @@
-//! A set of small numbers that finds the nearest member below in constant time.
+//! Where allocations ever began, and a coarse picture of where live ones may: for pointers that are
+//! refused.
 #![forbid(unsafe_code)]
 
 use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use bytemuck::allocation::try_zeroed_slice_box;
 
 const BITS: usize = u64::BITS as usize;
 
-/// 64 numbers, a bit for each: those that are in the set, and those that ever were.
-type Window = [u64; 2];
-const MEMBERS: usize = 0;
-const EVER: usize = 1;
-
 /// More levels than any bound needs.
 const LEVELS: usize = 10;
 
-/// A bitmap, a bitmap of its words that are not 0, and so on up to a single word. It also remembers
-/// what was ever in it.
+/// A bit for each number that ever was a member, and above it levels of bits: each says whether there
+/// may be a member under it. A member that leaves is not written down; the search for one finds out,
+/// and puts right what it finds, so that it pays once for each that came.
 ///
-/// For `n` numbers it takes `2 n` bits and a sixty-third of `n` more. The host gives untouched parts no
+/// For `n` numbers it takes `n` bits and a sixty-third of `n` more. The host gives untouched parts no
 /// pages.
 #[derive(Debug)]
 pub(super) struct Bitmap {
-    windows: Box<[Window]>,
-    /// All levels, the lowest first. Bit `i` of that is set iff window `i` has members; bit `i` of a
-    /// level above, iff word `i` of the level below is not 0.
-    words: Box<[u64]>,
+    ever: Box<[u64]>,
+    /// All levels, the lowest first. No bit says that there is none under it while there is one.
+    words: Box<[AtomicU64]>,
     /// Where each level begins in `words`.
     firsts: [usize; LEVELS],
     levels: usize,
@@ -43,104 +40,110 @@ impl Bitmap {
             levels += 1;
             words += below;
         }
-        let windows = try_zeroed_slice_box(count).ok()?;
-        Some(Self { windows, words: try_zeroed_slice_box(words).ok()?, firsts, levels })
+        let ever = try_zeroed_slice_box(count).ok()?;
+        Some(Self { ever, words: try_zeroed_slice_box(words).ok()?, firsts, levels })
     }
 
-    /// Puts a number in. O(1): the levels above change only where something was empty.
+    /// A number is a member from now on. O(1): nearly always all is written down already.
     #[inline]
     pub(super) fn insert(&mut self, number: usize) {
-        let bit = 1 << (number % BITS);
         let mut place = number / BITS;
-        let window = &mut self.windows[place];
-        let mut before = window[MEMBERS];
-        window[MEMBERS] |= bit;
-        window[EVER] |= bit;
+        self.ever[place] |= 1 << (number % BITS);
         for &first in &self.firsts[..self.levels] {
-            if before != 0 {
+            let word = self.words[first + place / BITS].get_mut();
+            let bit = 1 << (place % BITS);
+            if *word & bit != 0 {
                 return;
             }
-            let word = &mut self.words[first + place / BITS];
-            before = *word;
-            *word |= 1 << (place % BITS);
+            *word |= bit;
             place /= BITS;
         }
     }
 
-    /// Takes a number out. O(1): the levels above change only where something becomes empty.
-    #[inline]
-    pub(super) fn remove(&mut self, number: usize) {
-        let mut place = number / BITS;
-        let window = &mut self.windows[place];
-        window[MEMBERS] &= !(1 << (number % BITS));
-        let mut after = window[MEMBERS];
-        for &first in &self.firsts[..self.levels] {
-            if after != 0 {
-                return;
-            }
-            let word = &mut self.words[first + place / BITS];
-            *word &= !(1 << (place % BITS));
-            after = *word;
-            place /= BITS;
-        }
-    }
-
-    /// Whether a number ever was in it.
+    /// Whether a number ever was a member.
     pub(super) fn was_in(&self, number: usize) -> bool {
-        let window = self.windows.get(number / BITS);
-        window.is_some_and(|window| window[EVER] >> (number % BITS) & 1 != 0)
+        let word = self.ever.get(number / BITS);
+        word.is_some_and(|word| word >> (number % BITS) & 1 != 0)
     }
 
-    /// The largest member up to `number`. At most two words per level, of six at most.
-    pub(super) fn last_up_to(&self, number: usize) -> Option<usize> {
-        let mut place = number / BITS;
-        let found = self.windows.get(place)?[MEMBERS] & (u64::MAX >> (BITS - 1 - number % BITS));
-        if found != 0 {
-            return Some(place * BITS + found.ilog2() as usize);
-        }
-        // Up, to a word with a bit below the one we come from.
-        for (height, &first) in self.firsts[..self.levels].iter().enumerate() {
-            let found = self.words[first + place / BITS] & ((1 << (place % BITS)) - 1);
-            place /= BITS;
-            if found != 0 {
-                return Some(self.last_below(height, place * BITS + found.ilog2() as usize));
+    /// The largest member up to `number`, where `is_in` tells members. Each word that it visits in vain
+    /// is visited once for a member that came; 64 numbers are asked for in each of the lowest.
+    pub(super) fn last_up_to(&self, number: usize, is_in: impl Fn(usize) -> bool) -> Option<usize> {
+        let member = |place: usize, mask: u64| {
+            let mut bits = self.ever[place] & mask;
+            while bits != 0 {
+                let bit = bits.ilog2() as usize;
+                if is_in(place * BITS + bit) {
+                    return Some(place * BITS + bit);
+                }
+                bits &= !(1 << bit);
             }
+            None
+        };
+        let mut place = number / BITS;
+        if place >= self.ever.len() {
+            return None;
+        }
+        let mut mask = u64::MAX >> (BITS - 1 - number % BITS);
+        loop {
+            if let Some(found) = member(place, mask) {
+                return Some(found);
+            }
+            if mask == u64::MAX {
+                self.forget(place);
+            }
+            mask = u64::MAX;
+            place = self.before(place)?;
+        }
+    }
+
+    /// The next lower place that may have members.
+    fn before(&self, mut place: usize) -> Option<usize> {
+        for (height, &first) in self.firsts[..self.levels].iter().enumerate() {
+            let word = self.words[first + place / BITS].load(Ordering::Relaxed);
+            let found = word & ((1 << (place % BITS)) - 1);
+            place /= BITS;
+            if found == 0 {
+                continue;
+            }
+            place = place * BITS + found.ilog2() as usize;
+            for first in self.firsts[..height].iter().rev() {
+                // Another thread may just have found out that there is none.
+                let word = self.words[first + place].load(Ordering::Relaxed);
+                place = place * BITS + word.checked_ilog2().unwrap_or(0) as usize;
+            }
+            return Some(place);
         }
         None
     }
 
-    /// Down: the largest member under bit `place` of a level, which is set.
-    fn last_below(&self, height: usize, mut place: usize) -> usize {
-        for first in self.firsts[..height].iter().rev() {
-            place = place * BITS + self.words[first + place].ilog2() as usize;
+    /// No member is left under a place of the lowest level.
+    fn forget(&self, mut place: usize) {
+        for &first in &self.firsts[..self.levels] {
+            let bit = 1 << (place % BITS);
+            let word = &self.words[first + place / BITS];
+            if word.fetch_and(!bit, Ordering::Relaxed) & !bit != 0 {
+                return;
+            }
+            place /= BITS;
         }
-        place * BITS + self.windows[place][MEMBERS].ilog2() as usize
     }
 
     /// Bytes of address space held.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.words) + size_of_val(&*self.windows)
+        size_of_val(&*self.words) + size_of_val(&*self.ever)
     }
 
-    /// A level's words.
-    fn level(&self, height: usize) -> &[u64] {
-        let end = if height + 1 < self.levels { self.firsts[height + 1] } else { self.words.len() };
-        &self.words[self.firsts[height]..end]
-    }
-
-    /// Whether every level sums up the one below. O(bound).
-    pub(super) fn is_whole(&self) -> bool {
-        let sums = |height: usize, word: usize, bits: u64| {
-            height == self.levels
-                || (bits != 0) == (self.level(height)[word / BITS] >> (word % BITS) & 1 != 0)
-        };
-        let mut windows = self.windows.iter().enumerate();
-        windows.all(|(word, window)| {
-            window[MEMBERS] & !window[EVER] == 0 && sums(0, word, window[MEMBERS])
-        }) && (0..self.levels).all(|height| {
-            let mut words = self.level(height).iter().enumerate();
-            words.all(|(word, &bits)| sums(height + 1, word, bits))
-        })
+    /// Whether a member is written down at every level.
+    pub(super) fn shows(&self, number: usize) -> bool {
+        let mut place = number / BITS;
+        self.was_in(number)
+            && self.firsts[..self.levels].iter().all(|first| {
+                let word = self.words[first + place / BITS].load(Ordering::Relaxed);
+                let set = word >> (place % BITS) & 1 != 0;
+                place /= BITS;
+                set
+            })
     }
 }
 
@@ -172,7 +175,6 @@ mod tests {
             for step in 0..4000 {
                 let (member, asked) = (number(), number());
                 if step % 3 == 0 {
-                    bitmap.remove(member);
                     twin.remove(&member);
                 } else {
                     bitmap.insert(member);
@@ -180,25 +182,31 @@ mod tests {
                     ever.insert(member);
                 }
                 assert_eq!(bitmap.was_in(asked), ever.contains(&asked));
-                assert_eq!(bitmap.last_up_to(asked), twin.range(..=asked).next_back().copied());
+                let found = bitmap.last_up_to(asked, |number| twin.contains(&number));
+                assert_eq!(found, twin.range(..=asked).next_back().copied());
             }
-            assert!(bitmap.is_whole());
-            for member in twin {
-                bitmap.remove(member);
-            }
-            assert_eq!(bitmap.last_up_to(bound - 1), None);
-            assert!(bitmap.is_whole() && bitmap.words.iter().all(|&word| word == 0));
+            assert!(twin.iter().all(|&member| bitmap.shows(member)));
+            assert_eq!(bitmap.last_up_to(bound - 1, |_| false), None);
+            assert_eq!(bitmap.last_up_to(bound + 64, |_| true), None, "beyond the bound");
         }
     }
 
+    /// What left is looked for once, and not again.
     #[test]
-    fn a_broken_sum_is_seen() {
-        let mut bitmap = Bitmap::new(5000).unwrap();
+    fn a_search_puts_right_what_it_finds() {
+        let mut bitmap = Bitmap::new(300_000).unwrap();
+        (0..300_000).step_by(64).for_each(|number| bitmap.insert(number));
+        let asked = core::cell::Cell::new(0);
+        let count = |_: usize| {
+            asked.set(asked.get() + 1);
+            false
+        };
+        assert_eq!(bitmap.last_up_to(299_999, count), None);
+        assert_eq!(asked.replace(0), 300_000_usize.div_ceil(64));
+        assert_eq!(bitmap.last_up_to(299_999, count), None);
+        assert!(asked.get() <= 2, "{}", asked.get());
         bitmap.insert(77);
-        bitmap.windows[1][MEMBERS] = 0;
-        assert!(!bitmap.is_whole());
-        bitmap.remove(77);
-        bitmap.words[bitmap.firsts[1]] = 1;
-        assert!(!bitmap.is_whole());
+        assert!(bitmap.shows(77), "and what comes again is found");
+        assert_eq!(bitmap.last_up_to(299_999, |number| number == 77), Some(77));
     }
 }

@@ -62,7 +62,7 @@ impl PoolDesc {
     }
 
     /// What every address and size is rounded to: a power of two from 16 bytes to 1 MiB. The books
-    /// take 2 bits for each granule. Pools of 32 GiB and more take the granule that they need.
+    /// take a bit for each granule. Pools of 32 GiB and more take the granule that they need.
     pub const fn granule(mut self, bytes: u64) -> Self {
         self.granule = bytes;
         self

@@ -187,8 +187,8 @@ pub enum Broken {
         /// In bytes from the beginning of the pool.
         offset: u64,
     },
-    /// The bitmap's levels do not agree.
-    #[error("the bitmap's levels do not agree")]
+    /// The bitmap does not show a live start.
+    #[error("the bitmap does not show a live start")]
     Bitmap,
     /// The statistics are not those of the allocations.
     #[error("the statistics are not those of the allocations")]

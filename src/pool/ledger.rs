@@ -16,12 +16,11 @@ use crate::tlsf::{Config, Freed, Key, Region, State, Tlsf};
 ///
 /// ```text
 /// granules   │ 0 │ 1 │ 2 │ 3 │ 4 │ 5 │ 6 │
-/// live       │ 1 │ 0 │ 0 │ 1 │ 0 │ 0 │ 0 │  does a live allocation begin here? And levels above
-/// ever       │ 1 │ 0 │ 0 │ 1 │ 0 │ 1 │ 0 │  did one ever? 5 is a double free
+/// ever       │ 1 │ 0 │ 0 │ 1 │ 0 │ 1 │ 0 │  did one ever begin here? 5 is a double free
 /// starts     0 → node 7, 3 → node 3         a hash table over the live ones
 /// ```
 /// A pointer that is right needs `starts` alone. One into the middle of an allocation looks for the
-/// next live start below.
+/// next live start below, among those that ever were.
 #[derive(Debug)]
 pub(super) struct Ledger {
     tlsf: Tlsf,
@@ -218,13 +217,14 @@ impl Ledger {
         self.live_in(self.tlsf.get(key).ok()?)
     }
 
-    /// What an offset is. O(1): a look-up, and two words in each level of the bitmap.
+    /// What an offset is. O(1): a look-up; for one that is no live start also, amortised, two words in each
+    /// level of the bitmap and the starts of one of its words.
     pub(super) fn find(&self, offset: u64) -> Found {
         if let Some(live) = self.start(offset) {
             return Found::Start(live);
         }
         let granule = self.granule_of(offset);
-        let below = self.live.last_up_to(granule).and_then(|start| self.live_at(start));
+        let below = self.last_start(granule).and_then(|start| self.live_at(start));
         if let Some(live) = below.filter(|live| offset - live.offset < live.reserved) {
             return Found::Inside(live);
         }
@@ -232,12 +232,16 @@ impl Ledger {
         if exact && self.live.was_in(granule) { Found::Freed } else { Found::Untracked }
     }
 
+    /// The last granule up to one where a live allocation begins.
+    fn last_start(&self, granule: usize) -> Option<usize> {
+        self.live.last_up_to(granule, |granule| self.starts.get(granule as u32).is_some())
+    }
+
     /// No live allocation begins there any more.
     #[inline]
     fn forget(&mut self, live: &Live) {
         let granule = self.granule_of(live.offset);
         self.starts.remove(granule as u32);
-        self.live.remove(granule);
     }
 
     /// Used → free.
@@ -320,19 +324,19 @@ impl Ledger {
     /// Every invariant. O(granules).
     pub(super) fn check(&self, live_bytes: u64, live_count: u64) -> Result<(), Broken> {
         self.tlsf.check()?;
-        if !self.live.is_whole() {
-            return Err(Broken::Bitmap);
-        }
         let (mut bytes, mut count) = (0, 0);
         let mut last_free = None;
         for region in self.regions() {
             // From the last granule of a region the next start below is the region's own.
             let last = self.granule_of(region.offset + region.size - 1);
-            let below = self.live.last_up_to(last);
+            let below = self.last_start(last);
             let broken = Err(Broken::Start { offset: region.offset });
             if region.state == State::Used {
                 if below != Some(self.granule_of(region.offset)) {
                     return broken;
+                }
+                if !self.live.shows(self.granule_of(region.offset)) {
+                    return Err(Broken::Bitmap);
                 }
                 match self.start(region.offset) {
                     Some(live) if Some(live.key) == region.key => bytes += live.size,

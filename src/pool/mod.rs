@@ -35,8 +35,9 @@
 //!
 //! # What it costs
 //! Allocation and deallocation are those of [`tlsf`](crate::tlsf), and a look-up in a hash table of the
-//! live ones. Pointers that are refused cost two words more in each of up to six levels of a bitmap. All
-//! is O(1), the hash table in expectation. The books take 2 bits for each granule of 16 bytes or more,
+//! live ones. Pointers that are refused cost two words more in each of up to six levels of a bitmap, and
+//! up to 64 look-ups. All is O(1): the hash table in expectation, refusals amortised, as the first that
+//! passes where allocations ended clears up behind them. The books take a bit for each granule of 16 bytes or more,
 //! to which the host gives pages only where allocations begin, and 60 to 92 bytes for each allocation.
 //!
 //! # Safe and unsafe

@@ -51,6 +51,8 @@ fn extensions(profile: &Profile) -> impl Iterator<Item = &'static CStr> {
         (profile.timeline_semaphores, ash::khr::timeline_semaphore::NAME),
         (profile.device_address, ash::khr::buffer_device_address::NAME),
         (profile.memory_budget, ash::ext::memory_budget::NAME),
+        (true, ash::ext::memory_priority::NAME),
+        (profile.pageable_memory, ash::ext::pageable_device_local_memory::NAME),
         (profile.device_coherent_memory, ash::amd::device_coherent_memory::NAME),
     ]
     .into_iter()

@@ -156,6 +156,13 @@ pub(super) unsafe extern "system" fn features2(
             it.synchronization2 = vk::TRUE;
             it.maintenance4 = vk::TRUE;
         }
+        if let Some(it) = chained_mut::<vk::PhysicalDeviceMemoryPriorityFeaturesEXT<'_>>(next) {
+            it.memory_priority = vk::TRUE;
+        }
+        type Pageable<'a> = vk::PhysicalDevicePageableDeviceLocalMemoryFeaturesEXT<'a>;
+        if let Some(it) = chained_mut::<Pageable<'_>>(next) {
+            it.pageable_device_local_memory = profile.pageable_memory.into();
+        }
         if let Some(it) = chained_mut::<vk::PhysicalDeviceProtectedMemoryFeatures<'_>>(next) {
             it.protected_memory = profile.protected_memory.into();
         }

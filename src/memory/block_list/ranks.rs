@@ -66,7 +66,7 @@ impl BlockList {
     pub(crate) fn take_ranks(
         &mut self,
         most: usize,
-    ) -> SmallVec<[(u32, vk::DeviceMemory, Rank); 8]> {
+    ) -> SmallVec<[(u32, vk::DeviceMemory, Rank); 64]> {
         let mut found = SmallVec::new();
         for _ in 0..self.restless.len().min(most) {
             let Some(slot) = self.restless.pop_front() else { break };

@@ -14,6 +14,15 @@ use super::scenario::{DEVICE, NOTE, PASSED};
 /// runs away must end the child, not the machine.
 const ADDRESS_SPACE_KIB: u64 = 6 << 20;
 
+/// The limit for `ulimit -v`. A sanitizer's shadow alone takes terabytes of address space, so who sets
+/// its options bounds the memory there (`src/README.md` says how).
+fn address_space() -> String {
+    match std::env::var_os("ASAN_OPTIONS") {
+        Some(_) => "unlimited".to_owned(),
+        None => ADDRESS_SPACE_KIB.to_string(),
+    }
+}
+
 /// How many of the last lines of a child that failed are shown.
 const LAST_LINES: usize = 30;
 
@@ -49,7 +58,7 @@ pub(super) fn run(
     let mut command = Command::new("sh");
     command
         .args(["-c", r#"ulimit -c 0; ulimit -v "$1" || exit 98; shift; exec "$@""#, "sh"])
-        .arg(ADDRESS_SPACE_KIB.to_string())
+        .arg(address_space())
         .arg(std::env::current_exe()?)
         .args(["--child", name])
         .stdin(Stdio::null())
