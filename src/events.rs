@@ -18,12 +18,12 @@
 //! bytes. No lock is held while an event is told: a subscriber may ask the allocator for more.
 //!
 //! Whether anyone listens to `ALLOCATION` is asked when the allocator is made; who comes later hears of
-//! no single allocations. What watching costs, in instructions of an allocation and its end at once
+//! no single allocations. What watching costs, in instructions of a plain allocation and its end at once
 //! (callgrind, 1,000 alive, the driver not called):
 //!
 //! | nothing compiled in | all off | a [record](crate::AllocatorDesc::record) | `ALLOCATION`, to a subscriber that ignores it | [`audit`](crate::AllocatorDesc::audit) |
 //! | --- | --- | --- | --- | --- |
-//! | 1347 | 1356 (+0.7 %) | 1474 | 1684 | 2373 |
+//! | 1239 | 1257 (+1.5 %) | 1375 | 1708 | 2374 |
 //!
 //! # Plots
 //!

@@ -197,7 +197,7 @@ impl Inner {
         let requirements = Requirements { memory: *requirements, dedicate: Dedicate::No };
         let target = Target::unknown(kind);
         // Nearly always this; it never leaves the registers.
-        if matches!(place, Place::Types) && !self.guards.policy.is_on() && !self.observed {
+        if matches!(place, Place::Types) && self.plain {
             let request = Request::new(&requirements, target, memory);
             if let Some((lane, grant)) = self.allocate_at_once(&request) {
                 return Ok(Allocation::new(self, lane, &grant));

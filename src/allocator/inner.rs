@@ -72,6 +72,9 @@ pub(crate) struct Inner {
     pub(super) audit: bool,
     /// Audited, or someone listened to single allocations when this was made.
     pub(super) observed: bool,
+    /// Neither observed nor guarded where an arena says nothing else: one test for what is nearly
+    /// always so.
+    pub(super) plain: bool,
     pub(super) origins: Origins,
     pub(super) map_on_access: bool,
     pub(super) guards: Guards,
@@ -250,6 +253,7 @@ impl Inner {
             end_policy: desc.end_policy,
             audit: desc.audit,
             observed,
+            plain: !observed && !desc.guards.is_on(),
             origins: Origins::default(),
             map_on_access: desc.map_on_access,
             guards: Guards::new(desc),
