@@ -214,15 +214,15 @@ pub(super) type Granted<'a> = (&'a Lane, Grant);
 
 impl Inner {
     /// A range in a block of the best memory type, where that has room: nearly always. `None` says
-    /// nothing of what is wrong. O(1), one lock.
+    /// nothing of what is wrong. With `plain`, which is [`Inner::plain`] seen, nobody records. O(1), one lock.
     #[inline(always)]
-    pub(super) fn allocate_at_once(&self, request: &Request) -> Option<Granted<'_>> {
+    pub(super) fn allocate_at_once(&self, request: &Request, plain: bool) -> Option<Granted<'_>> {
         self.validate(request).ok()?;
         let mut spare = None;
         let best = self.choice(&request.question, &mut spare).ranking.best()?;
         let lane = self.lane(best)?;
         let search = self.search(request).ok()?;
-        Some((lane, self.take_in_blocks(lane, &search)?))
+        Some((lane, self.take_in_blocks(lane, &search, plain)?))
     }
 
     /// Finds memory for a request. On failure nothing has changed, but that reached memory was
@@ -231,7 +231,7 @@ impl Inner {
     /// O(1) where a block has room; else driver calls, outside all locks.
     pub(super) fn allocate(&self, request: &Request) -> Result<Granted<'_>, AllocateError> {
         if request.dedicate == Dedicate::No {
-            if let Some(granted) = self.allocate_at_once(request) {
+            if let Some(granted) = self.allocate_at_once(request, false) {
                 return Ok(granted);
             }
         }
@@ -363,15 +363,18 @@ impl Inner {
     }
 
     pub(super) fn allocate_in_blocks(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
-        self.take_in_blocks(lane, search)
+        self.take_in_blocks(lane, search, false)
     }
 
-    /// [`allocate_in_blocks`](Self::allocate_in_blocks), inlined where it is hot.
+    /// [`allocate_in_blocks`](Self::allocate_in_blocks), inlined where it is hot; with `plain` unrecorded.
     #[inline(always)]
-    fn take_in_blocks(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
+    fn take_in_blocks(&self, lane: &Lane, search: &Search<'_>, plain: bool) -> Option<Grant> {
         let mut state = lane.lock();
         let grant = state.blocks.allocate(search.size, search.alignment)?;
-        Some(self.settle(&mut state, search.request, search.tenant(), grant))
+        if !plain {
+            state.record_grant(grant.entry, search.request);
+        }
+        Some(self.move_in(&mut state, search.tenant(), grant))
     }
 
     /// A range that the quick search does not see. O(blocks and free regions).
@@ -388,10 +391,16 @@ impl Inner {
         state: &mut LaneState,
         request: &Request,
         tenant: Option<Tenant>,
-        mut grant: Grant,
+        grant: Grant,
     ) -> Grant {
-        state.count_live(grant.size);
         state.record_grant(grant.entry, request);
+        self.move_in(state, tenant, grant)
+    }
+
+    /// [`settle`](Self::settle), unrecorded.
+    #[inline(always)]
+    fn move_in(&self, state: &mut LaneState, tenant: Option<Tenant>, mut grant: Grant) -> Grant {
+        state.count_live(grant.size);
         if let Some(tenant) = tenant {
             (grant.offset, grant.size) = tenant.fence.inside(grant.offset, grant.size);
             state.blocks.move_in(grant.entry, tenant);

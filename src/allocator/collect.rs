@@ -51,7 +51,8 @@ impl Inner {
     /// Gives an allocation up: its range is free once every recording that is open now has ended
     /// and the GPU has passed what was submitted by then. O(1), one lock.
     pub(super) fn retire(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
-        if self.observed {
+        let plain = self.plain;
+        if !plain && self.observed {
             self.observe_end(lane, entry, None);
         }
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
@@ -59,7 +60,7 @@ impl Inner {
         let bag = self.current_bag();
         let life = self.life();
         if bag.is_reached(self.reached_bag()) || life == Life::ShutDown {
-            return self.end_at_once(lane, state, entry);
+            return self.end_at_once(lane, state, entry, plain);
         }
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
         if state.bags.file(bag, entry) {
@@ -109,7 +110,8 @@ impl Inner {
     ///
     /// The caller knows that no submitted or recorded work uses it.
     pub(super) fn free_now(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
-        if self.observed {
+        let plain = self.plain;
+        if !plain && self.observed {
             self.observe_end(lane, entry, Some(&[]));
         }
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
@@ -119,7 +121,7 @@ impl Inner {
             // Its owner is done, but the one before may not be.
             return self.file_at(lane, entry, &[]);
         }
-        self.end_at_once(lane, state, entry)
+        self.end_at_once(lane, state, entry, plain)
     }
 
     /// Used → Free for an allocation whose uses are all done.
@@ -129,6 +131,7 @@ impl Inner {
         lane: &'a Lane,
         mut state: MutexGuard<'a, LaneState>,
         entry: Entry,
+        plain: bool,
     ) -> Result<Keeper, KeyError> {
         if state.blocks.has_resource(entry) || state.guards.is_on() {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
@@ -136,7 +139,9 @@ impl Inner {
         }
         let (size, emptied) = state.blocks.free(entry)?;
         state.live -= size;
-        state.record_end(entry);
+        if !plain {
+            state.record_end(entry);
+        }
         Ok(match emptied {
             true => self.vacate(lane, state, entry.slot),
             false => state.shared_keeper(self.life(), entry),

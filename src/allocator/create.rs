@@ -199,7 +199,7 @@ impl Inner {
         // Nearly always this; it never leaves the registers.
         if matches!(place, Place::Types) && self.plain {
             let request = Request::new(&requirements, target, memory);
-            if let Some((lane, grant)) = self.allocate_at_once(&request) {
+            if let Some((lane, grant)) = self.allocate_at_once(&request, true) {
                 return Ok(Allocation::new(self, lane, &grant));
             }
         }

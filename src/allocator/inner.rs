@@ -72,8 +72,8 @@ pub(crate) struct Inner {
     pub(super) audit: bool,
     /// Audited, or someone listened to single allocations when this was made.
     pub(super) observed: bool,
-    /// Neither observed nor guarded where an arena says nothing else: one test for what is nearly
-    /// always so.
+    /// Neither observed nor recorded, nor guarded where an arena says nothing else: one test for what is
+    /// nearly always so.
     pub(super) plain: bool,
     pub(super) origins: Origins,
     pub(super) map_on_access: bool,
@@ -230,6 +230,7 @@ impl Inner {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let observed =
             desc.audit || tracing::enabled!(target: events::ALLOCATION, tracing::Level::TRACE);
+        let plain = !observed && !recorder.is_on() && !desc.guards.is_on();
         Ok(Arc::new_cyclic(|myself| Self {
             myself: Weak::clone(myself),
             vulkan,
@@ -253,7 +254,7 @@ impl Inner {
             end_policy: desc.end_policy,
             audit: desc.audit,
             observed,
-            plain: !observed && !desc.guards.is_on(),
+            plain,
             origins: Origins::default(),
             map_on_access: desc.map_on_access,
             guards: Guards::new(desc),

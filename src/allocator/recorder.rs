@@ -79,6 +79,11 @@ impl Recorder {
         }))
     }
 
+    /// Whether there is a record.
+    pub(super) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// A tape for a lane, if there is a record.
     pub(super) fn tape(&self, lane: u32, memory_type: u32) -> Option<Box<Tape>> {
         let shared = self.0.as_ref().filter(|shared| !shared.ended.load(Ordering::Relaxed))?;
