@@ -23,7 +23,7 @@
 //!
 //! | nothing compiled in | all off | a [record](crate::AllocatorDesc::record) | `ALLOCATION`, to a subscriber that ignores it | [`audit`](crate::AllocatorDesc::audit) |
 //! | --- | --- | --- | --- | --- |
-//! | 1239 | 1257 (+1.5 %) | 1375 | 1708 | 2374 |
+//! | 1241 | 1258 (+1.4 %) | 1375 | 1708 | 2374 |
 //!
 //! # Plots
 //!
