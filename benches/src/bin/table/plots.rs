@@ -32,6 +32,24 @@ impl Figure {
             Self::Footprint => "smallest arena / peak live",
         }
     }
+
+    /// What the axis names between two values.
+    fn key_points(self, low: f64, high: f64) -> Vec<f64> {
+        let series: Vec<f64> = match self {
+            Self::Time => {
+                let decades = (0..9).map(|power| 10_f64.powi(power));
+                decades
+                    .flat_map(|decade| [1.0, 1.5, 2.0, 3.0, 5.0, 7.0].map(|m| m * decade))
+                    .collect()
+            }
+            Self::Footprint => {
+                let step = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+                let step = step.into_iter().find(|step| (high - low) / step < 12.0).unwrap_or(10.0);
+                (1..).map(|at| f64::from(at) * step).take_while(|&at| at <= high).collect()
+            }
+        };
+        series.into_iter().filter(|&at| at >= low && at <= high).collect()
+    }
 }
 
 /// One subject's way over the live counts.
@@ -109,12 +127,18 @@ fn plot(file: &Path, figure: Figure, workload: &str, lines: &[Line]) -> Result<(
     let ((left, right), (low, high)) = (range(|point| point.0), range(|point| point.1));
     let area = SVGBackend::new(file, (900, 560)).into_drawing_area();
     area.fill(&WHITE)?;
+    let (low, high) = (low * 0.95, high * 1.05);
+    let key_points = figure.key_points(low, high);
     let mut chart = ChartBuilder::on(&area)
         .caption(format!("{workload}: {}", figure.axis()), ("sans-serif", 20))
         .margin(12)
+        .margin_right(NAMES)
         .x_label_area_size(40)
         .y_label_area_size(60)
-        .build_cartesian_2d((left..right).log_scale(), (low * 0.95..high * 1.05).log_scale())?;
+        .build_cartesian_2d(
+            (left..right).log_scale(),
+            (low..high).log_scale().with_key_points(key_points),
+        )?;
     chart
         .configure_mesh()
         .x_desc("allocations alive")
@@ -123,16 +147,47 @@ fn plot(file: &Path, figure: Figure, workload: &str, lines: &[Line]) -> Result<(
             Figure::Time => format!("{value:.0}"),
             Figure::Footprint => format!("{value:.2}"),
         })
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.12))
         .draw()?;
+    // Each line has its name at its end. Of names that would cover each other the lower one moves down.
+    let mut ends = Vec::new();
     for Line { name, colour, points } in lines {
         let width = if name.starts_with("fencepost") { 3 } else { 1 };
-        let style = Palette99::pick(*colour).stroke_width(width);
-        chart
-            .draw_series(LineSeries::new(points.iter().copied(), style).point_size(3))?
-            .label(*name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style));
+        let style = colour_of(*colour).stroke_width(width);
+        chart.draw_series(LineSeries::new(points.iter().copied(), style).point_size(3))?;
+        if let Some(&end) = points.last() {
+            ends.push((chart.backend_coord(&end), *name, *colour));
+        }
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
+    ends.sort_unstable_by_key(|&((_, y), ..)| y);
+    let mut lowest = i32::MIN;
+    for ((x, y), name, colour) in ends {
+        let y = y.max(lowest.saturating_add(NAME_HEIGHT));
+        lowest = y;
+        let style = ("sans-serif", 13).into_font().color(&colour_of(colour));
+        area.draw(&Text::new(name, (x + 10, y - NAME_HEIGHT / 2), style))?;
+    }
     area.present()?;
     Ok(())
+}
+
+/// Pixels on the right for the names of the lines, and the height of one.
+const NAMES: u32 = 150;
+const NAME_HEIGHT: i32 = 14;
+
+/// Colours that are told apart with any kind of sight, by Okabe and Ito; then darker ones.
+fn colour_of(place: usize) -> RGBColor {
+    const COLOURS: [RGBColor; 7] = [
+        RGBColor(0, 114, 178),
+        RGBColor(213, 94, 0),
+        RGBColor(0, 158, 115),
+        RGBColor(204, 121, 167),
+        RGBColor(86, 180, 233),
+        RGBColor(230, 159, 0),
+        RGBColor(90, 90, 90),
+    ];
+    let RGBColor(red, green, blue) = COLOURS[place % COLOURS.len()];
+    let shade = |part: u8| (f64::from(part) * 0.6_f64.powi((place / COLOURS.len()) as i32)) as u8;
+    RGBColor(shade(red), shade(green), shade(blue))
 }
