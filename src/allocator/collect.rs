@@ -110,10 +110,24 @@ impl Inner {
     ///
     /// The caller knows that no submitted or recorded work uses it.
     pub(super) fn free_now(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
-        let plain = self.plain;
-        if !plain && self.observed {
+        match self.plain {
+            true => self.free_at_once(lane, entry, true),
+            false => self.free_watched(lane, entry),
+        }
+    }
+
+    /// [`free_now`](Self::free_now), where somebody watches.
+    #[cold]
+    #[inline(never)]
+    fn free_watched(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
+        if self.observed {
             self.observe_end(lane, entry, Some(&[]));
         }
+        self.free_at_once(lane, entry, false)
+    }
+
+    #[inline(always)]
+    fn free_at_once(&self, lane: u32, entry: Entry, plain: bool) -> Result<Keeper, KeyError> {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let state = lane.lock();
         if !state.heirs.is_empty() && state.heirs.contains(entry) {
