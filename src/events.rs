@@ -21,11 +21,10 @@
 //! no single allocations. What watching costs, in instructions of a plain allocation and its end at once
 //! (callgrind, 1,000 alive, the driver not called):
 //!
-//! | nothing compiled in | all off | a [record](crate::AllocatorDesc::record) | `ALLOCATION`, to a subscriber that ignores it | [`audit`](crate::AllocatorDesc::audit) |
-//! | --- | --- | --- | --- | --- |
-//! | 1240 | 1244 (+0.3 %) | 1375 | 1708 | 2374 |
-//!
-//! Dropped, it is 1255 and 1267 (+1.0 %).
+//! | | nothing compiled in | all off | a [record](crate::AllocatorDesc::record) | `ALLOCATION`, to a subscriber that ignores it | [`audit`](crate::AllocatorDesc::audit), without backtraces |
+//! | --- | --- | --- | --- | --- | --- |
+//! | freed at once | 1256 | 1259 (+0.2 %) | 1564 | 1761 | 2427 |
+//! | dropped | 1264 | 1272 (+0.6 %) | 1549 | 1741 | 2017 |
 //!
 //! # Plots
 //!

@@ -186,7 +186,7 @@ impl Inner {
         state.asked -= 1;
         let slot = state.blocks.insert(|serial| {
             let granule = lane.granule;
-            let block = Block::of_policy(arena.policy, memory, size, granule, serial, mapping)?;
+            let block = Block::shared(arena.policy, memory, size, granule, serial, mapping)?;
             let block = block.with_tailored(tailored).with_sight(sight);
             Ok::<_, tlsf::ConfigError>(block.with_rank(rank))
         });

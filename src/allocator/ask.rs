@@ -11,7 +11,7 @@ use super::{
     telling::tell_block,
 };
 use crate::{
-    memory::{Block, End, Grant, Graves, Rank},
+    memory::{ArenaPolicy, Block, End, Grant, Graves, Rank},
     policy::growth::NextBlock,
     tlsf,
     vulkan::{External, Mapping, NewMemory, Resource, is_out_of_memory},
@@ -67,7 +67,14 @@ impl Inner {
         let sight = self.guard_block(lane, self.guards.policy, memory, block_size, mapping);
         let mut state = lane.lock();
         let made = state.blocks.insert(|serial| {
-            let block = Block::shared(memory, block_size, lane.granule, serial, mapping)?;
+            let block = Block::shared(
+                ArenaPolicy::Tlsf,
+                memory,
+                block_size,
+                lane.granule,
+                serial,
+                mapping,
+            )?;
             let block = block.with_tailored(tailored).with_sight(sight);
             Ok::<_, tlsf::ConfigError>(block.with_rank(rank))
         });

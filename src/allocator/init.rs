@@ -37,7 +37,26 @@ impl BufferInit {
     }
 }
 
-impl Allocator {
+/// The door of an owner, with its documentation.
+macro_rules! create_buffer_init {
+    ($owner:ty, $(#[$doc:meta])*) => {
+        impl $owner {
+            $(#[$doc])*
+            #[track_caller]
+            pub fn create_buffer_init<T: Pod>(
+                &self,
+                desc: &BufferDesc,
+                memory: &AllocationDesc,
+                values: &[T],
+            ) -> Result<BufferInit, InitError> {
+                self.inner().create_buffer_init(desc, memory, values, self.place())
+            }
+        }
+    };
+}
+
+create_buffer_init! {
+    Allocator,
     /// Creates a buffer with contents. Where its memory is host-visible they are written at once;
     /// elsewhere a staging buffer holds them for you to copy. The usage `TRANSFER_DST` is added.
     ///
@@ -82,18 +101,10 @@ impl Allocator {
     /// # fake.finish()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[track_caller]
-    pub fn create_buffer_init<T: Pod>(
-        &self,
-        desc: &BufferDesc,
-        memory: &AllocationDesc,
-        values: &[T],
-    ) -> Result<BufferInit, InitError> {
-        self.inner().create_buffer_init(desc, memory, values, self.place())
-    }
 }
 
-impl Arena {
+create_buffer_init! {
+    Arena,
     /// Creates a buffer in the arena with contents: see [`Allocator::create_buffer_init`]. A staging
     /// buffer does not lie in the arena.
     ///
@@ -101,15 +112,6 @@ impl Arena {
     ///
     /// # Errors
     /// As there, and as [`create_buffer`](Self::create_buffer).
-    #[track_caller]
-    pub fn create_buffer_init<T: Pod>(
-        &self,
-        desc: &BufferDesc,
-        memory: &AllocationDesc,
-        values: &[T],
-    ) -> Result<BufferInit, InitError> {
-        self.inner().create_buffer_init(desc, memory, values, self.place())
-    }
 }
 
 impl Inner {

@@ -101,24 +101,9 @@ pub enum Broken {
 }
 
 impl Block {
-    /// A block to be split. `granule` as [`Config`] asks; `serial` continues the slot's numbers.
+    /// A block to be split, by an arena's policy. `granule` as [`Config`] asks; `serial` continues the
+    /// slot's numbers.
     pub(crate) fn shared(
-        memory: vk::DeviceMemory,
-        size: u64,
-        granule: u64,
-        serial: u32,
-        mapping: Option<Mapping>,
-    ) -> Result<Self, tlsf::ConfigError> {
-        let config = Config {
-            first_serial: serial,
-            ..Config::new(size, Config::granule_for(size, granule))
-        };
-        let space = Space::Shared(Tlsf::new(&config)?);
-        Ok(Self::new(memory, size, mapping, space))
-    }
-
-    /// A block whose ranges are placed as an arena's policy says; the rest as for [`shared`](Self::shared).
-    pub(crate) fn of_policy(
         policy: ArenaPolicy,
         memory: vk::DeviceMemory,
         size: u64,
@@ -126,12 +111,16 @@ impl Block {
         serial: u32,
         mapping: Option<Mapping>,
     ) -> Result<Self, tlsf::ConfigError> {
-        let is_ring = match policy {
-            ArenaPolicy::Tlsf => return Self::shared(memory, size, granule, serial, mapping),
-            ArenaPolicy::Ring => true,
-            ArenaPolicy::DoubleStack => false,
+        let line = |is_ring| Space::Line(Line::new(is_ring, size, granule, serial));
+        let space = match policy {
+            ArenaPolicy::Tlsf => {
+                let granule = Config::granule_for(size, granule);
+                let config = Config { first_serial: serial, ..Config::new(size, granule) };
+                Space::Shared(Tlsf::new(&config)?)
+            }
+            ArenaPolicy::Ring => line(true),
+            ArenaPolicy::DoubleStack => line(false),
         };
-        let space = Space::Line(Line::new(is_ring, size, granule, serial));
         Ok(Self::new(memory, size, mapping, space))
     }
 

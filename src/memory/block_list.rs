@@ -495,9 +495,8 @@ impl BlockList {
 
     /// Whether the indices, of shared and of tailored blocks, know the slot by these classes.
     fn is_indexed(&self, slot: u32, [shared, tailored]: [u8; 2]) -> bool {
-        // Who was never there has no room either.
         let known = |index: &FitIndex, class: u8| {
-            index.classes(slot).eq([class]) || class == 0 && index.classes(slot).next().is_none()
+            index.classes(slot).eq(Some(class).filter(|&class| class != 0))
         };
         known(&self.shared, shared) && known(&self.tailored, tailored)
     }

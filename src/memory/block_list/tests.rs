@@ -1,7 +1,10 @@
 //! The choice of a block, against a walk.
 
 use super::{search::TRIES, *};
-use crate::memory::fit_index::{UNIT, class_at_least};
+use crate::memory::{
+    ArenaPolicy,
+    fit_index::{UNIT, class_at_least},
+};
 
 const BLOCK: u64 = 64 << 10;
 const LARGE: u64 = 32 << 10;
@@ -12,8 +15,9 @@ fn list() -> BlockList {
 
 fn add_blocks(list: &mut BlockList, count: u32) {
     for _ in 0..count {
-        let made = list
-            .insert(|serial| Block::shared(vk::DeviceMemory::null(), BLOCK, UNIT, serial, None));
+        let made = list.insert(|serial| {
+            Block::shared(ArenaPolicy::Tlsf, vk::DeviceMemory::null(), BLOCK, UNIT, serial, None)
+        });
         made.unwrap();
     }
 }
@@ -105,7 +109,8 @@ fn at_need_every_free_region_is_looked_at() {
 fn small_requests_stay_out_of_tailored_blocks() {
     let mut list = list();
     let made = list.insert(|serial| {
-        let block = Block::shared(vk::DeviceMemory::null(), BLOCK, UNIT, serial, None)?;
+        let block =
+            Block::shared(ArenaPolicy::Tlsf, vk::DeviceMemory::null(), BLOCK, UNIT, serial, None)?;
         Ok::<_, crate::tlsf::ConfigError>(block.with_tailored(true))
     });
     let slot = made.unwrap();
@@ -124,8 +129,9 @@ fn small_requests_stay_out_of_tailored_blocks() {
 fn one_small_empty_block_stays_and_the_others_go_in_time() {
     let mut list = list();
     add_blocks(&mut list, 3);
-    let large = list
-        .insert(|serial| Block::shared(vk::DeviceMemory::null(), 2 * BLOCK, UNIT, serial, None));
+    let large = list.insert(|serial| {
+        Block::shared(ArenaPolicy::Tlsf, vk::DeviceMemory::null(), 2 * BLOCK, UNIT, serial, None)
+    });
     for slot in 0..4 {
         list.block_mut(slot).unwrap().empty_since = 5 + u64::from(slot);
     }
