@@ -145,9 +145,10 @@ impl Table<'_> {
         taken
     }
 
-    /// Makes a taken region free, merged with its free neighbours.
+    /// Makes a taken region free, merged with its free neighbours. Returns the [bin](bin_of) of the
+    /// merged size.
     #[inline(always)]
-    pub(super) fn release(&mut self, node: u32) {
+    pub(super) fn release(&mut self, node: u32) -> u32 {
         let Node { mut start, mut size, mut left, mut right } = self.node(node);
         let mut kept = node;
         let before_is_free = self.link(left).is_binned();
@@ -176,12 +177,13 @@ impl Table<'_> {
             self.nodes[right as usize].left = kept;
         }
         self.insert(kept, bin_beside(size, right));
+        bin_of(size)
     }
 
     /// [`release`](Self::release) of the region before the tail: the tail begins earlier, and stays
     /// where it is in its bin.
     #[inline(always)]
-    fn grow_tail(&mut self, node: u32, before_is_free: bool) {
+    fn grow_tail(&mut self, node: u32, before_is_free: bool) -> u32 {
         let Node { mut start, size, mut left, right: tail } = self.node(node);
         let mut size = size + self.node(tail).size;
         self.give_vacant(node);
@@ -195,6 +197,7 @@ impl Table<'_> {
         }
         self.nodes[left as usize].right = tail;
         self.nodes[tail as usize] = Node { start, size, left, right: 0 };
+        bin_of(size)
     }
 
     /// Puts a loose region in its bin, merged with its free neighbours, or into a loose neighbour
