@@ -26,6 +26,7 @@ use super::{
     recorder::Recorder,
     register::Register,
     share::Lately,
+    soonest::Soonest,
 };
 use crate::{
     events,
@@ -97,13 +98,14 @@ pub(super) struct Lane {
     pub(super) growth: Growth,
     /// The smallest granule of a block, in bytes.
     pub(super) granule: u64,
-    /// The oldest bag with anything in it; a hint that saves `collect` the lock.
-    oldest: AtomicU64,
-    dated: AtomicBool,
-    /// The collect at which an empty block has lingered too long; a hint like `oldest`.
+    /// What its bags wait for; a hint that saves `collect` the lock.
+    pub(super) soonest: Soonest,
+    /// The collect at which an empty block has lingered too long; a hint too.
     expiry: AtomicU64,
     /// Held while a block is mapped for one access.
     pub(super) mapping_turn: Mutex<()>,
+    #[cfg(test)]
+    locks: AtomicU64,
     state: Mutex<LaneState>,
 }
 
@@ -210,10 +212,11 @@ impl Inner {
                 heap_size,
                 growth,
                 granule: SMALLEST_GRANULE.max(atom),
-                oldest: AtomicU64::new(BagNumber::NEVER.get()),
-                dated: AtomicBool::new(false),
+                soonest: Soonest::default(),
                 expiry: AtomicU64::new(u64::MAX),
                 mapping_turn: Mutex::default(),
+                #[cfg(test)]
+                locks: AtomicU64::new(0),
                 state: Mutex::new(LaneState::new(
                     blocks,
                     desc.guards,
@@ -387,16 +390,19 @@ impl Lane {
             heap_size: twin.heap_size,
             growth: twin.growth,
             granule: twin.granule,
-            oldest: AtomicU64::new(BagNumber::NEVER.get()),
-            dated: AtomicBool::new(false),
+            soonest: Soonest::default(),
             expiry: AtomicU64::new(u64::MAX),
             mapping_turn: Mutex::default(),
+            #[cfg(test)]
+            locks: AtomicU64::new(0),
             state: Mutex::new(state),
         }
     }
 
     #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, LaneState> {
+        #[cfg(test)]
+        self.locks.fetch_add(1, Ordering::Relaxed);
         lock(&self.state)
     }
 
@@ -406,11 +412,6 @@ impl Lane {
 
     pub(super) fn is_coherent(&self) -> bool {
         self.flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT)
-    }
-
-    /// Whether anything here may be reached, without the lock: a drop on its way is seen next time.
-    pub(super) fn may_have_reached(&self, reached: BagNumber) -> bool {
-        self.oldest.load(Ordering::Relaxed) <= reached.get() || self.dated.load(Ordering::Relaxed)
     }
 
     /// Whether an empty block may have lingered too long, without the lock.
@@ -423,10 +424,15 @@ impl Lane {
         self.expiry.store(state.blocks.next_expiry(), Ordering::Relaxed);
     }
 
-    /// Tells [`may_have_reached`](Self::may_have_reached) what the bags hold now.
+    /// Tells [`soonest`](Self::soonest) what the bags hold now.
     pub(super) fn publish(&self, state: &LaneState) {
-        self.oldest.store(state.bags.oldest().get(), Ordering::Relaxed);
-        self.dated.store(state.bags.has_dated(), Ordering::Relaxed);
+        self.soonest.publish(&state.bags);
+    }
+
+    /// How often its lock was taken.
+    #[cfg(test)]
+    pub(super) fn locks(&self) -> u64 {
+        self.locks.load(Ordering::Relaxed)
     }
 }
 
