@@ -1,8 +1,8 @@
 //! The end of an allocation: freed at once, or retired and later reached.
 
 use super::Tlsf;
-use super::bins::{LOOSE, Link, PENDING, USED};
 use super::error::KeyError;
+use super::pairs::{LOOSE, Link, PENDING, USED, link_at, node_at, place_of};
 use super::region::{Freed, Key, Node};
 
 impl Tlsf {
@@ -13,8 +13,8 @@ impl Tlsf {
     #[inline]
     pub fn free(&mut self, key: Key) -> Result<Freed, KeyError> {
         let node = self.expect(key, USED)?;
-        let region = self.nodes[node as usize];
-        self.used.subtract(region.size);
+        let region = node_at(&self.pairs, node);
+        self.taken.subtract(region.size);
         self.table().release(node);
         Ok(self.freed(region))
     }
@@ -26,10 +26,9 @@ impl Tlsf {
     #[inline]
     pub fn retire(&mut self, key: Key) -> Result<Freed, KeyError> {
         let node = self.expect(key, USED)?;
-        let region = self.nodes[node as usize];
-        self.used.subtract(region.size);
+        let region = node_at(&self.pairs, node);
         self.pending.add(region.size);
-        self.bins.set_link(node, key.serial(), PENDING);
+        self.table().set_link(node, Link { next: key.serial(), prev: PENDING });
         Ok(self.freed(region))
     }
 
@@ -40,7 +39,8 @@ impl Tlsf {
     #[inline]
     pub fn reach(&mut self, key: Key) -> Result<Freed, KeyError> {
         let node = self.expect(key, PENDING)?;
-        let region = self.nodes[node as usize];
+        let region = node_at(&self.pairs, node);
+        self.taken.subtract(region.size);
         self.pending.subtract(region.size);
         self.table().release(node);
         Ok(self.freed(region))
@@ -57,36 +57,52 @@ impl Tlsf {
         for (reached, &key) in keys.iter().enumerate() {
             match self.expect(key, PENDING) {
                 Ok(node) => {
-                    units += self.nodes[node as usize].size;
-                    self.bins.set_link(node, key.serial(), LOOSE);
+                    units += node_at(&self.pairs, node).size;
+                    self.table().set_link(node, Link { next: key.serial(), prev: LOOSE });
                 }
                 Err(error) => {
                     for &key in &keys[..reached] {
-                        self.bins.set_link(key.index(), key.serial(), PENDING);
+                        let node = place_of(key.index()) as u32;
+                        self.table().set_link(node, Link { next: key.serial(), prev: PENDING });
                     }
                     return Err(error);
                 }
             }
         }
-        self.pending.count -= keys.len() as u32;
-        self.pending.units -= units;
+        for sum in [&mut self.taken, &mut self.pending] {
+            sum.count -= keys.len() as u32;
+            sum.units -= units;
+        }
         let mut table = self.table();
         for &key in keys {
             // A key whose node is not loose any more was merged into a neighbour.
-            if table.link(key.index()) == (Link { next: key.serial(), prev: LOOSE }) {
-                table.settle(key.index());
+            let node = place_of(key.index()) as u32;
+            if table.link(node) == (Link { next: key.serial(), prev: LOOSE }) {
+                table.settle(node);
             }
         }
         Ok(())
     }
 
     /// The node of a key whose allocation is in the state that `mark` stands for.
-    #[inline]
+    #[inline(always)]
     pub(super) fn expect(&self, key: Key, mark: u32) -> Result<u32, KeyError> {
-        let node = key.index();
-        match self.bins.get(node) {
-            Some(link) if link == (Link { next: key.serial(), prev: mark }) => Ok(node),
-            link => Err(refusal(link, key)),
+        match self.find_node(key.index()) {
+            Some((node, link)) if link == (Link { next: key.serial(), prev: mark }) => Ok(node),
+            found => Err(refusal(found.map(|(_, link)| link), key)),
+        }
+    }
+
+    /// The node with this index and its link, if the table goes so far.
+    #[inline(always)]
+    pub(super) fn find_node(&self, index: u32) -> Option<(u32, Link)> {
+        let place = place_of(index);
+        // In a table there are fewer places than 32 bits can tell.
+        if place + 2 < self.pairs.len() as u64 {
+            let place = place as u32;
+            Some((place, link_at(&self.pairs, place)))
+        } else {
+            None
         }
     }
 
