@@ -2,7 +2,7 @@
 
 use super::Tlsf;
 use super::error::KeyError;
-use super::pairs::{LOOSE, Link, PENDING, USED, link_at, node_at, place_of};
+use super::pairs::{LOOSE, Link, PAIRS, PENDING, USED, place_of};
 use super::region::{Freed, Key, Node};
 
 impl Tlsf {
@@ -12,10 +12,9 @@ impl Tlsf {
     /// The key's allocation is gone, or pending.
     #[inline]
     pub fn free(&mut self, key: Key) -> Result<Freed, KeyError> {
-        let node = self.expect(key, USED)?;
-        let region = node_at(&self.pairs, node);
+        let (node, region) = self.expect(key, USED)?;
         self.taken.subtract(region.size);
-        self.table().release(node);
+        self.table().release(node, region);
         Ok(self.freed(region))
     }
 
@@ -25,8 +24,7 @@ impl Tlsf {
     /// The key's allocation is gone, or pending already.
     #[inline]
     pub fn retire(&mut self, key: Key) -> Result<Freed, KeyError> {
-        let node = self.expect(key, USED)?;
-        let region = node_at(&self.pairs, node);
+        let (node, region) = self.expect(key, USED)?;
         self.pending.add(region.size);
         self.table().set_link(node, Link { next: key.serial(), prev: PENDING });
         Ok(self.freed(region))
@@ -38,11 +36,10 @@ impl Tlsf {
     /// The key's allocation is gone, or was never retired.
     #[inline]
     pub fn reach(&mut self, key: Key) -> Result<Freed, KeyError> {
-        let node = self.expect(key, PENDING)?;
-        let region = node_at(&self.pairs, node);
+        let (node, region) = self.expect(key, PENDING)?;
         self.taken.subtract(region.size);
         self.pending.subtract(region.size);
-        self.table().release(node);
+        self.table().release(node, region);
         Ok(self.freed(region))
     }
 
@@ -56,8 +53,8 @@ impl Tlsf {
         let mut units = 0;
         for (reached, &key) in keys.iter().enumerate() {
             match self.expect(key, PENDING) {
-                Ok(node) => {
-                    units += node_at(&self.pairs, node).size;
+                Ok((node, region)) => {
+                    units += region.size;
                     self.table().set_link(node, Link { next: key.serial(), prev: LOOSE });
                 }
                 Err(error) => {
@@ -86,39 +83,40 @@ impl Tlsf {
 
     /// The node of a key whose allocation is in the state that `mark` stands for.
     #[inline(always)]
-    pub(super) fn expect(&self, key: Key, mark: u32) -> Result<u32, KeyError> {
+    pub(super) fn expect(&self, key: Key, mark: u32) -> Result<(u32, Node), KeyError> {
         match self.find_node(key.index()) {
-            Some((node, link)) if link == (Link { next: key.serial(), prev: mark }) => Ok(node),
-            found => Err(refusal(found.map(|(_, link)| link), key)),
+            Some((at, link, node)) if link == (Link { next: key.serial(), prev: mark }) => {
+                Ok((at, node))
+            }
+            _ => Err(self.refusal(key)),
         }
     }
 
-    /// The node with this index and its link, if the table goes so far.
+    /// The node with this index, its place and its link, if the table goes so far.
     #[inline(always)]
-    pub(super) fn find_node(&self, index: u32) -> Option<(u32, Link)> {
-        let place = place_of(index);
+    pub(super) fn find_node(&self, index: u32) -> Option<(u32, Link, Node)> {
+        let at = usize::try_from(place_of(index)).ok()?;
+        let pairs = self.pairs.get(at..at.wrapping_add(PAIRS as usize))?;
+        let &[[next, prev], [start, size], [left, right]] = pairs.first_chunk()?;
         // In a table there are fewer places than 32 bits can tell.
-        if place + 2 < self.pairs.len() as u64 {
-            let place = place as u32;
-            Some((place, link_at(&self.pairs, place)))
-        } else {
-            None
+        Some((at as u32, Link { next, prev }, Node { start, size, left, right }))
+    }
+
+    /// Why a key is refused whose link is not the one expected.
+    #[cold]
+    fn refusal(&self, key: Key) -> KeyError {
+        match self.find_node(key.index()) {
+            None => KeyError::Unknown,
+            Some((_, Link { next, prev: PENDING }, _)) if next == key.serial() => {
+                KeyError::AlreadyRetired
+            }
+            Some((_, Link { next, prev: USED }, _)) if next == key.serial() => KeyError::NotRetired,
+            Some(_) => KeyError::Stale,
         }
     }
 
     #[inline]
     fn freed(&self, region: Node) -> Freed {
         Freed { offset: self.bytes(region.start), size: self.bytes(region.size) }
-    }
-}
-
-/// Why a key is refused whose link is not the one expected.
-#[cold]
-fn refusal(link: Option<Link>, key: Key) -> KeyError {
-    match link {
-        None => KeyError::Unknown,
-        Some(Link { next, prev: PENDING }) if next == key.serial() => KeyError::AlreadyRetired,
-        Some(Link { next, prev: USED }) if next == key.serial() => KeyError::NotRetired,
-        Some(_) => KeyError::Stale,
     }
 }

@@ -133,7 +133,7 @@ impl Tlsf {
     /// The key is of no allocation that lives.
     #[inline]
     pub fn get(&self, key: Key) -> Result<Region, KeyError> {
-        let (node, link) = self.find_node(key.index()).ok_or(KeyError::Unknown)?;
+        let (node, link, _) = self.find_node(key.index()).ok_or(KeyError::Unknown)?;
         if link.next == key.serial() && (link.prev == USED || link.prev == PENDING) {
             Ok(self.region_of(node))
         } else {
@@ -147,7 +147,7 @@ impl Tlsf {
     /// For tables that remember where an allocation was put and want to know whether it lives.
     #[inline]
     pub fn region_at(&self, index: u32) -> Option<Region> {
-        let (node, link) = self.find_node(index)?;
+        let (node, link, _) = self.find_node(index)?;
         (link.prev != VACANT).then(|| self.region_of(node))
     }
 

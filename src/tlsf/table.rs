@@ -161,15 +161,15 @@ impl Table<'_> {
 
     /// Makes a taken region free, merged with its free neighbours.
     #[inline(always)]
-    pub(super) fn release(&mut self, node: u32) {
-        let Node { mut start, mut size, mut left, mut right } = self.node(node);
+    pub(super) fn release(&mut self, node: u32, region: Node) {
+        let Node { mut start, mut size, mut left, mut right } = region;
         let mut kept = node;
         let before_is_free = self.link(left).is_binned();
         let after_is_free = self.link(right).is_binned();
         if after_is_free {
             let after = self.node(right);
             if after.right == BORDER {
-                return self.grow_tail(node, before_is_free);
+                return self.grow_tail(node, region, before_is_free);
             }
             self.remove(right);
             self.give_vacant(right);
@@ -195,8 +195,8 @@ impl Table<'_> {
     /// [`release`](Self::release) of the region before the tail: the tail begins earlier, and stays
     /// where it is in its bin.
     #[inline(always)]
-    fn grow_tail(&mut self, node: u32, before_is_free: bool) {
-        let Node { mut start, size, mut left, right: tail } = self.node(node);
+    fn grow_tail(&mut self, node: u32, region: Node, before_is_free: bool) {
+        let Node { mut start, size, mut left, right: tail } = region;
         let mut size = size + self.node(tail).size;
         self.give_vacant(node);
         if before_is_free {

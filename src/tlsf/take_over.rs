@@ -43,9 +43,8 @@ impl Tlsf {
         size: u64,
         alignment: u64,
     ) -> Result<TakenOver, TakeOverError> {
-        let node = self.expect(key, PENDING)?;
+        let (node, region) = self.expect(key, PENDING)?;
         let (units, mask) = self.units_of(size, alignment)?;
-        let region = node_at(&self.pairs, node);
         if region.start & mask != 0 || units > region.size {
             return Err(TakeOverError::DoesNotFit);
         }
