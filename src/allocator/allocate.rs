@@ -21,7 +21,7 @@ use super::{
     desc::{AllocationDesc, AllocationFlags},
     error::{AllocateError, Tried},
     heaps::Limit,
-    inner::{Inner, Lane, LaneState, Life},
+    inner::{Inner, Lane, LaneState},
     share::Extent,
 };
 use crate::{
@@ -217,12 +217,18 @@ impl Inner {
     /// nothing of what is wrong. With `plain`, which is [`Inner::plain`] seen, nobody records. O(1), one lock.
     #[inline(always)]
     pub(super) fn allocate_at_once(&self, request: &Request, plain: bool) -> Option<Granted<'_>> {
-        self.validate(request).ok()?;
-        let mut spare = None;
-        let best = self.choice(&request.question, &mut spare).ranking.best()?;
+        if !self.is_valid(request) {
+            return None;
+        }
+        let best = self.choices.known(&request.question)?.ranking.best()?;
         let lane = self.lane(best)?;
         let search = self.search(request).ok()?;
-        Some((lane, self.take_in_blocks(lane, &search, plain)?))
+        let mut state = lane.lock();
+        let grant = state.blocks.allocate(search.size, search.alignment)?;
+        if !plain {
+            state.record_grant(grant.entry, request);
+        }
+        Some((lane, self.move_in(&mut state, search.tenant(), grant)))
     }
 
     /// Finds memory for a request. On failure nothing has changed, but that reached memory was
@@ -296,25 +302,25 @@ impl Inner {
         Ok(Search { request, size, alignment, tried: Tried::empty(), fence })
     }
 
+    /// Whether a request may be granted at all. `validate` tells why not.
     #[inline(always)]
+    fn is_valid(&self, request: &Request) -> bool {
+        let fits = request.size.wrapping_sub(1) < self.largest_request;
+        fits && request.alignment.is_power_of_two() && self.is_granting()
+    }
+
     pub(super) fn validate(&self, request: &Request) -> Result<(), AllocateError> {
-        if self.life() == Life::ShutDown {
-            return Err(AllocateError::ShutDown);
+        if self.is_valid(request) {
+            return Ok(());
         }
-        if self.is_lost() {
-            return Err(AllocateError::DeviceLost);
-        }
+        self.check_open()?;
         if request.size == 0 {
             return Err(AllocateError::ZeroSize);
         }
         if !request.alignment.is_power_of_two() {
             return Err(AllocateError::Alignment { alignment: request.alignment });
         }
-        let limit = self.largest_request;
-        if request.size > limit {
-            return Err(AllocateError::TooLarge { requested: request.size, limit });
-        }
-        Ok(())
+        Err(AllocateError::TooLarge { requested: request.size, limit: self.largest_request })
     }
 
     /// The ladder for one type.
@@ -363,18 +369,9 @@ impl Inner {
     }
 
     pub(super) fn allocate_in_blocks(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
-        self.take_in_blocks(lane, search, false)
-    }
-
-    /// [`allocate_in_blocks`](Self::allocate_in_blocks), inlined where it is hot; with `plain` unrecorded.
-    #[inline(always)]
-    fn take_in_blocks(&self, lane: &Lane, search: &Search<'_>, plain: bool) -> Option<Grant> {
         let mut state = lane.lock();
         let grant = state.blocks.allocate(search.size, search.alignment)?;
-        if !plain {
-            state.record_grant(grant.entry, search.request);
-        }
-        Some(self.move_in(&mut state, search.tenant(), grant))
+        Some(self.settle(&mut state, search.request, search.tenant(), grant))
     }
 
     /// A range that the quick search does not see. O(blocks and free regions).

@@ -147,11 +147,15 @@ impl Inner {
         entry: Entry,
         plain: bool,
     ) -> Result<Keeper, KeyError> {
-        if state.blocks.has_resource(entry) || state.guards.is_on() {
+        let freed = match state.guards.is_on() {
+            true => None,
+            false => state.blocks.free(entry),
+        };
+        let Some(freed) = freed else {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             return Ok(self.release(lane, state, entry));
-        }
-        let (size, emptied) = state.blocks.free(entry)?;
+        };
+        let (size, emptied) = freed?;
         state.live -= size;
         if !plain {
             state.record_end(entry);

@@ -194,16 +194,30 @@ impl Inner {
         memory: &AllocationDesc,
         place: Place<'_>,
     ) -> Result<Allocation, AllocateError> {
-        let requirements = Requirements { memory: *requirements, dedicate: Dedicate::No };
-        let target = Target::unknown(kind);
         // Nearly always this; it never leaves the registers.
         if matches!(place, Place::Types) && self.plain {
-            let request = Request::new(&requirements, target, memory);
+            let needs = Requirements { memory: *requirements, dedicate: Dedicate::No };
+            let request = Request::new(&needs, Target::unknown(kind), memory);
             if let Some((lane, grant)) = self.allocate_at_once(&request, true) {
                 return Ok(Allocation::new(self, lane, &grant));
             }
         }
-        let (lane, grant) = self.grant(&requirements, target, memory, place)?;
+        self.allocate_watched(requirements, kind, memory, place)
+    }
+
+    /// [`allocate_plain`](Self::allocate_plain), where anything is not as nearly always.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn allocate_watched(
+        self: &Arc<Self>,
+        requirements: &vk::MemoryRequirements,
+        kind: ResourceKind,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Result<Allocation, AllocateError> {
+        let needs = Requirements { memory: *requirements, dedicate: Dedicate::No };
+        let (lane, grant) = self.grant(&needs, Target::unknown(kind), memory, place)?;
         Ok(Allocation::new(self, lane, &grant))
     }
 

@@ -12,7 +12,7 @@ use crate::{
     guard::{GuardPolicy, GuardedBy},
     memory::Rank,
     policy::{
-        intent::{HostAccess, Intent, Taste},
+        intent::{Access, HostAccess, Intent, Taste},
         select::Wish,
     },
     vulkan::DeviceFeatures,
@@ -365,7 +365,7 @@ impl AllocationDesc {
         Self {
             taste: Taste {
                 intent,
-                access: None,
+                access: Access::Unsaid,
                 prefer_host: false,
                 access_where_free: false,
                 explicit: Wish { required: 0, preferred: 0, avoided: 0 },
@@ -411,7 +411,7 @@ impl AllocationDesc {
     /// device that the host can write, the window of a graphics card too.
     #[must_use]
     pub const fn host_access(mut self, access: HostAccess) -> Self {
-        self.taste.access = Some(access);
+        self.taste.access = Access::said(access);
         self
     }
 

@@ -65,6 +65,8 @@ pub(crate) struct Inner {
     reached: AtomicU64,
     life: AtomicU8,
     lost: AtomicBool,
+    /// Neither shut down nor lost: one read for both.
+    granting: AtomicBool,
     /// Collects so far: the clock by which empty blocks linger.
     pub(super) collects: AtomicU64,
     pub(super) untimed_reported: AtomicBool,
@@ -249,6 +251,7 @@ impl Inner {
             reached: AtomicU64::new(0),
             life: AtomicU8::new(Life::Open as u8),
             lost: AtomicBool::new(false),
+            granting: AtomicBool::new(true),
             collects: AtomicU64::new(0),
             untimed_reported: AtomicBool::new(false),
             end_policy: desc.end_policy,
@@ -324,6 +327,15 @@ impl Inner {
 
     pub(super) fn set_life(&self, life: Life) {
         self.life.fetch_max(life as u8, Ordering::AcqRel);
+        if life == Life::ShutDown {
+            self.granting.store(false, Ordering::Release);
+        }
+    }
+
+    /// Whether memory is handed out: not once the allocator is shut down, or the device lost.
+    #[inline]
+    pub(super) fn is_granting(&self) -> bool {
+        self.granting.load(Ordering::Acquire)
     }
 
     #[inline]
@@ -334,6 +346,7 @@ impl Inner {
     /// The device was seen lost: nothing is handed out any more and everything counts as reached.
     pub(super) fn lose(&self) {
         if !self.lost.swap(true, Ordering::AcqRel) {
+            self.granting.store(false, Ordering::Release);
             tracing::error!(target: events::DEVICE, "the device is lost");
             self.with_register(Register::lose);
         }

@@ -4,7 +4,7 @@ use ash::vk;
 
 use super::{
     dedicated::Dedicated,
-    fit_index::{class_of, class_of_room},
+    fit_index::room_of,
     graves::Graves,
     line::{ArenaPolicy, End, Line},
     rank::{Rank, Ranks},
@@ -43,8 +43,10 @@ pub(crate) struct Block {
     pub(super) restless: bool,
     /// The driver is being told: the block stays.
     pub(super) held: bool,
-    /// The class of its room that the index of blocks knows of; 0 for none.
-    pub(super) noted: u8,
+    /// How much room it has, as [`Tlsf::room`] tells it; 0 for none.
+    pub(super) room: u32,
+    /// The room that the index of blocks knows of.
+    pub(super) noted: u32,
     space: Space,
 }
 
@@ -72,7 +74,9 @@ pub(crate) enum Sight {
     Gpu(vk::Buffer),
 }
 
+/// With a tag of its own: one that hides in the vector of a block's nodes costs more to read.
 #[derive(Debug)]
+#[repr(u8)]
 enum Space {
     Shared(Tlsf),
     Line(Line),
@@ -153,7 +157,7 @@ impl Block {
 
     /// A block of which nothing is known but its memory.
     fn new(memory: vk::DeviceMemory, size: u64, mapping: Option<Mapping>, space: Space) -> Self {
-        Self {
+        let mut block = Self {
             memory,
             size,
             mapping,
@@ -169,9 +173,12 @@ impl Block {
             told: Rank::USUAL,
             restless: false,
             held: false,
+            room: 0,
             noted: 0,
             space,
-        }
+        };
+        block.measure();
+        block
     }
 
     pub(crate) fn is_dedicated(&self) -> bool {
@@ -179,29 +186,36 @@ impl Block {
     }
 
     /// A range for a request, if one is free. O(1).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Placed> {
-        match &mut self.space {
-            Space::Shared(tlsf) => tlsf.allocate(size, alignment).ok(),
-            Space::Line(line) => line.allocate(size, alignment, End::Lower),
-            Space::Dedicated(dedicated) => dedicated.allocate(size),
+        let Space::Shared(tlsf) = &mut self.space else {
+            return self.allocate_at(End::Lower, size, alignment);
+        };
+        let (placed, cut) = tlsf.allocate_telling(size, alignment)?;
+        if cut >= self.room {
+            self.room = tlsf.room();
         }
+        Some(placed)
     }
 
     /// [`allocate`](Self::allocate) at the upper end, where there is one.
+    #[inline(never)]
     pub(crate) fn allocate_at(&mut self, end: End, size: u64, alignment: u64) -> Option<Placed> {
-        match &mut self.space {
+        let placed = match &mut self.space {
+            Space::Shared(_) => return self.allocate(size, alignment),
             Space::Line(line) => line.allocate(size, alignment, end),
-            _ => self.allocate(size, alignment),
-        }
+            Space::Dedicated(dedicated) => dedicated.allocate(size),
+        };
+        self.measure();
+        placed
     }
 
     /// A range for a request, if any free region holds it. O(free regions).
     pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Placed> {
-        match &mut self.space {
-            Space::Shared(tlsf) => tlsf.allocate_anywhere(size, alignment).ok(),
-            Space::Line(_) | Space::Dedicated(_) => None,
-        }
+        let Space::Shared(tlsf) = &mut self.space else { return None };
+        let placed = tlsf.allocate_anywhere(size, alignment).ok();
+        self.measure();
+        placed
     }
 
     /// Whether [`allocate`](Self::allocate) would find a range. O(1).
@@ -222,6 +236,7 @@ impl Block {
             let sizes = [tlsf.largest_free(), tlsf.largest_class()];
             let size = sizes.into_iter().filter(|&size| size > 0);
             let Some(placed) = size.into_iter().find_map(|size| tlsf.allocate(size, 1).ok()) else {
+                self.measure();
                 return keys;
             };
             match tlsf.retire(placed.key) {
@@ -243,20 +258,21 @@ impl Block {
 
     /// Pending → Free. O(1).
     pub(crate) fn reach(&mut self, key: Key) -> Result<u64, KeyError> {
-        match &mut self.space {
+        let reached = match &mut self.space {
             Space::Shared(tlsf) => tlsf.reach(key).map(|freed| freed.size),
             Space::Line(line) => line.turn(key, State::Pending, State::Free),
             Space::Dedicated(dedicated) => dedicated.turn(key, State::Pending, State::Free),
-        }
+        };
+        self.measure();
+        reached
     }
 
     /// Pending → Free for many: neighbours merge before they meet the bins. O(keys).
     pub(crate) fn reach_batch(&mut self, keys: &[Key]) -> Result<u64, KeyError> {
-        match &mut self.space {
+        let reached = match &mut self.space {
             Space::Shared(tlsf) => {
                 let before = tlsf.pending_bytes();
-                tlsf.reach_batch(keys)?;
-                Ok(before - tlsf.pending_bytes())
+                tlsf.reach_batch(keys).map(|()| before - tlsf.pending_bytes())
             }
             Space::Line(line) => {
                 keys.iter().map(|&key| line.turn(key, State::Pending, State::Free)).sum()
@@ -264,7 +280,9 @@ impl Block {
             Space::Dedicated(dedicated) => {
                 keys.iter().map(|&key| dedicated.turn(key, State::Pending, State::Free)).sum()
             }
-        }
+        };
+        self.measure();
+        reached
     }
 
     /// Pending → Used by another, whose range begins where the pending one did. `None` for what does
@@ -277,13 +295,24 @@ impl Block {
     }
 
     /// Used → Free. O(1).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn free(&mut self, key: Key) -> Result<u64, KeyError> {
-        match &mut self.space {
-            Space::Shared(tlsf) => tlsf.free(key).map(|freed| freed.size),
+        let Space::Shared(tlsf) = &mut self.space else { return self.free_unsplit(key) };
+        let (size, room) = tlsf.free_telling(key)?;
+        self.room = self.room.max(room);
+        Ok(size)
+    }
+
+    /// [`free`](Self::free), where no TLSF splits the block.
+    #[inline(never)]
+    fn free_unsplit(&mut self, key: Key) -> Result<u64, KeyError> {
+        let freed = match &mut self.space {
+            Space::Shared(_) => return self.free(key),
             Space::Line(line) => line.turn(key, State::Used, State::Free),
             Space::Dedicated(dedicated) => dedicated.turn(key, State::Used, State::Free),
-        }
+        };
+        self.measure();
+        freed
     }
 
     /// The region of a key that is used. O(1).
@@ -360,14 +389,18 @@ impl Block {
         }
     }
 
-    /// The class of what [`largest_class`](Self::largest_class) tells. O(1).
-    #[inline(always)]
-    pub(super) fn room(&self) -> u8 {
+    /// The room for what [`largest_class`](Self::largest_class) tells. O(1).
+    fn measured(&self) -> u32 {
         match &self.space {
-            Space::Shared(tlsf) => class_of_room(tlsf.room()),
-            Space::Line(line) => class_of(line.largest()),
+            Space::Shared(tlsf) => tlsf.room(),
+            Space::Line(line) => room_of(line.largest()),
             Space::Dedicated(_) => 0,
         }
+    }
+
+    /// Looks how much room there is now.
+    fn measure(&mut self) {
+        self.room = self.measured();
     }
 
     /// The number after the last key's serial, for the next block of the slot.
@@ -394,6 +427,9 @@ impl Block {
             Space::Shared(tlsf) => tlsf.check()?,
             Space::Line(line) => line.check()?,
             Space::Dedicated(_) => {}
+        }
+        if self.room != self.measured() {
+            return Err(Broken::Index);
         }
         let regions = self.regions();
         let total: u64 = regions.iter().map(|region| region.size).sum();

@@ -6,7 +6,7 @@ use ash::vk;
 
 use super::{
     block::{Block, Broken},
-    fit_index::{FitIndex, class_of},
+    fit_index::{FitIndex, class_of, class_of_room},
     line::End,
     rank::Rank,
     tenants::Tenant,
@@ -54,6 +54,15 @@ pub(crate) struct Grant {
     pub(crate) block_size: u64,
     /// The block was empty before: it holds the allocator alive from now on.
     pub(crate) first: bool,
+}
+
+/// A range that was found in a block.
+#[derive(Clone, Copy)]
+struct Found {
+    placed: Placed,
+    slot: u32,
+    /// The block was empty before.
+    first: bool,
 }
 
 /// What becomes of a pending range that another tenant takes over.
@@ -152,23 +161,52 @@ impl BlockList {
     /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
     #[inline(always)]
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Grant> {
-        let mut search = Search::new(self, size, alignment);
-        while let Some(slot) = search.next(self) {
-            let granted = self.grant(slot, |block| block.allocate(size, alignment));
-            if granted.is_some() {
-                return granted;
-            }
-        }
-        None
+        let found = self.place(size, alignment)?;
+        self.grant(found)
     }
 
     /// [`allocate`](Self::allocate), at an end of a block where there are two. O(1).
     pub(crate) fn allocate_at(&mut self, end: End, size: u64, alignment: u64) -> Option<Grant> {
-        let mut search = Search::new(self, size, alignment);
+        let found = self.place_further(end, Search::new(self, size, alignment))?;
+        self.grant(found)
+    }
+
+    /// A range, and in which block. Nearly always the first shared
+    /// block that may have room has some: that much is inlined.
+    #[inline(always)]
+    fn place(&mut self, size: u64, alignment: u64) -> Option<Found> {
+        if size >= self.large {
+            return self.place_further(End::Lower, Search::new(self, size, alignment));
+        }
+        let Self { slots, shared, tailored, empty, .. } = self;
+        let (slot, found) = shared.tightest(class_of(size).max(1))?;
+        #[cfg(test)]
+        {
+            self.tried += 1;
+        }
+        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
+        let first = block.is_empty();
+        match block.allocate(size, alignment) {
+            Some(placed) => {
+                note_room(slot, block, shared, tailored);
+                if first {
+                    empty.retain(|&empty| empty != slot);
+                }
+                Some(Found { placed, slot, first })
+            }
+            None => self.place_further(End::Lower, Search::after_one(size, alignment, found)),
+        }
+    }
+
+    /// [`place`](Self::place), in the blocks that a search comes to.
+    #[cold]
+    #[inline(never)]
+    fn place_further(&mut self, end: End, mut search: Search) -> Option<Found> {
+        let (size, alignment) = (search.size, search.alignment);
         while let Some(slot) = search.next(self) {
-            let granted = self.grant(slot, |block| block.allocate_at(end, size, alignment));
-            if granted.is_some() {
-                return granted;
+            let found = self.place_in(slot, |block| block.allocate_at(end, size, alignment));
+            if found.is_some() {
+                return found;
             }
         }
         None
@@ -185,7 +223,8 @@ impl BlockList {
     /// the way out of a failure.
     pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Grant> {
         let place = |block: &mut Block| block.allocate_anywhere(size, alignment);
-        (0..self.slots()).find_map(|slot| self.grant(slot, place))
+        let found = (0..self.slots()).find_map(|slot| self.place_in(slot, place))?;
+        self.grant(found)
     }
 
     /// A range in the block of this slot. O(1).
@@ -196,24 +235,36 @@ impl BlockList {
         size: u64,
         alignment: u64,
     ) -> Option<Grant> {
-        self.grant(slot, |block| block.allocate_at(end, size, alignment))
+        let place = |block: &mut Block| block.allocate_at(end, size, alignment);
+        let found = self.place_in(slot, place)?;
+        self.grant(found)
     }
 
     /// What `place` finds in the block of this slot.
-    #[inline(always)]
-    fn grant(&mut self, slot: u32, place: impl Fn(&mut Block) -> Option<Placed>) -> Option<Grant> {
+    fn place_in(
+        &mut self,
+        slot: u32,
+        place: impl FnOnce(&mut Block) -> Option<Placed>,
+    ) -> Option<Found> {
         #[cfg(test)]
         {
             self.tried += 1;
         }
-        let Self { slots, shared, tailored, empty, .. } = self;
-        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
+        let block = self.block_mut(slot)?;
         let first = block.is_empty();
         let placed = place(block)?;
-        note_room(slot, block, shared, tailored);
+        self.note_room(slot);
         if first {
-            empty.retain(|&empty| empty != slot);
+            self.empty.retain(|&empty| empty != slot);
         }
+        Some(Found { placed, slot, first })
+    }
+
+    /// All that is to be known of a range that was found.
+    #[inline(always)]
+    fn grant(&self, found: Found) -> Option<Grant> {
+        let Found { placed, slot, first } = found;
+        let block = self.block(slot)?;
         Some(Grant {
             entry: Entry { slot, key: placed.key },
             memory: block.memory,
@@ -285,7 +336,7 @@ impl BlockList {
             self.restless.retain(|&restless| restless != slot);
         }
         let index = if block.tailored { &mut self.tailored } else { &mut self.shared };
-        index.change(slot, block.noted, 0);
+        index.change(slot, class_of_room(block.noted), 0);
         self.reserved -= block.size;
         self.blocks -= 1;
         Some(block)
@@ -398,31 +449,44 @@ impl BlockList {
         self.end(slot, |block| block.reach_batch(keys))
     }
 
-    /// Used → Free, for a region without a resource. Returns the bytes, and whether the block is
-    /// empty now. O(1).
-    pub(crate) fn free(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        let ended = self.end(entry.slot, |block| block.free(entry.key))?;
+    /// Used → Free, for a region without a resource: `None`, and nothing has changed, where one lives
+    /// there. Returns the bytes, and whether the block is empty now. O(1).
+    #[inline(always)]
+    pub(crate) fn free(&mut self, entry: Entry) -> Option<Result<(u64, bool), KeyError>> {
+        let Self { slots, shared, tailored, empty, .. } = self;
+        let Some(Slot::Block(block)) = slots.get_mut(entry.slot as usize) else {
+            return Some(Err(KeyError::Stale));
+        };
+        if block.tenants.has_resource(entry.key) {
+            return None;
+        }
+        let size = match block.free(entry.key) {
+            Ok(size) => size,
+            Err(error) => return Some(Err(error)),
+        };
+        note_room(entry.slot, block, shared, tailored);
+        let emptied = block.is_empty();
+        if emptied {
+            empty.push(entry.slot);
+        }
         if self.told > 0 {
             self.leave(entry);
         }
-        Ok(ended)
+        Some(Ok((size, emptied)))
     }
 
-    #[inline]
+    /// Pending → Free in the block of a slot, by `end`. Returns the bytes, and whether the block is empty now.
     fn end(
         &mut self,
         slot: u32,
         end: impl FnOnce(&mut Block) -> Result<u64, KeyError>,
     ) -> Result<(u64, bool), KeyError> {
-        let Self { slots, shared, tailored, empty, .. } = self;
-        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else {
-            return Err(KeyError::Stale);
-        };
+        let block = self.block_mut(slot).ok_or(KeyError::Stale)?;
         let size = end(block)?;
-        note_room(slot, block, shared, tailored);
         let emptied = block.is_empty();
+        self.note_room(slot);
         if emptied {
-            empty.push(slot);
+            self.empty.push(slot);
         }
         Ok((size, emptied))
     }
@@ -440,12 +504,6 @@ impl BlockList {
 
     pub(crate) fn tenant(&self, entry: Entry) -> Tenant {
         self.block(entry.slot).map_or_else(Tenant::default, |block| block.tenants.get(entry.key))
-    }
-
-    /// Whether a resource ends with this region.
-    #[inline]
-    pub(crate) fn has_resource(&self, entry: Entry) -> bool {
-        self.block(entry.slot).is_some_and(|block| block.tenants.has_resource(entry.key))
     }
 
     /// Takes the resource off a region: the caller destroys it.
@@ -508,7 +566,8 @@ impl BlockList {
             let listed = self.empty.iter().filter(|&&empty| empty == slot).count();
             let room = class_of(block.largest_class());
             let wanted = if block.tailored { [0, room] } else { [room, 0] };
-            let indexed = self.is_indexed(slot, wanted) && room == block.noted;
+            let known = [block.room, block.noted].map(class_of_room) == [room; 2];
+            let indexed = self.is_indexed(slot, wanted) && known;
             if listed != usize::from(block.is_empty()) || !indexed {
                 return Err(Broken::Index);
             }
@@ -532,7 +591,9 @@ impl BlockList {
 /// [`BlockList::note_room`], for a block in hand.
 #[inline(always)]
 fn note_room(slot: u32, block: &mut Block, shared: &mut FitIndex, tailored: &mut FitIndex) {
-    let room = block.room();
-    let index = if block.tailored { tailored } else { shared };
-    index.change(slot, core::mem::replace(&mut block.noted, room), room);
+    if block.room != block.noted {
+        let index = if block.tailored { tailored } else { shared };
+        let old = core::mem::replace(&mut block.noted, block.room);
+        index.change(slot, class_of_room(old), class_of_room(block.room));
+    }
 }

@@ -39,9 +39,14 @@ pub(crate) const fn class_of(bytes: u64) -> u8 {
     class_from(FIRST, ((bytes as i64 as f64).to_bits() >> BELOW) as u32)
 }
 
-/// The class of a free range of which [`Tlsf::room`] tells this: quicker than by its bytes.
+/// The room of a free range of `bytes`, as [`Tlsf::room`] tells it.
 ///
 /// [`Tlsf::room`]: crate::tlsf::Tlsf::room
+pub(crate) const fn room_of(bytes: u64) -> u32 {
+    ((((bytes as i64 as f64).to_bits()) >> (52 - 5)) as u32).saturating_sub(1023 * 32)
+}
+
+/// The class of a free range of so much [room](room_of): quicker than by its bytes.
 #[inline]
 pub(crate) const fn class_of_room(room: u32) -> u8 {
     class_from(UNIT.ilog2() * STEPS as u32, room / (32 / STEPS as u32))
@@ -114,7 +119,7 @@ impl FitIndex {
     }
 
     /// The oldest slot of the lowest class from `class` on, and that class.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn tightest(&self, class: u8) -> Option<(u32, u8)> {
         debug_assert!(class > 0, "class 0 is no room");
         let mut word = usize::from(class / 64);
@@ -128,7 +133,7 @@ impl FitIndex {
     }
 
     /// The lowest slot of a class that is present.
-    #[inline]
+    #[inline(always)]
     fn oldest(&self, class: u8) -> Option<u32> {
         let class = usize::from(class);
         if let [row] = self.rows.as_slice() {

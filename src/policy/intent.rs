@@ -25,16 +25,55 @@ pub enum HostAccess {
     Random,
 }
 
-/// What a user says of memory, whatever will lie there.
+/// What was said of how the host goes through the memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Access {
+    /// Nothing.
+    Unsaid,
+    /// [`HostAccess::Sequential`].
+    Sequential,
+    /// [`HostAccess::Random`].
+    Random,
+}
+
+impl Access {
+    pub(crate) const fn said(access: HostAccess) -> Self {
+        match access {
+            HostAccess::Sequential => Self::Sequential,
+            HostAccess::Random => Self::Random,
+        }
+    }
+}
+
+/// What a user says of memory, whatever will lie there.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub(crate) struct Taste {
     pub(crate) intent: Intent,
-    pub(crate) access: Option<HostAccess>,
+    pub(crate) access: Access,
     pub(crate) prefer_host: bool,
     /// The host may as well see it, where that costs nothing.
     pub(crate) access_where_free: bool,
     /// What was said of properties by hand; it goes before what the intent says.
     pub(crate) explicit: Wish,
+}
+
+impl Taste {
+    /// All of it as two numbers: in the order of the fields, so that they are read at once.
+    #[inline(always)]
+    pub(crate) const fn words(&self) -> [u64; 2] {
+        let manner = u32::from_le_bytes([
+            self.intent as u8,
+            self.access as u8,
+            self.prefer_host as u8,
+            self.access_where_free as u8,
+        ]);
+        let Wish { required, preferred, avoided } = self.explicit;
+        [
+            manner as u64 | (required as u64) << u32::BITS,
+            preferred as u64 | (avoided as u64) << u32::BITS,
+        ]
+    }
 }
 
 /// What the GPU does with the resource, as far as the choice of memory asks.
@@ -140,16 +179,16 @@ pub(crate) fn wish(taste: &Taste, gpu: GpuUse, shape: Shape) -> Wish {
         }
     };
     match access {
-        Some(HostAccess::Random) => {
+        Access::Random => {
             wish.required |= HOST_VISIBLE;
             wish.prefer(HOST_CACHED);
         }
-        Some(HostAccess::Sequential) => {
+        Access::Sequential => {
             wish.required |= HOST_VISIBLE;
             wish.prefer(HOST_COHERENT);
             wish.avoid(HOST_CACHED);
         }
-        None => {}
+        Access::Unsaid => {}
     }
     if prefer_host {
         // The host's memory may well be visible to it.

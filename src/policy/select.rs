@@ -34,6 +34,7 @@ pub(crate) mod bits {
 
 /// What a request asks of a memory type, as property bits.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[repr(C)]
 pub(crate) struct Wish {
     /// The type must have these.
     pub(crate) required: u32,

@@ -110,6 +110,8 @@ mod place;
 mod region;
 mod release;
 mod report;
+#[cfg(feature = "vulkan")]
+mod room;
 mod table;
 mod take_over;
 

@@ -30,18 +30,18 @@ impl Probes {
     pub const MAX_NODES: u32 = 2 * (2 * TRIES + 1);
 }
 
-/// Sees what a search visits; `()` sees nothing and costs nothing.
-trait Observe {
-    fn bin(&mut self);
-    fn node(&mut self);
+/// Sees what a search visits and takes; `()` sees nothing and costs nothing.
+pub(super) trait Observe {
+    #[inline(always)]
+    fn bin(&mut self) {}
+    #[inline(always)]
+    fn node(&mut self) {}
+    /// The bin that the region was in from which the request is cut.
+    #[inline(always)]
+    fn took(&mut self, _bin: u32) {}
 }
 
-impl Observe for () {
-    #[inline]
-    fn bin(&mut self) {}
-    #[inline]
-    fn node(&mut self) {}
-}
+impl Observe for () {}
 
 impl Observe for Probes {
     fn bin(&mut self) {
@@ -140,7 +140,7 @@ impl Tlsf {
     }
 
     #[inline]
-    fn allocate_observed(
+    pub(super) fn allocate_observed(
         &mut self,
         size: u64,
         alignment: u64,
@@ -149,7 +149,10 @@ impl Tlsf {
         let asked = self.request(size, alignment)?;
         let request = asked.widened(self.is_roomy());
         match self.view().find(request, observe) {
-            Some(found) => self.give(request, found),
+            Some(found) => {
+                observe.took(found.bin);
+                self.give(request, found)
+            }
             None => self.allocate_narrow(asked, request, observe),
         }
     }
@@ -172,6 +175,7 @@ impl Tlsf {
     ) -> Result<Placed, AllocateError> {
         if wide.size != asked.size {
             if let Some(found) = self.view().find(asked, observe) {
+                observe.took(found.bin);
                 return self.give(asked, found);
             }
         }

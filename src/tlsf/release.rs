@@ -12,10 +12,16 @@ impl Tlsf {
     /// The key's allocation is gone, or pending.
     #[inline]
     pub fn free(&mut self, key: Key) -> Result<Freed, KeyError> {
+        self.free_used(key).map(|(freed, _)| freed)
+    }
+
+    /// [`free`](Self::free), and the [bin](super::class::bin_of) of the free region's size.
+    #[inline(always)]
+    pub(super) fn free_used(&mut self, key: Key) -> Result<(Freed, u32), KeyError> {
         let (node, region) = self.expect(key, USED)?;
         self.taken.subtract(region.size);
-        self.table().release(node, region);
-        Ok(self.freed(region))
+        let bin = self.table().release(node, region);
+        Ok((self.freed(region), bin))
     }
 
     /// Used → pending: given up, but kept from everyone until [`reach`](Self::reach). O(1).

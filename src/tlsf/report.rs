@@ -88,20 +88,9 @@ impl Tlsf {
         self.bytes(highest.max(self.tail()))
     }
 
-    /// The logarithm of [`largest_class`](Self::largest_class) in bytes, in steps of 1/32 and rounded down;
-    /// 0 if nothing is free. It is the number of a bin, so it costs no arithmetic. O(1).
-    #[cfg(feature = "vulkan")]
-    #[inline]
-    pub(crate) fn room(&self) -> u32 {
-        use super::class::{COLUMNS, bin_above};
-        let granule = self.shift * COLUMNS;
-        let highest = self.bitmaps.highest().map_or(0, |bin| granule + bin);
-        highest.max(bin_above(self.tail(), granule))
-    }
-
     /// Granules of the free tail, 0 if there is none.
     #[inline(always)]
-    fn tail(&self) -> u32 {
+    pub(super) fn tail(&self) -> u32 {
         let last = node_at(&self.pairs, BORDER).left;
         // Read in any case: whether the last region is free is a coin flip in a full block.
         let size = node_at(&self.pairs, last).size;

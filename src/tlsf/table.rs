@@ -159,9 +159,10 @@ impl Table<'_> {
         taken
     }
 
-    /// Makes a taken region free, merged with its free neighbours.
+    /// Makes a taken region free, merged with its free neighbours. Returns the [bin](bin_of) of the
+    /// merged size.
     #[inline(always)]
-    pub(super) fn release(&mut self, node: u32, region: Node) {
+    pub(super) fn release(&mut self, node: u32, region: Node) -> u32 {
         let Node { mut start, mut size, mut left, mut right } = region;
         let mut kept = node;
         let before_is_free = self.link(left).is_binned();
@@ -190,12 +191,13 @@ impl Table<'_> {
             self.set_left(right, kept);
         }
         self.insert(kept, bin_beside(size, right));
+        bin_of(size)
     }
 
     /// [`release`](Self::release) of the region before the tail: the tail begins earlier, and stays
     /// where it is in its bin.
     #[inline(always)]
-    fn grow_tail(&mut self, node: u32, region: Node, before_is_free: bool) {
+    fn grow_tail(&mut self, node: u32, region: Node, before_is_free: bool) -> u32 {
         let Node { mut start, size, mut left, right: tail } = region;
         let mut size = size + self.node(tail).size;
         self.give_vacant(node);
@@ -209,6 +211,7 @@ impl Table<'_> {
         }
         self.set_right(left, tail);
         self.set_node(tail, Node { start, size, left, right: BORDER });
+        bin_of(size)
     }
 
     /// Puts a loose region in its bin, merged with its free neighbours, or into a loose neighbour

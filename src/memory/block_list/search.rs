@@ -9,8 +9,8 @@ pub(super) const TRIES: u32 = 3;
 /// Which blocks a request tries, in the order of preference: the one with the least room that is
 /// enough, so that the emptier ones become empty. A bounded number, however many blocks there are.
 pub(super) struct Search {
-    size: u64,
-    alignment: u64,
+    pub(super) size: u64,
+    pub(super) alignment: u64,
     /// The next class of room to look for; `None` once the highest was seen.
     class: Option<u8>,
     /// The highest class of tailored blocks to look for, while those are looked into.
@@ -20,7 +20,6 @@ pub(super) struct Search {
 }
 
 impl Search {
-    #[inline(always)]
     pub(super) fn new(list: &BlockList, size: u64, alignment: u64) -> Self {
         let class = class_of(size).max(1);
         // Tailored blocks are for requests of at least half the room: smaller ones would keep them from
@@ -30,28 +29,20 @@ impl Search {
         Self { size, alignment, class: Some(class), tailored, tries: TRIES }
     }
 
-    /// The slot of the next block to try.
-    #[inline(always)]
-    pub(super) fn next(&mut self, list: &BlockList) -> Option<u32> {
-        // Nearly always the first has room.
-        if self.tries == TRIES && self.tailored.is_none() {
-            self.tries -= 1;
-            return self.shared(list);
-        }
-        self.next_further(list)
+    /// What is left of a search among shared blocks, when one of the class `found` had no room.
+    pub(super) fn after_one(size: u64, alignment: u64, found: u8) -> Self {
+        Self { size, alignment, class: found.checked_add(1), tailored: None, tries: TRIES - 1 }
     }
 
     /// The shared block with the least room of the class in hand or above.
-    #[inline(always)]
     fn shared(&mut self, list: &BlockList) -> Option<u32> {
         let (slot, found) = list.shared.tightest(self.class?)?;
         self.class = found.checked_add(1);
         Some(slot)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn next_further(&mut self, list: &BlockList) -> Option<u32> {
+    /// The slot of the next block to try.
+    pub(super) fn next(&mut self, list: &BlockList) -> Option<u32> {
         if let Some(most) = self.tailored {
             let tightest = self.class.and_then(|class| list.tailored.tightest(class));
             if let Some((slot, found)) = tightest.filter(|&(_, found)| found <= most) {
