@@ -2,8 +2,8 @@
 //!
 //! *Retire* takes one lock, its memory type's, and makes no driver call unless the GPU is already
 //! past everything. *Collect* reads every busy timeline once, before any lock; visits only the
-//! memory types whose oldest bag or first point is reached; destroys what sat on the ranges; and then frees the
-//! ranges as a batch.
+//! memory types whose oldest bag or first point is reached; destroys what sat on the ranges; and then
+//! frees the ranges as a batch.
 
 use std::sync::{Arc, MutexGuard, atomic::Ordering};
 
