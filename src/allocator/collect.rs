@@ -18,7 +18,7 @@ use super::{
     share::Extent,
 };
 use crate::{
-    memory::{Block, Entry},
+    memory::{Batch, Block, Entry},
     retire::{BagNumber, Point, Reached},
     vulkan::Resource,
 };
@@ -462,19 +462,32 @@ impl Inner {
         // The keepers go after the lock; the caller holds a count of its own.
         let mut keepers: SmallVec<[Keeper; 4]> = SmallVec::new();
         let mut emptied_slots: SmallVec<[u32; 4]> = SmallVec::new();
-        batch.fill(entries, state.blocks.slots());
-        for (slot, keys) in batch.groups() {
-            let (bytes, emptied) = match state.blocks.reach_batch(slot, keys) {
-                Ok(freed) => freed,
-                Err(error) => unreachable!("{keys:?} of {slot} were pending: {error}"),
-            };
-            collected.bytes += bytes;
-            if emptied {
-                keepers.push(state.unkeep(slot));
-                emptied_slots.push(slot);
+        let mut freed = 0;
+        if Batch::pays(entries.len(), state.blocks.slots()) {
+            batch.fill(entries, state.blocks.slots());
+            for (slot, keys) in batch.groups() {
+                let (bytes, emptied) = match state.blocks.reach_batch(slot, keys) {
+                    Ok(freed) => freed,
+                    Err(error) => unreachable!("{keys:?} of {slot} were pending: {error}"),
+                };
+                freed += bytes;
+                if emptied {
+                    emptied_slots.push(slot);
+                }
+            }
+            collected.allocations += batch.len() as u64;
+        } else {
+            for &entry in entries.iter().filter(|entry| !entry.is_gone()) {
+                let (bytes, emptied) = state.reach(entry);
+                freed += bytes;
+                if emptied {
+                    emptied_slots.push(entry.slot);
+                }
+                collected.allocations += 1;
             }
         }
-        collected.allocations += batch.len() as u64;
+        collected.bytes += freed;
+        keepers.extend(emptied_slots.iter().map(|&slot| state.unkeep(slot)));
         entries.clear();
         state.scratch = scratch;
         let now = self.collects.load(Ordering::Relaxed);
@@ -532,6 +545,7 @@ impl LaneState {
     }
 
     /// Pending → Free for an entry that came out of a bag, so it is pending.
+    #[inline(always)]
     fn reach(&mut self, entry: Entry) -> (u64, bool) {
         match self.blocks.reach(entry) {
             Ok(freed) => freed,

@@ -257,14 +257,14 @@ impl Block {
     }
 
     /// Pending → Free. O(1).
+    #[inline(always)]
     pub(crate) fn reach(&mut self, key: Key) -> Result<u64, KeyError> {
-        let reached = match &mut self.space {
-            Space::Shared(tlsf) => tlsf.reach(key).map(|freed| freed.size),
-            Space::Line(line) => line.turn(key, State::Pending, State::Free),
-            Space::Dedicated(dedicated) => dedicated.turn(key, State::Pending, State::Free),
+        let Space::Shared(tlsf) = &mut self.space else {
+            return self.free_unsplit(key, State::Pending);
         };
-        self.measure();
-        reached
+        let (size, room) = tlsf.reach_telling(key)?;
+        self.room = self.room.max(room);
+        Ok(size)
     }
 
     /// Pending → Free for many: neighbours merge before they meet the bins. O(keys).
@@ -297,19 +297,21 @@ impl Block {
     /// Used → Free. O(1).
     #[inline(always)]
     pub(crate) fn free(&mut self, key: Key) -> Result<u64, KeyError> {
-        let Space::Shared(tlsf) = &mut self.space else { return self.free_unsplit(key) };
+        let Space::Shared(tlsf) = &mut self.space else {
+            return self.free_unsplit(key, State::Used);
+        };
         let (size, room) = tlsf.free_telling(key)?;
         self.room = self.room.max(room);
         Ok(size)
     }
 
-    /// [`free`](Self::free), where no TLSF splits the block.
+    /// [`free`](Self::free) or [`reach`](Self::reach), where no TLSF splits the block.
     #[inline(never)]
-    fn free_unsplit(&mut self, key: Key) -> Result<u64, KeyError> {
+    fn free_unsplit(&mut self, key: Key, from: State) -> Result<u64, KeyError> {
         let freed = match &mut self.space {
-            Space::Shared(_) => return self.free(key),
-            Space::Line(line) => line.turn(key, State::Used, State::Free),
-            Space::Dedicated(dedicated) => dedicated.turn(key, State::Used, State::Free),
+            Space::Shared(_) => unreachable!("a TLSF splits the block"),
+            Space::Line(line) => line.turn(key, from, State::Free),
+            Space::Dedicated(dedicated) => dedicated.turn(key, from, State::Free),
         };
         self.measure();
         freed

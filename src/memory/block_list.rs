@@ -439,6 +439,7 @@ impl BlockList {
     }
 
     /// Pending → Free. Returns the bytes, and whether the block is empty now. O(1).
+    #[inline(always)]
     pub(crate) fn reach(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
         self.end(entry.slot, |block| block.reach(entry.key))
     }
@@ -476,17 +477,21 @@ impl BlockList {
     }
 
     /// Pending → Free in the block of a slot, by `end`. Returns the bytes, and whether the block is empty now.
+    #[inline(always)]
     fn end(
         &mut self,
         slot: u32,
         end: impl FnOnce(&mut Block) -> Result<u64, KeyError>,
     ) -> Result<(u64, bool), KeyError> {
-        let block = self.block_mut(slot).ok_or(KeyError::Stale)?;
+        let Self { slots, shared, tailored, empty, .. } = self;
+        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else {
+            return Err(KeyError::Stale);
+        };
         let size = end(block)?;
+        note_room(slot, block, shared, tailored);
         let emptied = block.is_empty();
-        self.note_room(slot);
         if emptied {
-            self.empty.push(slot);
+            empty.push(slot);
         }
         Ok((size, emptied))
     }
