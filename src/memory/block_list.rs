@@ -1,11 +1,12 @@
 //! The blocks of one memory type, in slots that keep their numbers.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use ash::vk;
 
 use super::{
     block::{Block, Broken},
+    counters::Counters,
     fit_index::{FitIndex, class_of, class_of_room},
     line::End,
     rank::Rank,
@@ -126,8 +127,7 @@ pub(crate) struct BlockList {
     told: u32,
     /// The slots of blocks whose rank may not be what the driver was told.
     restless: VecDeque<u32>,
-    reserved: u64,
-    blocks: u32,
+    counters: Arc<Counters>,
     /// Blocks tried so far.
     #[cfg(test)]
     tried: u32,
@@ -148,8 +148,7 @@ impl BlockList {
             fixed_rank: None,
             told: 0,
             restless: VecDeque::new(),
-            reserved: 0,
-            blocks: 0,
+            counters: Arc::default(),
             #[cfg(test)]
             tried: 0,
         }
@@ -178,8 +177,8 @@ impl BlockList {
         if size >= self.large {
             return self.place_further(End::Lower, Search::new(self, size, alignment));
         }
-        let Self { slots, shared, tailored, empty, .. } = self;
-        let (slot, found) = shared.tightest(class_of(size).max(1))?;
+        let Self { slots, shared, tailored, empty, counters, .. } = self;
+        let (slot, found) = shared.tightest(&counters.shared, class_of(size).max(1))?;
         #[cfg(test)]
         {
             self.tried += 1;
@@ -188,7 +187,10 @@ impl BlockList {
         let first = block.is_empty();
         match block.allocate(size, alignment) {
             Some(placed) => {
-                note_room(slot, block, shared, tailored);
+                counters.grant(placed.size);
+                if block.room != block.noted {
+                    note_room(slot, block, [shared, tailored], counters);
+                }
                 if first {
                     empty.retain(|&empty| empty != slot);
                 }
@@ -253,6 +255,7 @@ impl BlockList {
         let block = self.block_mut(slot)?;
         let first = block.is_empty();
         let placed = place(block)?;
+        self.counters.grant(placed.size);
         self.note_room(slot);
         if first {
             self.empty.retain(|&empty| empty != slot);
@@ -299,8 +302,8 @@ impl BlockList {
             },
         };
         let block = make(serial)?;
-        self.reserved += block.size;
-        self.blocks += 1;
+        self.counters.reserved.add(block.size);
+        self.counters.blocks.add(1);
         self.empty.push(slot);
         if self.vacant.pop().is_some() {
             self.slots[slot as usize] = Slot::Block(block);
@@ -313,9 +316,12 @@ impl BlockList {
 
     /// Tells the index how much room a block has, if that has changed.
     fn note_room(&mut self, slot: u32) {
-        let Self { slots, shared, tailored, .. } = self;
+        let Self { slots, shared, tailored, counters, .. } = self;
         if let Some(Slot::Block(block)) = slots.get_mut(slot as usize) {
-            note_room(slot, block, shared, tailored);
+            if block.room == block.noted {
+                return;
+            }
+            note_room(slot, block, [shared, tailored], counters);
         }
     }
 
@@ -335,10 +341,13 @@ impl BlockList {
         if block.restless {
             self.restless.retain(|&restless| restless != slot);
         }
-        let index = if block.tailored { &mut self.tailored } else { &mut self.shared };
-        index.change(slot, class_of_room(block.noted), 0);
-        self.reserved -= block.size;
-        self.blocks -= 1;
+        let (index, present) = match block.tailored {
+            false => (&mut self.shared, &self.counters.shared),
+            true => (&mut self.tailored, &self.counters.tailored),
+        };
+        index.change(present, slot, class_of_room(block.noted), 0);
+        self.counters.reserved.subtract(block.size);
+        self.counters.blocks.subtract(1);
         Some(block)
     }
 
@@ -359,7 +368,7 @@ impl BlockList {
 
     /// The collect at which [`remove_expired`](Self::remove_expired) will find something next.
     pub(crate) fn next_expiry(&self) -> u64 {
-        if self.blocks <= self.stay.least {
+        if self.count() <= self.stay.least {
             return u64::MAX;
         }
         let spare = self.spare();
@@ -381,7 +390,7 @@ impl BlockList {
         let slots = empty.filter(|&slot| self.block(slot).is_some_and(|block| goes(slot, block)));
         // Dedicated blocks count too, but an arena, which alone has a least, has none.
         let mut slots: Vec<u32> = slots.collect();
-        slots.truncate(self.blocks.saturating_sub(self.stay.least) as usize);
+        slots.truncate(self.count().saturating_sub(self.stay.least) as usize);
         slots.into_iter().filter_map(|slot| self.remove(slot)).collect()
     }
 
@@ -391,6 +400,8 @@ impl BlockList {
         let Some(block) = self.block_mut(slot) else { return (Vec::new(), false) };
         let was_empty = block.is_empty();
         let keys = block.hold();
+        let bytes = keys.iter().map(|&key| block.size_of(key)).sum();
+        self.counters.wait(bytes, keys.len() as u64);
         let first = was_empty && !keys.is_empty();
         if first {
             self.empty.retain(|&empty| empty != slot);
@@ -402,6 +413,7 @@ impl BlockList {
     /// Used → Pending. O(1).
     pub(crate) fn retire(&mut self, entry: Entry) -> Result<u64, KeyError> {
         let size = self.block_mut(entry.slot).ok_or(KeyError::Stale)?.retire(entry.key)?;
+        self.counters.retire(size);
         if self.told > 0 {
             self.leave(entry);
         }
@@ -418,6 +430,7 @@ impl BlockList {
     ) -> Option<Heritage> {
         let Entry { slot, key } = entry;
         let block = self.block_mut(slot)?;
+        let held = block.size_of(key);
         let TakenOver { taken, rest } = block.take_over(key, size, alignment)?;
         let old = block.tenants.get(key);
         let resource = block.tenants.take_resource(key);
@@ -434,26 +447,31 @@ impl BlockList {
             block_size: 0,
             first: false,
         };
+        self.counters.reach(held, 1);
+        self.counters.grant(taken.size);
+        if let Some(rest) = rest {
+            self.counters.wait(rest.size, 1);
+        }
         let rest = rest.map(|rest| Entry { slot, key: rest.key });
         Some(Heritage { grant, rest, resource })
     }
 
     /// Pending → Free. Returns the bytes, and whether the block is empty now. O(1).
     pub(crate) fn reach(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        self.end(entry.slot, |block| block.reach(entry.key))
+        self.end(entry.slot, 1, |block| block.reach(entry.key))
     }
 
     /// Pending → Free for regions of one block. Returns the bytes, and whether the block is empty now.
     /// O(keys).
     pub(crate) fn reach_batch(&mut self, slot: u32, keys: &[Key]) -> Result<(u64, bool), KeyError> {
-        self.end(slot, |block| block.reach_batch(keys))
+        self.end(slot, keys.len(), |block| block.reach_batch(keys))
     }
 
     /// Used → Free, for a region without a resource: `None`, and nothing has changed, where one lives
     /// there. Returns the bytes, and whether the block is empty now. O(1).
     #[inline(always)]
     pub(crate) fn free(&mut self, entry: Entry) -> Option<Result<(u64, bool), KeyError>> {
-        let Self { slots, shared, tailored, empty, .. } = self;
+        let Self { slots, shared, tailored, empty, counters, .. } = self;
         let Some(Slot::Block(block)) = slots.get_mut(entry.slot as usize) else {
             return Some(Err(KeyError::Stale));
         };
@@ -464,7 +482,10 @@ impl BlockList {
             Ok(size) => size,
             Err(error) => return Some(Err(error)),
         };
-        note_room(entry.slot, block, shared, tailored);
+        counters.end(size);
+        if block.room != block.noted {
+            note_room(entry.slot, block, [shared, tailored], counters);
+        }
         let emptied = block.is_empty();
         if emptied {
             empty.push(entry.slot);
@@ -479,10 +500,13 @@ impl BlockList {
     fn end(
         &mut self,
         slot: u32,
+        count: usize,
         end: impl FnOnce(&mut Block) -> Result<u64, KeyError>,
     ) -> Result<(u64, bool), KeyError> {
         let block = self.block_mut(slot).ok_or(KeyError::Stale)?;
         let size = end(block)?;
+        self.counters.reach(size, count as u64);
+        let block = self.block(slot).ok_or(KeyError::Stale)?;
         let emptied = block.is_empty();
         self.note_room(slot);
         if emptied {
@@ -544,11 +568,17 @@ impl BlockList {
 
     /// Bytes of device memory held.
     pub(crate) fn reserved(&self) -> u64 {
-        self.reserved
+        self.counters.reserved.get()
     }
 
+    /// How many blocks there are.
     pub(crate) fn count(&self) -> u32 {
-        self.blocks
+        self.counters.blocks.get() as u32
+    }
+
+    /// What it counts: to be read without the lock.
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// Whether the indices, of shared and of tailored blocks, know the slot by these classes.
@@ -581,19 +611,34 @@ impl BlockList {
         if told != self.told || restless != self.restless.len() {
             return Err(Broken::Count);
         }
-        let reserved: u64 = self.iter().map(|(_, block)| block.size).sum();
-        let sums = reserved == self.reserved && self.iter().count() == self.blocks as usize;
-        let slots = self.vacant.len() + self.blocks as usize == self.slots.len();
+        let counters = &self.counters;
+        let [mut live, mut pending] = [(0, 0); 2];
+        for (_, block) in self.iter() {
+            let usage = block.usage();
+            live = (live.0 + usage[0].0, live.1 + u64::from(usage[0].1));
+            pending = (pending.0 + usage[1].0, pending.1 + u64::from(usage[1].1));
+        }
+        let reserved = self.iter().map(|(_, block)| block.size).sum::<u64>();
+        let sums = reserved == counters.reserved.get()
+            && live == (counters.live.get(), counters.live_count.get())
+            && pending == (counters.pending.get(), counters.pending_count.get())
+            && self.iter().count() as u64 == counters.blocks.get();
+        let slots = self.vacant.len() as u64 + counters.blocks.get() == self.slots.len() as u64;
         if sums && slots { Ok(()) } else { Err(Broken::Count) }
     }
 }
 
-/// [`BlockList::note_room`], for a block in hand.
-#[inline(always)]
-fn note_room(slot: u32, block: &mut Block, shared: &mut FitIndex, tailored: &mut FitIndex) {
-    if block.room != block.noted {
-        let index = if block.tailored { tailored } else { shared };
-        let old = core::mem::replace(&mut block.noted, block.room);
-        index.change(slot, class_of_room(old), class_of_room(block.room));
-    }
+/// [`BlockList::note_room`], for a block in hand whose room has changed.
+fn note_room(
+    slot: u32,
+    block: &mut Block,
+    [shared, tailored]: [&mut FitIndex; 2],
+    counters: &Counters,
+) {
+    let (index, present) = match block.tailored {
+        false => (shared, &counters.shared),
+        true => (tailored, &counters.tailored),
+    };
+    let old = core::mem::replace(&mut block.noted, block.room);
+    index.change(present, slot, class_of_room(old), class_of_room(block.room));
 }

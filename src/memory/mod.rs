@@ -6,6 +6,7 @@
 mod batch;
 mod block;
 mod block_list;
+mod counters;
 mod dedicated;
 mod fit_index;
 mod graves;
@@ -18,6 +19,7 @@ pub(crate) use batch::Batch;
 pub use block::Broken;
 pub(crate) use block::{Block, Fresh, Sight};
 pub(crate) use block_list::{BlockList, Entry, Grant, Heritage, Stay};
+pub(crate) use counters::Counters;
 pub(crate) use graves::{Freed, Grave, Graves};
 pub(crate) use heirs::Heirs;
 pub use line::ArenaPolicy;
