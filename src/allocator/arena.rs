@@ -297,7 +297,7 @@ impl Arena {
 
     /// What it holds. O(1), no lock; as [`Allocator::statistics`].
     pub fn statistics(&self) -> MemoryTypeStatistics {
-        self.lane().map_or_else(Default::default, |lane| lane.statistics_of_arena())
+        self.lane().map_or_else(Default::default, Lane::statistics_of_arena)
     }
 
     /// Gives all its memory, and what it will have, another priority, whatever lives there: less when

@@ -1,6 +1,6 @@
 //! What a collect has in hand, block by block.
 
-use super::block_list::Entry;
+use super::grant::Entry;
 use crate::tlsf::Key;
 
 /// The keys of many entries, together by slot. It keeps its memory from one use to the next.

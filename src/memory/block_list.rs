@@ -2,101 +2,28 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use ash::vk;
-
 use super::{
-    block::{Block, Broken},
+    block::Block,
     counters::Counters,
-    fit_index::{FitIndex, class_of, class_of_room},
-    line::End,
+    fit_index::{FitIndex, class_of_room},
+    grant::{Entry, Grant, Heritage},
     rank::Rank,
     tenants::Tenant,
 };
 use crate::{
-    tlsf::{Key, KeyError, Placed, Region, TakenOver},
-    vulkan::{Mapping, Resource},
+    tlsf::{Key, KeyError, Region, TakenOver},
+    vulkan::Resource,
 };
 
+mod check;
+mod empty;
+mod place;
 mod ranks;
 mod search;
 #[cfg(test)]
 mod tests;
 
-use search::Search;
-
-/// A retired allocation on its way: which slot, which region.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Entry {
-    pub(crate) slot: u32,
-    pub(crate) key: Key,
-}
-
-impl Entry {
-    /// What stands in a bag for an entry that another owner took over: of no block.
-    pub(crate) fn gone(self) -> Self {
-        Self { slot: u32::MAX, ..self }
-    }
-
-    pub(crate) fn is_gone(self) -> bool {
-        self.slot == u32::MAX
-    }
-}
-
-/// A granted range: the whole region, until a tenant with margins moves in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Grant {
-    pub(crate) entry: Entry,
-    pub(crate) memory: vk::DeviceMemory,
-    pub(crate) offset: u64,
-    pub(crate) size: u64,
-    /// Where the block is mapped, and how large it is.
-    pub(crate) mapping: Option<Mapping>,
-    /// 0 keeps the host out of the range.
-    pub(crate) block_size: u64,
-    /// The block was empty before: it holds the allocator alive from now on.
-    pub(crate) first: bool,
-}
-
-/// A range that was found in a block.
-#[derive(Clone, Copy)]
-struct Found {
-    placed: Placed,
-    slot: u32,
-    /// The block was empty before.
-    first: bool,
-}
-
-/// What becomes of a pending range that another tenant takes over.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Heritage {
-    pub(crate) grant: Grant,
-    /// What is left of it, pending as it was.
-    pub(crate) rest: Option<Entry>,
-    /// The old tenant's, to be destroyed when the GPU is done with it.
-    pub(crate) resource: Resource,
-}
-
-/// Which blocks stay though they are empty.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Stay {
-    /// No block goes while there are no more than this.
-    pub(crate) least: u32,
-    /// One empty shared block of at most so many bytes stays until memory is short, so that a
-    /// program that empties itself and comes back does not call the driver.
-    pub(crate) spare: u64,
-    /// How many collects any other waits for a new use.
-    pub(crate) linger: u64,
-}
-
-impl Stay {
-    /// Every block goes when it is empty.
-    pub(crate) const NONE: Self = Self { least: 0, spare: 0, linger: 0 };
-
-    /// Empty blocks linger for some collects, one of at most `spare` bytes for good.
-    pub(crate) const fn lingering(linger: u64, spare: u64) -> Self {
-        Self { least: 0, spare, linger }
-    }
-}
+pub(crate) use empty::Stay;
 
 /// What a slot holds.
 #[expect(clippy::large_enum_variant, reason = "few slots, and nearly all of them hold a block")]
@@ -154,131 +81,6 @@ impl BlockList {
         }
     }
 
-    /// A range in the block with the least room that is enough, so that the emptier ones become
-    /// empty. O(1): the number of blocks tried is bounded, however many there are. Where an
-    /// alignment asks for padding, a range may go unseen that
-    /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
-    #[inline(always)]
-    pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Grant> {
-        let found = self.place(size, alignment)?;
-        self.grant(found)
-    }
-
-    /// [`allocate`](Self::allocate), at an end of a block where there are two. O(1).
-    pub(crate) fn allocate_at(&mut self, end: End, size: u64, alignment: u64) -> Option<Grant> {
-        let found = self.place_further(end, Search::new(self, size, alignment))?;
-        self.grant(found)
-    }
-
-    /// A range, and in which block. Nearly always the first shared
-    /// block that may have room has some: that much is inlined.
-    #[inline(always)]
-    fn place(&mut self, size: u64, alignment: u64) -> Option<Found> {
-        if size >= self.large {
-            return self.place_further(End::Lower, Search::new(self, size, alignment));
-        }
-        let Self { slots, shared, tailored, empty, counters, .. } = self;
-        let (slot, found) = shared.tightest(&counters.shared, class_of(size).max(1))?;
-        #[cfg(test)]
-        {
-            self.tried += 1;
-        }
-        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
-        let first = block.is_empty();
-        match block.allocate(size, alignment) {
-            Some(placed) => {
-                counters.grant(placed.size);
-                if block.room != block.noted {
-                    note_room(slot, block, [shared, tailored], counters);
-                }
-                if first {
-                    empty.retain(|&empty| empty != slot);
-                }
-                Some(Found { placed, slot, first })
-            }
-            None => self.place_further(End::Lower, Search::after_one(size, alignment, found)),
-        }
-    }
-
-    /// [`place`](Self::place), in the blocks that a search comes to.
-    #[cold]
-    #[inline(never)]
-    fn place_further(&mut self, end: End, mut search: Search) -> Option<Found> {
-        let (size, alignment) = (search.size, search.alignment);
-        while let Some(slot) = search.next(self) {
-            let found = self.place_in(slot, |block| block.allocate_at(end, size, alignment));
-            if found.is_some() {
-                return found;
-            }
-        }
-        None
-    }
-
-    /// Whether [`allocate`](Self::allocate) would find a range. O(1).
-    pub(crate) fn holds(&self, size: u64, alignment: u64) -> bool {
-        let mut search = Search::new(self, size, alignment);
-        let mut slots = core::iter::from_fn(|| search.next(self));
-        slots.any(|slot| self.block(slot).is_some_and(|block| block.holds(size, alignment)))
-    }
-
-    /// A range in any shared block that has one, in whichever free region. O(blocks and free regions): for
-    /// the way out of a failure.
-    pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Grant> {
-        let place = |block: &mut Block| block.allocate_anywhere(size, alignment);
-        let found = (0..self.slots()).find_map(|slot| self.place_in(slot, place))?;
-        self.grant(found)
-    }
-
-    /// A range in the block of this slot. O(1).
-    pub(crate) fn allocate_in(
-        &mut self,
-        slot: u32,
-        end: End,
-        size: u64,
-        alignment: u64,
-    ) -> Option<Grant> {
-        let place = |block: &mut Block| block.allocate_at(end, size, alignment);
-        let found = self.place_in(slot, place)?;
-        self.grant(found)
-    }
-
-    /// What `place` finds in the block of this slot.
-    fn place_in(
-        &mut self,
-        slot: u32,
-        place: impl FnOnce(&mut Block) -> Option<Placed>,
-    ) -> Option<Found> {
-        #[cfg(test)]
-        {
-            self.tried += 1;
-        }
-        let block = self.block_mut(slot)?;
-        let first = block.is_empty();
-        let placed = place(block)?;
-        self.counters.grant(placed.size);
-        self.note_room(slot);
-        if first {
-            self.empty.retain(|&empty| empty != slot);
-        }
-        Some(Found { placed, slot, first })
-    }
-
-    /// All that is to be known of a range that was found.
-    #[inline(always)]
-    fn grant(&self, found: Found) -> Option<Grant> {
-        let Found { placed, slot, first } = found;
-        let block = self.block(slot)?;
-        Some(Grant {
-            entry: Entry { slot, key: placed.key },
-            memory: block.memory,
-            offset: placed.offset,
-            size: placed.size,
-            mapping: block.mapping,
-            block_size: block.size,
-            first,
-        })
-    }
-
     /// A tenant moves into a granted region. O(1) amortised.
     pub(crate) fn move_in(&mut self, entry: Entry, tenant: Tenant) {
         if let Some(block) = self.block_mut(entry.slot) {
@@ -323,75 +125,6 @@ impl BlockList {
             }
             note_room(slot, block, [shared, tailored], counters);
         }
-    }
-
-    /// Takes an empty block out.
-    pub(crate) fn remove(&mut self, slot: u32) -> Option<Block> {
-        let place = self.slots.get_mut(slot as usize)?;
-        let Slot::Block(block) = place else { return None };
-        if !block.is_empty() || block.held {
-            return None;
-        }
-        let serial = block.next_serial();
-        let Slot::Block(block) = core::mem::replace(place, Slot::Vacant(serial)) else {
-            return None;
-        };
-        self.vacant.push(slot);
-        self.empty.retain(|&empty| empty != slot);
-        if block.restless {
-            self.restless.retain(|&restless| restless != slot);
-        }
-        let (index, present) = match block.tailored {
-            false => (&mut self.shared, &self.counters.shared),
-            true => (&mut self.tailored, &self.counters.tailored),
-        };
-        index.change(present, slot, class_of_room(block.noted), 0);
-        self.counters.reserved.subtract(block.size);
-        self.counters.blocks.subtract(1);
-        Some(block)
-    }
-
-    /// Takes every empty block out, as far as none must stay.
-    pub(crate) fn remove_empty(&mut self) -> Vec<Block> {
-        self.remove_where(|_, _| true)
-    }
-
-    /// Takes out empty blocks that nobody will want soon: dedicated ones, and others that are not
-    /// to [`Stay`].
-    pub(crate) fn remove_expired(&mut self, now: u64) -> Vec<Block> {
-        let (spare, linger) = (self.spare(), self.stay.linger);
-        self.remove_where(|slot, block| {
-            block.is_dedicated()
-                || (spare != Some(slot) && block.empty_since.saturating_add(linger) <= now)
-        })
-    }
-
-    /// The collect at which [`remove_expired`](Self::remove_expired) will find something next.
-    pub(crate) fn next_expiry(&self) -> u64 {
-        if self.count() <= self.stay.least {
-            return u64::MAX;
-        }
-        let spare = self.spare();
-        let going = self.empty.iter().filter(|&&slot| spare != Some(slot));
-        let blocks = going.filter_map(|&slot| self.block(slot));
-        let expiry = |block: &Block| block.empty_since.saturating_add(self.stay.linger);
-        blocks.map(expiry).min().unwrap_or(u64::MAX)
-    }
-
-    /// The empty block that stays for good.
-    fn spare(&self) -> Option<u32> {
-        let small = |block: &Block| !block.is_dedicated() && block.size <= self.stay.spare;
-        self.empty.iter().copied().find(|&slot| self.block(slot).is_some_and(small))
-    }
-
-    /// Takes out the empty blocks that `goes` says. O(empty blocks).
-    fn remove_where(&mut self, goes: impl Fn(u32, &Block) -> bool) -> Vec<Block> {
-        let empty = self.empty.iter().copied();
-        let slots = empty.filter(|&slot| self.block(slot).is_some_and(|block| goes(slot, block)));
-        // Dedicated blocks count too, but an arena, which alone has a least, has none.
-        let mut slots: Vec<u32> = slots.collect();
-        slots.truncate(self.count().saturating_sub(self.stay.least) as usize);
-        slots.into_iter().filter_map(|slot| self.remove(slot)).collect()
     }
 
     /// Takes all that is free in a block, so that nobody gets it meanwhile: Free → Pending. Returns
@@ -579,52 +312,6 @@ impl BlockList {
     /// What it counts: to be read without the lock.
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
-    }
-
-    /// Whether the indices, of shared and of tailored blocks, know the slot by these classes.
-    fn is_indexed(&self, slot: u32, [shared, tailored]: [u8; 2]) -> bool {
-        let known = |index: &FitIndex, class: u8| {
-            index.classes(slot).eq(Some(class).filter(|&class| class != 0))
-        };
-        known(&self.shared, shared) && known(&self.tailored, tailored)
-    }
-
-    /// Verifies every block, the sums and the indices. O(regions).
-    pub(crate) fn check(&self) -> Result<(), Broken> {
-        for (slot, block) in self.iter() {
-            block.check()?;
-            let listed = self.empty.iter().filter(|&&empty| empty == slot).count();
-            let room = class_of(block.largest_class());
-            let wanted = if block.tailored { [0, room] } else { [room, 0] };
-            let known = [block.room, block.noted].map(class_of_room) == [room; 2];
-            let indexed = self.is_indexed(slot, wanted) && known;
-            if listed != usize::from(block.is_empty()) || !indexed {
-                return Err(Broken::Index);
-            }
-        }
-        let vacant = |&slot: &u32| self.is_indexed(slot, [0, 0]) && !self.empty.contains(&slot);
-        if !self.vacant.iter().all(vacant) {
-            return Err(Broken::Index);
-        }
-        let told: u32 = self.iter().map(|(_, block)| block.ranks.total()).sum();
-        let restless = self.iter().filter(|(_, block)| block.restless).count();
-        if told != self.told || restless != self.restless.len() {
-            return Err(Broken::Count);
-        }
-        let counters = &self.counters;
-        let [mut live, mut pending] = [(0, 0); 2];
-        for (_, block) in self.iter() {
-            let usage = block.usage();
-            live = (live.0 + usage[0].0, live.1 + u64::from(usage[0].1));
-            pending = (pending.0 + usage[1].0, pending.1 + u64::from(usage[1].1));
-        }
-        let reserved = self.iter().map(|(_, block)| block.size).sum::<u64>();
-        let sums = reserved == counters.reserved.get()
-            && live == (counters.live.get(), counters.live_count.get())
-            && pending == (counters.pending.get(), counters.pending_count.get())
-            && self.iter().count() as u64 == counters.blocks.get();
-        let slots = self.vacant.len() as u64 + counters.blocks.get() == self.slots.len() as u64;
-        if sums && slots { Ok(()) } else { Err(Broken::Count) }
     }
 }
 

@@ -29,9 +29,9 @@ impl Present {
     /// The bytes that every range of the highest class has; 0 if none has any room. O(1).
     pub(crate) fn most(&self) -> u64 {
         let words = self.0.iter().map(Published::get);
-        let highest = words.zip(0..).filter_map(|(word, place)| {
-            Some(place * u64::BITS + word.checked_ilog2()?)
-        });
+        let highest = words
+            .zip(0..)
+            .filter_map(|(word, place)| Some(place * u64::BITS + word.checked_ilog2()?));
         highest.max().map_or(0, least_of)
     }
 }

@@ -44,7 +44,8 @@ impl Search {
     /// The slot of the next block to try.
     pub(super) fn next(&mut self, list: &BlockList) -> Option<u32> {
         if let Some(most) = self.tailored {
-            let tightest = self.class.and_then(|class| list.tailored.tightest(&list.counters.tailored, class));
+            let tightest =
+                self.class.and_then(|class| list.tailored.tightest(&list.counters.tailored, class));
             if let Some((slot, found)) = tightest.filter(|&(_, found)| found <= most) {
                 self.class = found.checked_add(1);
                 return Some(slot);
