@@ -2,7 +2,7 @@
 //!
 //! *Retire* takes one lock, its memory type's, and makes no driver call unless the GPU is already
 //! past everything. *Collect* reads every busy timeline once, before any lock; visits only the
-//! memory types whose oldest bag is reached; destroys what sat on the ranges; and then frees the
+//! memory types whose oldest bag or first point is reached; destroys what sat on the ranges; and then frees the
 //! ranges as a batch.
 
 use std::sync::{Arc, MutexGuard, atomic::Ordering};
@@ -318,7 +318,7 @@ impl Inner {
             false => PassedCuts::default(),
         };
         for lane in self.lanes() {
-            if lane.may_have_reached(reached.bag()) || lane.may_have_expired(now) {
+            if lane.soonest.may_be_reached(reached) || lane.may_have_expired(now) {
                 let mut state = lane.lock();
                 let mut scratch = core::mem::take(&mut state.scratch);
                 let dated = state.bags.has_dated();

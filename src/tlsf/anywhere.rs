@@ -1,9 +1,9 @@
 //! The last look before a refusal: at every free region, for as long as that takes.
 
 use super::Tlsf;
-use super::bins::node_at;
 use super::class::bin_of;
 use super::error::AllocateError;
+use super::pairs::nodes_of;
 use super::place::{Found, Request, View};
 use super::region::Placed;
 
@@ -60,12 +60,11 @@ impl View<'_> {
         let mut bin = bin_of(request.size);
         loop {
             bin = self.bitmaps.first_from(bin)?;
-            let mut place = self.links[bin as usize].next;
-            while let Some(node) = node_at(place) {
-                if let Some(padding) = self.fits(request, node) {
-                    return Some(Found { node, bin, padding });
-                }
-                place = self.links[place as usize].next;
+            let nodes = nodes_of(self.pairs, bin);
+            let mut fitting =
+                nodes.filter_map(|node| self.fits(request, node).map(|padding| (node, padding)));
+            if let Some((node, padding)) = fitting.next() {
+                return Some(Found { node, bin, padding });
             }
             bin += 1;
         }

@@ -2,8 +2,10 @@
 
 use thiserror::Error;
 
-use super::bins::{Link, PENDING, USED, VACANT, node_at};
 use super::class::{BINS, COLUMNS, ROWS, row_of};
+use super::pairs::{
+    BORDER, Link, PAIRS, PENDING, USED, VACANT, index_of, is_node, link_at, node_at,
+};
 use super::region::Node;
 use super::{Sum, Tlsf, bin_beside};
 
@@ -91,24 +93,35 @@ impl Tlsf {
         self.check_vacant()
     }
 
+    /// The link and the node at a place, if there is a node.
+    fn record(&self, node: u32) -> Option<(Link, Node)> {
+        let is_one =
+            is_node(node) && (node - BORDER) % PAIRS == 0 && (node as usize) < self.pairs.len();
+        is_one.then(|| (link_at(&self.pairs, node), node_at(&self.pairs, node)))
+    }
+
     /// Walks the regions in address order; tells how many are free.
     fn check_regions(&self) -> Result<u32, Broken> {
-        let (mut used, mut pending) = (Sum::default(), Sum::default());
+        let (mut taken, mut pending) = (Sum::default(), Sum::default());
         let (mut free, mut end) = (0, 0);
-        let (mut left, mut node) = (0, self.nodes[0].right);
+        let border = node_at(&self.pairs, BORDER);
+        let (mut left, mut at) = (BORDER, border.right);
         let mut left_free = false;
-        while node != 0 {
-            let region = *self.nodes.get(node as usize).ok_or(Broken::Neighbour { node })?;
+        while at != BORDER {
+            let (link, region) = self.record(at).ok_or(Broken::Neighbour { node: number(at) })?;
+            let node = index_of(at);
             if region.left != left {
                 return Err(Broken::Neighbour { node });
             }
             if region.start != end || region.size == 0 || region.size > self.units - end {
                 return Err(Broken::Gap { node });
             }
-            let link = self.bins.link(node);
             match link.prev {
-                USED => used.add(region.size),
-                PENDING => pending.add(region.size),
+                USED => taken.add(region.size),
+                PENDING => {
+                    taken.add(region.size);
+                    pending.add(region.size);
+                }
                 _ if link.is_binned() => free += 1,
                 _ => return Err(Broken::Mark { node }),
             }
@@ -117,15 +130,17 @@ impl Tlsf {
             }
             left_free = link.is_binned();
             end += region.size;
-            (left, node) = (node, region.right);
+            (left, at) = (at, region.right);
         }
         if end != self.units {
             return Err(Broken::Gap { node: 0 });
         }
-        if self.nodes[0] != (Node { left, right: self.nodes[0].right, ..Node::BORDER }) {
+        if border != (Node { left, right: border.right, ..Node::BORDER })
+            || link_at(&self.pairs, BORDER) != (Link { next: BORDER, prev: VACANT })
+        {
             return Err(Broken::Neighbour { node: 0 });
         }
-        if used != self.used || pending != self.pending || free != self.free_count() {
+        if taken != self.taken || pending != self.pending || free != self.free_count() {
             return Err(Broken::Count);
         }
         Ok(free)
@@ -135,7 +150,8 @@ impl Tlsf {
     fn check_bins(&self, free: u32) -> Result<(), Broken> {
         let mut binned = 0;
         let (mut rows, mut columns) = (0, [0; ROWS]);
-        for (bin, &link) in (0..BINS).zip(&self.bins.links) {
+        for bin in 0..BINS {
+            let link = link_at(&self.pairs, bin);
             let empty = Link { next: bin, prev: bin };
             if link != empty {
                 binned += self.check_ring(bin)?;
@@ -143,13 +159,13 @@ impl Tlsf {
                 rows |= 1 << row_of(bin);
             }
         }
-        for (row, (ours, theirs)) in (0..).zip(columns.iter().zip(&self.bins.bitmaps.columns)) {
+        for (row, (ours, theirs)) in (0..).zip(columns.iter().zip(&self.bitmaps.columns)) {
             if ours != theirs {
                 return Err(Broken::Bit { bin: row * COLUMNS + (ours ^ theirs).trailing_zeros() });
             }
         }
-        if rows != self.bins.bitmaps.rows {
-            let wrong = (rows ^ self.bins.bitmaps.rows).trailing_zeros();
+        if rows != self.bitmaps.rows {
+            let wrong = (rows ^ self.bitmaps.rows).trailing_zeros();
             return Err(Broken::Bit { bin: wrong * COLUMNS });
         }
         if binned != free {
@@ -161,35 +177,32 @@ impl Tlsf {
     /// Walks a bin that is not empty; tells how many regions are in it.
     fn check_ring(&self, bin: u32) -> Result<u32, Broken> {
         let mut binned = 0;
-        let (mut before, mut place) = (bin, self.bins.links[bin as usize].next);
+        let (mut before, mut place) = (bin, link_at(&self.pairs, bin).next);
         // Each link must name the one the walk came from, so the walk ends.
-        while let Some(&link) = self.bins.links.get(place as usize) {
+        while let Some((link, region)) = self.record(place) {
             if link.prev != before {
                 break;
             }
-            let Some(node) = node_at(place) else {
-                // A bin, and it must be this one.
-                return if place == bin { Ok(binned) } else { Err(Broken::Ring { bin }) };
-            };
-            let region = self.nodes[node as usize];
             if bin_beside(region.size, region.right) != bin {
-                return Err(Broken::WrongBin { node, bin });
+                return Err(Broken::WrongBin { node: index_of(place), bin });
             }
             (before, place) = (place, link.next);
             binned += 1;
         }
-        Err(Broken::Ring { bin })
+        // A bin, and it must be this one.
+        let is_closed = place == bin && link_at(&self.pairs, bin).prev == before;
+        if is_closed { Ok(binned) } else { Err(Broken::Ring { bin }) }
     }
 
     /// Walks the list of vacant nodes.
     fn check_vacant(&self) -> Result<(), Broken> {
-        let regions = self.used.count + self.pending.count + self.free_count();
-        let expected = self.nodes.len() as u32 - 1 - regions;
-        let (mut found, mut node) = (0, self.vacant.first);
-        while node != 0 && found <= expected {
-            match self.bins.get(node) {
-                Some(link) if link.prev == VACANT => node = link.next,
-                _ => return Err(Broken::Mark { node }),
+        let regions = self.taken.count + self.free_count();
+        let expected = self.index_bound() - 1 - regions;
+        let (mut found, mut at) = (0, self.vacant.first);
+        while at != BORDER && found <= expected {
+            match self.record(at) {
+                Some((link, _)) if link.prev == VACANT => at = link.next,
+                _ => return Err(Broken::Mark { node: number(at) }),
             }
             found += 1;
         }
@@ -198,6 +211,11 @@ impl Tlsf {
         }
         Ok(())
     }
+}
+
+/// What a report calls a place that should be a node's: the index of the node there.
+fn number(place: u32) -> u32 {
+    place.checked_sub(BORDER).map_or(u32::MAX, |pairs| pairs / PAIRS)
 }
 
 #[cfg(test)]

@@ -77,20 +77,22 @@
 //!   bins and one region enters one. [`retire`](Tlsf::retire) changes a mark, and
 //!   [`take_over`](Tlsf::take_over) one or two.
 //! - [`reach_batch`](Tlsf::reach_batch) walks each key's region at most twice.
-//! - The one exception is host memory: when all nodes are in use the node table grows by an eighth,
-//!   which copies it. Over all operations that is constant too; a block whose number of regions has
-//!   peaked never asks the host again.
+//! - The one exception is host memory: when all nodes are in use 64 more are made, and where no memory
+//!   is reserved for them a sixteenth of the table is, which may move it. Over all operations that is
+//!   constant too; a block whose number of regions has peaked never asks the host again.
 //!
 //! [`largest_free`](Tlsf::largest_free), [`regions`](Tlsf::regions) and [`check`](Tlsf::check) are
 //! reports and walk what they report; [`allocate_anywhere`](Tlsf::allocate_anywhere) is the way out of a
 //! refusal and may walk all free regions.
 //!
 //! # What it costs
-//! 24 bytes of host memory per region, used, pending or free, up to an eighth more in reserve, and
+//! 24 bytes of host memory per region, used, pending or free, up to a sixteenth more in reserve, and
 //! 8 KiB per block. No two free regions are neighbours, so at most one more is free than is not.
 //!
 //! # Limits
 //! - Fewer than 2³¹ granules per block: with 16 bytes 32 GiB, with 4 KiB 8 TiB, and so on to 2⁶⁴ bytes.
+//! - Some 1,430,000,000 regions per block, whose nodes take 32 GiB; more are
+//!   [`OutOfHostMemory`](AllocateError::OutOfHostMemory).
 //! - What rounding a size up loses is not counted apart.
 //! - Serials repeat after 2³² allocations; a key kept that long may name a younger allocation.
 //! - A key of another block is refused only if its index and serial do not happen to live here; who
@@ -98,12 +100,12 @@
 #![forbid(unsafe_code)]
 
 mod anywhere;
-mod bins;
 mod bitmaps;
 mod check;
 mod class;
 mod config;
 mod error;
+mod pairs;
 mod place;
 mod region;
 mod release;
@@ -115,8 +117,9 @@ mod take_over;
 
 use alloc::vec::Vec;
 
-use bins::{Bins, Link, VACANT};
+use bitmaps::Bitmaps;
 use class::{BINS, TAIL};
+use pairs::{BORDER, Link, NODES_BOUND, PAIRS, Pair, VACANT, index_of};
 use region::Node;
 use table::{Table, Vacant, bin_beside};
 
@@ -135,21 +138,24 @@ pub use take_over::TakenOver;
 /// A clone is a plan: a block of the same layout, whose keys are the same numbers.
 #[derive(Clone)]
 pub struct Tlsf {
-    /// Nodes by index. Node 0 is the border: the regions and it form a ring in address order.
-    nodes: Vec<Node>,
-    /// The free regions by size, and the links of all nodes.
-    bins: Bins,
+    /// The bins' links, then the nodes. The regions and the border, node 0, form a ring in address
+    /// order.
+    pairs: Vec<Pair>,
+    /// Which bins have a region.
+    bitmaps: Bitmaps,
     /// The nodes that stand for no region.
     vacant: Vacant,
     /// log2 of the granule.
     shift: u32,
     /// Size of the block in granules.
     units: u32,
+    /// With more granules taken, the block counts as nearly full.
+    roomy: u32,
     /// Serial of the next allocation.
     serial: u32,
-    /// Number of used regions, and the granules in them.
-    used: Sum,
-    /// Number of pending regions, and the granules in them.
+    /// Number of regions that are not free, and the granules in them.
+    taken: Sum,
+    /// Number of those that are pending, and the granules in them.
     pending: Sum,
 }
 
@@ -174,6 +180,9 @@ impl Sum {
     }
 }
 
+/// Nodes that are made at a time.
+const STEP: usize = 64;
+
 impl Tlsf {
     /// A block with nothing in it: one free region.
     ///
@@ -181,22 +190,26 @@ impl Tlsf {
     /// The granule is no power of two, or does not suit the size; or the host is out of memory.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         let (units, shift) = config.units()?;
-        let bins = Bins::new().ok_or(ConfigError::OutOfHostMemory)?;
         let mut tlsf = Self {
-            nodes: Vec::new(),
-            bins,
+            pairs: Vec::new(),
+            bitmaps: Bitmaps::default(),
             vacant: Vacant::default(),
             shift,
             units,
+            roomy: units - units / 8,
             serial: config.first_serial,
-            used: Sum::default(),
+            taken: Sum::default(),
             pending: Sum::default(),
         };
+        let bins_and_nodes = BINS as usize + (1 + STEP) * PAIRS as usize;
+        tlsf.pairs.try_reserve_exact(bins_and_nodes).map_err(|_| ConfigError::OutOfHostMemory)?;
+        tlsf.pairs.extend((0..BINS).map(|bin| Link { next: bin, prev: bin }.pair()));
+        tlsf.pairs.extend([Link { next: BORDER, prev: VACANT }.pair(), [0, 0], [BORDER, BORDER]]);
         tlsf.grow().ok_or(ConfigError::OutOfHostMemory)?;
         let mut table = tlsf.table();
         let first = table.take_vacant();
-        table.nodes[first as usize] = Node { start: 0, size: units, left: 0, right: 0 };
-        table.nodes[0] = Node { left: first, right: first, ..Node::BORDER };
+        table.set_node(first, Node { start: 0, size: units, left: BORDER, right: BORDER });
+        table.set_node(BORDER, Node { left: first, right: first, ..Node::BORDER });
         table.insert(first, TAIL);
         Ok(tlsf)
     }
@@ -210,25 +223,29 @@ impl Tlsf {
     /// The tables, for one operation.
     #[inline(always)]
     fn table(&mut self) -> Table<'_> {
-        let Bins { bitmaps, links } = &mut self.bins;
-        Table { nodes: &mut self.nodes, links, bitmaps, vacant: &mut self.vacant }
+        Table { pairs: &mut self.pairs, bitmaps: &mut self.bitmaps, vacant: &mut self.vacant }
     }
 
-    /// Makes the node table larger by an eighth; `None`, and nothing changed, if the host is out of
-    /// memory.
+    /// Makes a few nodes more; `None`, and nothing changed, if the host is out of memory.
+    ///
+    /// Room for a sixteenth more is reserved at a time, and only touched as it is needed.
     #[cold]
     #[inline(never)]
     fn grow(&mut self) -> Option<()> {
-        const FIRST: usize = 64;
-        let old = self.nodes.len();
-        let more = (old / 8).max(FIRST);
-        self.nodes.try_reserve_exact(more).ok()?;
-        self.bins.links.try_reserve_exact(more).ok()?;
-        self.nodes.resize(old + more, Node::BORDER);
-        self.bins.links.resize(old + more + BINS as usize, Link { next: 0, prev: VACANT });
+        let old = self.pairs.len();
+        let nodes = index_of(old as u32) as usize;
+        if nodes + STEP > NODES_BOUND {
+            return None;
+        }
+        let pairs = STEP * PAIRS as usize;
+        if self.pairs.capacity() - old < pairs {
+            self.pairs.try_reserve_exact((nodes / 16).max(STEP) * PAIRS as usize).ok()?;
+        }
+        self.pairs.resize(old + pairs, [BORDER, VACANT]);
+        let new = self.pairs.len();
         let mut table = self.table();
-        // The lowest comes out first. The border is never given out.
-        for node in (old.max(1)..old + more).rev() {
+        // The lowest comes out first.
+        for node in (old..new).step_by(PAIRS as usize).rev() {
             table.give_vacant(node as u32);
         }
         Some(())

@@ -1,11 +1,11 @@
 //! Allocation: the search for a free region, and cutting the request out of it.
 
 use super::Tlsf;
-use super::bins::{Link, USED, node_at};
 use super::bitmaps::Bitmaps;
 use super::class::{UNITS_BOUND, bin_at_least, bin_of};
 use super::error::AllocateError;
-use super::region::{Key, Node, Placed};
+use super::pairs::{Link, Pair, USED, index_of, is_node, link_at, node_at};
+use super::region::{Key, Placed};
 
 /// Sizes are rounded up to alignments of so many granules, however full the block is.
 const LITTLE: u32 = 64;
@@ -161,7 +161,7 @@ impl Tlsf {
     /// than it pays.
     #[inline(always)]
     fn is_roomy(&self) -> bool {
-        self.units - self.used.units - self.pending.units >= self.units / 8
+        self.taken.units <= self.roomy
     }
 
     /// Seldom: the block is nearly full. Without the widening it may still fit.
@@ -194,7 +194,7 @@ impl Tlsf {
 
     #[inline(always)]
     pub(super) fn view(&self) -> View<'_> {
-        View { nodes: &self.nodes, links: &self.bins.links, bitmaps: &self.bins.bitmaps }
+        View { pairs: &self.pairs, bitmaps: &self.bitmaps }
     }
 
     /// The request in granules.
@@ -206,12 +206,13 @@ impl Tlsf {
         if !alignment.is_power_of_two() {
             return Err(AllocateError::Alignment);
         }
-        if size > self.size() {
+        let less_one = (size - 1) >> self.shift;
+        if less_one >= u64::from(self.units) {
             return Err(AllocateError::TooLarge);
         }
         // Only offset 0 is a multiple of 2³¹ granules or more.
-        let mask = ((alignment - 1) >> self.shift).min(u64::from(UNITS_BOUND - 1));
-        Ok(Request { size: ((size - 1) >> self.shift) as u32 + 1, mask: mask as u32 })
+        let mask = ((alignment - 1) >> self.shift) as u32 & (UNITS_BOUND - 1);
+        Ok(Request { size: less_one as u32 + 1, mask })
     }
 
     /// A request's granules, and its alignment in granules less one.
@@ -230,7 +231,7 @@ impl Tlsf {
         let Found { node, bin, padding } = found;
         let serial = self.serial;
         self.serial = serial.wrapping_add(1);
-        self.used.add(request.size);
+        self.taken.add(request.size);
         let mut table = self.table();
         let start = table.node(node).start + padding;
         let node = if padding == 0 {
@@ -240,7 +241,7 @@ impl Tlsf {
         };
         table.set_link(node, Link { next: serial, prev: USED });
         Placed {
-            key: Key::new(node, serial),
+            key: Key::new(index_of(node), serial),
             offset: self.bytes(start),
             size: self.bytes(request.size),
         }
@@ -250,8 +251,7 @@ impl Tlsf {
 /// What a search reads, as slices: their addresses and lengths stay in registers.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
-    nodes: &'a [Node],
-    pub(super) links: &'a [Link],
+    pub(super) pairs: &'a [Pair],
     pub(super) bitmaps: &'a Bitmaps,
 }
 
@@ -276,7 +276,7 @@ impl View<'_> {
         let most = request.size + request.mask;
         observe.bin();
         let bin = self.bitmaps.first_from(bin_at_least(most))?;
-        let node = node_at(self.links[bin as usize].next)?;
+        let node = self.after(bin)?;
         observe.node();
         self.fits(request, node).map(|padding| Found { node, bin, padding })
     }
@@ -284,22 +284,29 @@ impl View<'_> {
     /// The first of a few regions in a bin that holds the request.
     #[inline(always)]
     fn try_bin(&self, request: Request, bin: u32, observe: &mut impl Observe) -> Option<Found> {
-        let mut place = self.links[bin as usize].next;
+        let mut place = bin;
         for _ in 0..TRIES {
-            let node = node_at(place)?;
+            let node = self.after(place)?;
             observe.node();
             if let Some(padding) = self.fits(request, node) {
                 return Some(Found { node, bin, padding });
             }
-            place = self.links[place as usize].next;
+            place = node;
         }
         None
+    }
+
+    /// The node after a place of a ring; none at its end.
+    #[inline(always)]
+    pub(super) fn after(&self, place: u32) -> Option<u32> {
+        let next = link_at(self.pairs, place).next;
+        is_node(next).then_some(next)
     }
 
     /// The padding with which a free region holds the request.
     #[inline(always)]
     pub(super) fn fits(&self, request: Request, node: u32) -> Option<u32> {
-        let region = self.nodes[node as usize];
+        let region = node_at(self.pairs, node);
         let padding = region.start.wrapping_neg() & request.mask;
         (padding + request.size <= region.size).then_some(padding)
     }

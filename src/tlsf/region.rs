@@ -3,6 +3,8 @@
 use core::fmt;
 use core::num::NonZeroU64;
 
+use super::pairs::BORDER;
+
 /// Names one allocation of one [`Tlsf`](super::Tlsf): 8 bytes, `Copy`, with a niche.
 ///
 /// The index says where the region's node is; it stays the same while the allocation lives. The
@@ -105,21 +107,21 @@ pub struct Region {
     pub key: Option<Key>,
 }
 
-/// The node of a region: 16 bytes, in granules. Its link of 8 bytes is kept apart, in the bins; what
-/// state the region is in stands there.
+/// What a node tells of its region, in granules. Its link stands before it in the table; what state the
+/// region is in stands there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Node {
     /// Where the region begins.
     pub(super) start: u32,
     /// Its size.
     pub(super) size: u32,
-    /// The node of the region before it; node 0 stands before the first.
+    /// The place of the node of the region before it; the border stands before the first.
     pub(super) left: u32,
-    /// The node of the region after it; node 0 stands after the last.
+    /// The place of the node of the region after it; the border stands after the last.
     pub(super) right: u32,
 }
 
 impl Node {
     /// Node 0, which stands before the first region and after the last.
-    pub(super) const BORDER: Self = Self { start: 0, size: 0, left: 0, right: 0 };
+    pub(super) const BORDER: Self = Self { start: 0, size: 0, left: BORDER, right: BORDER };
 }

@@ -1,8 +1,8 @@
 //! The end of an allocation: freed at once, or retired and later reached.
 
 use super::Tlsf;
-use super::bins::{LOOSE, Link, PENDING, USED};
 use super::error::KeyError;
+use super::pairs::{LOOSE, Link, PAIRS, PENDING, USED, place_of};
 use super::region::{Freed, Key, Node};
 
 impl Tlsf {
@@ -18,10 +18,9 @@ impl Tlsf {
     /// [`free`](Self::free), and the [bin](super::class::bin_of) of the free region's size.
     #[inline(always)]
     pub(super) fn free_used(&mut self, key: Key) -> Result<(Freed, u32), KeyError> {
-        let node = self.expect(key, USED)?;
-        let region = self.nodes[node as usize];
-        self.used.subtract(region.size);
-        let bin = self.table().release(node);
+        let (node, region) = self.expect(key, USED)?;
+        self.taken.subtract(region.size);
+        let bin = self.table().release(node, region);
         Ok((self.freed(region), bin))
     }
 
@@ -31,11 +30,9 @@ impl Tlsf {
     /// The key's allocation is gone, or pending already.
     #[inline]
     pub fn retire(&mut self, key: Key) -> Result<Freed, KeyError> {
-        let node = self.expect(key, USED)?;
-        let region = self.nodes[node as usize];
-        self.used.subtract(region.size);
+        let (node, region) = self.expect(key, USED)?;
         self.pending.add(region.size);
-        self.bins.set_link(node, key.serial(), PENDING);
+        self.table().set_link(node, Link { next: key.serial(), prev: PENDING });
         Ok(self.freed(region))
     }
 
@@ -45,10 +42,10 @@ impl Tlsf {
     /// The key's allocation is gone, or was never retired.
     #[inline]
     pub fn reach(&mut self, key: Key) -> Result<Freed, KeyError> {
-        let node = self.expect(key, PENDING)?;
-        let region = self.nodes[node as usize];
+        let (node, region) = self.expect(key, PENDING)?;
+        self.taken.subtract(region.size);
         self.pending.subtract(region.size);
-        self.table().release(node);
+        self.table().release(node, region);
         Ok(self.freed(region))
     }
 
@@ -62,53 +59,70 @@ impl Tlsf {
         let mut units = 0;
         for (reached, &key) in keys.iter().enumerate() {
             match self.expect(key, PENDING) {
-                Ok(node) => {
-                    units += self.nodes[node as usize].size;
-                    self.bins.set_link(node, key.serial(), LOOSE);
+                Ok((node, region)) => {
+                    units += region.size;
+                    self.table().set_link(node, Link { next: key.serial(), prev: LOOSE });
                 }
                 Err(error) => {
                     for &key in &keys[..reached] {
-                        self.bins.set_link(key.index(), key.serial(), PENDING);
+                        let node = place_of(key.index()) as u32;
+                        self.table().set_link(node, Link { next: key.serial(), prev: PENDING });
                     }
                     return Err(error);
                 }
             }
         }
-        self.pending.count -= keys.len() as u32;
-        self.pending.units -= units;
+        for sum in [&mut self.taken, &mut self.pending] {
+            sum.count -= keys.len() as u32;
+            sum.units -= units;
+        }
         let mut table = self.table();
         for &key in keys {
             // A key whose node is not loose any more was merged into a neighbour.
-            if table.link(key.index()) == (Link { next: key.serial(), prev: LOOSE }) {
-                table.settle(key.index());
+            let node = place_of(key.index()) as u32;
+            if table.link(node) == (Link { next: key.serial(), prev: LOOSE }) {
+                table.settle(node);
             }
         }
         Ok(())
     }
 
     /// The node of a key whose allocation is in the state that `mark` stands for.
-    #[inline]
-    pub(super) fn expect(&self, key: Key, mark: u32) -> Result<u32, KeyError> {
-        let node = key.index();
-        match self.bins.get(node) {
-            Some(link) if link == (Link { next: key.serial(), prev: mark }) => Ok(node),
-            link => Err(refusal(link, key)),
+    #[inline(always)]
+    pub(super) fn expect(&self, key: Key, mark: u32) -> Result<(u32, Node), KeyError> {
+        match self.find_node(key.index()) {
+            Some((at, link, node)) if link == (Link { next: key.serial(), prev: mark }) => {
+                Ok((at, node))
+            }
+            _ => Err(self.refusal(key)),
+        }
+    }
+
+    /// The node with this index, its place and its link, if the table goes so far.
+    #[inline(always)]
+    pub(super) fn find_node(&self, index: u32) -> Option<(u32, Link, Node)> {
+        let at = usize::try_from(place_of(index)).ok()?;
+        let pairs = self.pairs.get(at..at.wrapping_add(PAIRS as usize))?;
+        let &[[next, prev], [start, size], [left, right]] = pairs.first_chunk()?;
+        // In a table there are fewer places than 32 bits can tell.
+        Some((at as u32, Link { next, prev }, Node { start, size, left, right }))
+    }
+
+    /// Why a key is refused whose link is not the one expected.
+    #[cold]
+    fn refusal(&self, key: Key) -> KeyError {
+        match self.find_node(key.index()) {
+            None => KeyError::Unknown,
+            Some((_, Link { next, prev: PENDING }, _)) if next == key.serial() => {
+                KeyError::AlreadyRetired
+            }
+            Some((_, Link { next, prev: USED }, _)) if next == key.serial() => KeyError::NotRetired,
+            Some(_) => KeyError::Stale,
         }
     }
 
     #[inline]
     fn freed(&self, region: Node) -> Freed {
         Freed { offset: self.bytes(region.start), size: self.bytes(region.size) }
-    }
-}
-
-/// Why a key is refused whose link is not the one expected.
-#[cold]
-fn refusal(link: Option<Link>, key: Key) -> KeyError {
-    match link {
-        None => KeyError::Unknown,
-        Some(Link { next, prev: PENDING }) if next == key.serial() => KeyError::AlreadyRetired,
-        Some(Link { next, prev: USED }) if next == key.serial() => KeyError::NotRetired,
-        Some(_) => KeyError::Stale,
     }
 }

@@ -4,9 +4,9 @@ use core::fmt;
 use core::iter::{FusedIterator, successors};
 
 use super::Tlsf;
-use super::bins::{Link, PENDING, USED, VACANT};
 use super::class::{TAIL, smallest_of};
 use super::error::KeyError;
+use super::pairs::{BORDER, PENDING, Pair, USED, VACANT, index_of, link_at, node_at, nodes_of};
 use super::region::{Key, Node, Region, State};
 
 impl Tlsf {
@@ -25,13 +25,13 @@ impl Tlsf {
     /// Bytes in free regions.
     #[inline]
     pub fn free_bytes(&self) -> u64 {
-        self.bytes(self.units - self.used.units - self.pending.units)
+        self.bytes(self.units - self.taken.units)
     }
 
     /// Bytes in used regions.
     #[inline]
     pub fn used_bytes(&self) -> u64 {
-        self.bytes(self.used.units)
+        self.bytes(self.taken.units - self.pending.units)
     }
 
     /// Bytes in pending regions.
@@ -44,13 +44,13 @@ impl Tlsf {
     #[inline]
     pub fn free_count(&self) -> u32 {
         // All nodes but the border and the vacant ones stand for regions.
-        self.index_bound() - 1 - self.vacant.count - self.used.count - self.pending.count
+        self.index_bound() - 1 - self.vacant.count - self.taken.count
     }
 
     /// Number of used regions.
     #[inline]
     pub fn used_count(&self) -> u32 {
-        self.used.count
+        self.taken.count - self.pending.count
     }
 
     /// Number of pending regions.
@@ -62,7 +62,7 @@ impl Tlsf {
     /// Whether nothing is used or pending.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.used.count == 0 && self.pending.count == 0
+        self.taken.count == 0
     }
 
     /// Size of the largest free region in bytes, 0 if there is none.
@@ -72,10 +72,10 @@ impl Tlsf {
     /// O(ranges of the largest class).
     pub fn largest_free(&self) -> u64 {
         let largest_of = |bin: u32| {
-            let sizes = self.bins.nodes_of(bin).map(|node| self.nodes[node as usize].size);
+            let sizes = nodes_of(&self.pairs, bin).map(|node| node_at(&self.pairs, node).size);
             sizes.max().unwrap_or(0)
         };
-        let highest = self.bins.bitmaps.highest().map_or(0, largest_of);
+        let highest = self.bitmaps.highest().map_or(0, largest_of);
         self.bytes(highest.max(largest_of(TAIL)))
     }
 
@@ -84,17 +84,17 @@ impl Tlsf {
     /// A lower bound of [`largest_free`](Self::largest_free), less than 1/32 below it, in O(1).
     #[inline]
     pub fn largest_class(&self) -> u64 {
-        let highest = self.bins.bitmaps.highest().map_or(0, smallest_of);
+        let highest = self.bitmaps.highest().map_or(0, smallest_of);
         self.bytes(highest.max(self.tail()))
     }
 
     /// Granules of the free tail, 0 if there is none.
     #[inline(always)]
     pub(super) fn tail(&self) -> u32 {
-        let last = self.nodes[0].left;
+        let last = node_at(&self.pairs, BORDER).left;
         // Read in any case: whether the last region is free is a coin flip in a full block.
-        let size = self.nodes[last as usize].size;
-        size & u32::from(self.bins.link(last).is_binned()).wrapping_neg()
+        let size = node_at(&self.pairs, last).size;
+        size & u32::from(link_at(&self.pairs, last).is_binned()).wrapping_neg()
     }
 
     /// The serial that the next allocation gets.
@@ -106,14 +106,12 @@ impl Tlsf {
     /// Every key's [index](Key::index) is below this. It never falls; side tables are sized by it.
     #[inline]
     pub fn index_bound(&self) -> u32 {
-        self.nodes.len() as u32
+        index_of(self.pairs.len() as u32)
     }
 
     /// Bytes of host memory held for this block, in use or reserved.
     pub fn metadata_bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.nodes.capacity() * size_of::<Node>()
-            + self.bins.links.capacity() * size_of::<Link>()
+        size_of::<Self>() + self.pairs.capacity() * size_of::<Pair>()
     }
 
     /// The region of a used or pending allocation.
@@ -124,9 +122,9 @@ impl Tlsf {
     /// The key is of no allocation that lives.
     #[inline]
     pub fn get(&self, key: Key) -> Result<Region, KeyError> {
-        let link = self.bins.get(key.index()).ok_or(KeyError::Unknown)?;
+        let (node, link, _) = self.find_node(key.index()).ok_or(KeyError::Unknown)?;
         if link.next == key.serial() && (link.prev == USED || link.prev == PENDING) {
-            Ok(self.region_of(key.index()))
+            Ok(self.region_of(node))
         } else {
             Err(KeyError::Stale)
         }
@@ -138,33 +136,33 @@ impl Tlsf {
     /// For tables that remember where an allocation was put and want to know whether it lives.
     #[inline]
     pub fn region_at(&self, index: u32) -> Option<Region> {
-        let link = self.bins.get(index)?;
-        (index != 0 && link.prev != VACANT).then(|| self.region_of(index))
+        let (node, link, _) = self.find_node(index)?;
+        (link.prev != VACANT).then(|| self.region_of(node))
     }
 
     /// All regions in the order of their addresses. O(1) per region.
     pub fn regions(&self) -> Regions<'_> {
-        Regions { tlsf: self, next: self.nodes[0].right }
+        Regions { tlsf: self, next: node_at(&self.pairs, BORDER).right }
     }
 
     /// Where the free regions begin, in the order of the bins. With [`regions`](Self::regions) it is
     /// all that decides about future operations: tests compare whole states by it.
     #[doc(hidden)]
     pub fn search_order(&self) -> impl Iterator<Item = u64> {
-        let next = |bin: &u32| self.bins.bitmaps.first_from(bin + 1);
-        let bins = successors(self.bins.bitmaps.first_from(0), next);
-        let nodes = bins.flat_map(|bin| self.bins.nodes_of(bin));
-        nodes.map(|node| self.bytes(self.nodes[node as usize].start))
+        let next = |bin: &u32| self.bitmaps.first_from(bin + 1);
+        let bins = successors(self.bitmaps.first_from(0), next);
+        let nodes = bins.flat_map(|bin| nodes_of(&self.pairs, bin));
+        nodes.map(|node| self.bytes(node_at(&self.pairs, node).start))
     }
 
     /// What the node of a region says.
     #[inline]
     fn region_of(&self, node: u32) -> Region {
-        let link = self.bins.link(node);
-        let Node { start, size, .. } = self.nodes[node as usize];
+        let link = link_at(&self.pairs, node);
+        let Node { start, size, .. } = node_at(&self.pairs, node);
         let (state, key) = match link.prev {
-            USED => (State::Used, Some(Key::new(node, link.next))),
-            PENDING => (State::Pending, Some(Key::new(node, link.next))),
+            USED => (State::Used, Some(Key::new(index_of(node), link.next))),
+            PENDING => (State::Pending, Some(Key::new(index_of(node), link.next))),
             _ => (State::Free, None),
         };
         Region { state, offset: self.bytes(start), size: self.bytes(size), key }
@@ -179,7 +177,7 @@ impl fmt::Debug for Tlsf {
             .field("used", &self.used_bytes())
             .field("pending", &self.pending_bytes())
             .field("free", &self.free_bytes())
-            .field("regions", &(self.used.count + self.pending.count + self.free_count()))
+            .field("regions", &(self.taken.count + self.free_count()))
             .finish_non_exhaustive()
     }
 }
@@ -195,11 +193,11 @@ impl Iterator for Regions<'_> {
     type Item = Region;
 
     fn next(&mut self) -> Option<Region> {
-        if self.next == 0 {
+        if self.next == BORDER {
             return None;
         }
         let region = self.tlsf.region_of(self.next);
-        self.next = self.tlsf.nodes[self.next as usize].right;
+        self.next = node_at(&self.tlsf.pairs, self.next).right;
         Some(region)
     }
 }

@@ -25,7 +25,7 @@ impl Tlsf {
     #[inline]
     pub(crate) fn room(&self) -> u32 {
         let granule = self.granule_room();
-        let highest = self.bins.bitmaps.highest().map_or(0, |bin| granule + bin);
+        let highest = self.bitmaps.highest().map_or(0, |bin| granule + bin);
         highest.max(bin_above(self.tail(), granule))
     }
 

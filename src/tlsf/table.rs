@@ -1,28 +1,32 @@
-//! What an operation works on: the nodes, their links and the bins of a block, borrowed at once.
+//! What an operation works on: the nodes and the bins of a block, borrowed at once.
 //!
 //! A slice's address and length stay in registers while an operation writes to it; those of a vector
 //! are read again after each write.
 
-use super::bins::{LOOSE, Link, VACANT, place_of};
 use super::bitmaps::Bitmaps;
-use super::class::{BINS, TAIL, bin_of};
+use super::class::{TAIL, bin_of};
+use super::pairs::{BORDER, LOOSE, Link, Pair, VACANT, link_at, node_at};
 use super::region::Node;
 
 /// The nodes that stand for no region, in a list.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(super) struct Vacant {
-    /// The first of them, 0 if there is none.
+    /// The first of them, the border if there is none.
     pub(super) first: u32,
     /// How many.
     pub(super) count: u32,
 }
 
+impl Default for Vacant {
+    fn default() -> Self {
+        Self { first: BORDER, count: 0 }
+    }
+}
+
 /// The tables of a block.
 pub(super) struct Table<'a> {
-    /// Nodes by index.
-    pub(super) nodes: &'a mut [Node],
-    /// Links by place: those of the bins, then one for each node.
-    pub(super) links: &'a mut [Link],
+    /// The bins' links, then the nodes.
+    pub(super) pairs: &'a mut [Pair],
     pub(super) bitmaps: &'a mut Bitmaps,
     pub(super) vacant: &'a mut Vacant,
 }
@@ -30,44 +34,54 @@ pub(super) struct Table<'a> {
 /// The bin of a free region whose right neighbour is `right`.
 #[inline(always)]
 pub(super) fn bin_beside(units: u32, right: u32) -> u32 {
-    if right == 0 { TAIL } else { bin_of(units) }
+    if right == BORDER { TAIL } else { bin_of(units) }
 }
 
 impl Table<'_> {
     #[inline(always)]
     pub(super) fn node(&self, node: u32) -> Node {
-        self.nodes[node as usize]
+        node_at(self.pairs, node)
     }
 
-    /// The links of the nodes, by node. As long as the nodes, so that an index checked for one is
-    /// checked for both.
     #[inline(always)]
-    fn node_links(&mut self) -> &mut [Link] {
-        &mut self.links[BINS as usize..][..self.nodes.len()]
+    pub(super) fn set_node(&mut self, at: u32, node: Node) {
+        let at = at as usize;
+        // The last first: one check for both.
+        self.pairs[at + 2] = [node.left, node.right];
+        self.pairs[at + 1] = [node.start, node.size];
+    }
+
+    #[inline(always)]
+    pub(super) fn set_left(&mut self, node: u32, left: u32) {
+        self.pairs[node as usize + 2][0] = left;
+    }
+
+    #[inline(always)]
+    pub(super) fn set_right(&mut self, node: u32, right: u32) {
+        self.pairs[node as usize + 2][1] = right;
     }
 
     /// The link of a node.
     #[inline(always)]
     pub(super) fn link(&self, node: u32) -> Link {
-        self.links[BINS as usize..][..self.nodes.len()][node as usize]
+        link_at(self.pairs, node)
     }
 
     /// Sets the link of a node that is in no ring.
     #[inline(always)]
     pub(super) fn set_link(&mut self, node: u32, link: Link) {
-        self.node_links()[node as usize] = link;
+        self.pairs[node as usize] = link.pair();
     }
 
     /// Puts a node at the front of a bin.
     #[inline(always)]
     pub(super) fn insert(&mut self, node: u32, bin: u32) {
-        let place = place_of(node);
-        let head = &mut self.links[bin as usize];
-        let next = head.next;
-        head.next = place;
+        let head = &mut self.pairs[bin as usize];
+        let next = head[0];
+        head[0] = node;
         self.set_link(node, Link { next, prev: bin });
         // In an empty bin this is the bin's own link.
-        self.links[next as usize].prev = place;
+        self.pairs[next as usize][1] = node;
         self.bitmaps.set(bin);
     }
 
@@ -75,8 +89,8 @@ impl Table<'_> {
     #[inline(always)]
     pub(super) fn remove(&mut self, node: u32) {
         let Link { next, prev } = self.link(node);
-        self.links[prev as usize].next = next;
-        self.links[next as usize].prev = prev;
+        self.pairs[prev as usize][0] = next;
+        self.pairs[next as usize][1] = prev;
         // Only the bin itself is on both sides of its last region: then `next` is the bin.
         self.bitmaps.clear_if(u32::from(next == prev), next);
     }
@@ -86,7 +100,7 @@ impl Table<'_> {
     pub(super) fn take_vacant(&mut self) -> u32 {
         let node = self.vacant.first;
         let link = self.link(node);
-        debug_assert!(node != 0 && link.prev == VACANT);
+        debug_assert!(node != BORDER && link.prev == VACANT);
         self.vacant.first = link.next;
         self.vacant.count -= 1;
         node
@@ -111,9 +125,9 @@ impl Table<'_> {
             return node;
         }
         let taken = self.take_vacant();
-        self.nodes[left as usize].right = taken;
-        self.nodes[taken as usize] = Node { start, size: units, left, right: node };
-        self.nodes[node as usize] = Node { start: start + units, size: rest, left: taken, right };
+        self.set_right(left, taken);
+        self.set_node(taken, Node { start, size: units, left, right: node });
+        self.set_node(node, Node { start: start + units, size: rest, left: taken, right });
         let rest_bin = bin_beside(rest, right);
         if rest_bin != bin {
             self.remove(node);
@@ -132,14 +146,14 @@ impl Table<'_> {
         let last = if rest == 0 { taken } else { self.take_vacant() };
         self.remove(node);
         self.insert(node, bin_of(padding));
-        self.nodes[node as usize] = Node { start, size: padding, left, right: taken };
+        self.set_node(node, Node { start, size: padding, left, right: taken });
         let start = start + padding;
         let after = if rest == 0 { right } else { last };
-        self.nodes[taken as usize] = Node { start, size: units, left: node, right: after };
-        self.nodes[right as usize].left = last;
+        self.set_node(taken, Node { start, size: units, left: node, right: after });
+        self.set_left(right, last);
         if rest != 0 {
             let start = start + units;
-            self.nodes[last as usize] = Node { start, size: rest, left: taken, right };
+            self.set_node(last, Node { start, size: rest, left: taken, right });
             self.insert(last, bin_beside(rest, right));
         }
         taken
@@ -148,15 +162,15 @@ impl Table<'_> {
     /// Makes a taken region free, merged with its free neighbours. Returns the [bin](bin_of) of the
     /// merged size.
     #[inline(always)]
-    pub(super) fn release(&mut self, node: u32) -> u32 {
-        let Node { mut start, mut size, mut left, mut right } = self.node(node);
+    pub(super) fn release(&mut self, node: u32, region: Node) -> u32 {
+        let Node { mut start, mut size, mut left, mut right } = region;
         let mut kept = node;
         let before_is_free = self.link(left).is_binned();
         let after_is_free = self.link(right).is_binned();
         if after_is_free {
             let after = self.node(right);
-            if after.right == 0 {
-                return self.grow_tail(node, before_is_free);
+            if after.right == BORDER {
+                return self.grow_tail(node, region, before_is_free);
             }
             self.remove(right);
             self.give_vacant(right);
@@ -173,8 +187,8 @@ impl Table<'_> {
             left = before.left;
         }
         if before_is_free || after_is_free {
-            self.nodes[kept as usize] = Node { start, size, left, right };
-            self.nodes[right as usize].left = kept;
+            self.set_node(kept, Node { start, size, left, right });
+            self.set_left(right, kept);
         }
         self.insert(kept, bin_beside(size, right));
         bin_of(size)
@@ -183,8 +197,8 @@ impl Table<'_> {
     /// [`release`](Self::release) of the region before the tail: the tail begins earlier, and stays
     /// where it is in its bin.
     #[inline(always)]
-    fn grow_tail(&mut self, node: u32, before_is_free: bool) -> u32 {
-        let Node { mut start, size, mut left, right: tail } = self.node(node);
+    fn grow_tail(&mut self, node: u32, region: Node, before_is_free: bool) -> u32 {
+        let Node { mut start, size, mut left, right: tail } = region;
         let mut size = size + self.node(tail).size;
         self.give_vacant(node);
         if before_is_free {
@@ -195,8 +209,8 @@ impl Table<'_> {
             size += before.size;
             left = before.left;
         }
-        self.nodes[left as usize].right = tail;
-        self.nodes[tail as usize] = Node { start, size, left, right: 0 };
+        self.set_right(left, tail);
+        self.set_node(tail, Node { start, size, left, right: BORDER });
         bin_of(size)
     }
 
@@ -236,8 +250,8 @@ impl Table<'_> {
             merged = true;
         }
         if merged {
-            self.nodes[kept as usize] = Node { start, size, left, right };
-            self.nodes[right as usize].left = kept;
+            self.set_node(kept, Node { start, size, left, right });
+            self.set_left(right, kept);
         }
         if link.prev != LOOSE {
             self.insert(kept, bin_beside(size, right));

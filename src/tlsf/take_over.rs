@@ -1,8 +1,8 @@
 //! A pending region goes to a new owner before it is reached.
 
 use super::Tlsf;
-use super::bins::{PENDING, USED};
 use super::error::TakeOverError;
+use super::pairs::{Link, PENDING, USED, index_of, node_at, place_of};
 use super::region::{Key, Node, Placed};
 
 /// What [`Tlsf::take_over`] made of a pending region.
@@ -43,9 +43,8 @@ impl Tlsf {
         size: u64,
         alignment: u64,
     ) -> Result<TakenOver, TakeOverError> {
-        let node = self.expect(key, PENDING)?;
+        let (node, region) = self.expect(key, PENDING)?;
         let (units, mask) = self.units_of(size, alignment)?;
-        let region = self.nodes[node as usize];
         if region.start & mask != 0 || units > region.size {
             return Err(TakeOverError::DoesNotFit);
         }
@@ -55,22 +54,21 @@ impl Tlsf {
         }
         let rest = region.size - units;
         self.pending.subtract(region.size);
-        self.used.add(units);
         let taken = self.mark(node, USED);
-        self.nodes[node as usize].size = units;
+        self.table().set_node(node, Node { size: units, ..region });
         let rest = (rest > 0).then(|| {
+            self.taken.count += 1;
             self.pending.add(rest);
             let mut table = self.table();
             let behind = table.take_vacant();
             let Node { start, left: _, right, size: _ } = region;
-            table.nodes[behind as usize] =
-                Node { start: start + units, size: rest, left: node, right };
-            table.nodes[right as usize].left = behind;
-            table.nodes[node as usize].right = behind;
+            table.set_node(behind, Node { start: start + units, size: rest, left: node, right });
+            table.set_left(right, behind);
+            table.set_right(node, behind);
             self.mark(behind, PENDING)
         });
         let placed = |key: Key| {
-            let Node { start, size, .. } = self.nodes[key.index() as usize];
+            let Node { start, size, .. } = node_at(&self.pairs, place_of(key.index()) as u32);
             Placed { key, offset: self.bytes(start), size: self.bytes(size) }
         };
         Ok(TakenOver { taken: placed(taken), rest: rest.map(placed) })
@@ -80,7 +78,7 @@ impl Tlsf {
     fn mark(&mut self, node: u32, mark: u32) -> Key {
         let serial = self.serial;
         self.serial = serial.wrapping_add(1);
-        self.bins.set_link(node, serial, mark);
-        Key::new(node, serial)
+        self.table().set_link(node, Link { next: serial, prev: mark });
+        Key::new(index_of(node), serial)
     }
 }

@@ -2,12 +2,14 @@
 
 use std::sync::{
     Arc, Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
 use ash::vk;
 
-use super::super::{desc::AllocatorDesc, error::NewError, guards::Waiting, share::Lately};
+use super::super::{
+    desc::AllocatorDesc, error::NewError, guards::Waiting, share::Lately, soonest::Soonest,
+};
 use super::{Inner, Life};
 use crate::{
     ground::{published::Published, sync::lock},
@@ -18,7 +20,7 @@ use crate::{
         select::{MemoryType, bits},
     },
     record::Tape,
-    retire::{BagNumber, Bags},
+    retire::Bags,
     vulkan::{Resource, Vulkan},
 };
 
@@ -37,10 +39,9 @@ pub(in super::super) struct Lane {
     pub(in super::super) growth: Growth,
     /// The smallest granule of a block, in bytes.
     pub(in super::super) granule: u64,
-    /// The oldest bag with anything in it; a hint that saves `collect` the lock.
-    oldest: AtomicU64,
-    dated: AtomicBool,
-    /// The collect at which an empty block has lingered too long; a hint like `oldest`.
+    /// What its bags wait for; a hint that saves `collect` the lock.
+    pub(in super::super) soonest: Soonest,
+    /// The collect at which an empty block has lingered too long; a hint too.
     expiry: AtomicU64,
     /// Held while a block is mapped for one access.
     pub(in super::super) mapping_turn: Mutex<()>,
@@ -48,6 +49,8 @@ pub(in super::super) struct Lane {
     pub(in super::super) counters: Arc<Counters>,
     /// Drops that wait in the bag of before any timeline.
     pub(in super::super) untimed: Published,
+    #[cfg(test)]
+    locks: AtomicU64,
     state: Mutex<LaneState>,
 }
 
@@ -148,18 +151,21 @@ impl Lane {
             heap_size: 0,
             growth: Growth { first: 0, largest: 0 },
             granule: 0,
-            oldest: AtomicU64::new(BagNumber::NEVER.get()),
-            dated: AtomicBool::new(false),
+            soonest: Soonest::default(),
             expiry: AtomicU64::new(u64::MAX),
             mapping_turn: Mutex::default(),
             counters: Arc::clone(state.blocks.counters()),
             untimed: Published::default(),
+            #[cfg(test)]
+            locks: AtomicU64::new(0),
             state: Mutex::new(state),
         }
     }
 
     #[inline]
     pub(in super::super) fn lock(&self) -> MutexGuard<'_, LaneState> {
+        #[cfg(test)]
+        self.locks.fetch_add(1, Ordering::Relaxed);
         lock(&self.state)
     }
 
@@ -169,11 +175,6 @@ impl Lane {
 
     pub(in super::super) fn is_coherent(&self) -> bool {
         self.flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT)
-    }
-
-    /// Whether anything here may be reached, without the lock: a drop on its way is seen next time.
-    pub(in super::super) fn may_have_reached(&self, reached: BagNumber) -> bool {
-        self.oldest.load(Ordering::Relaxed) <= reached.get() || self.dated.load(Ordering::Relaxed)
     }
 
     /// Whether an empty block may have lingered too long, without the lock.
@@ -186,11 +187,16 @@ impl Lane {
         self.expiry.store(state.blocks.next_expiry(), Ordering::Relaxed);
     }
 
-    /// Tells [`may_have_reached`](Self::may_have_reached) what the bags hold now.
+    /// Tells [`soonest`](Self::soonest) what the bags hold now.
     pub(in super::super) fn publish(&self, state: &LaneState) {
-        self.oldest.store(state.bags.oldest().get(), Ordering::Relaxed);
-        self.dated.store(state.bags.has_dated(), Ordering::Relaxed);
+        self.soonest.publish(&state.bags);
         self.untimed.set(state.bags.untimed_len() as u64);
+    }
+
+    /// How often its lock was taken.
+    #[cfg(test)]
+    pub(in super::super) fn locks(&self) -> u64 {
+        self.locks.load(Ordering::Relaxed)
     }
 }
 

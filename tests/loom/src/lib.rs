@@ -7,3 +7,4 @@
 
 mod close;
 mod stamp;
+mod world;
