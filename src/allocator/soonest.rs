@@ -66,6 +66,7 @@ mod tests {
 
     use ash::vk;
 
+    use super::super::inner::Lane;
     use crate::{
         Allocation, AllocationDesc, Allocator, AllocatorDesc, DeviceFeatures, Point, ResourceKind,
         Timeline,
@@ -107,7 +108,7 @@ mod tests {
 
         /// What a collect takes back, and how often it takes a memory type's lock.
         fn collect(&self) -> (u64, u64) {
-            let locks = || self.allocator.inner().lanes().map(|lane| lane.locks()).sum::<u64>();
+            let locks = || self.allocator.inner().lanes().map(Lane::locks).sum::<u64>();
             let before = locks();
             let collected = self.allocator.collect();
             (collected.allocations, locks() - before)
