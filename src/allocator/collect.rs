@@ -63,7 +63,7 @@ impl Inner {
             return self.end_at_once(lane, state, entry, plain);
         }
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
-        if state.bags.file(bag, entry) {
+        if state.bags.file(bag, entry) || bag == BagNumber::UNTIMED {
             lane.publish(&state);
         }
         let keeper = state.shared_keeper(life, entry);
@@ -155,8 +155,7 @@ impl Inner {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             return Ok(self.release(lane, state, entry));
         };
-        let (size, emptied) = freed?;
-        state.live -= size;
+        let (_, emptied) = freed?;
         if !plain {
             state.record_end(entry);
         }
@@ -537,8 +536,7 @@ impl Inner {
 impl LaneState {
     /// Used → Pending.
     fn retire(&mut self, entry: Entry, collects: u64) -> Result<(), KeyError> {
-        let size = self.blocks.retire(entry)?;
-        self.live -= size;
+        self.blocks.retire(entry)?;
         self.retired.note(collects);
         self.record_end(entry);
         Ok(())

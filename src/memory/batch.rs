@@ -1,6 +1,6 @@
 //! What a collect has in hand, block by block.
 
-use super::block_list::Entry;
+use super::grant::Entry;
 use crate::tlsf::Key;
 
 /// Keys of a block, on the average, from which on it is worth bringing them together.

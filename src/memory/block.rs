@@ -3,11 +3,13 @@
 use ash::vk;
 
 use super::{
+    broken::Broken,
     dedicated::Dedicated,
     fit_index::room_of,
     graves::Graves,
     line::{ArenaPolicy, End, Line},
     rank::{Rank, Ranks},
+    sight::{Fresh, Sight},
     tenants::Tenants,
 };
 use crate::{
@@ -50,30 +52,6 @@ pub(crate) struct Block {
     space: Space,
 }
 
-/// Whether the memory of a block that the GPU watches is as the driver gave it.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) enum Fresh {
-    /// It is not, or nobody asks.
-    #[default]
-    No,
-    /// No scrub has gone over it.
-    Yes,
-    /// Nor had one when somebody got some of it, which was told.
-    Told,
-}
-
-/// Who keeps a block's guards.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) enum Sight {
-    /// Nobody: it is not guarded.
-    #[default]
-    None,
-    /// The host, through the block's mapping.
-    Host(Mapping),
-    /// The GPU, through a buffer over the whole block, which goes before its memory.
-    Gpu(vk::Buffer),
-}
-
 /// With a tag of its own: one that hides in the vector of a block's nodes costs more to read.
 #[derive(Debug)]
 #[repr(u8)]
@@ -81,27 +59,6 @@ enum Space {
     Shared(Tlsf),
     Line(Line),
     Dedicated(Dedicated),
-}
-
-/// A broken invariant of a block: a bug in this crate.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Broken {
-    /// The regions of a block.
-    #[error(transparent)]
-    Tlsf(#[from] tlsf::Broken),
-    /// A resource outlived its region.
-    #[error("a resource outlived its region")]
-    Tenant,
-    /// Counts and bytes of blocks.
-    #[error("a block's counts do not add up")]
-    Count,
-    /// What tells which blocks have room, and which are empty.
-    #[error("an index of blocks does not fit them")]
-    Index,
-    /// What waits for the GPU.
-    #[error("a queue of pending entries is broken")]
-    Pending,
 }
 
 impl Block {
@@ -218,12 +175,20 @@ impl Block {
         placed
     }
 
-    /// Whether [`allocate`](Self::allocate) would find a range. O(1).
-    pub(crate) fn holds(&self, size: u64, alignment: u64) -> bool {
+    /// Whether [`allocate_at`](Self::allocate_at) would find a range. O(1).
+    pub(crate) fn holds(&self, end: End, size: u64, alignment: u64) -> bool {
         match &self.space {
             Space::Shared(tlsf) => tlsf.holds(size, alignment),
-            Space::Line(line) => line.holds(size, alignment),
+            Space::Line(line) => line.holds(size, alignment, end),
             Space::Dedicated(_) => false,
+        }
+    }
+
+    /// Whether [`allocate_anywhere`](Self::allocate_anywhere) would find a range. O(free regions).
+    pub(crate) fn holds_anywhere(&self, size: u64, alignment: u64) -> bool {
+        match &self.space {
+            Space::Shared(tlsf) => tlsf.holds_anywhere(size, alignment),
+            Space::Line(_) | Space::Dedicated(_) => false,
         }
     }
 
