@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use fencepost::{
     AllocateError, Allocation, AllocationDesc, AllocationFlags, Allocator, Arena, ArenaDesc,
-    ArenaPolicy, GuardPolicy, ResourceKind,
+    ArenaPolicy, GuardPolicy, Placement, ResourceKind,
     fake::{FakeDriver, Profile, Use},
     vk,
 };
@@ -267,4 +267,69 @@ fn a_write_past_the_end_is_found_in_every_policy() {
         assert_eq!(found.len(), 1, "{policy:?}: {found:?}");
         assert!(found[0].to_string().contains("victim"), "{}", found[0]);
     }
+}
+
+/// Whatever an arena's policy, its plan tells what the next allocation does: a block that is there, a new
+/// one of the size that is then asked for, or the same error.
+#[test]
+fn a_plan_comes_true() {
+    let fake = fake();
+    {
+        let allocator = allocator(&fake);
+        let mut seen = [0; 3];
+        for policy in [ArenaPolicy::Tlsf, ArenaPolicy::Ring, ArenaPolicy::DoubleStack] {
+            let desc = of(policy, 64 * KIB).max_blocks(3).min_alignment(256);
+            let arena = allocator.create_arena(&desc).unwrap();
+            let mut random = Random::new(9);
+            let mut live = VecDeque::new();
+            for _ in 0..3000 {
+                let alignment = 1 << random.below(14);
+                let size = 1 + random.below(60 * KIB);
+                let requirements = vk::MemoryRequirements { size, alignment, memory_type_bits: !0 };
+                let upper = random.below(2) == 0;
+                let flags = AllocationFlags::UPPER_END | AllocationFlags::NEVER_ALLOCATE;
+                let flags = if upper { flags } else { AllocationFlags::empty() };
+                let memory = AllocationDesc::default().flags(flags);
+                let before = arena.statistics();
+                let plan = arena.plan(&requirements, ResourceKind::Linear, &memory);
+                assert_eq!(arena.statistics(), before, "a plan changes nothing");
+                let made = arena.allocate(&requirements, ResourceKind::Linear, &memory);
+                let grown = arena.statistics().reserved - before.reserved;
+                match (plan.map(|plan| (plan.placement, plan.size, plan.memory_type)), made) {
+                    (Ok((placement, bytes, memory_type)), Ok(made)) => {
+                        let wanted = match placement {
+                            Placement::NewBlock { size } => size,
+                            _ => 0,
+                        };
+                        assert_eq!(grown, wanted, "{placement:?}");
+                        assert!(made.size() >= bytes && made.memory_type() == memory_type);
+                        seen[usize::from(wanted > 0)] += 1;
+                        live.push_back(made);
+                    }
+                    (Err(planned), Err(refused)) => {
+                        assert_eq!(
+                            core::mem::discriminant(&planned),
+                            core::mem::discriminant(&refused)
+                        );
+                        assert_eq!(grown, 0);
+                        seen[2] += 1;
+                    }
+                    (planned, made) => panic!("planned {planned:?}, came {made:?}"),
+                }
+                if random.below(3) > 0 {
+                    // A ring's in order, a stack's from its ends.
+                    let oldest = policy != ArenaPolicy::DoubleStack;
+                    let ended = if oldest { live.pop_front() } else { live.pop_back() };
+                    ended.into_iter().for_each(free);
+                }
+            }
+            live.into_iter().for_each(free);
+        }
+        assert!(seen.iter().all(|&times| times >= 9), "{seen:?}");
+        let most = vk::MemoryRequirements { size: 65 * KIB, alignment: 1, memory_type_bits: !0 };
+        let arena = allocator.create_arena(&of(ArenaPolicy::Ring, 64 * KIB)).unwrap();
+        let plan = arena.plan(&most, ResourceKind::Linear, &AllocationDesc::default());
+        assert!(matches!(plan, Err(AllocateError::TooLarge { .. })), "{plan:?}");
+    }
+    assert_eq!(fake.violations(), []);
 }

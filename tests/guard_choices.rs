@@ -205,3 +205,29 @@ fn fresh_memory_waits_for_a_scrub_that_runs() {
     drop((first, second, third));
     world.end();
 }
+
+/// What nobody has had yet is poisoned by the first scrub after its block was made.
+#[test]
+fn a_stray_write_into_fresh_memory_is_found_where_memory_is_poisoned() {
+    for (policy, poisons) in
+        [(GuardPolicy::Poison, true), (GuardPolicy::Full, true), (GuardPolicy::Margins, false)]
+    {
+        let world = World::new(policy);
+        let one = world.allocate("one", 256);
+        let stray = || world.scribble(&one, 64 << 10, 2);
+        stray();
+        assert_eq!(world.scrub(Scrub::Everything), [], "there was nothing to compare with");
+        stray();
+        let found = world.scrub(Scrub::Everything);
+        assert_eq!(found.len(), usize::from(poisons), "{policy:?}: {found:?}");
+        for one in found {
+            assert_eq!((one.damage, one.words, one.owner), (Damage::AfterFree, 2, None));
+        }
+        assert_eq!(world.allocator.statistics().pending, 0, "what was held is free again");
+        let place = one.offset();
+        drop(one);
+        (0..2).for_each(|_| assert_eq!(world.scrub(Scrub::Due), []));
+        assert_eq!(world.allocate("next", 256).offset(), place);
+        world.end();
+    }
+}

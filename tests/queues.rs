@@ -107,6 +107,62 @@ fn recordings_submitted_in_another_order_than_begun_hold_until_the_last() {
     });
 }
 
+/// A timeline given up while it records lives on until its last recording has ended and the GPU is done:
+/// its queue is taken, its points are waited for, and its sync object is destroyed after them.
+#[test]
+fn a_timeline_dropped_while_it_records_is_waited_for() {
+    for (ring, elsewhere) in [(false, false), (false, true), (true, false), (true, true)] {
+        both(|fake, allocator, end, is_drop| {
+            let open = || match ring {
+                true => allocator.fence_timeline(fake.queue(0), 3),
+                false => allocator.timeline(fake.queue(0)),
+            };
+            let frames = open().unwrap();
+            let mesh = buffer(allocator, 1000);
+            let (first, second) = (frames.begin().unwrap(), frames.begin().unwrap());
+            let commands = fake.record(&[Use::buffer(mesh.handle())]);
+            drop(frames);
+            end(mesh);
+            assert!(open().is_err(), "its recordings are for the queue");
+            let other = allocator.timeline(fake.queue(1)).unwrap();
+            let beside = elsewhere.then(|| other.begin().unwrap());
+            submit_nothing(first).unwrap();
+            fake.run();
+            assert_eq!(allocator.collect().allocations, 0, "the second is open");
+            submit(second, &[commands]).unwrap();
+            assert_eq!(allocator.collect().allocations, 0, "the GPU is not done");
+            assert!(open().is_ok(), "its recordings have ended");
+            fake.run();
+            // What was begun after the drop may not name the mesh.
+            assert_eq!(allocator.collect().allocations, u64::from(is_drop));
+            beside.map(submit_nothing);
+        });
+    }
+}
+
+/// The same, with an end that submits nothing, and with none.
+#[test]
+fn a_timeline_dropped_while_it_records_goes_with_the_last_recording() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let frames = allocator.timeline(fake.queue(0)).unwrap();
+    let recording = frames.begin().unwrap();
+    drop((frames, buffer(&allocator, 1000)));
+    assert_eq!((allocator.collect().allocations, fake.live().semaphores), (0, 1));
+    // SAFETY: nothing was recorded.
+    unsafe { recording.abandon() };
+    assert_eq!((allocator.collect().allocations, fake.live().semaphores), (1, 0));
+    // One that is merely dropped stays open, and holds back what was dropped since it began.
+    let frames = allocator.timeline(fake.queue(0)).unwrap();
+    let recording = frames.begin().unwrap();
+    drop((frames, recording, buffer(&allocator, 1000)));
+    let counts = (allocator.statistics().open_recordings, allocator.collect().allocations);
+    assert_eq!((counts, fake.live().semaphores), ((1, 0), 1));
+    // SAFETY: nothing else uses the device.
+    unsafe { allocator.shutdown() }.unwrap();
+    fake.finish().unwrap();
+}
+
 #[test]
 fn a_full_ring_refuses_and_what_waits_for_it_is_not_lost() {
     both(|fake, allocator, end, is_drop| {

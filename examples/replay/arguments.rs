@@ -64,9 +64,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = scale)]
     pub(crate) scale: f64,
 
-    /// Rather takes over what the GPU may still use, behind a barrier, than asks for more memory
-    #[arg(long)]
-    pub(crate) reuse: bool,
+    /// Rather takes over what the GPU may still use, behind a barrier, than asks for more memory;
+    /// `--reuse=false,true` compares both
+    #[arg(long, value_name = "BOOL", value_delimiter = ',', num_args = 0..=1,
+        require_equals = true, default_missing_value = "true")]
+    pub(crate) reuse: Vec<bool>,
 
     /// Follows the GPU by a ring of fences, as in Vulkan 1.0, instead of a timeline semaphore
     #[arg(long)]
@@ -79,6 +81,10 @@ pub(crate) struct Arguments {
     /// Prints one line of JSON per trace
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Prints one table in Markdown for all traces
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
 
     /// FAULT INJECTION, for the self-test: does something wrong on purpose, which must be reported
     #[arg(long = "break", value_name = "FAULT", hide = true)]

@@ -70,6 +70,9 @@ pub(crate) fn enter(command_line: impl Iterator<Item = impl Into<OsString> + Clo
         eprintln!("replay: {}", Stop::SeveralReplays);
         return ExitCode::FAILURE;
     }
+    if arguments.markdown {
+        println!("{}", Table::markdown_head());
+    }
     match files.iter().try_for_each(|file| replay(file, &arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
@@ -90,7 +93,10 @@ fn replay(file: &Path, arguments: &Arguments) -> Result<(), Stop> {
     .scaled(arguments.scale);
 
     let all = Settings::all(arguments);
-    let [settings] = &all[..] else { return compare(name(file), &trace, &all, arguments) };
+    if all.len() > 1 || arguments.markdown {
+        return compare(name(file), &trace, &all, arguments);
+    }
+    let settings = &all[0];
     let report = play(name(file), &trace, settings, arguments)?;
     let text = if arguments.json { report.json() } else { report.to_string() };
     writeln!(io::stdout(), "{text}").map_err(Stop::Print)?;
@@ -120,10 +126,12 @@ fn compare(
         }
         table.add(settings.clone(), row);
     }
-    if arguments.json {
-        return Ok(());
+    match () {
+        () if arguments.json => Ok(()),
+        () if arguments.markdown => writeln!(io::stdout(), "{}", table.markdown()),
+        () => writeln!(io::stdout(), "{table}"),
     }
-    writeln!(io::stdout(), "{table}").map_err(Stop::Print)
+    .map_err(Stop::Print)
 }
 
 /// Replays a trace with one setting, under a progress bar.

@@ -80,7 +80,7 @@ pub(crate) fn replay(
     }
     // What follows is the replay's doing, not the program's.
     replayer.footprint.sample(&replayer.stage.allocator);
-    let footprint = replayer.footprint;
+    let footprint = replayer.footprint.clone();
     replayer.free_all()?;
     let elapsed = start.elapsed();
     let Replayer { stage, submits, .. } = replayer;
@@ -120,7 +120,7 @@ impl<W: Witness> Replayer<'_, W> {
             let size = self.trace.requests()[id as usize].size.get();
             Stop::Create { id, size, error }
         })?;
-        self.footprint.allocated(resource.allocation().size());
+        self.footprint.allocated(resource.allocation(), &self.stage.allocator);
         self.make_room(&resource)?;
         if !dependency.is_none() {
             self.footprint.taken_over += 1;
@@ -142,7 +142,7 @@ impl<W: Witness> Replayer<'_, W> {
         self.begin()?;
         self.make_room(&resource)?;
         self.stage.witness.check(id, &resource)?;
-        self.footprint.freed(resource.allocation().size());
+        self.footprint.freed(resource.allocation());
         match (&mut self.stage.early_free, resource) {
             (Some(fault), Resource::Buffer { buffer, .. }) => fault.free(buffer),
             (_, resource) => drop(resource),

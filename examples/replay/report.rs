@@ -25,6 +25,8 @@ pub(crate) struct Report {
     pub(crate) peak_reserved: u64,
     pub(crate) peak_live: u64,
     pub(crate) peak_pending: u64,
+    /// What was pending when most was reserved.
+    pub(crate) pending_at_peak: u64,
     /// The peak of alive and pending together.
     pub(crate) peak_held: u64,
     /// The most allocations alive at a time.
@@ -60,6 +62,7 @@ impl Report {
             peak_reserved: footprint.peak_reserved,
             peak_live: footprint.peak_live,
             peak_pending: footprint.peak_pending,
+            pending_at_peak: footprint.pending_at_peak,
             peak_held: footprint.peak_held,
             peak_count: trace.peak().count,
             peak_blocks: footprint.peak_blocks,

@@ -20,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) granularity: Option<u64>,
     pub(crate) topology: Option<String>,
     pub(crate) frames_in_flight: Option<NonZeroUsize>,
+    pub(crate) reuse: Option<bool>,
 }
 
 impl Settings {
@@ -29,7 +30,8 @@ impl Settings {
         all = times(&all, &arguments.topology, |one, name| one.topology = Some(name.clone()));
         all = times(&all, &arguments.granularity, |one, bytes| one.granularity = Some(*bytes));
         all = times(&all, &arguments.frames_in_flight, |one, n| one.frames_in_flight = Some(*n));
-        times(&all, &arguments.block_size, |one, size| one.block_size = Some(*size))
+        all = times(&all, &arguments.block_size, |one, size| one.block_size = Some(*size));
+        times(&all, &arguments.reuse, |one, reuse| one.reuse = Some(*reuse))
     }
 }
 
@@ -48,7 +50,7 @@ fn times<T>(all: &[Settings], values: &[T], set: impl Fn(&mut Settings, &T)) -> 
 
 impl fmt::Display for Settings {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { block_size, granularity, topology, frames_in_flight } = self;
+        let Self { block_size, granularity, topology, frames_in_flight, reuse } = self;
         let parts = [
             block_size.map(|BlockSize { first, largest }| match first == largest {
                 true => format!("blocks of {}", Bytes(first)),
@@ -57,6 +59,7 @@ impl fmt::Display for Settings {
             granularity.map(|bytes| format!("granularity {}", Bytes(bytes))),
             frames_in_flight.map(|frames| format!("{frames} in flight")),
             topology.clone(),
+            reuse.map(|reuse| if reuse { "reuse" } else { "no reuse" }.to_owned()),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         out.pad(if parts.is_empty() { "as it is".into() } else { parts.join(", ") }.as_str())

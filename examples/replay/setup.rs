@@ -98,7 +98,7 @@ fn on_driver(
         witness: Copies::new(&gpu, trace.requests().len() as u32)?,
         longest_side: gpu.properties.limits.max_image_dimension2_d,
         in_flight,
-        reuse: arguments.reuse,
+        reuse: settings.reuse == Some(true),
         early_free: early_free(arguments, &gpu.device),
     };
     let outcome = replay(trace, stage, progress)?;
@@ -145,7 +145,7 @@ fn on_fake(
         profile = profile.granularity(bytes);
     }
     let fake = FakeDriver::new(&profile);
-    fake.set_ordered_reuse(arguments.reuse);
+    fake.set_ordered_reuse(settings.reuse == Some(true));
     let (instance, physical_device) = (fake.instance(), fake.physical_device());
     // SAFETY: the physical device is the instance's.
     let (properties, memory) = unsafe {
@@ -168,7 +168,7 @@ fn on_fake(
         witness: Declared::new(fake.clone()),
         longest_side: properties.limits.max_image_dimension2_d,
         in_flight,
-        reuse: arguments.reuse,
+        reuse: settings.reuse == Some(true),
         early_free: early_free(arguments, fake.device()),
     };
     let mut outcome = replay(trace, stage, progress)?;

@@ -11,8 +11,17 @@ pub(crate) struct Table {
     rows: Vec<(Settings, Result<Report, String>)>,
 }
 
-const HEAD: [&str; 7] =
-    ["settings", "reserved", "alive", "with pending", "footprint", "blocks", "driver calls"];
+const HEAD: [&str; 9] = [
+    "settings",
+    "reserved",
+    "pending then",
+    "alive",
+    "with pending",
+    "footprint",
+    "took over",
+    "blocks",
+    "driver calls",
+];
 
 impl Table {
     pub(crate) fn new(trace: String) -> Self {
@@ -29,13 +38,30 @@ impl Table {
             Ok(report) => vec![
                 settings.to_string(),
                 Bytes(report.peak_reserved).to_string(),
+                Bytes(report.pending_at_peak).to_string(),
                 Bytes(report.peak_live).to_string(),
                 Bytes(report.peak_held).to_string(),
                 format!("{:.3}", report.footprint),
+                report.taken_over.to_string(),
                 report.peak_blocks.to_string(),
                 report.driver_allocations.to_string(),
             ],
         }
+    }
+}
+
+impl Table {
+    /// The first two lines of a table in Markdown of many traces.
+    pub(crate) fn markdown_head() -> String {
+        format!("| trace, at most | {} |\n|{}", HEAD.join(" | "), "---|".repeat(HEAD.len() + 1))
+    }
+
+    /// A line of Markdown for each setting.
+    pub(crate) fn markdown(&self) -> String {
+        let line = |(settings, row): &(Settings, Result<Report, String>)| {
+            format!("| {} | {} |", self.trace, Self::cells(settings, row).join(" | "))
+        };
+        self.rows.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 }
 

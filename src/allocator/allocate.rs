@@ -397,7 +397,6 @@ impl Inner {
     /// [`settle`](Self::settle), unrecorded.
     #[inline(always)]
     fn move_in(&self, state: &mut LaneState, tenant: Option<Tenant>, mut grant: Grant) -> Grant {
-        state.count_live(grant.size);
         if let Some(tenant) = tenant {
             (grant.offset, grant.size) = tenant.fence.inside(grant.offset, grant.size);
             state.blocks.move_in(grant.entry, tenant);

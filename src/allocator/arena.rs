@@ -295,9 +295,9 @@ impl Arena {
         self.lane().map_or_else(Default::default, |lane| lane.flags)
     }
 
-    /// What it holds. O(blocks), one lock.
+    /// What it holds. O(1), no lock; as [`Allocator::statistics`].
     pub fn statistics(&self) -> MemoryTypeStatistics {
-        self.lane().map_or_else(Default::default, |lane| lane.lock().statistics_of_arena())
+        self.lane().map_or_else(Default::default, Lane::statistics_of_arena)
     }
 
     /// Gives all its memory, and what it will have, another priority, whatever lives there: less when

@@ -6,6 +6,7 @@ use super::{
     allocate::{Granted, Request, Search},
     error::{AllocateError, Tried},
     inner::{Inner, Lane, LaneState},
+    plan::Placement,
     reuse::Order,
     telling::tell_block,
 };
@@ -73,22 +74,7 @@ impl Inner {
         arena: &ArenaBlocks,
         request: &Request,
     ) -> Result<Granted<'_>, AllocateError> {
-        self.validate(request)?;
-        let required = self.choice(&request.question, &mut None).required;
-        let type_bits = request.question.type_bits;
-        let fits =
-            |lane: &&Lane| type_bits >> lane.memory_type & 1 == 1 && lane.flags.contains(required);
-        let Some(lane) = self.lane(arena.lane).filter(fits) else {
-            return Err(AllocateError::NoMemoryType { type_bits, required });
-        };
-        if request.dedicate == Dedicate::Require {
-            return Err(AllocateError::NeedsDedicated);
-        }
-        let mut search = self.search(request)?;
-        let limit = arena.largest(lane, self.vulkan.properties().max_allocation_size);
-        if search.size > limit {
-            return Err(AllocateError::TooLarge { requested: search.size, limit });
-        }
+        let (lane, mut search) = self.search_arena(arena, request)?;
         if let Some(grant) = self.take_in_arena(lane, &search) {
             return Ok((lane, grant));
         }
@@ -119,6 +105,55 @@ impl Inner {
                 }
                 other => other,
             }),
+        }
+    }
+
+    /// The arena's lane, if it may hold the request at all.
+    fn search_arena<'a, 'b>(
+        &'a self,
+        arena: &ArenaBlocks,
+        request: &'b Request,
+    ) -> Result<(&'a Lane, Search<'b>), AllocateError> {
+        self.validate(request)?;
+        let required = self.choice(&request.question, &mut None).required;
+        let type_bits = request.question.type_bits;
+        let fits =
+            |lane: &&Lane| type_bits >> lane.memory_type & 1 == 1 && lane.flags.contains(required);
+        let Some(lane) = self.lane(arena.lane).filter(fits) else {
+            return Err(AllocateError::NoMemoryType { type_bits, required });
+        };
+        if request.dedicate == Dedicate::Require {
+            return Err(AllocateError::NeedsDedicated);
+        }
+        let search = self.search(request)?;
+        let limit = arena.largest(lane, self.vulkan.properties().max_allocation_size);
+        match search.size > limit {
+            true => Err(AllocateError::TooLarge { requested: search.size, limit }),
+            false => Ok((lane, search)),
+        }
+    }
+
+    /// Where a request would go in an arena, up to the first driver call.
+    pub(super) fn plan_in_arena<'a, 'b>(
+        &'a self,
+        arena: &ArenaBlocks,
+        request: &'b Request,
+    ) -> Result<(&'a Lane, Search<'b>, Placement), AllocateError> {
+        let (lane, search) = self.search_arena(arena, request)?;
+        let (holds, may_grow, reserved) = {
+            let state = lane.lock();
+            let holds = state.blocks.holds(request.end(), search.size, search.alignment);
+            let may_grow = state.blocks.count() + state.asked < arena.most;
+            (holds, may_grow, state.blocks.reserved())
+        };
+        if holds {
+            return Ok((lane, search, Placement::Block));
+        }
+        let NextBlock { size, .. } = arena.next_block(lane, reserved, search.size);
+        match request.may_ask() && may_grow && size <= self.room(lane, request) {
+            true => Ok((lane, search, Placement::NewBlock { size })),
+            false if self.holds_anywhere(lane, &search) => Ok((lane, search, Placement::Block)),
+            false => Err(self.out_of_memory(&search, core::iter::once(arena.lane))),
         }
     }
 

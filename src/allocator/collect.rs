@@ -2,8 +2,8 @@
 //!
 //! *Retire* takes one lock, its memory type's, and makes no driver call unless the GPU is already
 //! past everything. *Collect* reads every busy timeline once, before any lock; visits only the
-//! memory types whose oldest bag is reached; destroys what sat on the ranges; and then frees the
-//! ranges as a batch.
+//! memory types whose oldest bag or first point is reached; destroys what sat on the ranges; and then
+//! frees the ranges as a batch.
 
 use std::sync::{Arc, MutexGuard, atomic::Ordering};
 
@@ -18,7 +18,7 @@ use super::{
     share::Extent,
 };
 use crate::{
-    memory::{Block, Entry},
+    memory::{Batch, Block, Entry},
     retire::{BagNumber, Point, Reached},
     vulkan::Resource,
 };
@@ -63,7 +63,7 @@ impl Inner {
             return self.end_at_once(lane, state, entry, plain);
         }
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
-        if state.bags.file(bag, entry) {
+        if state.bags.file(bag, entry) || bag == BagNumber::UNTIMED {
             lane.publish(&state);
         }
         let keeper = state.shared_keeper(life, entry);
@@ -155,8 +155,7 @@ impl Inner {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             return Ok(self.release(lane, state, entry));
         };
-        let (size, emptied) = freed?;
-        state.live -= size;
+        let (_, emptied) = freed?;
         if !plain {
             state.record_end(entry);
         }
@@ -319,7 +318,7 @@ impl Inner {
             false => PassedCuts::default(),
         };
         for lane in self.lanes() {
-            if lane.may_have_reached(reached.bag()) || lane.may_have_expired(now) {
+            if lane.soonest.may_be_reached(reached) || lane.may_have_expired(now) {
                 let mut state = lane.lock();
                 let mut scratch = core::mem::take(&mut state.scratch);
                 let dated = state.bags.has_dated();
@@ -462,19 +461,32 @@ impl Inner {
         // The keepers go after the lock; the caller holds a count of its own.
         let mut keepers: SmallVec<[Keeper; 4]> = SmallVec::new();
         let mut emptied_slots: SmallVec<[u32; 4]> = SmallVec::new();
-        batch.fill(entries, state.blocks.slots());
-        for (slot, keys) in batch.groups() {
-            let (bytes, emptied) = match state.blocks.reach_batch(slot, keys) {
-                Ok(freed) => freed,
-                Err(error) => unreachable!("{keys:?} of {slot} were pending: {error}"),
-            };
-            collected.bytes += bytes;
-            if emptied {
-                keepers.push(state.unkeep(slot));
-                emptied_slots.push(slot);
+        let mut freed = 0;
+        if Batch::pays(entries.len(), state.blocks.slots()) {
+            batch.fill(entries, state.blocks.slots());
+            for (slot, keys) in batch.groups() {
+                let (bytes, emptied) = match state.blocks.reach_batch(slot, keys) {
+                    Ok(freed) => freed,
+                    Err(error) => unreachable!("{keys:?} of {slot} were pending: {error}"),
+                };
+                freed += bytes;
+                if emptied {
+                    emptied_slots.push(slot);
+                }
+            }
+            collected.allocations += batch.len() as u64;
+        } else {
+            for &entry in entries.iter().filter(|entry| !entry.is_gone()) {
+                let (bytes, emptied) = state.reach(entry);
+                freed += bytes;
+                if emptied {
+                    emptied_slots.push(entry.slot);
+                }
+                collected.allocations += 1;
             }
         }
-        collected.allocations += batch.len() as u64;
+        collected.bytes += freed;
+        keepers.extend(emptied_slots.iter().map(|&slot| state.unkeep(slot)));
         entries.clear();
         state.scratch = scratch;
         let now = self.collects.load(Ordering::Relaxed);
@@ -524,14 +536,14 @@ impl Inner {
 impl LaneState {
     /// Used → Pending.
     fn retire(&mut self, entry: Entry, collects: u64) -> Result<(), KeyError> {
-        let size = self.blocks.retire(entry)?;
-        self.live -= size;
+        self.blocks.retire(entry)?;
         self.retired.note(collects);
         self.record_end(entry);
         Ok(())
     }
 
     /// Pending → Free for an entry that came out of a bag, so it is pending.
+    #[inline(always)]
     fn reach(&mut self, entry: Entry) -> (u64, bool) {
         match self.blocks.reach(entry) {
             Ok(freed) => freed,

@@ -16,6 +16,7 @@ use super::{
     resource_desc::{BufferDesc, ImageDesc},
 };
 use crate::{
+    guard::GuardPolicy,
     memory::Grant,
     policy::granularity::ResourceKind,
     vulkan::{Dedicate, Requirements, Resource, is_linear},
@@ -221,6 +222,30 @@ impl Inner {
         Ok(Allocation::new(self, lane, &grant))
     }
 
+    /// How what is allocated there is watched.
+    fn guards_at(&self, place: Place<'_>) -> GuardPolicy {
+        match place {
+            Place::Arena(arena) => arena.guards,
+            Place::Types | Place::Ordered(_) => self.guards.policy,
+        }
+    }
+
+    /// What is asked of a place.
+    pub(super) fn request(
+        &self,
+        requirements: &Requirements,
+        target: Target,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Request {
+        let mut request = Request::new(requirements, target, memory);
+        request.margin = self.guards_at(place).margin();
+        if let Place::Arena(arena) = place {
+            request.align(arena.min_alignment);
+        }
+        request
+    }
+
     #[inline(never)]
     #[track_caller]
     fn grant(
@@ -230,15 +255,8 @@ impl Inner {
         memory: &AllocationDesc,
         place: Place<'_>,
     ) -> Result<Granted<'_>, AllocateError> {
-        let mut request = Request::new(requirements, target, memory);
-        let guards = match place {
-            Place::Arena(arena) => arena.guards,
-            Place::Types | Place::Ordered(_) => self.guards.policy,
-        };
-        request.margin = guards.margin();
-        if let Place::Arena(arena) = place {
-            request.align(arena.min_alignment);
-        }
+        let guards = self.guards_at(place);
+        let request = self.request(requirements, target, memory, place);
         let ask = || match place {
             Place::Types => self.allocate(&request),
             Place::Arena(arena) => self.allocate_in_arena(arena, &request),

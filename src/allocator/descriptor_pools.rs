@@ -18,7 +18,7 @@ use gpu_descriptor::{
 
 use super::share::{Extent, Lately};
 use crate::{
-    ground::sync::lock,
+    ground::{published::Published, sync::lock},
     retire::{BagNumber, Bags, Reached},
     vulkan::Vulkan,
 };
@@ -138,11 +138,19 @@ pub(super) struct DescriptorLane {
     state: Mutex<State>,
     /// The oldest bag with a set in it; a hint that saves `collect` the lock.
     oldest: AtomicU64,
+    /// How many live, and how many wait.
+    live: Published,
+    pending: Published,
 }
 
 impl Default for DescriptorLane {
     fn default() -> Self {
-        Self { state: Mutex::default(), oldest: AtomicU64::new(BagNumber::NEVER.get()) }
+        Self {
+            state: Mutex::default(),
+            oldest: AtomicU64::new(BagNumber::NEVER.get()),
+            live: Published::default(),
+            pending: Published::default(),
+        }
     }
 }
 
@@ -150,7 +158,6 @@ struct State {
     allocator: DescriptorAllocator<Pool, vk::DescriptorSet>,
     bags: Bags<Counted>,
     retired: Lately,
-    live: u64,
     /// Every pool that exists, so that the end can destroy them with sets still out.
     pools: Vec<vk::DescriptorPool>,
 }
@@ -162,7 +169,6 @@ impl Default for State {
             allocator: DescriptorAllocator::new(u32::MAX),
             bags: Bags::new(),
             retired: Lately::default(),
-            live: 0,
             pools: Vec::new(),
         }
     }
@@ -182,7 +188,7 @@ impl DescriptorLane {
         counts: &DescriptorCounts,
     ) -> Result<Counted, DescriptorError> {
         let mut state = lock(&self.state);
-        let State { allocator, pools, live, .. } = &mut *state;
+        let State { allocator, pools, .. } = &mut *state;
         let device = Driver::new(vulkan, pools);
         let flags = match counts.update_after_bind {
             true => DescriptorSetLayoutCreateFlags::UPDATE_AFTER_BIND,
@@ -193,7 +199,7 @@ impl DescriptorLane {
         let made = unsafe { allocator.allocate(&device, &layout, flags, &counts.total(), 1) };
         match made.map(|mut sets| sets.pop()) {
             Ok(Some(set)) => {
-                *live += 1;
+                self.live.add(1);
                 Ok(Counted { set, counts: *counts })
             }
             Ok(None) => Err(DescriptorError::OutOfPoolMemory),
@@ -209,7 +215,7 @@ impl DescriptorLane {
         bags: impl FnOnce() -> (BagNumber, BagNumber),
     ) {
         let mut state = lock(&self.state);
-        state.live -= 1;
+        self.live.subtract(1);
         let (current, reached) = bags();
         if current.is_reached(reached) {
             state.free(vulkan, vec![set]);
@@ -242,6 +248,7 @@ impl DescriptorLane {
 
     fn publish(&self, state: &State) {
         self.oldest.store(state.bags.oldest().get(), Ordering::Relaxed);
+        self.pending.set(state.bags.len() as u64);
     }
 
     /// Frees the sets that wait, reached or not. Returns how many.
@@ -255,8 +262,12 @@ impl DescriptorLane {
 
     /// Destroys every pool, with the sets that live.
     pub(super) fn destroy_all(&self, vulkan: &Vulkan) {
-        let state = core::mem::take(&mut *lock(&self.state));
-        let State { allocator, pools, live, .. } = state;
+        let mut locked = lock(&self.state);
+        let State { allocator, pools, .. } = core::mem::take(&mut *locked);
+        self.publish(&locked);
+        let live = self.live.get();
+        self.live.set(0);
+        drop(locked);
         if live > 0 {
             // The library would complain about sets that are not freed: their pools go below.
             core::mem::forget(allocator);
@@ -267,10 +278,9 @@ impl DescriptorLane {
         }
     }
 
-    /// Sets that live, and sets that wait.
+    /// Sets that live, and sets that wait. No lock.
     pub(super) fn counts(&self) -> (u64, u64) {
-        let state = lock(&self.state);
-        (state.live, state.bags.len() as u64)
+        (self.live.get(), self.pending.get())
     }
 }
 

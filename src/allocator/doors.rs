@@ -4,18 +4,23 @@ use ash::vk;
 
 use super::{
     Allocator,
+    allocate::Target,
     allocation::Allocation,
     arena::Arena,
     desc::AllocationDesc,
     error::{AllocateError, CreateError},
+    plan::Plan,
     resource::{Buffer, Image},
     resource_desc::{BufferDesc, ImageDesc},
     ring::FrameRing,
 };
-use crate::policy::granularity::ResourceKind;
+use crate::{
+    policy::granularity::ResourceKind,
+    vulkan::{Dedicate, Requirements},
+};
 
 macro_rules! doors {
-    ($owner:ty, $here:literal, $errors:literal) => {
+    ($owner:ty, $here:literal, $errors:literal, $plan:literal, $locks:literal) => {
         impl $owner {
             #[doc = concat!("Creates a buffer with memory ", $here, ". Checks the description first.")]
             ///
@@ -164,14 +169,87 @@ macro_rules! doors {
             ) -> Result<Vec<Allocation>, AllocateError> {
                 self.inner().allocate_many(requirements, kind, memory, self.place())
             }
+
+            #[doc = concat!("Tells what [`allocate`](Self::allocate) would do now ", $plan, ", and whether the")]
+            /// driver would be asked for memory. Nothing changes and the GPU is not looked at: another
+            /// thread, or a collect, may change the answer before you act on it; the driver may refuse.
+            ///
+            #[doc = concat!("Cost: O(1), ", $locks, "; a walk over free regions before an error.")]
+            ///
+            /// # Errors
+            /// What `allocate` would say, as far as it can be known without asking the driver.
+            ///
+            /// # Example
+            /// ```
+            /// # use fencepost::{fake::FakeDriver, *};
+            /// # let fake = FakeDriver::new(&Default::default());
+            /// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device());
+            /// # let allocator = unsafe { Allocator::new(&desc)? };
+            /// let requirements =
+            ///     vk::MemoryRequirements { size: 1000, alignment: 256, memory_type_bits: !0 };
+            /// let memory = AllocationDesc::device_local();
+            /// let plan = allocator.plan(&requirements, ResourceKind::Linear, &memory)?;
+            /// assert!(matches!(plan.placement, Placement::NewBlock { .. }));
+            /// let first = allocator.allocate(&requirements, ResourceKind::Linear, &memory)?;
+            /// assert_eq!(first.memory_type(), plan.memory_type);
+            /// let plan = allocator.plan(&requirements, ResourceKind::Linear, &memory)?;
+            /// assert_eq!(plan.placement, Placement::Block);
+            /// # Ok::<(), Box<dyn std::error::Error>>(())
+            /// ```
+            pub fn plan(
+                &self,
+                requirements: &vk::MemoryRequirements,
+                kind: ResourceKind,
+                memory: &AllocationDesc,
+            ) -> Result<Plan, AllocateError> {
+                let needs = Requirements { memory: *requirements, dedicate: Dedicate::No };
+                self.inner().plan(&needs, Target::unknown(kind), memory, self.place())
+            }
+
+            /// Tells what [`create_buffer`](Self::create_buffer) would do now; see [`plan`](Self::plan).
+            ///
+            /// Cost: creates and destroys a buffer without memory, which is how Vulkan 1.0 tells what it
+            /// needs.
+            ///
+            /// # Errors
+            /// As `create_buffer`, as far as it can be known.
+            pub fn plan_buffer(
+                &self,
+                desc: &BufferDesc,
+                memory: &AllocationDesc,
+            ) -> Result<Plan, CreateError> {
+                self.inner().plan_buffer(desc, memory, self.place())
+            }
+
+            /// Tells what [`create_image`](Self::create_image) would do now; see [`plan`](Self::plan).
+            ///
+            /// Cost: creates and destroys an image without memory.
+            ///
+            /// # Errors
+            /// As `create_image`, as far as it can be known.
+            pub fn plan_image(
+                &self,
+                desc: &ImageDesc,
+                memory: &AllocationDesc,
+            ) -> Result<Plan, CreateError> {
+                self.inner().plan_image(desc, memory, self.place())
+            }
         }
     };
 }
 
-doors!(Allocator, "of the best type that has room", ".");
+doors!(
+    Allocator,
+    "of the best type that has room",
+    ".",
+    "and in which memory type",
+    "one lock a memory type that has no room"
+);
 doors!(
     Arena,
     "in the arena",
     "; what does not fit the arena's memory type, its blocks, or their number: of `memory` the \
-     intent does not count, but what it requires must be true of the arena's type."
+     intent does not count, but what it requires must be true of the arena's type.",
+    "in the arena",
+    "one lock"
 );

@@ -137,7 +137,7 @@ impl Inner {
         }
         self.collect(Extent::All);
         self.trim();
-        let pending: u64 = self.lanes().map(|lane| lane.lock().pending().0).sum();
+        let pending: u64 = self.lanes().map(|lane| lane.counters.pending.get()).sum();
         if pending > 0 {
             tracing::warn!(
                 target: crate::events::WAITING, bytes = pending,

@@ -7,40 +7,35 @@
 use std::{
     any::Any,
     sync::{
-        Arc, Mutex, MutexGuard, Weak,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
 };
-
-use ash::vk;
 
 use super::{
     choices::Choices,
     desc::{AllocatorDesc, EndPolicy},
     error::NewError,
-    guards::{Guards, Waiting},
+    guards::Guards,
     heaps::Heaps,
     lanes::Lanes,
     objects::ObjectLane,
     origins::Origins,
     recorder::Recorder,
     register::Register,
-    share::Lately,
 };
 use crate::{
     events,
-    ground::sync::lock,
+    ground::{published::Published, sync::lock},
     guard::GuardPolicy,
-    memory::{Batch, BlockList, Broken, Entry, Heirs, Stay},
-    policy::{
-        growth::Growth,
-        intent::Shape,
-        select::{MemoryType, Rules, bits},
-    },
-    record::Tape,
-    retire::{BagNumber, Bags},
-    vulkan::{Resource, Vulkan},
+    memory::{Broken, Stay},
+    policy::{intent::Shape, select::Rules},
+    retire::BagNumber,
+    vulkan::Vulkan,
 };
+
+mod lane;
+pub(super) use lane::{Lane, LaneState, Scratch};
 
 /// The heart of an allocator. Facades, timelines, views and non-empty blocks each hold a count.
 pub(crate) struct Inner {
@@ -63,6 +58,8 @@ pub(crate) struct Inner {
     /// The register's bag numbers, so that a drop need not take its lock.
     current: AtomicU64,
     reached: AtomicU64,
+    /// Written under the register's lock.
+    pub(super) open_recordings: Published,
     life: AtomicU8,
     lost: AtomicBool,
     /// Neither shut down nor lost: one read for both.
@@ -85,69 +82,6 @@ pub(crate) struct Inner {
     _keep_alive: Option<Arc<dyn Any + Send + Sync>>,
 }
 
-/// One memory type, or one arena: its lock, and its constants. On cache lines of its own.
-#[repr(align(128))]
-pub(super) struct Lane {
-    /// Its place among the lanes: the memory type, or a number above all of them.
-    pub(super) index: u32,
-    pub(super) memory_type: u32,
-    pub(super) flags: vk::MemoryPropertyFlags,
-    pub(super) heap: u32,
-    pub(super) heap_size: u64,
-    pub(super) growth: Growth,
-    /// The smallest granule of a block, in bytes.
-    pub(super) granule: u64,
-    /// The oldest bag with anything in it; a hint that saves `collect` the lock.
-    oldest: AtomicU64,
-    dated: AtomicBool,
-    /// The collect at which an empty block has lingered too long; a hint like `oldest`.
-    expiry: AtomicU64,
-    /// Held while a block is mapped for one access.
-    pub(super) mapping_turn: Mutex<()>,
-    state: Mutex<LaneState>,
-}
-
-/// What a lane's lock guards.
-pub(super) struct LaneState {
-    pub(super) blocks: BlockList,
-    /// How its blocks are watched.
-    pub(super) guards: GuardPolicy,
-    /// An [entry](Entry::gone) of no block stands for a range that another owner took over.
-    pub(super) bags: Bags<Entry>,
-    pub(super) heirs: Heirs,
-    /// What waits for a scrub.
-    pub(super) waiting: Vec<Waiting>,
-    pub(super) retired: Lately,
-    /// What a collect has in hand; here only to keep its memory.
-    pub(super) scratch: Scratch,
-    /// The count each non-empty block holds, by slot.
-    keepers: Vec<Option<Arc<Inner>>>,
-    pub(super) live: u64,
-    pub(super) peak_live: u64,
-    /// Allocations ever made.
-    pub(super) granted: u64,
-    /// Of those, by arenas that had the lane before.
-    pub(super) granted_before: u64,
-    /// The peak of those.
-    pub(super) peak_before: u64,
-    /// An arena's handle holds this lane.
-    pub(super) claimed: bool,
-    /// What the arena that holds it, or was the last to, is called.
-    pub(super) name: Option<&'static str>,
-    /// Blocks that an arena's threads are just asking for.
-    pub(super) asked: u32,
-    /// Where changes are written down, if there is a record.
-    pub(super) tape: Option<Box<Tape>>,
-}
-
-/// The lists that a collect works with.
-#[derive(Default)]
-pub(super) struct Scratch {
-    pub(super) entries: Vec<Entry>,
-    pub(super) resources: Vec<Resource>,
-    pub(super) batch: Batch,
-}
-
 /// Where an allocator is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Life {
@@ -157,9 +91,6 @@ pub(super) enum Life {
     /// The device may be gone; handles are inert.
     ShutDown = 2,
 }
-
-/// Blocks share pages of this size in any case: it keeps small alignments out of the search.
-const SMALLEST_GRANULE: u64 = 64;
 
 /// A lane's index fits this many bits.
 pub(super) const LANE_BITS: u32 = Lanes::<Lane>::BITS;
@@ -186,40 +117,9 @@ impl Inner {
         }
         let recorder = Recorder::new(desc, properties);
         let mut lanes = Vec::with_capacity(properties.types.len());
-        for (index, &MemoryType { flags, heap }) in properties.types.iter().enumerate() {
-            let memory_type = index as u32;
-            let heap_size = properties
-                .heaps
-                .get(heap as usize)
-                .map(|heap| heap.size)
-                .ok_or(NewError::HeaplessType { memory_type })?;
-            let coherent = flags & bits::HOST_VISIBLE == 0 || flags & bits::HOST_COHERENT != 0;
-            let atom = if coherent { 1 } else { properties.non_coherent_atom_size };
-            let own = desc.heap_blocks.get(heap as usize).copied().flatten();
-            let (first, largest) = own.unwrap_or((desc.first_block, desc.largest_block));
-            let growth =
-                Growth::for_heap(first, largest, heap_size, properties.max_allocation_size);
-            let stay = Stay::lingering(desc.linger, growth.large());
-            let mut blocks = BlockList::new(growth.large(), stay);
-            blocks.ranked = vulkan.moves_priorities();
-            lanes.push(Lane {
-                index: memory_type,
-                memory_type,
-                flags: vk::MemoryPropertyFlags::from_raw(flags),
-                heap,
-                heap_size,
-                growth,
-                granule: SMALLEST_GRANULE.max(atom),
-                oldest: AtomicU64::new(BagNumber::NEVER.get()),
-                dated: AtomicBool::new(false),
-                expiry: AtomicU64::new(u64::MAX),
-                mapping_turn: Mutex::default(),
-                state: Mutex::new(LaneState::new(
-                    blocks,
-                    desc.guards,
-                    recorder.tape(memory_type, memory_type),
-                )),
-            });
+        for memory_type in 0..properties.types.len() as u32 {
+            let tape = recorder.tape(memory_type, memory_type);
+            lanes.push(Lane::for_type(memory_type, &vulkan, desc, tape)?);
         }
         let shape = Shape::of(&properties.types, &properties.heaps);
         let rules = Rules {
@@ -248,6 +148,7 @@ impl Inner {
             register: Mutex::new(Register::new(id, desc, recorder.tape(0, 0))),
             recorder,
             current: AtomicU64::new(BagNumber::UNTIMED.get()),
+            open_recordings: Published::default(),
             reached: AtomicU64::new(0),
             life: AtomicU8::new(Life::Open as u8),
             lost: AtomicBool::new(false),
@@ -301,6 +202,7 @@ impl Inner {
         // Release: a drop that sees a number also sees what led to it. Both are stored under the
         // register's lock, so they rise in order.
         self.current.store(cuts.current().get(), Ordering::Release);
+        self.open_recordings.set(cuts.open_recordings() as u64);
         self.reached.store(cuts.reached_bag().get(), Ordering::Release);
         result
     }
@@ -365,156 +267,10 @@ impl Inner {
         if self.life() != Life::ShutDown && held.iter().enumerate().any(differs) {
             return Err(Broken::Count);
         }
-        lock(&self.register).cuts().check().map_err(|_| Broken::Pending)
-    }
-}
-
-impl Lane {
-    /// A claimed lane of the same memory type as `twin`.
-    fn for_arena(
-        twin: &Lane,
-        index: u32,
-        (stay, guards): (Stay, GuardPolicy),
-        tape: Option<Box<Tape>>,
-    ) -> Self {
-        let mut state = LaneState::new(BlockList::new(twin.growth.large(), stay), guards, tape);
-        state.claim(stay, guards);
-        Self {
-            index,
-            memory_type: twin.memory_type,
-            flags: twin.flags,
-            heap: twin.heap,
-            heap_size: twin.heap_size,
-            growth: twin.growth,
-            granule: twin.granule,
-            oldest: AtomicU64::new(BagNumber::NEVER.get()),
-            dated: AtomicBool::new(false),
-            expiry: AtomicU64::new(u64::MAX),
-            mapping_turn: Mutex::default(),
-            state: Mutex::new(state),
-        }
-    }
-
-    #[inline]
-    pub(super) fn lock(&self) -> MutexGuard<'_, LaneState> {
-        lock(&self.state)
-    }
-
-    pub(super) fn is_host_visible(&self) -> bool {
-        self.flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
-    }
-
-    pub(super) fn is_coherent(&self) -> bool {
-        self.flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT)
-    }
-
-    /// Whether anything here may be reached, without the lock: a drop on its way is seen next time.
-    pub(super) fn may_have_reached(&self, reached: BagNumber) -> bool {
-        self.oldest.load(Ordering::Relaxed) <= reached.get() || self.dated.load(Ordering::Relaxed)
-    }
-
-    /// Whether an empty block may have lingered too long, without the lock.
-    pub(super) fn may_have_expired(&self, now: u64) -> bool {
-        self.expiry.load(Ordering::Relaxed) <= now
-    }
-
-    /// Tells [`may_have_expired`](Self::may_have_expired) what the blocks are now.
-    pub(super) fn publish_expiry(&self, state: &LaneState) {
-        self.expiry.store(state.blocks.next_expiry(), Ordering::Relaxed);
-    }
-
-    /// Tells [`may_have_reached`](Self::may_have_reached) what the bags hold now.
-    pub(super) fn publish(&self, state: &LaneState) {
-        self.oldest.store(state.bags.oldest().get(), Ordering::Relaxed);
-        self.dated.store(state.bags.has_dated(), Ordering::Relaxed);
-    }
-}
-
-impl LaneState {
-    fn new(blocks: BlockList, guards: GuardPolicy, tape: Option<Box<Tape>>) -> Self {
-        Self {
-            blocks,
-            guards,
-            bags: Bags::default(),
-            heirs: Heirs::default(),
-            waiting: Vec::new(),
-            retired: Lately::default(),
-            scratch: Scratch::default(),
-            keepers: Vec::new(),
-            live: 0,
-            peak_live: 0,
-            granted: 0,
-            granted_before: 0,
-            peak_before: 0,
-            claimed: false,
-            name: None,
-            asked: 0,
-            tape,
-        }
-    }
-
-    /// A region of `slot` is in use: the block holds the allocator alive.
-    pub(super) fn keep(&mut self, slot: u32, inner: Arc<Inner>) {
-        let slot = slot as usize;
-        if slot >= self.keepers.len() {
-            self.keepers.resize(slot + 1, None);
-        }
-        self.keepers[slot] = Some(inner);
-    }
-
-    /// The block of `slot` is empty: its count comes out, to be dropped after the lock.
-    pub(super) fn unkeep(&mut self, slot: u32) -> Option<Arc<Inner>> {
-        self.keepers.get_mut(slot as usize)?.take()
-    }
-
-    /// A share of the count of an entry's block, if the last facade was gone when the lock was held:
-    /// its close takes this lock after it has said so, so either it sees the entry, or this sees it.
-    pub(super) fn shared_keeper(&self, life: Life, entry: Entry) -> Option<Arc<Inner>> {
-        match life {
-            Life::Closed => self.keepers.get(entry.slot as usize)?.clone(),
-            _ => None,
-        }
-    }
-
-    /// Gives the lane to an arena, if no other has it and nothing of one is left. Whether it did.
-    fn claim(&mut self, stay: Stay, guards: GuardPolicy) -> bool {
-        let free = !self.claimed && self.blocks.count() == 0;
-        if free {
-            (self.claimed, self.blocks.stay, self.guards) = (true, stay, guards);
-            self.peak_before = self.peak_before.max(self.peak_live);
-            (self.peak_live, self.granted_before) = (0, self.granted);
-        }
-        free
-    }
-
-    #[inline]
-    pub(super) fn count_live(&mut self, size: u64) {
-        self.granted += 1;
-        self.live += size;
-        self.peak_live = self.peak_live.max(self.live);
-    }
-
-    /// Verifies the lane. O(regions).
-    fn check(&self) -> Result<(), Broken> {
-        self.blocks.check()?;
-        self.bags.check().map_err(|_| Broken::Pending)?;
-        let mut live = 0;
-        let mut pending = 0;
-        for (slot, block) in self.blocks.iter() {
-            let [(used, _), (_, waiting)] = block.usage();
-            live += used;
-            pending += waiting as usize;
-            let kept = self.keepers.get(slot as usize).is_some_and(Option::is_some);
-            if kept == block.is_empty() {
-                return Err(Broken::Count);
-            }
-        }
-        if live != self.live {
+        if !self.objects.check() {
             return Err(Broken::Count);
         }
-        let gone = self.bags.filed().filter(|(_, entry)| entry.is_gone()).count();
-        // Entries that a collect has in hand right now are pending but in no bag.
-        if pending + gone < self.bags.len() { Err(Broken::Pending) } else { Ok(()) }
+        lock(&self.register).cuts().check().map_err(|_| Broken::Pending)
     }
 }
 

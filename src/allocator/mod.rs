@@ -46,6 +46,7 @@ mod reuse;
 mod ring;
 mod share;
 mod shared;
+mod soonest;
 mod statistics;
 mod sync;
 mod telling;

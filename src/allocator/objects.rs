@@ -9,7 +9,7 @@ use ash::vk;
 
 use super::share::{Extent, Lately};
 use crate::{
-    ground::sync::lock,
+    ground::{published::Published, sync::lock},
     retire::{BagNumber, Bags},
     vulkan::{Object, Vulkan},
 };
@@ -21,11 +21,19 @@ pub(crate) struct ObjectLane {
     /// The oldest bag of which anything waits or is in hand: it saves `collect` the lock, and holds
     /// back what must end later. Stored under the lock.
     oldest: AtomicU64,
+    /// How many live, and how many wait.
+    live: Published,
+    pending: Published,
 }
 
 impl Default for ObjectLane {
     fn default() -> Self {
-        Self { state: Mutex::default(), oldest: AtomicU64::new(BagNumber::NEVER.get()) }
+        Self {
+            state: Mutex::default(),
+            oldest: AtomicU64::new(BagNumber::NEVER.get()),
+            live: Published::default(),
+            pending: Published::default(),
+        }
     }
 }
 
@@ -77,6 +85,7 @@ impl ObjectLane {
     pub(super) fn insert(&self, object: Object, image: vk::Image) -> u32 {
         let held = Some(Held { object, image });
         let mut state = lock(&self.state);
+        self.live.add(1);
         match state.vacant.pop() {
             Some(index) => {
                 state.slots[index as usize] = held;
@@ -99,10 +108,12 @@ impl ObjectLane {
     ) -> Option<Object> {
         let mut state = lock(&self.state);
         let (current, reached) = bags();
+        self.live.subtract(1);
         if current.is_reached(reached) {
             return state.take(index);
         }
         state.bags.file(current, index);
+        self.pending.add(1);
         state.retired.note(collects);
         self.publish(&state);
         None
@@ -144,6 +155,7 @@ impl ObjectLane {
                 let view = slot.take_if(|held| held.image == image);
                 views.extend(view.map(|held| held.object));
             }
+            self.pending.subtract(views.len() as u64);
         }
         for object in views {
             // SAFETY: the device contract; the caller found every use of the image done, and the
@@ -160,8 +172,11 @@ impl ObjectLane {
     /// Destroys all objects, those that live too: the device goes.
     pub(super) fn destroy_all(&self, vulkan: &Vulkan) {
         self.collect_everything(vulkan);
-        let live: Vec<Object> =
-            lock(&self.state).slots.iter_mut().filter_map(Option::take).map(|h| h.object).collect();
+        let live: Vec<Object> = {
+            let mut state = lock(&self.state);
+            self.live.set(0);
+            state.slots.iter_mut().filter_map(Option::take).map(|held| held.object).collect()
+        };
         for object in live {
             // SAFETY: the device contract; the caller waited for the device.
             unsafe { vulkan.destroy_object(object) };
@@ -175,6 +190,7 @@ impl ObjectLane {
         take(&mut state, &mut indices);
         let objects: Vec<Object> =
             indices.into_iter().filter_map(|index| state.take(index)).collect();
+        self.pending.subtract(objects.len() as u64);
         state.in_hand.push(bag);
         self.publish(&state);
         drop(state);
@@ -192,14 +208,19 @@ impl ObjectLane {
         self.oldest.store(state.bags.oldest().min(in_hand).get(), Ordering::Relaxed);
     }
 
-    /// How many objects live, and how many wait.
+    /// How many objects live, and how many wait. No lock.
     pub(super) fn counts(&self) -> (u64, u64) {
+        (self.live.get(), self.pending.get())
+    }
+
+    /// Verifies the counts. O(objects).
+    pub(super) fn check(&self) -> bool {
         let state = lock(&self.state);
         let waits = |&(_, &index): &(BagNumber, &u32)| {
             state.slots.get(index as usize).is_some_and(Option::is_some)
         };
         let pending = state.bags.filed().filter(waits).count() as u64;
         let held = state.slots.iter().flatten().count() as u64;
-        (held - pending, pending)
+        (held, pending) == (self.live.get() + self.pending.get(), self.pending.get())
     }
 }

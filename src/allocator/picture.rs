@@ -260,7 +260,7 @@ fn picture(lane: &Lane, held: u64) -> LanePicture {
         memory_type: lane.memory_type,
         is_arena: lane.index != lane.memory_type,
         name: state.name,
-        statistics: state.statistics(),
+        statistics: lane.statistics(),
         next_block: lane.growth.next_block(held, 1).size,
         blocks,
         waiting,

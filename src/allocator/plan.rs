@@ -5,16 +5,14 @@ use ash::vk;
 use super::{
     Allocator,
     allocate::{Request, Search, Target},
+    arena_blocks::Place,
     choices::Choice,
     desc::AllocationDesc,
     error::{AllocateError, CreateError},
     inner::{Inner, Lane},
     resource_desc::{BufferDesc, ImageDesc},
 };
-use crate::{
-    policy::granularity::ResourceKind,
-    vulkan::{Dedicate, Requirements},
-};
+use crate::vulkan::{Dedicate, Requirements};
 
 /// Where an allocation would go, as things stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,94 +70,66 @@ impl Allocator {
             large: growth.large(),
         })
     }
-
-    /// Tells what [`allocate`](Self::allocate) would do now: which memory type, and whether the
-    /// driver would be asked for memory. Nothing changes and the GPU is not looked at: another
-    /// thread, or a collect, may change the answer before you act on it; the driver may refuse.
-    ///
-    /// Cost: O(1), one lock a memory type that has no room.
-    ///
-    /// # Errors
-    /// What `allocate` would say, as far as it can be known without asking the driver.
-    ///
-    /// # Example
-    /// ```
-    /// # use fencepost::{fake::FakeDriver, *};
-    /// # let fake = FakeDriver::new(&Default::default());
-    /// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device());
-    /// # let allocator = unsafe { Allocator::new(&desc)? };
-    /// let requirements =
-    ///     vk::MemoryRequirements { size: 1000, alignment: 256, memory_type_bits: !0 };
-    /// let memory = AllocationDesc::device_local();
-    /// let plan = allocator.plan(&requirements, ResourceKind::Linear, &memory)?;
-    /// assert!(matches!(plan.placement, Placement::NewBlock { .. }));
-    /// let first = allocator.allocate(&requirements, ResourceKind::Linear, &memory)?;
-    /// assert_eq!(first.memory_type(), plan.memory_type);
-    /// let plan = allocator.plan(&requirements, ResourceKind::Linear, &memory)?;
-    /// assert_eq!(plan.placement, Placement::Block);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn plan(
-        &self,
-        requirements: &vk::MemoryRequirements,
-        kind: ResourceKind,
-        memory: &AllocationDesc,
-    ) -> Result<Plan, AllocateError> {
-        let requirements = Requirements { memory: *requirements, dedicate: Dedicate::No };
-        let inner = self.inner();
-        inner.plan(&Request::new(&requirements, Target::unknown(kind), memory))
-    }
-
-    /// Tells what [`create_buffer`](Self::create_buffer) would do now; see [`plan`](Self::plan).
-    ///
-    /// Cost: creates and destroys a buffer without memory, which is how Vulkan 1.0 tells what it
-    /// needs.
-    ///
-    /// # Errors
-    /// As `create_buffer`, as far as it can be known.
-    pub fn plan_buffer(
-        &self,
-        desc: &BufferDesc,
-        memory: &AllocationDesc,
-    ) -> Result<Plan, CreateError> {
-        desc.check(self.inner().vulkan.features())?;
-        self.inner().check_open()?;
-        let info = desc.info();
-        let vulkan = &self.inner().vulkan;
-        // SAFETY: the device contract; the description was checked.
-        let handle = unsafe { vulkan.create_buffer(&info) }.map_err(CreateError::Create)?;
-        self.plan_for(Target::buffer(handle, info.usage), memory)
-    }
-
-    /// Tells what [`create_image`](Self::create_image) would do now; see [`plan`](Self::plan).
-    ///
-    /// Cost: creates and destroys an image without memory.
-    ///
-    /// # Errors
-    /// As `create_image`, as far as it can be known.
-    pub fn plan_image(
-        &self,
-        desc: &ImageDesc,
-        memory: &AllocationDesc,
-    ) -> Result<Plan, CreateError> {
-        self.inner().check_image(desc)?;
-        let info = desc.info();
-        let vulkan = &self.inner().vulkan;
-        // SAFETY: the device contract; the description was checked, and the driver has such images.
-        let handle = unsafe { vulkan.create_image(&info) }.map_err(CreateError::Create)?;
-        self.plan_for(Target::image(handle, info.usage, info.tiling), memory)
-    }
-
-    /// Plans for a resource made to be asked, and destroys it.
-    fn plan_for(&self, target: Target, memory: &AllocationDesc) -> Result<Plan, CreateError> {
-        let inner = self.inner();
-        let requirements = inner.ask_and_destroy(target);
-        Ok(inner.plan(&Request::new(&requirements, target, memory))?)
-    }
 }
 
 impl Inner {
-    fn plan(&self, request: &Request) -> Result<Plan, AllocateError> {
+    /// [`Allocator::plan`].
+    pub(super) fn plan(
+        &self,
+        requirements: &Requirements,
+        target: Target,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Result<Plan, AllocateError> {
+        let request = self.request(requirements, target, memory, place);
+        let (lane, search, placement) = match place {
+            Place::Arena(arena) => self.plan_in_arena(arena, &request)?,
+            Place::Types | Place::Ordered(_) => self.plan_in_types(&request)?,
+        };
+        Ok(Plan {
+            memory_type: lane.memory_type,
+            properties: lane.flags,
+            heap: lane.heap,
+            size: if placement == Placement::Dedicated { request.size } else { search.size },
+            placement,
+        })
+    }
+
+    /// [`Allocator::plan_buffer`].
+    pub(super) fn plan_buffer(
+        &self,
+        desc: &BufferDesc,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Result<Plan, CreateError> {
+        desc.check(self.vulkan.features())?;
+        self.check_open()?;
+        let info = desc.info();
+        // SAFETY: the device contract; the description was checked.
+        let handle = unsafe { self.vulkan.create_buffer(&info) }.map_err(CreateError::Create)?;
+        let target = Target::buffer(handle, info.usage);
+        Ok(self.plan(&self.ask_and_destroy(target), target, memory, place)?)
+    }
+
+    /// [`Allocator::plan_image`].
+    pub(super) fn plan_image(
+        &self,
+        desc: &ImageDesc,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Result<Plan, CreateError> {
+        self.check_image(desc)?;
+        let info = desc.info();
+        // SAFETY: the device contract; the description was checked, and the driver has such images.
+        let handle = unsafe { self.vulkan.create_image(&info) }.map_err(CreateError::Create)?;
+        let target = Target::image(handle, info.usage, info.tiling);
+        Ok(self.plan(&self.ask_and_destroy(target), target, memory, place)?)
+    }
+
+    fn plan_in_types<'a, 'b>(
+        &'a self,
+        request: &'b Request,
+    ) -> Result<(&'a Lane, Search<'b>, Placement), AllocateError> {
         self.validate(request)?;
         let search = self.search(request)?;
         let mut spare = None;
@@ -171,17 +141,20 @@ impl Inner {
                 required: *required,
             });
         }
-        let found = lanes.find_map(|lane| Some((lane, self.placement(lane, &search)?)));
-        let Some((lane, placement)) = found else {
-            return Err(self.out_of_memory(&search, ranking.iter()));
-        };
-        Ok(Plan {
-            memory_type: lane.memory_type,
-            properties: lane.flags,
-            heap: lane.heap,
-            size: if placement == Placement::Dedicated { request.size } else { search.size },
-            placement,
-        })
+        if let Some(found) = lanes.find_map(|lane| Some((lane, self.placement(lane, &search)?))) {
+            return Ok((found.0, search, found.1));
+        }
+        let mut lanes = ranking.iter().filter_map(|memory_type| self.lane(memory_type));
+        let shares = request.dedicate != Dedicate::Require;
+        match lanes.find(|lane| shares && self.holds_anywhere(lane, &search)) {
+            Some(lane) => Ok((lane, search, Placement::Block)),
+            None => Err(self.out_of_memory(&search, ranking.iter())),
+        }
+    }
+
+    /// Whether a walk over all free regions of a lane finds a range: the ladder's last step.
+    pub(super) fn holds_anywhere(&self, lane: &Lane, search: &Search<'_>) -> bool {
+        lane.lock().blocks.holds_anywhere(search.size, search.alignment)
     }
 
     /// As the ladder of `allocate_from` goes, up to the first driver call.
@@ -195,7 +168,7 @@ impl Inner {
         if required {
             return None;
         }
-        if lane.lock().blocks.holds(search.size, search.alignment) {
+        if lane.lock().blocks.holds(request.end(), search.size, search.alignment) {
             return Some(Placement::Block);
         }
         let mut size = self.next_block(lane, search.size).size;
@@ -211,7 +184,7 @@ impl Inner {
     }
 
     /// The most that may be asked of the driver at once.
-    fn room(&self, lane: &Lane, request: &Request) -> u64 {
+    pub(super) fn room(&self, lane: &Lane, request: &Request) -> u64 {
         let most = lane.heap_size.min(self.vulkan.properties().max_allocation_size);
         most.min(self.left(lane.heap, request.limit()))
     }

@@ -130,7 +130,7 @@ impl Inner {
         for lane in self.lanes() {
             let (taken, statistics) = {
                 let mut state = lane.lock();
-                (desk.change(&mut state.tape), state.statistics())
+                (desk.change(&mut state.tape), lane.statistics())
             };
             desk.keep(taken);
             if let Some(sample) = desk.samples.get_mut(lane.memory_type as usize) {

@@ -2,13 +2,12 @@
 
 use super::{
     Allocator,
-    inner::{Inner, LaneState},
+    inner::{Inner, Lane},
 };
 
 /// Sums over the whole allocator, and for each memory type. All sizes in bytes.
 ///
-/// Each memory type is counted under its own lock, so its figures fit each other; the totals are
-/// their sums.
+/// Read without a lock: while other threads allocate, figures need not fit each other.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -129,7 +128,7 @@ pub struct MemoryTypeStatistics {
     /// parts' peaks.
     pub peak_live: u64,
     /// A request of this many bytes is granted without a new block. The largest free range is less
-    /// than 1/32 larger.
+    /// than 1/8 larger; a [picture](Allocator::picture) tells it.
     pub largest_free: u64,
 }
 
@@ -158,49 +157,46 @@ impl MemoryTypeStatistics {
     }
 }
 
-impl LaneState {
-    /// Pending bytes and allocations.
-    pub(super) fn pending(&self) -> (u64, u32) {
-        self.blocks.iter().fold((0, 0), |(bytes, count), (_, block)| {
-            let [_, pending] = block.usage();
-            (bytes + pending.0, count + pending.1)
-        })
-    }
-
+impl Lane {
+    /// What its blocks count, of all arenas that had the lane. No lock, O(1).
     pub(super) fn statistics(&self) -> MemoryTypeStatistics {
-        let mut statistics = MemoryTypeStatistics {
-            reserved: self.blocks.reserved(),
-            blocks: self.blocks.count(),
-            peak_live: self.peak_live.max(self.peak_before),
-            allocations: self.granted,
-            ..Default::default()
-        };
-        for (_, block) in self.blocks.iter() {
-            let [(live, live_count), (pending, pending_count)] = block.usage();
-            statistics.live += live;
-            statistics.live_count += u64::from(live_count);
-            statistics.pending += pending;
-            statistics.pending_count += u64::from(pending_count);
-            statistics.free += block.size - live - pending;
-            statistics.largest_free = statistics.largest_free.max(block.largest_class());
+        let counters = &*self.counters;
+        let (reserved, live) = (counters.reserved.get(), counters.live.get());
+        let pending = counters.pending.get();
+        // Tailored blocks are for large requests alone.
+        let tailored = counters.tailored.most();
+        let tailored = if tailored < self.growth.large() { 0 } else { tailored };
+        MemoryTypeStatistics {
+            reserved,
+            live,
+            pending,
+            // A thread may be in the midst of a change.
+            free: reserved.saturating_sub(live + pending),
+            live_count: counters.live_count.get(),
+            pending_count: counters.pending_count.get(),
+            allocations: counters.granted.get(),
+            blocks: counters.blocks.get() as u32,
+            peak_live: counters.peak_live.get().max(counters.peak_before.get()),
+            largest_free: counters.shared.most().max(tailored),
         }
-        statistics
     }
 
     /// [`statistics`](Self::statistics) of the arena alone that has the lane now.
     pub(super) fn statistics_of_arena(&self) -> MemoryTypeStatistics {
+        let before = self.counters.granted_before.get();
+        let statistics = self.statistics();
         MemoryTypeStatistics {
-            peak_live: self.peak_live,
-            allocations: self.granted - self.granted_before,
-            ..self.statistics()
+            peak_live: self.counters.peak_live.get(),
+            allocations: statistics.allocations.saturating_sub(before),
+            ..statistics
         }
     }
 }
 
 impl Allocator {
-    /// Counts everything. O(blocks), one memory type's lock at a time: its counts fit each other, as
-    /// counters without a lock would not, and those would be one more line that every allocation
-    /// writes. [`heap_budget`](Self::heap_budget) takes no lock.
+    /// Tells what is counted, of everything. O(memory types + arenas), and no lock: cheap enough for each frame, and
+    /// it waits for nobody. While other threads allocate, each figure is one that was true, but they need not
+    /// fit each other.
     pub fn statistics(&self) -> Statistics {
         self.inner().statistics()
     }
@@ -215,10 +211,8 @@ impl Inner {
         };
         let mut sum = MemoryTypeStatistics::default();
         for lane in self.lanes() {
-            let state = lane.lock();
-            let of_lane = state.statistics();
-            total.untimed_count += state.bags.untimed_len() as u64;
-            drop(state);
+            let of_lane = lane.statistics();
+            total.untimed_count += lane.untimed.get();
             sum.add(&of_lane);
             if let Some(heap) = total.heaps.get_mut(lane.heap as usize) {
                 heap.add(&of_lane);
@@ -236,7 +230,6 @@ impl Inner {
             total.pending_objects += pending;
         }
         let heaps = self.heaps.totals();
-        let open_recordings = self.with_register(|register| register.cuts().open_recordings());
         Statistics {
             reserved: sum.reserved,
             live: sum.live,
@@ -249,7 +242,7 @@ impl Inner {
             peak_reserved: heaps.peak_reserved,
             driver_allocations: heaps.allocations,
             driver_frees: heaps.frees,
-            open_recordings: open_recordings as u64,
+            open_recordings: self.open_recordings.get(),
             ..total
         }
     }

@@ -33,7 +33,11 @@ pub enum GuardPolicy {
     /// time in proportion to the margins.
     Margins,
     /// Free memory holds a pattern: a word that changed is a write after free. Checked when the
-    /// memory is handed out again, by the GPU before it is. Costs two passes over every allocation.
+    /// memory is handed out again, by the GPU before it is. A new block is filled too: by the host before
+    /// anybody has it; by the GPU in the first scrub after it was made, which keeps what is free of it until
+    /// it is passed, so what is asked for meanwhile may need one block more. What of it was handed out before
+    /// that scrub is watched from its owner's end on. Costs two passes over every allocation, one over every
+    /// block.
     Poison,
     /// Both.
     Full,

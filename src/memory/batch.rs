@@ -1,7 +1,10 @@
 //! What a collect has in hand, block by block.
 
-use super::block_list::Entry;
+use super::grant::Entry;
 use crate::tlsf::Key;
+
+/// Keys of a block, on the average, from which on it is worth bringing them together.
+const KEYS_THAT_PAY: usize = 4;
 
 /// The keys of many entries, together by slot. It keeps its memory from one use to the next.
 #[derive(Debug, Default)]
@@ -14,17 +17,20 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Takes the entries in, in any order; those that are [gone](Entry::gone) are left out. O(entries),
-    /// and O(slots) where those are not many more.
+    /// Whether so many entries of blocks in so many slots are worth being brought together: few to a block
+    /// cost more than they save.
+    pub(crate) fn pays(entries: usize, slots: u32) -> bool {
+        entries >= KEYS_THAT_PAY * slots as usize
+    }
+
+    /// Takes the entries in, in any order; those that are [gone](Entry::gone) are left out.
+    /// O(entries + slots).
     pub(crate) fn fill(&mut self, entries: &[Entry], slots: u32) {
         let Self { keys, groups, places } = self;
         let slots = slots as usize;
         keys.clear();
         groups.clear();
         let Some(&Entry { key: any, .. }) = entries.first() else { return };
-        if slots > 64 + 4 * entries.len() {
-            return self.fill_sorted(entries);
-        }
         places.clear();
         places.resize(slots, 0);
         for entry in entries {
@@ -46,20 +52,6 @@ impl Batch {
                 keys[*place] = entry.key;
                 *place += 1;
             }
-        }
-    }
-
-    /// Few entries in many slots. O(entries log entries).
-    #[cold]
-    fn fill_sorted(&mut self, entries: &[Entry]) {
-        let mut entries: Vec<Entry> = entries.to_vec();
-        entries.retain(|entry| !entry.is_gone());
-        entries.sort_unstable_by_key(|entry| entry.slot);
-        self.keys.extend(entries.iter().map(|entry| entry.key));
-        let mut end = 0;
-        for of_slot in entries.chunk_by(|a, b| a.slot == b.slot) {
-            end += of_slot.len();
-            self.groups.push((of_slot[0].slot, end));
         }
     }
 
@@ -93,7 +85,7 @@ mod tests {
         };
         let mut batch = Batch::default();
         for round in 0..200 {
-            let slots = 1 + below(if round % 2 == 0 { 20 } else { 2000 });
+            let slots = 1 + below(if round % 2 == 0 { 20 } else { 200 });
             let entries: Vec<Entry> = (0..below(60))
                 .map(|index| {
                     let key = Key::from_bits(round << 32 | (index + 1)).unwrap();

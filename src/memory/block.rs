@@ -3,11 +3,13 @@
 use ash::vk;
 
 use super::{
+    broken::Broken,
     dedicated::Dedicated,
     fit_index::room_of,
     graves::Graves,
     line::{ArenaPolicy, End, Line},
     rank::{Rank, Ranks},
+    sight::{Fresh, Sight},
     tenants::Tenants,
 };
 use crate::{
@@ -50,30 +52,6 @@ pub(crate) struct Block {
     space: Space,
 }
 
-/// Whether the memory of a block that the GPU watches is as the driver gave it.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) enum Fresh {
-    /// It is not, or nobody asks.
-    #[default]
-    No,
-    /// No scrub has gone over it.
-    Yes,
-    /// Nor had one when somebody got some of it, which was told.
-    Told,
-}
-
-/// Who keeps a block's guards.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) enum Sight {
-    /// Nobody: it is not guarded.
-    #[default]
-    None,
-    /// The host, through the block's mapping.
-    Host(Mapping),
-    /// The GPU, through a buffer over the whole block, which goes before its memory.
-    Gpu(vk::Buffer),
-}
-
 /// With a tag of its own: one that hides in the vector of a block's nodes costs more to read.
 #[derive(Debug)]
 #[repr(u8)]
@@ -81,27 +59,6 @@ enum Space {
     Shared(Tlsf),
     Line(Line),
     Dedicated(Dedicated),
-}
-
-/// A broken invariant of a block: a bug in this crate.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Broken {
-    /// The regions of a block.
-    #[error(transparent)]
-    Tlsf(#[from] tlsf::Broken),
-    /// A resource outlived its region.
-    #[error("a resource outlived its region")]
-    Tenant,
-    /// Counts and bytes of blocks.
-    #[error("a block's counts do not add up")]
-    Count,
-    /// What tells which blocks have room, and which are empty.
-    #[error("an index of blocks does not fit them")]
-    Index,
-    /// What waits for the GPU.
-    #[error("a queue of pending entries is broken")]
-    Pending,
 }
 
 impl Block {
@@ -218,12 +175,20 @@ impl Block {
         placed
     }
 
-    /// Whether [`allocate`](Self::allocate) would find a range. O(1).
-    pub(crate) fn holds(&self, size: u64, alignment: u64) -> bool {
+    /// Whether [`allocate_at`](Self::allocate_at) would find a range. O(1).
+    pub(crate) fn holds(&self, end: End, size: u64, alignment: u64) -> bool {
         match &self.space {
             Space::Shared(tlsf) => tlsf.holds(size, alignment),
-            Space::Line(line) => line.holds(size, alignment),
+            Space::Line(line) => line.holds(size, alignment, end),
             Space::Dedicated(_) => false,
+        }
+    }
+
+    /// Whether [`allocate_anywhere`](Self::allocate_anywhere) would find a range. O(free regions).
+    pub(crate) fn holds_anywhere(&self, size: u64, alignment: u64) -> bool {
+        match &self.space {
+            Space::Shared(tlsf) => tlsf.holds_anywhere(size, alignment),
+            Space::Line(_) | Space::Dedicated(_) => false,
         }
     }
 
@@ -257,14 +222,14 @@ impl Block {
     }
 
     /// Pending → Free. O(1).
+    #[inline(always)]
     pub(crate) fn reach(&mut self, key: Key) -> Result<u64, KeyError> {
-        let reached = match &mut self.space {
-            Space::Shared(tlsf) => tlsf.reach(key).map(|freed| freed.size),
-            Space::Line(line) => line.turn(key, State::Pending, State::Free),
-            Space::Dedicated(dedicated) => dedicated.turn(key, State::Pending, State::Free),
+        let Space::Shared(tlsf) = &mut self.space else {
+            return self.free_unsplit(key, State::Pending);
         };
-        self.measure();
-        reached
+        let (size, room) = tlsf.reach_telling(key)?;
+        self.room = self.room.max(room);
+        Ok(size)
     }
 
     /// Pending → Free for many: neighbours merge before they meet the bins. O(keys).
@@ -297,19 +262,21 @@ impl Block {
     /// Used → Free. O(1).
     #[inline(always)]
     pub(crate) fn free(&mut self, key: Key) -> Result<u64, KeyError> {
-        let Space::Shared(tlsf) = &mut self.space else { return self.free_unsplit(key) };
+        let Space::Shared(tlsf) = &mut self.space else {
+            return self.free_unsplit(key, State::Used);
+        };
         let (size, room) = tlsf.free_telling(key)?;
         self.room = self.room.max(room);
         Ok(size)
     }
 
-    /// [`free`](Self::free), where no TLSF splits the block.
+    /// [`free`](Self::free) or [`reach`](Self::reach), where no TLSF splits the block.
     #[inline(never)]
-    fn free_unsplit(&mut self, key: Key) -> Result<u64, KeyError> {
+    fn free_unsplit(&mut self, key: Key, from: State) -> Result<u64, KeyError> {
         let freed = match &mut self.space {
-            Space::Shared(_) => return self.free(key),
-            Space::Line(line) => line.turn(key, State::Used, State::Free),
-            Space::Dedicated(dedicated) => dedicated.turn(key, State::Used, State::Free),
+            Space::Shared(_) => unreachable!("a TLSF splits the block"),
+            Space::Line(line) => line.turn(key, from, State::Free),
+            Space::Dedicated(dedicated) => dedicated.turn(key, from, State::Free),
         };
         self.measure();
         freed

@@ -1,101 +1,29 @@
 //! The blocks of one memory type, in slots that keep their numbers.
 
-use std::collections::VecDeque;
-
-use ash::vk;
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    block::{Block, Broken},
-    fit_index::{FitIndex, class_of, class_of_room},
-    line::End,
+    block::Block,
+    counters::Counters,
+    fit_index::{FitIndex, class_of_room},
+    grant::{Entry, Grant, Heritage},
     rank::Rank,
     tenants::Tenant,
 };
 use crate::{
-    tlsf::{Key, KeyError, Placed, Region, TakenOver},
-    vulkan::{Mapping, Resource},
+    tlsf::{Key, KeyError, Region, TakenOver},
+    vulkan::Resource,
 };
 
+mod check;
+mod empty;
+mod place;
 mod ranks;
 mod search;
 #[cfg(test)]
 mod tests;
 
-use search::Search;
-
-/// A retired allocation on its way: which slot, which region.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Entry {
-    pub(crate) slot: u32,
-    pub(crate) key: Key,
-}
-
-impl Entry {
-    /// What stands in a bag for an entry that another owner took over: of no block.
-    pub(crate) fn gone(self) -> Self {
-        Self { slot: u32::MAX, ..self }
-    }
-
-    pub(crate) fn is_gone(self) -> bool {
-        self.slot == u32::MAX
-    }
-}
-
-/// A granted range: the whole region, until a tenant with margins moves in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Grant {
-    pub(crate) entry: Entry,
-    pub(crate) memory: vk::DeviceMemory,
-    pub(crate) offset: u64,
-    pub(crate) size: u64,
-    /// Where the block is mapped, and how large it is.
-    pub(crate) mapping: Option<Mapping>,
-    /// 0 keeps the host out of the range.
-    pub(crate) block_size: u64,
-    /// The block was empty before: it holds the allocator alive from now on.
-    pub(crate) first: bool,
-}
-
-/// A range that was found in a block.
-#[derive(Clone, Copy)]
-struct Found {
-    placed: Placed,
-    slot: u32,
-    /// The block was empty before.
-    first: bool,
-}
-
-/// What becomes of a pending range that another tenant takes over.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Heritage {
-    pub(crate) grant: Grant,
-    /// What is left of it, pending as it was.
-    pub(crate) rest: Option<Entry>,
-    /// The old tenant's, to be destroyed when the GPU is done with it.
-    pub(crate) resource: Resource,
-}
-
-/// Which blocks stay though they are empty.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Stay {
-    /// No block goes while there are no more than this.
-    pub(crate) least: u32,
-    /// One empty shared block of at most so many bytes stays until memory is short, so that a
-    /// program that empties itself and comes back does not call the driver.
-    pub(crate) spare: u64,
-    /// How many collects any other waits for a new use.
-    pub(crate) linger: u64,
-}
-
-impl Stay {
-    /// Every block goes when it is empty.
-    pub(crate) const NONE: Self = Self { least: 0, spare: 0, linger: 0 };
-
-    /// Empty blocks linger for some collects, one of at most `spare` bytes for good.
-    pub(crate) const fn lingering(linger: u64, spare: u64) -> Self {
-        Self { least: 0, spare, linger }
-    }
-}
+pub(crate) use empty::Stay;
 
 /// What a slot holds.
 #[expect(clippy::large_enum_variant, reason = "few slots, and nearly all of them hold a block")]
@@ -126,8 +54,7 @@ pub(crate) struct BlockList {
     told: u32,
     /// The slots of blocks whose rank may not be what the driver was told.
     restless: VecDeque<u32>,
-    reserved: u64,
-    blocks: u32,
+    counters: Arc<Counters>,
     /// Blocks tried so far.
     #[cfg(test)]
     tried: u32,
@@ -148,132 +75,10 @@ impl BlockList {
             fixed_rank: None,
             told: 0,
             restless: VecDeque::new(),
-            reserved: 0,
-            blocks: 0,
+            counters: Arc::default(),
             #[cfg(test)]
             tried: 0,
         }
-    }
-
-    /// A range in the block with the least room that is enough, so that the emptier ones become
-    /// empty. O(1): the number of blocks tried is bounded, however many there are. Where an
-    /// alignment asks for padding, a range may go unseen that
-    /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
-    #[inline(always)]
-    pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Grant> {
-        let found = self.place(size, alignment)?;
-        self.grant(found)
-    }
-
-    /// [`allocate`](Self::allocate), at an end of a block where there are two. O(1).
-    pub(crate) fn allocate_at(&mut self, end: End, size: u64, alignment: u64) -> Option<Grant> {
-        let found = self.place_further(end, Search::new(self, size, alignment))?;
-        self.grant(found)
-    }
-
-    /// A range, and in which block. Nearly always the first shared
-    /// block that may have room has some: that much is inlined.
-    #[inline(always)]
-    fn place(&mut self, size: u64, alignment: u64) -> Option<Found> {
-        if size >= self.large {
-            return self.place_further(End::Lower, Search::new(self, size, alignment));
-        }
-        let Self { slots, shared, tailored, empty, .. } = self;
-        let (slot, found) = shared.tightest(class_of(size).max(1))?;
-        #[cfg(test)]
-        {
-            self.tried += 1;
-        }
-        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
-        let first = block.is_empty();
-        match block.allocate(size, alignment) {
-            Some(placed) => {
-                note_room(slot, block, shared, tailored);
-                if first {
-                    empty.retain(|&empty| empty != slot);
-                }
-                Some(Found { placed, slot, first })
-            }
-            None => self.place_further(End::Lower, Search::after_one(size, alignment, found)),
-        }
-    }
-
-    /// [`place`](Self::place), in the blocks that a search comes to.
-    #[cold]
-    #[inline(never)]
-    fn place_further(&mut self, end: End, mut search: Search) -> Option<Found> {
-        let (size, alignment) = (search.size, search.alignment);
-        while let Some(slot) = search.next(self) {
-            let found = self.place_in(slot, |block| block.allocate_at(end, size, alignment));
-            if found.is_some() {
-                return found;
-            }
-        }
-        None
-    }
-
-    /// Whether [`allocate`](Self::allocate) would find a range. O(1).
-    pub(crate) fn holds(&self, size: u64, alignment: u64) -> bool {
-        let mut search = Search::new(self, size, alignment);
-        let mut slots = core::iter::from_fn(|| search.next(self));
-        slots.any(|slot| self.block(slot).is_some_and(|block| block.holds(size, alignment)))
-    }
-
-    /// A range in any shared block that has one, in whichever free region. O(blocks and free regions): for
-    /// the way out of a failure.
-    pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Grant> {
-        let place = |block: &mut Block| block.allocate_anywhere(size, alignment);
-        let found = (0..self.slots()).find_map(|slot| self.place_in(slot, place))?;
-        self.grant(found)
-    }
-
-    /// A range in the block of this slot. O(1).
-    pub(crate) fn allocate_in(
-        &mut self,
-        slot: u32,
-        end: End,
-        size: u64,
-        alignment: u64,
-    ) -> Option<Grant> {
-        let place = |block: &mut Block| block.allocate_at(end, size, alignment);
-        let found = self.place_in(slot, place)?;
-        self.grant(found)
-    }
-
-    /// What `place` finds in the block of this slot.
-    fn place_in(
-        &mut self,
-        slot: u32,
-        place: impl FnOnce(&mut Block) -> Option<Placed>,
-    ) -> Option<Found> {
-        #[cfg(test)]
-        {
-            self.tried += 1;
-        }
-        let block = self.block_mut(slot)?;
-        let first = block.is_empty();
-        let placed = place(block)?;
-        self.note_room(slot);
-        if first {
-            self.empty.retain(|&empty| empty != slot);
-        }
-        Some(Found { placed, slot, first })
-    }
-
-    /// All that is to be known of a range that was found.
-    #[inline(always)]
-    fn grant(&self, found: Found) -> Option<Grant> {
-        let Found { placed, slot, first } = found;
-        let block = self.block(slot)?;
-        Some(Grant {
-            entry: Entry { slot, key: placed.key },
-            memory: block.memory,
-            offset: placed.offset,
-            size: placed.size,
-            mapping: block.mapping,
-            block_size: block.size,
-            first,
-        })
     }
 
     /// A tenant moves into a granted region. O(1) amortised.
@@ -299,8 +104,8 @@ impl BlockList {
             },
         };
         let block = make(serial)?;
-        self.reserved += block.size;
-        self.blocks += 1;
+        self.counters.reserved.add(block.size);
+        self.counters.blocks.add(1);
         self.empty.push(slot);
         if self.vacant.pop().is_some() {
             self.slots[slot as usize] = Slot::Block(block);
@@ -313,76 +118,13 @@ impl BlockList {
 
     /// Tells the index how much room a block has, if that has changed.
     fn note_room(&mut self, slot: u32) {
-        let Self { slots, shared, tailored, .. } = self;
+        let Self { slots, shared, tailored, counters, .. } = self;
         if let Some(Slot::Block(block)) = slots.get_mut(slot as usize) {
-            note_room(slot, block, shared, tailored);
+            if block.room == block.noted {
+                return;
+            }
+            note_room(slot, block, [shared, tailored], counters);
         }
-    }
-
-    /// Takes an empty block out.
-    pub(crate) fn remove(&mut self, slot: u32) -> Option<Block> {
-        let place = self.slots.get_mut(slot as usize)?;
-        let Slot::Block(block) = place else { return None };
-        if !block.is_empty() || block.held {
-            return None;
-        }
-        let serial = block.next_serial();
-        let Slot::Block(block) = core::mem::replace(place, Slot::Vacant(serial)) else {
-            return None;
-        };
-        self.vacant.push(slot);
-        self.empty.retain(|&empty| empty != slot);
-        if block.restless {
-            self.restless.retain(|&restless| restless != slot);
-        }
-        let index = if block.tailored { &mut self.tailored } else { &mut self.shared };
-        index.change(slot, class_of_room(block.noted), 0);
-        self.reserved -= block.size;
-        self.blocks -= 1;
-        Some(block)
-    }
-
-    /// Takes every empty block out, as far as none must stay.
-    pub(crate) fn remove_empty(&mut self) -> Vec<Block> {
-        self.remove_where(|_, _| true)
-    }
-
-    /// Takes out empty blocks that nobody will want soon: dedicated ones, and others that are not
-    /// to [`Stay`].
-    pub(crate) fn remove_expired(&mut self, now: u64) -> Vec<Block> {
-        let (spare, linger) = (self.spare(), self.stay.linger);
-        self.remove_where(|slot, block| {
-            block.is_dedicated()
-                || (spare != Some(slot) && block.empty_since.saturating_add(linger) <= now)
-        })
-    }
-
-    /// The collect at which [`remove_expired`](Self::remove_expired) will find something next.
-    pub(crate) fn next_expiry(&self) -> u64 {
-        if self.blocks <= self.stay.least {
-            return u64::MAX;
-        }
-        let spare = self.spare();
-        let going = self.empty.iter().filter(|&&slot| spare != Some(slot));
-        let blocks = going.filter_map(|&slot| self.block(slot));
-        let expiry = |block: &Block| block.empty_since.saturating_add(self.stay.linger);
-        blocks.map(expiry).min().unwrap_or(u64::MAX)
-    }
-
-    /// The empty block that stays for good.
-    fn spare(&self) -> Option<u32> {
-        let small = |block: &Block| !block.is_dedicated() && block.size <= self.stay.spare;
-        self.empty.iter().copied().find(|&slot| self.block(slot).is_some_and(small))
-    }
-
-    /// Takes out the empty blocks that `goes` says. O(empty blocks).
-    fn remove_where(&mut self, goes: impl Fn(u32, &Block) -> bool) -> Vec<Block> {
-        let empty = self.empty.iter().copied();
-        let slots = empty.filter(|&slot| self.block(slot).is_some_and(|block| goes(slot, block)));
-        // Dedicated blocks count too, but an arena, which alone has a least, has none.
-        let mut slots: Vec<u32> = slots.collect();
-        slots.truncate(self.blocks.saturating_sub(self.stay.least) as usize);
-        slots.into_iter().filter_map(|slot| self.remove(slot)).collect()
     }
 
     /// Takes all that is free in a block, so that nobody gets it meanwhile: Free → Pending. Returns
@@ -391,6 +133,8 @@ impl BlockList {
         let Some(block) = self.block_mut(slot) else { return (Vec::new(), false) };
         let was_empty = block.is_empty();
         let keys = block.hold();
+        let bytes = keys.iter().map(|&key| block.size_of(key)).sum();
+        self.counters.wait(bytes, keys.len() as u64);
         let first = was_empty && !keys.is_empty();
         if first {
             self.empty.retain(|&empty| empty != slot);
@@ -402,6 +146,7 @@ impl BlockList {
     /// Used → Pending. O(1).
     pub(crate) fn retire(&mut self, entry: Entry) -> Result<u64, KeyError> {
         let size = self.block_mut(entry.slot).ok_or(KeyError::Stale)?.retire(entry.key)?;
+        self.counters.retire(size);
         if self.told > 0 {
             self.leave(entry);
         }
@@ -418,6 +163,7 @@ impl BlockList {
     ) -> Option<Heritage> {
         let Entry { slot, key } = entry;
         let block = self.block_mut(slot)?;
+        let held = block.size_of(key);
         let TakenOver { taken, rest } = block.take_over(key, size, alignment)?;
         let old = block.tenants.get(key);
         let resource = block.tenants.take_resource(key);
@@ -434,26 +180,32 @@ impl BlockList {
             block_size: 0,
             first: false,
         };
+        self.counters.reach(held, 1);
+        self.counters.grant(taken.size);
+        if let Some(rest) = rest {
+            self.counters.wait(rest.size, 1);
+        }
         let rest = rest.map(|rest| Entry { slot, key: rest.key });
         Some(Heritage { grant, rest, resource })
     }
 
     /// Pending → Free. Returns the bytes, and whether the block is empty now. O(1).
+    #[inline(always)]
     pub(crate) fn reach(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        self.end(entry.slot, |block| block.reach(entry.key))
+        self.end(entry.slot, 1, |block| block.reach(entry.key))
     }
 
     /// Pending → Free for regions of one block. Returns the bytes, and whether the block is empty now.
     /// O(keys).
     pub(crate) fn reach_batch(&mut self, slot: u32, keys: &[Key]) -> Result<(u64, bool), KeyError> {
-        self.end(slot, |block| block.reach_batch(keys))
+        self.end(slot, keys.len(), |block| block.reach_batch(keys))
     }
 
     /// Used → Free, for a region without a resource: `None`, and nothing has changed, where one lives
     /// there. Returns the bytes, and whether the block is empty now. O(1).
     #[inline(always)]
     pub(crate) fn free(&mut self, entry: Entry) -> Option<Result<(u64, bool), KeyError>> {
-        let Self { slots, shared, tailored, empty, .. } = self;
+        let Self { slots, shared, tailored, empty, counters, .. } = self;
         let Some(Slot::Block(block)) = slots.get_mut(entry.slot as usize) else {
             return Some(Err(KeyError::Stale));
         };
@@ -464,7 +216,10 @@ impl BlockList {
             Ok(size) => size,
             Err(error) => return Some(Err(error)),
         };
-        note_room(entry.slot, block, shared, tailored);
+        counters.end(size);
+        if block.room != block.noted {
+            note_room(entry.slot, block, [shared, tailored], counters);
+        }
         let emptied = block.is_empty();
         if emptied {
             empty.push(entry.slot);
@@ -476,17 +231,25 @@ impl BlockList {
     }
 
     /// Pending → Free in the block of a slot, by `end`. Returns the bytes, and whether the block is empty now.
+    #[inline(always)]
     fn end(
         &mut self,
         slot: u32,
+        count: usize,
         end: impl FnOnce(&mut Block) -> Result<u64, KeyError>,
     ) -> Result<(u64, bool), KeyError> {
-        let block = self.block_mut(slot).ok_or(KeyError::Stale)?;
+        let Self { slots, shared, tailored, empty, counters, .. } = self;
+        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else {
+            return Err(KeyError::Stale);
+        };
         let size = end(block)?;
+        counters.reach(size, count as u64);
+        if block.room != block.noted {
+            note_room(slot, block, [shared, tailored], counters);
+        }
         let emptied = block.is_empty();
-        self.note_room(slot);
         if emptied {
-            self.empty.push(slot);
+            empty.push(slot);
         }
         Ok((size, emptied))
     }
@@ -544,56 +307,31 @@ impl BlockList {
 
     /// Bytes of device memory held.
     pub(crate) fn reserved(&self) -> u64 {
-        self.reserved
+        self.counters.reserved.get()
     }
 
+    /// How many blocks there are.
     pub(crate) fn count(&self) -> u32 {
-        self.blocks
+        self.counters.blocks.get() as u32
     }
 
-    /// Whether the indices, of shared and of tailored blocks, know the slot by these classes.
-    fn is_indexed(&self, slot: u32, [shared, tailored]: [u8; 2]) -> bool {
-        let known = |index: &FitIndex, class: u8| {
-            index.classes(slot).eq(Some(class).filter(|&class| class != 0))
-        };
-        known(&self.shared, shared) && known(&self.tailored, tailored)
-    }
-
-    /// Verifies every block, the sums and the indices. O(regions).
-    pub(crate) fn check(&self) -> Result<(), Broken> {
-        for (slot, block) in self.iter() {
-            block.check()?;
-            let listed = self.empty.iter().filter(|&&empty| empty == slot).count();
-            let room = class_of(block.largest_class());
-            let wanted = if block.tailored { [0, room] } else { [room, 0] };
-            let known = [block.room, block.noted].map(class_of_room) == [room; 2];
-            let indexed = self.is_indexed(slot, wanted) && known;
-            if listed != usize::from(block.is_empty()) || !indexed {
-                return Err(Broken::Index);
-            }
-        }
-        let vacant = |&slot: &u32| self.is_indexed(slot, [0, 0]) && !self.empty.contains(&slot);
-        if !self.vacant.iter().all(vacant) {
-            return Err(Broken::Index);
-        }
-        let told: u32 = self.iter().map(|(_, block)| block.ranks.total()).sum();
-        let restless = self.iter().filter(|(_, block)| block.restless).count();
-        if told != self.told || restless != self.restless.len() {
-            return Err(Broken::Count);
-        }
-        let reserved: u64 = self.iter().map(|(_, block)| block.size).sum();
-        let sums = reserved == self.reserved && self.iter().count() == self.blocks as usize;
-        let slots = self.vacant.len() + self.blocks as usize == self.slots.len();
-        if sums && slots { Ok(()) } else { Err(Broken::Count) }
+    /// What it counts: to be read without the lock.
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 }
 
-/// [`BlockList::note_room`], for a block in hand.
-#[inline(always)]
-fn note_room(slot: u32, block: &mut Block, shared: &mut FitIndex, tailored: &mut FitIndex) {
-    if block.room != block.noted {
-        let index = if block.tailored { tailored } else { shared };
-        let old = core::mem::replace(&mut block.noted, block.room);
-        index.change(slot, class_of_room(old), class_of_room(block.room));
-    }
+/// [`BlockList::note_room`], for a block in hand whose room has changed.
+fn note_room(
+    slot: u32,
+    block: &mut Block,
+    [shared, tailored]: [&mut FitIndex; 2],
+    counters: &Counters,
+) {
+    let (index, present) = match block.tailored {
+        false => (shared, &counters.shared),
+        true => (tailored, &counters.tailored),
+    };
+    let old = core::mem::replace(&mut block.noted, block.room);
+    index.change(present, slot, class_of_room(old), class_of_room(block.room));
 }

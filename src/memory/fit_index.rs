@@ -6,6 +6,8 @@
 //! are not zero. So the block with the least room that is enough, the oldest of equals, is found in
 //! a handful of words, and a change flips a bit or two.
 
+use crate::ground::published::Published;
+
 /// Bytes of the smallest class; what is free in smaller pieces counts as nothing.
 pub(crate) const UNIT: u64 = 64;
 
@@ -18,11 +20,26 @@ const CLASSES: usize = 256;
 /// For each class, a bit for each of 64.
 type Row = [u64; CLASSES];
 
-/// The largest free range of each slot, by class.
+/// A bit for each class that a slot has. What stands in class 0, of no room, is never asked. Readable without
+/// the lock of the index.
+#[derive(Debug, Default)]
+pub(crate) struct Present([Published; CLASSES / 64]);
+
+impl Present {
+    /// The bytes that every range of the highest class has; 0 if none has any room. O(1).
+    pub(crate) fn most(&self) -> u64 {
+        let words = self.0.iter().map(Published::get);
+        let highest = words
+            .zip(0..)
+            .filter_map(|(word, place)| Some(place * u64::BITS + word.checked_ilog2()?));
+        highest.max().map_or(0, least_of)
+    }
+}
+
+/// The largest free range of each slot, by class. What classes there are is kept [apart](Present): each index
+/// has one of those.
 #[derive(Debug, Default)]
 pub(crate) struct FitIndex {
-    /// A bit for each class that a slot has. What stands in class 0, of no room, is never asked.
-    present: [u64; CLASSES / 64],
     /// By 64 slots.
     rows: Vec<Row>,
     /// By 64 rows, where there is more than one row.
@@ -59,6 +76,14 @@ const fn class_from(first: u32, steps: u32) -> u8 {
     if class < CLASSES as u32 { class as u8 } else { (CLASSES - 1) as u8 }
 }
 
+/// The bytes that every range of a class has. The opposite of [`class_of`].
+const fn least_of(class: u32) -> u64 {
+    match class.checked_sub(1) {
+        None => 0,
+        Some(steps) => (STEPS as u64 + steps as u64 % 8) << (steps / 8) << UNIT.ilog2() >> 3,
+    }
+}
+
 /// The lowest class whose ranges all have `bytes`, if there is one. `bytes` is at least 1.
 pub(crate) const fn class_at_least(bytes: u64) -> Option<u8> {
     class_of(bytes - 1).checked_add(1)
@@ -76,26 +101,27 @@ impl FitIndex {
 
     /// A slot goes from one class to another. O(1).
     #[inline]
-    pub(crate) fn change(&mut self, slot: u32, old: u8, new: u8) {
-        let Self { present, rows, .. } = self;
-        match rows.as_mut_slice() {
+    pub(crate) fn change(&mut self, Present(present): &Present, slot: u32, old: u8, new: u8) {
+        match self.rows.as_mut_slice() {
             [row] if slot < 64 => {
                 // Whether a class changes is a coin flip, so nothing branches on it.
                 let left = row[usize::from(old)] & !(1 << slot);
                 row[usize::from(old)] = left;
                 row[usize::from(new)] |= 1 << slot;
-                present[usize::from(old / 64)] &= !(u64::from(left == 0) << (old % 64));
-                present[usize::from(new / 64)] |= 1 << (new % 64);
+                present[usize::from(old / 64)].clear(u64::from(left == 0) << (old % 64));
+                present[usize::from(new / 64)].mark(1 << (new % 64));
             }
             _ if old == new => {}
-            _ => self.change_among_many(slot as usize, usize::from(old), usize::from(new)),
+            _ => {
+                self.change_among_many(present, slot as usize, usize::from(old), usize::from(new));
+            }
         }
     }
 
     /// [`change`](Self::change) where there are more than 64 slots, or the first.
     #[cold]
     #[inline(never)]
-    fn change_among_many(&mut self, slot: usize, old: usize, new: usize) {
+    fn change_among_many(&mut self, present: &[Published], slot: usize, old: usize, new: usize) {
         let (row, bit) = (slot / 64, 1 << (slot % 64));
         let (group, row_bit) = (row / 64, 1 << (row % 64));
         if row >= self.rows.len() {
@@ -110,23 +136,23 @@ impl FitIndex {
         if self.rows[row][old] == 0 {
             self.upper[group][old] &= !row_bit;
             if self.upper.iter().all(|upper| upper[old] == 0) {
-                self.present[old / 64] &= !(1 << (old % 64));
+                present[old / 64].clear(1 << (old % 64));
             }
         }
         self.rows[row][new] |= bit;
         self.upper[group][new] |= row_bit;
-        self.present[new / 64] |= 1 << (new % 64);
+        present[new / 64].mark(1 << (new % 64));
     }
 
     /// The oldest slot of the lowest class from `class` on, and that class.
     #[inline(always)]
-    pub(crate) fn tightest(&self, class: u8) -> Option<(u32, u8)> {
+    pub(crate) fn tightest(&self, Present(present): &Present, class: u8) -> Option<(u32, u8)> {
         debug_assert!(class > 0, "class 0 is no room");
         let mut word = usize::from(class / 64);
-        let mut classes = self.present[word] & (u64::MAX << (class % 64));
+        let mut classes = present[word].get() & (u64::MAX << (class % 64));
         while classes == 0 {
             word += 1;
-            classes = *self.present.get(word)?;
+            classes = present.get(word)?.get();
         }
         let class = word as u8 * 64 + classes.trailing_zeros() as u8;
         Some((self.oldest(class)?, class))
@@ -167,6 +193,10 @@ mod tests {
             assert!(smallest.is_none_or(|&smallest| smallest >= size), "{size}");
             assert!(class_of(size) >= class - 1, "{size}");
         }
+        for class in 1..=255_u8 {
+            let least = least_of(class.into());
+            assert_eq!((class_of(least), class_of(least - 1)), (class, class - 1));
+        }
         assert_eq!((class_of(63), class_of(64), class_at_least(64)), (0, 1, Some(1)));
         assert_eq!((class_of(u64::MAX), class_at_least(u64::MAX)), (255, None));
     }
@@ -185,7 +215,7 @@ mod tests {
 
     #[test]
     fn the_tightest_slot_is_found_as_by_walking() {
-        let mut index = FitIndex::default();
+        let (mut index, present) = (FitIndex::default(), Present::default());
         let mut sizes = vec![0_u64; 10_000];
         let mut state = 1_u64;
         let mut random = |bound: u64| {
@@ -200,7 +230,7 @@ mod tests {
             };
             let size = random(2) * (1 << random(30)) * (1 + random(7));
             let old = core::mem::replace(&mut sizes[slot as usize], size);
-            index.change(slot as u32, class_of(old), class_of(size));
+            index.change(&present, slot as u32, class_of(old), class_of(size));
             if round % 100 == 0 {
                 let known = Some(class_of(size)).filter(|&class| class != 0);
                 assert!(index.classes(slot as u32).eq(known));
@@ -209,7 +239,9 @@ mod tests {
             let enough = (0..10_000).filter(|&slot| class_of(sizes[slot as usize]) >= class);
             let walked = enough.min_by_key(|&slot| (class_of(sizes[slot as usize]), slot));
             let walked = walked.map(|slot| (slot, class_of(sizes[slot as usize])));
-            assert_eq!(index.tightest(class), walked, "round {round}");
+            assert_eq!(index.tightest(&present, class), walked, "round {round}");
+            let most = sizes.iter().map(|&size| class_of(size)).max().map_or(0, u32::from);
+            assert_eq!(present.most(), least_of(most), "round {round}");
             found += usize::from(walked.is_some());
         }
         assert!(found > 10_000 && found < 20_000, "{found}");

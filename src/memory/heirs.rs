@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use super::block_list::Entry;
+use super::grant::Entry;
 use crate::retire::{Point, Reached};
 
 /// The inherited points by allocation. A drop need not look here: the bag of a drop waits for all

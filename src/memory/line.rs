@@ -11,7 +11,7 @@
 //!                  lower →                                        ← upper
 //! ```
 
-use super::block::Broken;
+use super::broken::Broken;
 use crate::tlsf::{Key, KeyError, Placed, Region, State};
 
 /// How an [`Arena`](crate::Arena) places what is made in it.
@@ -140,10 +140,10 @@ impl Line {
         Some(Placed { key, offset, size })
     }
 
-    /// Whether [`allocate`](Self::allocate) would find a range at the lower end. O(1).
-    pub(super) fn holds(&self, size: u64, alignment: u64) -> bool {
+    /// Whether [`allocate`](Self::allocate) would find a range. O(1).
+    pub(super) fn holds(&self, size: u64, alignment: u64, end: End) -> bool {
         let size = size.checked_next_multiple_of(self.granule);
-        let place = |size| self.place(size, alignment.max(self.granule), End::Lower);
+        let place = |size| self.place(size, alignment.max(self.granule), end);
         size.and_then(place).is_some()
     }
 

@@ -214,6 +214,17 @@ impl<T> Bags<T> {
         !self.dated.is_empty()
     }
 
+    /// Of each timeline, the first point that an entry is filed under, by rising number.
+    /// O(log points) each, O(1) where there is none.
+    #[cfg(feature = "vulkan")]
+    pub(crate) fn first_points(&self) -> impl Iterator<Item = Point> + '_ {
+        let first = |from: Point| self.dated.range(from..).next().map(|(&point, _)| point);
+        core::iter::successors(first(Point::FIRST), move |point| {
+            let timeline = point.timeline.next()?;
+            first(Point { timeline, ..Point::FIRST })
+        })
+    }
+
     /// How many entries wait for [`take_all`](Self::take_all), because no timeline existed at
     /// their drop. O(1).
     pub fn untimed_len(&self) -> usize {

@@ -27,6 +27,7 @@ impl Tlsf {
     ///     tlsf.free(pages[hole])?;
     /// }
     /// assert!(matches!(tlsf.allocate(4096, 4096), Err(AllocateError::Full { .. })));
+    /// assert!(!tlsf.holds(4096, 4096) && tlsf.holds_anywhere(4096, 4096));
     /// assert_eq!(tlsf.allocate_anywhere(4096, 4096)?.offset, 16384);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -43,6 +44,13 @@ impl Tlsf {
             Some(found) => self.give(request, found),
             None => Err(self.full()),
         }
+    }
+
+    /// Whether [`allocate_anywhere`](Self::allocate_anywhere) would find a free region now. O(free regions that
+    /// have the size).
+    pub fn holds_anywhere(&self, size: u64, alignment: u64) -> bool {
+        let request = self.request(size, alignment);
+        request.is_ok_and(|request| self.view().find_anywhere(request).is_some())
     }
 }
 

@@ -42,11 +42,17 @@ impl Tlsf {
     /// The key's allocation is gone, or was never retired.
     #[inline]
     pub fn reach(&mut self, key: Key) -> Result<Freed, KeyError> {
+        self.free_pending(key).map(|(freed, _)| freed)
+    }
+
+    /// [`reach`](Self::reach), and the [bin](super::class::bin_of) of the free region's size.
+    #[inline(always)]
+    pub(super) fn free_pending(&mut self, key: Key) -> Result<(Freed, u32), KeyError> {
         let (node, region) = self.expect(key, PENDING)?;
         self.taken.subtract(region.size);
         self.pending.subtract(region.size);
-        self.table().release(node, region);
-        Ok(self.freed(region))
+        let bin = self.table().release(node, region);
+        Ok((self.freed(region), bin))
     }
 
     /// [`reach`](Self::reach) for many: neighbours in the batch are merged before any bin is touched.

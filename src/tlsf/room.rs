@@ -46,6 +46,13 @@ impl Tlsf {
         Ok((freed.size, self.granule_room() + bin))
     }
 
+    /// [`reach`](Self::reach), telling as [`free_telling`](Self::free_telling) does. O(1).
+    #[inline(always)]
+    pub(crate) fn reach_telling(&mut self, key: Key) -> Result<(u64, u32), KeyError> {
+        let (freed, bin) = self.free_pending(key)?;
+        Ok((freed.size, self.granule_room() + bin))
+    }
+
     /// The room of a granule.
     #[inline(always)]
     fn granule_room(&self) -> u32 {

@@ -55,8 +55,44 @@ pub struct Reserved {
     pub refused: usize,
 }
 
+/// Most bytes alive or waiting for frames over most bytes alive: no allocator that waits holds less.
+pub fn least(stream: &Captured, in_flight: usize) -> f64 {
+    let trace = &stream.trace;
+    let bytes = |id: u32| trace.requests()[id as usize].size.get();
+    let frame_end = frame_end(trace);
+    let mut waiting: VecDeque<u64> = VecDeque::from([0]);
+    let (mut held, mut peak) = (0, 0);
+    for &operation in trace.operations() {
+        match operation {
+            Operation::Allocate(id) => {
+                held += bytes(id);
+                peak = peak.max(held);
+            }
+            Operation::Free(id) if in_flight == 0 => held -= bytes(id),
+            Operation::Free(id) => {
+                if let Some(frame) = waiting.back_mut() {
+                    *frame += bytes(id);
+                }
+            }
+            _ if operation == frame_end => {
+                waiting.push_back(0);
+                while waiting.len() > in_flight.max(1) {
+                    held -= waiting.pop_front().unwrap_or(0);
+                }
+            }
+            Operation::Submit | Operation::Present => {}
+        }
+    }
+    peak as f64 / trace.peak().bytes as f64
+}
+
+/// A frame ends where the program presents, or submits if it never presents.
+fn frame_end(trace: &Record) -> Operation {
+    if trace.presents() { Operation::Present } else { Operation::Submit }
+}
+
 /// Runs a stream with so many frames in flight: what a frame frees comes back when the frame begins that
-/// waits for it. Frames end where the program presents, or submits if it never presents.
+/// waits for it.
 pub fn reserved<F: FullPath>(stream: &Captured, profile: &Profile, in_flight: usize) -> Reserved {
     let driver = FakeDriver::new(profile);
     let allocator = F::new(&driver, in_flight);
@@ -65,7 +101,7 @@ pub fn reserved<F: FullPath>(stream: &Captured, profile: &Profile, in_flight: us
     handles.resize_with(trace.requests().len(), || None);
     let holds_back = in_flight > 0 && !F::DEFERS;
     let mut bags: VecDeque<Vec<F::Handle>> = VecDeque::from([Vec::new()]);
-    let frame_end = if trace.presents() { Operation::Present } else { Operation::Submit };
+    let frame_end = frame_end(trace);
     let heaps = (0..16).filter(|&heap| driver.profile().heap_size(heap) > 0).collect::<Vec<u32>>();
     let (mut peak, mut calls, mut refused) = (0, 0, 0);
     for &operation in trace.operations() {

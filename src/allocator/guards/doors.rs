@@ -22,8 +22,8 @@ pub enum Scrub {
     /// frame.
     #[default]
     Due,
-    /// Also every margin, and all free memory where anybody has lived. That memory is handed out to
-    /// nobody until the GPU has passed the scrub. For a test's end, or a debug key.
+    /// Also every margin, and all free memory that was filled. That memory is handed out to nobody until
+    /// the GPU has passed the scrub. For a test's end, or a debug key.
     Everything,
 }
 

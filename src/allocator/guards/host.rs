@@ -59,7 +59,7 @@ impl Site {
         // SAFETY: the caller's promise.
         unsafe {
             verify(mapping, self.region.clone(), |run| {
-                let owner = block.graves.at(run.offset).map(owner_of);
+                let owner = block.graves.at(run.offset).and_then(owner_of);
                 found.push(self.source(Damage::AfterFree, owner).tell(run));
             });
         };

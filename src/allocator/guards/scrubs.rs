@@ -20,9 +20,9 @@ use super::{
 };
 use crate::{
     ground::sync::lock,
-    guard::GuardPolicy,
-    memory::{Entry, Freed, Fresh, Sight},
+    memory::{Entry, Freed, Fresh, Grave, Sight},
     retire::BagNumber,
+    tlsf::Region,
     vulkan::Compute,
 };
 
@@ -121,9 +121,10 @@ impl Inner {
             if extent == Scrub::Due {
                 state.waiting = rest(&mut waiting, &state.blocks, self.guards.quarantine.bytes);
             }
-            if state.guards == GuardPolicy::Zero {
+            if state.guards.at_end().is_some() {
                 self.hold_free(&mut state, &mut waiting, Step::Fresh);
-            } else if extent == Scrub::Everything && state.guards.poisons() {
+            }
+            if extent == Scrub::Everything && state.guards.poisons() {
                 self.hold_free(&mut state, &mut waiting, Step::Held);
             }
             waiting.sort_by_key(|waiting| (waiting.entry.slot, waiting.entry.key.index()));
@@ -217,10 +218,13 @@ impl Inner {
                 match waiting.step {
                     Step::Held => scratch.entries.push(entry),
                     Step::Fresh => {
-                        if ran {
-                            bury(lane, &mut state, waiting);
-                        } else if let Some(block) = state.blocks.block_mut(entry.slot) {
-                            block.fresh = Fresh::Yes;
+                        if let Some(block) = state.blocks.block_mut(entry.slot) {
+                            match block.region(entry.key) {
+                                Some(Region { offset, size, .. }) if ran => {
+                                    block.graves.bury(offset..offset + size, Grave::of_nobody());
+                                }
+                                _ => block.fresh = Fresh::Yes,
+                            }
                         }
                         scratch.entries.push(entry);
                     }

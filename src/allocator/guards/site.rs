@@ -89,9 +89,10 @@ impl Source {
     }
 }
 
-pub(super) fn owner_of(grave: Grave) -> Owner {
+/// Who lay there, unless nobody did.
+pub(super) fn owner_of(grave: Grave) -> Option<Owner> {
     let Grave { offset, size, name, freed } = grave;
-    owner(name, offset, size, Some(freed))
+    (size > 0).then(|| owner(name, offset, size, Some(freed)))
 }
 
 fn owner(name: Option<&'static str>, offset: u64, size: u64, freed: Option<Freed>) -> Owner {

@@ -5,7 +5,7 @@
 //! ended:      Pending         ── End ───▶ margins checked, all of it filled: Pending, in quarantine
 //!             in quarantine   ── Recheck ▶ a word that changed is a write after free: Free
 //! free:       Pending meanwhile ─ Held ──▶ likewise: Free again
-//! fresh:      Pending meanwhile ─ Fresh ─▶ filled with zeros, where all is to read zero: Free again
+//! fresh:      Pending meanwhile ─ Fresh ─▶ filled, with the pattern or with zeros: Free again
 //! ```
 
 use core::ops::Range;
@@ -139,11 +139,13 @@ impl Work {
                 self.check(buffer, site.region.clone(), source);
             }
             Step::Fresh => {
-                self.fills.add(buffer, Order::Zero, site.region.clone());
+                if let Some(order) = state.guards.at_end() {
+                    self.fills.add(buffer, order, site.region.clone());
+                }
             }
             Step::Held => {
                 for (range, grave) in block.graves.within(site.region.clone()) {
-                    let source = site.source(Damage::AfterFree, Some(owner_of(grave)));
+                    let source = site.source(Damage::AfterFree, owner_of(grave));
                     self.check(buffer, range, source);
                 }
             }

@@ -1,5 +1,9 @@
 //! What two threads on two lanes share: nothing that either writes.
 
+use std::{sync::mpsc, thread, time::Duration};
+
+use ash::vk;
+
 use super::*;
 use crate::{
     AllocationDesc, Allocator, ResourceKind,
@@ -32,6 +36,12 @@ fn two_lanes_write_no_cache_line_in_common() {
     };
     let all: Vec<_> = inner.lanes().map(lines).collect();
     assert!(all.windows(2).all(|pair| pair[0].1 <= pair[1].0), "lanes apart: {all:?}");
+    let counters: Vec<_> =
+        inner.lanes().map(|lane| Arc::as_ptr(&lane.counters) as usize / 128).collect();
+    let mut apart = counters.clone();
+    apart.sort_unstable();
+    apart.dedup();
+    assert_eq!(apart.len(), counters.len(), "counters apart");
     let common = core::ptr::from_ref(&**inner) as usize / 128;
     let end = (common * 128 + size_of::<Inner>()).div_ceil(128) + 1;
     assert!(all.iter().all(|&(start, stop)| stop <= common || start >= end), "and apart from it");
@@ -52,5 +62,32 @@ fn two_lanes_write_no_cache_line_in_common() {
         unsafe { memory.free_now() };
         assert_eq!(warm, shared(inner), "and so does its end");
     }
+    drop(held);
+}
+
+#[test]
+fn statistics_wait_for_no_lock() {
+    let fake = FakeDriver::new(&Profile::default());
+    let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
+        .keep_alive(Arc::new(fake.clone()));
+    // SAFETY: the fake lives as long as the allocator.
+    let allocator = unsafe { Allocator::new(&desc) }.unwrap();
+    let requirements = vk::MemoryRequirements { size: 1000, alignment: 256, memory_type_bits: !0 };
+    let memory = AllocationDesc::device_local();
+    let held = allocator.allocate(&requirements, ResourceKind::Linear, &memory).unwrap();
+    let inner = Arc::clone(allocator.inner());
+    let before = allocator.statistics();
+    let lanes: Vec<_> = inner.lanes().map(Lane::lock).collect();
+    let register = lock(&inner.register);
+    assert_eq!(allocator.statistics(), before);
+    assert_eq!((before.live_count, before.live), (1, held.size()));
+    // The control: a picture does wait.
+    let (done, seen) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| done.send(allocator.blocks().len()));
+        assert!(seen.recv_timeout(Duration::from_millis(50)).is_err());
+        drop((lanes, register));
+        assert_eq!(seen.recv(), Ok(1));
+    });
     drop(held);
 }

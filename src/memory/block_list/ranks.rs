@@ -6,8 +6,8 @@
 use ash::vk;
 use smallvec::SmallVec;
 
-use super::{BlockList, Entry};
-use crate::memory::rank::Rank;
+use super::BlockList;
+use crate::memory::{grant::Entry, rank::Rank};
 
 impl BlockList {
     pub(super) fn enter(&mut self, slot: u32, rank: Rank) {

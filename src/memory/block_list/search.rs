@@ -36,7 +36,7 @@ impl Search {
 
     /// The shared block with the least room of the class in hand or above.
     fn shared(&mut self, list: &BlockList) -> Option<u32> {
-        let (slot, found) = list.shared.tightest(self.class?)?;
+        let (slot, found) = list.shared.tightest(&list.counters.shared, self.class?)?;
         self.class = found.checked_add(1);
         Some(slot)
     }
@@ -44,7 +44,8 @@ impl Search {
     /// The slot of the next block to try.
     pub(super) fn next(&mut self, list: &BlockList) -> Option<u32> {
         if let Some(most) = self.tailored {
-            let tightest = self.class.and_then(|class| list.tailored.tightest(class));
+            let tightest =
+                self.class.and_then(|class| list.tailored.tightest(&list.counters.tailored, class));
             if let Some((slot, found)) = tightest.filter(|&(_, found)| found <= most) {
                 self.class = found.checked_add(1);
                 return Some(slot);

@@ -1,9 +1,11 @@
 //! The choice of a block, against a walk.
 
+use ash::vk;
+
 use super::{search::TRIES, *};
 use crate::memory::{
-    ArenaPolicy,
-    fit_index::{UNIT, class_at_least},
+    ArenaPolicy, Broken, End,
+    fit_index::{UNIT, class_at_least, class_of},
 };
 
 const BLOCK: u64 = 64 << 10;
@@ -116,9 +118,9 @@ fn small_requests_stay_out_of_tailored_blocks() {
     });
     let slot = made.unwrap();
     for small in [1, 1000, LARGE - 1] {
-        assert!(!list.holds(small, 64) && list.allocate(small, 64).is_none());
+        assert!(!list.holds(End::Lower, small, 64) && list.allocate(small, 64).is_none());
     }
-    assert!(list.holds(LARGE + 4096, 64));
+    assert!(list.holds(End::Lower, LARGE + 4096, 64));
     let large = list.allocate(LARGE + 4096, 64).unwrap();
     assert_eq!(large.entry.slot, slot);
     list.check().unwrap();

@@ -50,7 +50,7 @@ impl Cuts {
 
     /// How many recordings are open.
     pub fn open_recordings(&self) -> usize {
-        self.recordings.iter().filter(|recorded| !recorded.ended).count()
+        self.timelines.iter().map(|track| track.open as usize).sum()
     }
 
     /// The number of the oldest open recording: what holds back every newer bag.

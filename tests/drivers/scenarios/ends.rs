@@ -11,7 +11,7 @@ use fencepost::{
 };
 
 use crate::harness::{Room, Scenario};
-use crate::rig::{Commands, Gate, Kind, Line, allocator_with, assert_clean};
+use crate::rig::{Commands, Gate, Kind, Line, allocator, allocator_with, assert_clean};
 use crate::support::{Gpu, Message, Validation};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -20,6 +20,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario::new("close_waits_for_what_is_pending", close_waits),
         Scenario::new("handles_may_be_dropped_after_close_while_work_is_pending", drop_after_close),
         Scenario::new("an_end_that_does_not_wait_keeps_what_is_pending", end_keeps),
+        Scenario::new("a_timeline_may_be_dropped_while_it_records", timeline_first),
         Scenario::new("shutdown_comes_before_the_device_and_handles_after", shutdown),
     ]
     .map(|scenario| scenario.validation(Validation::Core))
@@ -95,6 +96,44 @@ fn end(gpu: Arc<Gpu>) -> Vec<Message> {
 }
 
 const PATIENT: EndPolicy = EndPolicy::Wait(Duration::from_secs(20));
+
+/// The timeline is given up between the first command and the submit; buffer and image too.
+fn timeline_first(room: &Room<'_>) {
+    let gpu = room.open();
+    for kind in [Kind::Owned, Kind::Fences(3)] {
+        let (allocator, yard) = allocator(&gpu);
+        let (commands, gate) = (Commands::new(&gpu), Gate::new(&gpu));
+        let handles = Handles::new(&allocator);
+        let line = Line::new(&yard, &allocator, kind);
+        let recording = line.begin(&gate);
+        let write = [handles.write(&commands)];
+        drop((line, handles));
+        assert!(allocator.timeline(gpu.main.queue).is_err(), "the recording is for the queue");
+        let (semaphore, value) = gate.semaphore(gate.ticket()).expect("the ticket is a semaphore");
+        let (semaphores, values) = ([semaphore], [value]);
+        let mut wait = vk::TimelineSemaphoreSubmitInfo::default().wait_semaphore_values(&values);
+        let batch = vk::SubmitInfo::default()
+            .command_buffers(&write)
+            .wait_semaphores(&semaphores)
+            .wait_dst_stage_mask(&[vk::PipelineStageFlags::ALL_COMMANDS])
+            .push_next(&mut wait);
+        // SAFETY: the batch is valid, and no other thread uses the queue.
+        let submitted = recording.submit(|signal| unsafe { signal.queue_submit(&[batch]) });
+        submitted.unwrap_or_else(|error| panic!("{error}"));
+        // The next one follows on the queue, behind what is pending.
+        let line = Line::new(&yard, &allocator, Kind::Owned);
+        let beside = Handles::new(&allocator);
+        allocator.collect();
+        let pending = allocator.statistics();
+        assert_eq!((pending.pending_count, pending.pending_objects), (2, 1), "{kind:?}");
+        gate.open(1);
+        line.run(line.begin(&gate), beside.write(&commands));
+        allocator.collect_all();
+        let left = allocator.statistics();
+        assert_eq!((left.pending_count, left.live_count), (0, 2), "{kind:?}");
+    }
+    assert_clean(&end(gpu));
+}
 
 fn handles_outlive(room: &Room<'_>) {
     let gpu = room.open();

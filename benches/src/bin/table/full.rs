@@ -4,7 +4,7 @@ use fencepost::fake::Profile;
 use fencepost_benches::for_each_full_path;
 use fencepost_benches::full::FullPath;
 use fencepost_benches::full::lane::lane;
-use fencepost_benches::full::reserved::{Captured, Reserved, reserved};
+use fencepost_benches::full::reserved::{Captured, Reserved, least, reserved};
 use fencepost_benches::full::retire::{Costs, costs, throughput};
 use fencepost_benches::full::threads::pairs_per_second;
 use fencepost_benches::race::{Lane, race};
@@ -91,10 +91,11 @@ pub fn reserved_memory(streams: &[Captured]) {
     header(
         "Reserved memory",
         "Peak reserved / peak live, and calls of `vkAllocateMemory`, over a graphics card of 8 GiB \
-         and granularity 1024. What waits for frames in flight is not live.",
-        &names_and(&[]),
+         and granularity 1024. What waits for frames in flight is not live, so nobody who waits comes below \
+         the last column: live and waiting / live.",
+        &names_and(&["least"]),
     );
-    let mut logs = vec![(0.0, 0); names().len()];
+    let mut logs = vec![(0.0, 0); names().len() + 1];
     for stream in streams {
         for in_flight in [0, 3] {
             let mut row = Vec::new();
@@ -104,10 +105,13 @@ pub fn reserved_memory(streams: &[Captured]) {
                 };
             }
             for_each_full_path!(push);
-            for (log, reserved) in logs.iter_mut().zip(&row) {
-                *log = (log.0 + reserved.factor.ln(), log.1 + 1);
+            let least = least(stream, in_flight);
+            let factors = row.iter().map(|reserved| reserved.factor).chain([least]);
+            for (log, factor) in logs.iter_mut().zip(factors) {
+                *log = (log.0 + factor.ln(), log.1 + 1);
             }
-            let cells: Vec<String> = row.iter().map(cell).collect();
+            let mut cells: Vec<String> = row.iter().map(cell).collect();
+            cells.push(format!("{least:.3}"));
             println!("| {}, {in_flight} in flight | {} |", stream.name(), cells.join(" | "));
         }
     }

@@ -1,0 +1,271 @@
+//! A lane: the lock of one memory type or arena, its constants, and what the lock guards.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
+
+use ash::vk;
+
+use super::super::{
+    desc::AllocatorDesc, error::NewError, guards::Waiting, share::Lately, soonest::Soonest,
+};
+use super::{Inner, Life};
+use crate::{
+    ground::{published::Published, sync::lock},
+    guard::GuardPolicy,
+    memory::{Batch, BlockList, Broken, Counters, Entry, Heirs, Stay},
+    policy::{
+        growth::Growth,
+        select::{MemoryType, bits},
+    },
+    record::Tape,
+    retire::Bags,
+    vulkan::{Resource, Vulkan},
+};
+
+/// Blocks share pages of this size in any case: it keeps small alignments out of the search.
+const SMALLEST_GRANULE: u64 = 64;
+
+/// One memory type, or one arena: its lock, and its constants. On cache lines of its own.
+#[repr(align(128))]
+pub(in super::super) struct Lane {
+    /// Its place among the lanes: the memory type, or a number above all of them.
+    pub(in super::super) index: u32,
+    pub(in super::super) memory_type: u32,
+    pub(in super::super) flags: vk::MemoryPropertyFlags,
+    pub(in super::super) heap: u32,
+    pub(in super::super) heap_size: u64,
+    pub(in super::super) growth: Growth,
+    /// The smallest granule of a block, in bytes.
+    pub(in super::super) granule: u64,
+    /// What its bags wait for; a hint that saves `collect` the lock.
+    pub(in super::super) soonest: Soonest,
+    /// The collect at which an empty block has lingered too long; a hint too.
+    expiry: AtomicU64,
+    /// Held while a block is mapped for one access.
+    pub(in super::super) mapping_turn: Mutex<()>,
+    /// What its blocks count.
+    pub(in super::super) counters: Arc<Counters>,
+    /// Drops that wait in the bag of before any timeline.
+    pub(in super::super) untimed: Published,
+    #[cfg(test)]
+    locks: AtomicU64,
+    state: Mutex<LaneState>,
+}
+
+/// What a lane's lock guards.
+pub(in super::super) struct LaneState {
+    pub(in super::super) blocks: BlockList,
+    /// How its blocks are watched.
+    pub(in super::super) guards: GuardPolicy,
+    /// An [entry](Entry::gone) of no block stands for a range that another owner took over.
+    pub(in super::super) bags: Bags<Entry>,
+    pub(in super::super) heirs: Heirs,
+    /// What waits for a scrub.
+    pub(in super::super) waiting: Vec<Waiting>,
+    pub(in super::super) retired: Lately,
+    /// What a collect has in hand; here only to keep its memory.
+    pub(in super::super) scratch: Scratch,
+    /// The count each non-empty block holds, by slot.
+    keepers: Vec<Option<Arc<Inner>>>,
+    /// An arena's handle holds this lane.
+    pub(in super::super) claimed: bool,
+    /// What the arena that holds it, or was the last to, is called.
+    pub(in super::super) name: Option<&'static str>,
+    /// Blocks that an arena's threads are just asking for.
+    pub(in super::super) asked: u32,
+    /// Where changes are written down, if there is a record.
+    pub(in super::super) tape: Option<Box<Tape>>,
+}
+
+/// The lists that a collect works with.
+#[derive(Default)]
+pub(in super::super) struct Scratch {
+    pub(in super::super) entries: Vec<Entry>,
+    pub(in super::super) resources: Vec<Resource>,
+    pub(in super::super) batch: Batch,
+}
+
+impl Lane {
+    /// The lane of a memory type of the device.
+    pub(super) fn for_type(
+        memory_type: u32,
+        vulkan: &Vulkan,
+        desc: &AllocatorDesc<'_>,
+        tape: Option<Box<Tape>>,
+    ) -> Result<Self, NewError> {
+        let properties = vulkan.properties();
+        let heapless = NewError::HeaplessType { memory_type };
+        let &MemoryType { flags, heap } =
+            properties.types.get(memory_type as usize).ok_or(heapless)?;
+        let heap_size = properties.heaps.get(heap as usize).ok_or(heapless)?.size;
+        let coherent = flags & bits::HOST_VISIBLE == 0 || flags & bits::HOST_COHERENT != 0;
+        let atom = if coherent { 1 } else { properties.non_coherent_atom_size };
+        let own = desc.heap_blocks.get(heap as usize).copied().flatten();
+        let (first, largest) = own.unwrap_or((desc.first_block, desc.largest_block));
+        let growth = Growth::for_heap(first, largest, heap_size, properties.max_allocation_size);
+        let stay = Stay::lingering(desc.linger, growth.large());
+        let mut blocks = BlockList::new(growth.large(), stay);
+        blocks.ranked = vulkan.moves_priorities();
+        Ok(Self {
+            index: memory_type,
+            memory_type,
+            flags: vk::MemoryPropertyFlags::from_raw(flags),
+            heap,
+            heap_size,
+            growth,
+            granule: SMALLEST_GRANULE.max(atom),
+            ..Self::around(LaneState::new(blocks, desc.guards, tape))
+        })
+    }
+
+    /// A claimed lane of the same memory type as `twin`.
+    pub(super) fn for_arena(
+        twin: &Self,
+        index: u32,
+        (stay, guards): (Stay, GuardPolicy),
+        tape: Option<Box<Tape>>,
+    ) -> Self {
+        let mut state = LaneState::new(BlockList::new(twin.growth.large(), stay), guards, tape);
+        state.claim(stay, guards);
+        Self {
+            index,
+            memory_type: twin.memory_type,
+            flags: twin.flags,
+            heap: twin.heap,
+            heap_size: twin.heap_size,
+            growth: twin.growth,
+            granule: twin.granule,
+            ..Self::around(state)
+        }
+    }
+
+    /// A lane with this state, that is of nothing yet.
+    fn around(state: LaneState) -> Self {
+        Self {
+            index: 0,
+            memory_type: 0,
+            flags: vk::MemoryPropertyFlags::empty(),
+            heap: 0,
+            heap_size: 0,
+            growth: Growth { first: 0, largest: 0 },
+            granule: 0,
+            soonest: Soonest::default(),
+            expiry: AtomicU64::new(u64::MAX),
+            mapping_turn: Mutex::default(),
+            counters: Arc::clone(state.blocks.counters()),
+            untimed: Published::default(),
+            #[cfg(test)]
+            locks: AtomicU64::new(0),
+            state: Mutex::new(state),
+        }
+    }
+
+    #[inline]
+    pub(in super::super) fn lock(&self) -> MutexGuard<'_, LaneState> {
+        #[cfg(test)]
+        self.locks.fetch_add(1, Ordering::Relaxed);
+        lock(&self.state)
+    }
+
+    pub(in super::super) fn is_host_visible(&self) -> bool {
+        self.flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
+    }
+
+    pub(in super::super) fn is_coherent(&self) -> bool {
+        self.flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT)
+    }
+
+    /// Whether an empty block may have lingered too long, without the lock.
+    pub(in super::super) fn may_have_expired(&self, now: u64) -> bool {
+        self.expiry.load(Ordering::Relaxed) <= now
+    }
+
+    /// Tells [`may_have_expired`](Self::may_have_expired) what the blocks are now.
+    pub(in super::super) fn publish_expiry(&self, state: &LaneState) {
+        self.expiry.store(state.blocks.next_expiry(), Ordering::Relaxed);
+    }
+
+    /// Tells [`soonest`](Self::soonest) what the bags hold now.
+    pub(in super::super) fn publish(&self, state: &LaneState) {
+        self.soonest.publish(&state.bags);
+        self.untimed.set(state.bags.untimed_len() as u64);
+    }
+
+    /// How often its lock was taken.
+    #[cfg(test)]
+    pub(in super::super) fn locks(&self) -> u64 {
+        self.locks.load(Ordering::Relaxed)
+    }
+}
+
+impl LaneState {
+    fn new(blocks: BlockList, guards: GuardPolicy, tape: Option<Box<Tape>>) -> Self {
+        Self {
+            blocks,
+            guards,
+            bags: Bags::default(),
+            heirs: Heirs::default(),
+            waiting: Vec::new(),
+            retired: Lately::default(),
+            scratch: Scratch::default(),
+            keepers: Vec::new(),
+            claimed: false,
+            name: None,
+            asked: 0,
+            tape,
+        }
+    }
+
+    /// A region of `slot` is in use: the block holds the allocator alive.
+    pub(in super::super) fn keep(&mut self, slot: u32, inner: Arc<Inner>) {
+        let slot = slot as usize;
+        if slot >= self.keepers.len() {
+            self.keepers.resize(slot + 1, None);
+        }
+        self.keepers[slot] = Some(inner);
+    }
+
+    /// The block of `slot` is empty: its count comes out, to be dropped after the lock.
+    pub(in super::super) fn unkeep(&mut self, slot: u32) -> Option<Arc<Inner>> {
+        self.keepers.get_mut(slot as usize)?.take()
+    }
+
+    /// A share of the count of an entry's block, if the last facade was gone when the lock was held:
+    /// its close takes this lock after it has said so, so either it sees the entry, or this sees it.
+    pub(in super::super) fn shared_keeper(&self, life: Life, entry: Entry) -> Option<Arc<Inner>> {
+        match life {
+            Life::Closed => self.keepers.get(entry.slot as usize)?.clone(),
+            _ => None,
+        }
+    }
+
+    /// Gives the lane to an arena, if no other has it and nothing of one is left. Whether it did.
+    pub(super) fn claim(&mut self, stay: Stay, guards: GuardPolicy) -> bool {
+        let free = !self.claimed && self.blocks.count() == 0;
+        if free {
+            (self.claimed, self.blocks.stay, self.guards) = (true, stay, guards);
+            self.blocks.counters().hand_on();
+        }
+        free
+    }
+
+    /// Verifies the lane. O(regions).
+    pub(super) fn check(&self) -> Result<(), Broken> {
+        self.blocks.check()?;
+        self.bags.check().map_err(|_| Broken::Pending)?;
+        let mut pending = 0;
+        for (slot, block) in self.blocks.iter() {
+            let [_, (_, waiting)] = block.usage();
+            pending += waiting as usize;
+            let kept = self.keepers.get(slot as usize).is_some_and(Option::is_some);
+            if kept == block.is_empty() {
+                return Err(Broken::Count);
+            }
+        }
+        let gone = self.bags.filed().filter(|(_, entry)| entry.is_gone()).count();
+        // Entries that a collect has in hand right now are pending but in no bag.
+        if pending + gone < self.bags.len() { Err(Broken::Pending) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,97 @@
+//! Empty blocks: which stay, and how they go.
+
+use super::{BlockList, Slot};
+use crate::memory::{block::Block, fit_index::class_of_room};
+
+/// Which blocks stay though they are empty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stay {
+    /// No block goes while there are no more than this.
+    pub(crate) least: u32,
+    /// One empty shared block of at most so many bytes stays until memory is short, so that a
+    /// program that empties itself and comes back does not call the driver.
+    pub(crate) spare: u64,
+    /// How many collects any other waits for a new use.
+    pub(crate) linger: u64,
+}
+
+impl Stay {
+    /// Every block goes when it is empty.
+    pub(crate) const NONE: Self = Self { least: 0, spare: 0, linger: 0 };
+
+    /// Empty blocks linger for some collects, one of at most `spare` bytes for good.
+    pub(crate) const fn lingering(linger: u64, spare: u64) -> Self {
+        Self { least: 0, spare, linger }
+    }
+}
+
+impl BlockList {
+    /// Takes an empty block out.
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<Block> {
+        let place = self.slots.get_mut(slot as usize)?;
+        let Slot::Block(block) = place else { return None };
+        if !block.is_empty() || block.held {
+            return None;
+        }
+        let serial = block.next_serial();
+        let Slot::Block(block) = core::mem::replace(place, Slot::Vacant(serial)) else {
+            return None;
+        };
+        self.vacant.push(slot);
+        self.empty.retain(|&empty| empty != slot);
+        if block.restless {
+            self.restless.retain(|&restless| restless != slot);
+        }
+        let (index, present) = match block.tailored {
+            false => (&mut self.shared, &self.counters.shared),
+            true => (&mut self.tailored, &self.counters.tailored),
+        };
+        index.change(present, slot, class_of_room(block.noted), 0);
+        self.counters.reserved.subtract(block.size);
+        self.counters.blocks.subtract(1);
+        Some(block)
+    }
+
+    /// Takes every empty block out, as far as none must stay.
+    pub(crate) fn remove_empty(&mut self) -> Vec<Block> {
+        self.remove_where(|_, _| true)
+    }
+
+    /// Takes out empty blocks that nobody will want soon: dedicated ones, and others that are not
+    /// to [`Stay`].
+    pub(crate) fn remove_expired(&mut self, now: u64) -> Vec<Block> {
+        let (spare, linger) = (self.spare(), self.stay.linger);
+        self.remove_where(|slot, block| {
+            block.is_dedicated()
+                || (spare != Some(slot) && block.empty_since.saturating_add(linger) <= now)
+        })
+    }
+
+    /// The collect at which [`remove_expired`](Self::remove_expired) will find something next.
+    pub(crate) fn next_expiry(&self) -> u64 {
+        if self.count() <= self.stay.least {
+            return u64::MAX;
+        }
+        let spare = self.spare();
+        let going = self.empty.iter().filter(|&&slot| spare != Some(slot));
+        let blocks = going.filter_map(|&slot| self.block(slot));
+        let expiry = |block: &Block| block.empty_since.saturating_add(self.stay.linger);
+        blocks.map(expiry).min().unwrap_or(u64::MAX)
+    }
+
+    /// The empty block that stays for good.
+    fn spare(&self) -> Option<u32> {
+        let small = |block: &Block| !block.is_dedicated() && block.size <= self.stay.spare;
+        self.empty.iter().copied().find(|&slot| self.block(slot).is_some_and(small))
+    }
+
+    /// Takes out the empty blocks that `goes` says. O(empty blocks).
+    fn remove_where(&mut self, goes: impl Fn(u32, &Block) -> bool) -> Vec<Block> {
+        let empty = self.empty.iter().copied();
+        let slots = empty.filter(|&slot| self.block(slot).is_some_and(|block| goes(slot, block)));
+        // Dedicated blocks count too, but an arena, which alone has a least, has none.
+        let mut slots: Vec<u32> = slots.collect();
+        slots.truncate(self.count().saturating_sub(self.stay.least) as usize);
+        slots.into_iter().filter_map(|slot| self.remove(slot)).collect()
+    }
+}

@@ -1,0 +1,24 @@
+//! What is wrong with the books of blocks.
+
+use crate::tlsf;
+
+/// A broken invariant of a block: a bug in this crate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Broken {
+    /// The regions of a block.
+    #[error(transparent)]
+    Tlsf(#[from] tlsf::Broken),
+    /// A resource outlived its region.
+    #[error("a resource outlived its region")]
+    Tenant,
+    /// Counts and bytes of blocks.
+    #[error("a block's counts do not add up")]
+    Count,
+    /// What tells which blocks have room, and which are empty.
+    #[error("an index of blocks does not fit them")]
+    Index,
+    /// What waits for the GPU.
+    #[error("a queue of pending entries is broken")]
+    Pending,
+}

@@ -1,0 +1,73 @@
+//! What a list of blocks counts: written with each change, under the list's lock, and read without it.
+
+use super::fit_index::Present;
+use crate::ground::published::Published;
+
+/// Bytes and counts of a list of blocks. On cache lines of its own, next to none that others write.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Counters {
+    /// Allocations ever made.
+    pub(crate) granted: Published,
+    pub(crate) live: Published,
+    pub(crate) live_count: Published,
+    pub(crate) pending: Published,
+    pub(crate) pending_count: Published,
+    /// The most that lived at a time, since the list was [handed on](Self::hand_on).
+    pub(crate) peak_live: Published,
+    /// Bytes of device memory held.
+    pub(crate) reserved: Published,
+    pub(crate) blocks: Published,
+    /// The room of shared blocks, and of tailored ones.
+    pub(crate) shared: Present,
+    pub(crate) tailored: Present,
+    /// [`granted`](Self::granted), and the highest peak, when the list was last handed on.
+    pub(crate) granted_before: Published,
+    pub(crate) peak_before: Published,
+}
+
+impl Counters {
+    /// Free → Used.
+    #[inline(always)]
+    pub(super) fn grant(&self, bytes: u64) {
+        self.granted.add(1);
+        self.live_count.add(1);
+        self.live.add(bytes);
+        self.peak_live.set(self.peak_live.get().max(self.live.get()));
+    }
+
+    /// Used → Free.
+    #[inline(always)]
+    pub(super) fn end(&self, bytes: u64) {
+        self.live_count.subtract(1);
+        self.live.subtract(bytes);
+    }
+
+    /// Used → Pending.
+    #[inline(always)]
+    pub(super) fn retire(&self, bytes: u64) {
+        self.end(bytes);
+        self.wait(bytes, 1);
+    }
+
+    /// Free → Pending, or what is left of a pending range.
+    #[inline(always)]
+    pub(super) fn wait(&self, bytes: u64, count: u64) {
+        self.pending_count.add(count);
+        self.pending.add(bytes);
+    }
+
+    /// Pending → Free, or to another owner.
+    #[inline(always)]
+    pub(super) fn reach(&self, bytes: u64, count: u64) {
+        self.pending_count.subtract(count);
+        self.pending.subtract(bytes);
+    }
+
+    /// The list begins anew, for another owner.
+    pub(crate) fn hand_on(&self) {
+        self.peak_before.set(self.peak_before.get().max(self.peak_live.get()));
+        self.peak_live.set(0);
+        self.granted_before.set(self.granted.get());
+    }
+}

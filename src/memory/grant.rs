@@ -1,0 +1,51 @@
+//! What is granted of a block, and how it is named.
+
+use ash::vk;
+
+use crate::{
+    tlsf::Key,
+    vulkan::{Mapping, Resource},
+};
+
+/// A retired allocation on its way: which slot, which region.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Entry {
+    pub(crate) slot: u32,
+    pub(crate) key: Key,
+}
+
+impl Entry {
+    /// What stands in a bag for an entry that another owner took over: of no block.
+    pub(crate) fn gone(self) -> Self {
+        Self { slot: u32::MAX, ..self }
+    }
+
+    pub(crate) fn is_gone(self) -> bool {
+        self.slot == u32::MAX
+    }
+}
+
+/// A granted range: the whole region, until a tenant with margins moves in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grant {
+    pub(crate) entry: Entry,
+    pub(crate) memory: vk::DeviceMemory,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+    /// Where the block is mapped, and how large it is.
+    pub(crate) mapping: Option<Mapping>,
+    /// 0 keeps the host out of the range.
+    pub(crate) block_size: u64,
+    /// The block was empty before: it holds the allocator alive from now on.
+    pub(crate) first: bool,
+}
+
+/// What becomes of a pending range that another tenant takes over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heritage {
+    pub(crate) grant: Grant,
+    /// What is left of it, pending as it was.
+    pub(crate) rest: Option<Entry>,
+    /// The old tenant's, to be destroyed when the GPU is done with it.
+    pub(crate) resource: Resource,
+}
