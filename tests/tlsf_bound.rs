@@ -10,7 +10,7 @@ use fencepost::tlsf::{Config, Key, Probes, Tlsf};
 use random::fresh_seed;
 
 // What is published: at most 16 visits.
-const _: () = assert!(Probes::MAX_BINS + Probes::MAX_NODES <= 16);
+const _: () = assert!(Probes::MAX <= 16);
 
 /// The most that one search visited, and what all of them did.
 #[derive(Default)]
@@ -28,6 +28,7 @@ impl Seen {
         let placed = tlsf.allocate_counted(size, alignment, &mut probes);
         let Probes { bins, nodes } = probes;
         assert!(bins <= Probes::MAX_BINS && nodes <= Probes::MAX_NODES, "{probes:?}");
+        assert!(bins + nodes <= Probes::MAX, "{probes:?}");
         self.most = Probes { bins: self.most.bins.max(bins), nodes: self.most.nodes.max(nodes) };
         self.most_visits = self.most_visits.max(bins + nodes);
         self.visits += u64::from(bins + nodes);
@@ -55,7 +56,7 @@ fn churn_all(seed: u64, steps: u64) {
             );
         }
     }
-    let bound = Probes::MAX_BINS + Probes::MAX_NODES;
+    let bound = Probes::MAX;
     println!("{operations} operations: a search visited at most {most_visits}, of {bound} it may");
     assert!(most_visits > 2, "the control: some search goes on after its first bin and region");
 }

@@ -109,3 +109,34 @@ fn the_last_look_refuses_only_what_no_free_region_holds() {
     }
     assert!(missed > 100, "the control: the bounded search misses some: {missed}");
 }
+
+#[test]
+fn a_full_block_gives_a_hole_between_the_size_and_the_most_padding() {
+    // Holes that begin in the middle between two aligned offsets: too small, but for one of 1400, which is
+    // not so large that any padding would do.
+    let holes = |sizes: &[u64]| {
+        let mut tlsf = Tlsf::new(&Config::new(64 << 10, 1)).unwrap();
+        let mut keys = Vec::new();
+        for &size in sizes {
+            tlsf.allocate_exact(512, 1).unwrap();
+            keys.push(tlsf.allocate_exact(size, 1).unwrap().key);
+            let rest = (size + 512).next_multiple_of(1024) - size - 512;
+            tlsf.allocate_exact(rest, 1).unwrap();
+        }
+        let rest = tlsf.largest_free();
+        tlsf.allocate_exact(rest, 1).unwrap();
+        for key in keys {
+            tlsf.free(key).unwrap();
+        }
+        assert!(tlsf.free_bytes() < tlsf.size() / 8, "nearly full");
+        tlsf
+    };
+    let mut tlsf = holes(&[700, 702, 1400, 704, 706, 708, 710]);
+    assert!(tlsf.holds(700, 1024));
+    assert_eq!(tlsf.allocate(700, 1024).unwrap().offset, 5 * 1024);
+    tlsf.check().unwrap();
+    let mut control = holes(&[700, 702, 704, 706, 708, 710]);
+    assert!(!control.holds(700, 1024));
+    assert!(control.allocate(700, 1024).is_err());
+    assert!(control.allocate_anywhere(700, 1024).is_err(), "no hole holds it");
+}

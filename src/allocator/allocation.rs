@@ -29,9 +29,9 @@ use crate::{
 #[must_use = "dropping an allocation retires it at once"]
 pub struct Allocation {
     pub(super) home: Home,
-    entry: Entry,
+    key: Key,
+    slot: u32,
     pub(super) lane: u32,
-    memory_type: u32,
     pub(super) memory: vk::DeviceMemory,
     pub(super) offset: u64,
     pub(super) size: u64,
@@ -41,13 +41,16 @@ pub struct Allocation {
     pub(super) block_size: u64,
 }
 
+// A cache line's worth, where pointers have 8 bytes.
+const _: () = assert!(size_of::<Allocation>() <= 64);
+
 impl fmt::Debug for Allocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Allocation")
             .field("memory", &self.memory)
             .field("offset", &self.offset)
             .field("size", &self.size)
-            .field("memory_type", &self.memory_type)
+            .field("memory_type", &self.memory_type())
             .finish_non_exhaustive()
     }
 }
@@ -83,9 +86,9 @@ impl Allocation {
         let mapping = grant.mapping.map(|mapping| unsafe { mapping.add(grant.offset) });
         Self {
             home: Home::new(inner),
-            entry: grant.entry,
+            key: grant.entry.key,
+            slot: grant.entry.slot,
             lane: lane.index,
-            memory_type: lane.memory_type,
             memory: grant.memory,
             offset: grant.offset,
             size: grant.size,
@@ -111,12 +114,12 @@ impl Allocation {
 
     /// The index of its memory type.
     pub fn memory_type(&self) -> u32 {
-        self.memory_type
+        self.home.lane(self.lane).map_or(0, |lane| lane.memory_type)
     }
 
     /// The properties of its memory type.
     pub fn memory_properties(&self) -> vk::MemoryPropertyFlags {
-        self.home.lane(self.memory_type).map_or_else(Default::default, |lane| lane.flags)
+        self.home.lane(self.lane).map_or_else(Default::default, |lane| lane.flags)
     }
 
     /// Gives the allocation up: what `Drop` does, said aloud.
@@ -189,7 +192,7 @@ impl Allocation {
             return Err(ForeignPoint { point });
         }
         if self.home.audit {
-            let used = (self.lane, self.entry);
+            let used = (self.lane, self.entry());
             self.home.with_register(|register| register.record_use(used, point));
         }
         Ok(())
@@ -206,7 +209,7 @@ impl Allocation {
     /// Cost: one lock, O(1).
     pub fn set_priority(&self, priority: f32) {
         if let Some(lane) = self.home.lane(self.lane) {
-            lane.lock().blocks.set_rank(self.entry, Rank::of(priority));
+            lane.lock().blocks.set_rank(self.entry(), Rank::of(priority));
         }
     }
 
@@ -220,11 +223,15 @@ impl Allocation {
         raw
     }
 
+    fn entry(&self) -> Entry {
+        Entry { slot: self.slot, key: self.key }
+    }
+
     fn raw(&self) -> RawAllocation {
         RawAllocation {
             allocator: self.home.id,
-            block: self.lane << SLOT_BITS | self.entry.slot,
-            key: self.entry.key,
+            block: self.lane << SLOT_BITS | self.slot,
+            key: self.key,
         }
     }
 
@@ -239,7 +246,7 @@ impl Allocation {
     }
 
     fn of_block<T>(&self, what: impl FnOnce(&Block) -> T) -> Option<T> {
-        self.home.lane(self.lane)?.lock().blocks.block(self.entry.slot).map(what)
+        self.home.lane(self.lane)?.lock().blocks.block(self.slot).map(what)
     }
 
     /// Whether all of this memory read zero when it was handed out: under
@@ -248,13 +255,13 @@ impl Allocation {
     /// host does not see. One lock.
     pub fn is_zeroed(&self) -> bool {
         let lane = self.home.lane(self.lane);
-        lane.is_some_and(|lane| self.home.is_zeroed(lane, self.entry))
+        lane.is_some_and(|lane| self.home.is_zeroed(lane, self.entry()))
     }
 
     /// Takes the resource off the range, so that ending one does not end the other.
     pub(super) fn disown(&self) {
         if let Some(lane) = self.home.lane(self.lane) {
-            lane.lock().blocks.take_resource(self.entry);
+            lane.lock().blocks.take_resource(self.entry());
         }
     }
 
@@ -264,7 +271,7 @@ impl Allocation {
 
     /// Ends this handle's region by one of the doors.
     fn end(self, door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>) {
-        let (home, lane, entry) = (self.home, self.lane, self.entry);
+        let (home, lane, entry) = (self.home, self.lane, self.entry());
         core::mem::forget(self);
         end_region(home, lane, entry, door);
     }
@@ -288,7 +295,7 @@ fn end_region(
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        end_region(self.home, self.lane, self.entry, Inner::retire);
+        end_region(self.home, self.lane, self.entry(), Inner::retire);
     }
 }
 

@@ -13,6 +13,9 @@ const LITTLE: u32 = 64;
 /// Regions of one bin that are tried before the search goes on.
 const TRIES: u32 = 2;
 
+/// Bins between the size and the size with most padding that a thrifty search tries.
+const STEPS: u32 = 8;
+
 /// Counts what a search visits; filled by [`Tlsf::allocate_counted`].
 #[doc(hidden)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -24,11 +27,15 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// No allocation visits more bins than this: three for each of two searches.
-    pub const MAX_BINS: u32 = 2 * 3;
+    /// No allocation visits more bins than this.
+    pub const MAX_BINS: u32 = STEPS;
     /// No allocation visits more regions than this.
     pub const MAX_NODES: u32 = 2 * (2 * TRIES + 1);
+    /// No allocation visits more bins and regions than this: in one thrifty search or two others.
+    pub const MAX: u32 = 16;
 }
+
+const _: () = assert!(2 * STEPS <= Probes::MAX && 2 * (3 + 2 * TRIES + 1) <= Probes::MAX);
 
 /// Sees what a search visits and takes; `()` sees nothing and costs nothing.
 pub(super) trait Observe {
@@ -68,11 +75,10 @@ impl Request {
     /// request beside it needs padding and leaves two holes. Rounded, sizes and offsets of one
     /// alignment stay multiples of it, and padding is rare.
     #[inline(always)]
-    fn widened(self, is_roomy: bool) -> Self {
+    fn widened(self) -> Self {
         let wide = (self.size + self.mask) & !self.mask;
         // No branch: what is asked for is a coin flip.
-        let pays = (self.mask < self.size) & (is_roomy | (self.mask < LITTLE));
-        Self { size: if pays { wide } else { self.size }, ..self }
+        Self { size: if self.mask < self.size { wide } else { self.size }, ..self }
     }
 }
 
@@ -114,6 +120,9 @@ impl Tlsf {
     #[inline]
     pub fn allocate_exact(&mut self, size: u64, alignment: u64) -> Result<Placed, AllocateError> {
         let request = self.request(size, alignment)?;
+        if self.is_thrifty(request) {
+            return self.allocate_thriftily(request, &mut ());
+        }
         match self.view().find(request, &mut ()) {
             Some(found) => self.give(request, found),
             None => Err(self.full()),
@@ -123,9 +132,12 @@ impl Tlsf {
     /// Whether [`allocate`](Self::allocate) would find a free region now. O(1).
     #[inline]
     pub fn holds(&self, size: u64, alignment: u64) -> bool {
+        let Ok(request) = self.request(size, alignment) else { return false };
+        if self.is_thrifty(request) {
+            return self.view().find_thriftily(request, &mut ()).is_some();
+        }
         let found = |request| self.view().find(request, &mut ()).is_some();
-        let request = self.request(size, alignment);
-        request.is_ok_and(|request| found(request.widened(self.is_roomy())) || found(request))
+        found(request.widened()) || found(request)
     }
 
     /// [`allocate`](Self::allocate), adding to `probes` what its search visits.
@@ -147,7 +159,10 @@ impl Tlsf {
         observe: &mut impl Observe,
     ) -> Result<Placed, AllocateError> {
         let asked = self.request(size, alignment)?;
-        let request = asked.widened(self.is_roomy());
+        if self.is_thrifty(asked) {
+            return self.allocate_thriftily(asked, observe);
+        }
+        let request = asked.widened();
         match self.view().find(request, observe) {
             Some(found) => {
                 observe.took(found.bin);
@@ -157,11 +172,28 @@ impl Tlsf {
         }
     }
 
-    /// Whether an eighth of the block is free: in a fuller one, much that rounding adds is missed sooner
-    /// than it pays.
+    /// Whether padding may cost much, and less than an eighth of the block is free: then what rounding adds
+    /// is missed sooner than it pays.
     #[inline(always)]
-    fn is_roomy(&self) -> bool {
-        self.taken.units <= self.roomy
+    fn is_thrifty(&self, request: Request) -> bool {
+        // No branch on what is asked for alone.
+        (request.mask >= LITTLE) & (self.taken.units > self.roomy)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_thriftily(
+        &mut self,
+        request: Request,
+        observe: &mut impl Observe,
+    ) -> Result<Placed, AllocateError> {
+        match self.view().find_thriftily(request, observe) {
+            Some(found) => {
+                observe.took(found.bin);
+                self.give(request, found)
+            }
+            None => Err(self.full()),
+        }
     }
 
     /// Seldom: the block is nearly full. Without the widening it may still fit.
@@ -279,6 +311,26 @@ impl View<'_> {
         let node = self.after(bin)?;
         observe.node();
         self.fits(request, node).map(|padding| Found { node, bin, padding })
+    }
+
+    /// As [`find`](Self::find), and of the regions that may hold the request one near the smallest that does.
+    ///
+    /// Of regions with the request's size few begin well, and one that is enough with the most padding is
+    /// cut in three. So the search goes from the one to the other in equal steps.
+    fn find_thriftily(&self, request: Request, observe: &mut impl Observe) -> Option<Found> {
+        let mut from = bin_of(request.size);
+        for step in 1..=STEPS {
+            observe.bin();
+            let bin = self.bitmaps.first_from(from)?;
+            let node = self.after(bin)?;
+            observe.node();
+            if let Some(padding) = self.fits(request, node) {
+                return Some(Found { node, bin, padding });
+            }
+            let padding = u64::from(request.mask) * u64::from(step) / u64::from(STEPS - 1);
+            from = bin_at_least(request.size + padding as u32).max(bin + 1);
+        }
+        None
     }
 
     /// The first of a few regions in a bin that holds the request.
