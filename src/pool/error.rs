@@ -181,15 +181,15 @@ pub enum Broken {
     /// The allocator of offsets is broken.
     #[error(transparent)]
     Tlsf(#[from] tlsf::Broken),
-    /// A live allocation is not where the table of starts says, or has no bit; or a bit has none.
+    /// A live allocation is not where the starts say; or one is that is none.
     #[error("the starts at offset {offset} do not agree")]
     Start {
         /// In bytes from the beginning of the pool.
         offset: u64,
     },
-    /// The bitmap does not show a live start.
-    #[error("the bitmap does not show a live start")]
-    Bitmap,
+    /// A search for live starts would miss one.
+    #[error("a live start is not written down")]
+    Starts,
     /// The statistics are not those of the allocations.
     #[error("the statistics are not those of the allocations")]
     Count,

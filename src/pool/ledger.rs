@@ -1,35 +1,32 @@
 //! Which allocation an offset belongs to: the core, and what finds its regions by where they begin.
 #![forbid(unsafe_code)]
 
-use alloc::vec::Vec;
-
 use super::{
-    bitmap::Bitmap,
+    began::Began,
     desc::PoolLayout,
     error::{AllocateError, Broken, PoolError},
-    starts::Starts,
+    starts::{Entry, Granules, Starts},
     statistics::Fragmentation,
 };
-use crate::tlsf::{Config, Freed, Key, Region, State, Tlsf};
+use crate::tlsf::{self, Config, Freed, Key, Placed, Region, State, Tlsf};
 
 /// The books of a pool. Offsets are in bytes from the pool's first granule.
 ///
 /// ```text
 /// granules   │ 0 │ 1 │ 2 │ 3 │ 4 │ 5 │ 6 │
-/// ever       │ 1 │ 0 │ 0 │ 1 │ 0 │ 1 │ 0 │  did one ever begin here? 5 is a double free
-/// starts     0 → node 7, 3 → node 3         a hash table over the live ones
+/// starts     │ 7 │   │   │ 3 │   │ × │   │  the node of who begins there; one that began at 5 has ended
 /// ```
-/// A pointer that is right needs `starts` alone. One into the middle of an allocation looks for the
-/// next live start below, among those that ever were.
+/// A pointer that is right needs one word of `starts`. One into the middle of an allocation looks for the
+/// next live start below.
 #[derive(Debug)]
 pub(super) struct Ledger {
     tlsf: Tlsf,
     starts: Starts,
-    live: Bitmap,
-    /// By node: what is known of the allocation there. Never shorter than the largest live node.
-    notes: Vec<Note>,
+    began: Began,
     /// The core's first bytes stand for what lies before the pool, up to a multiple of all alignments.
     lead: u64,
+    /// The same in granules.
+    lead_granules: u32,
     size: u64,
     /// log2 of the granule.
     shift: u32,
@@ -43,6 +40,10 @@ struct Note(u32);
 
 impl Note {
     const BY_HANDLE: u32 = 1 << 31;
+
+    fn is_by_handle(self) -> bool {
+        self.0 & Self::BY_HANDLE != 0
+    }
 
     fn slack(self) -> u64 {
         u64::from(self.0 & !Self::BY_HANDLE)
@@ -80,8 +81,15 @@ pub(super) struct Request {
     pub(super) size: u64,
     pub(super) alignment: u64,
     /// Bytes behind it that nobody gets.
-    pub(super) margin: u32,
+    pub(super) margin: u64,
     pub(super) by_handle: bool,
+}
+
+impl Granules for Tlsf {
+    #[inline]
+    fn granule(&self, node: u32) -> u32 {
+        self.start_at(node)
+    }
 }
 
 impl Ledger {
@@ -99,9 +107,9 @@ impl Ledger {
         Ok(Self {
             tlsf,
             starts: Starts::default(),
-            live: Bitmap::new(granules).ok_or(none)?,
-            notes: Vec::new(),
+            began: Began::new(granules).ok_or(none)?,
             lead,
+            lead_granules: (lead >> shift) as u32,
             size,
             shift,
             largest_alignment,
@@ -110,41 +118,63 @@ impl Ledger {
     }
 
     #[inline]
-    fn granule_of(&self, offset: u64) -> usize {
-        (offset >> self.shift) as usize
+    fn granule_of(&self, offset: u64) -> u32 {
+        (offset >> self.shift) as u32
     }
 
     /// Gives a range out.
     #[inline]
     pub(super) fn allocate(&mut self, request: Request) -> Result<Live, AllocateError> {
         let Request { size, alignment, margin, by_handle } = request;
-        if !alignment.is_power_of_two() || alignment > self.largest_alignment {
-            return Err(AllocateError::Alignment { largest: self.largest_alignment });
+        if alignment > self.largest_alignment || size == 0 {
+            return Err(self.refusal(size, alignment, margin, tlsf::AllocateError::ZeroSize));
         }
-        let room = size.saturating_add(u64::from(margin));
-        if room > self.size {
-            return Err(AllocateError::TooLarge);
-        }
-        if size == 0 {
-            return Err(AllocateError::ZeroSize);
-        }
+        let room = size.saturating_add(margin);
         let placed = match self.boundary {
-            None => self.tlsf.allocate_exact(room, alignment)?,
-            Some(boundary) => self.allocate_between(boundary, size, room, alignment)?,
+            None => self.tlsf.allocate(room, alignment),
+            Some(boundary) => self.allocate_between(boundary, size, room, alignment),
         };
-        let node = placed.key.index() as usize;
-        if !self.starts.reserve() || (node >= self.notes.len() && !self.grow_notes()) {
-            self.give_back(placed.key);
-            return Err(AllocateError::OutOfHostMemory);
+        let placed = match placed {
+            Ok(placed) => placed,
+            Err(error) => return Err(self.refusal(size, alignment, margin, error)),
+        };
+        if !self.starts.has_room() && !self.starts.grow(&self.tlsf) {
+            return Err(self.give_back(placed.key));
         }
-        // Less than a granule and a margin, so far from the topmost bit.
+        // Less than an alignment and a margin, so far from the topmost bit.
         let slack = (placed.size - size) as u32;
-        self.notes[node] = Note(slack | if by_handle { Note::BY_HANDLE } else { 0 });
+        let note = Note(slack | if by_handle { Note::BY_HANDLE } else { 0 });
         let offset = placed.offset - self.lead;
         let granule = self.granule_of(offset);
-        self.starts.insert(granule as u32, node as u32);
-        self.live.insert(granule);
+        let entry = Entry { node: placed.key.index(), note: note.0 };
+        self.starts.insert(granule + self.lead_granules, entry);
+        self.began.insert(granule);
         Ok(Live { key: placed.key, offset, size, reserved: placed.size, by_handle })
+    }
+
+    /// Why a request is refused: what is wrong with it, before what is wrong with the pool.
+    #[cold]
+    #[inline(never)]
+    fn refusal(
+        &self,
+        size: u64,
+        alignment: u64,
+        margin: u64,
+        error: tlsf::AllocateError,
+    ) -> AllocateError {
+        if !alignment.is_power_of_two() || alignment > self.largest_alignment {
+            return AllocateError::Alignment { largest: self.largest_alignment };
+        }
+        if size.saturating_add(margin) > self.size {
+            return AllocateError::TooLarge;
+        }
+        if size == 0 {
+            return AllocateError::ZeroSize;
+        }
+        match self.boundary {
+            Some(boundary) if size > boundary => AllocateError::CrossesBoundary { size },
+            _ => error.into(),
+        }
     }
 
     /// A range that crosses no multiple of the boundary. A multiple of its own size, rounded up to a
@@ -155,35 +185,26 @@ impl Ledger {
         size: u64,
         room: u64,
         alignment: u64,
-    ) -> Result<crate::tlsf::Placed, AllocateError> {
+    ) -> Result<Placed, tlsf::AllocateError> {
         if size > boundary {
-            return Err(AllocateError::CrossesBoundary { size });
+            return Err(tlsf::AllocateError::TooLarge);
         }
         let crosses = |offset: u64| offset / boundary != (offset + size - 1) / boundary;
-        let placed = self.tlsf.allocate_exact(room, alignment)?;
+        let placed = self.tlsf.allocate(room, alignment)?;
         if !crosses(placed.offset) {
             return Ok(placed);
         }
         self.give_back(placed.key);
-        let placed = self.tlsf.allocate_exact(room, alignment.max(size.next_power_of_two()))?;
+        let placed = self.tlsf.allocate(room, alignment.max(size.next_power_of_two()))?;
         assert!(!crosses(placed.offset), "{placed:?} crosses {boundary}");
         Ok(placed)
     }
 
-    /// Undoes an allocation that nobody has seen.
+    /// Undoes an allocation that nobody has seen, for which the books have no room.
     #[cold]
-    fn give_back(&mut self, key: Key) {
+    fn give_back(&mut self, key: Key) -> AllocateError {
         assert!(self.tlsf.free(key).is_ok(), "{key:?} was just given out");
-    }
-
-    #[cold]
-    fn grow_notes(&mut self) -> bool {
-        let bound = self.tlsf.index_bound() as usize;
-        if self.notes.try_reserve(bound - self.notes.len()).is_err() {
-            return false;
-        }
-        self.notes.resize(bound, Note::default());
-        true
+        AllocateError::OutOfHostMemory
     }
 
     /// The live allocation that a used region is.
@@ -192,24 +213,49 @@ impl Ledger {
         let Region { state: State::Used, offset, size: reserved, key: Some(key) } = region else {
             return None;
         };
-        let note = *self.notes.get(key.index() as usize)?;
         let offset = offset.checked_sub(self.lead)?;
-        let by_handle = note.0 & Note::BY_HANDLE != 0;
+        let note = Note(self.entry(self.granule_of(offset))?.1.note);
+        let by_handle = note.is_by_handle();
         Some(Live { key, offset, size: reserved - note.slack(), reserved, by_handle })
     }
 
-    /// The live allocation that begins at a granule.
+    /// The node of the live allocation that begins at a granule, and the place of its entry.
     #[inline]
-    fn live_at(&self, granule: usize) -> Option<Live> {
-        self.live_in(self.tlsf.region_at(self.starts.get(granule as u32)?)?)
+    fn entry(&self, granule: u32) -> Option<(usize, Entry)> {
+        self.starts.find(granule + self.lead_granules, &self.tlsf)
+    }
+
+    /// The live allocation that begins at a granule.
+    fn live_at(&self, granule: u32) -> Option<Live> {
+        self.live_in(self.tlsf.region_at(self.entry(granule)?.1.node)?)
+    }
+
+    /// The granule that begins at an offset.
+    #[inline]
+    fn granule_at(&self, offset: u64) -> Option<u32> {
+        let granule = self.granule_of(offset);
+        (u64::from(granule) << self.shift == offset).then_some(granule)
     }
 
     /// The live allocation that begins at an offset. O(1).
-    #[inline]
     pub(super) fn start(&self, offset: u64) -> Option<Live> {
-        let granule = self.granule_of(offset);
-        let exact = (granule as u64) << self.shift == offset;
-        if exact { self.live_at(granule) } else { None }
+        self.live_at(self.granule_at(offset)?)
+    }
+
+    /// Used → free, of the live allocation that begins at an offset, if no handle owns it: its size as
+    /// asked for. None, and nothing has changed, if there is no such one. O(1).
+    #[inline]
+    pub(super) fn free_start(&mut self, offset: u64) -> Option<u64> {
+        let granule = self.granule_at(offset)?;
+        let (place, Entry { node, note }) = self.entry(granule)?;
+        let note = Note(note);
+        if note.is_by_handle() {
+            return None;
+        }
+        let freed = self.tlsf.free_at(node)?;
+        debug_assert_eq!(freed.offset, offset + self.lead);
+        self.starts.remove(place, &self.tlsf);
+        Some(freed.size - note.slack())
     }
 
     /// The live allocation of a key, if it is still that of the key's serial.
@@ -217,46 +263,48 @@ impl Ledger {
         self.live_in(self.tlsf.get(key).ok()?)
     }
 
-    /// What an offset is. O(1): a look-up; for one that is no live start also, amortised, two words in each
-    /// level of the bitmap and the starts of one of its words.
+    /// What an offset is. O(1).
     pub(super) fn find(&self, offset: u64) -> Found {
         if let Some(live) = self.start(offset) {
             return Found::Start(live);
         }
-        let granule = self.granule_of(offset);
-        let below = self.last_start(granule).and_then(|start| self.live_at(start));
+        let below = self.last_start(self.granule_of(offset));
+        let below = below.and_then(|start| self.live_at(start));
         if let Some(live) = below.filter(|live| offset - live.offset < live.reserved) {
             return Found::Inside(live);
         }
-        let exact = (granule as u64) << self.shift == offset;
-        if exact && self.live.was_in(granule) { Found::Freed } else { Found::Untracked }
+        let ended =
+            self.granule_at(offset).is_some_and(|granule| self.began.was_in(granule as usize));
+        if ended { Found::Freed } else { Found::Untracked }
     }
 
     /// The last granule up to one where a live allocation begins.
-    fn last_start(&self, granule: usize) -> Option<usize> {
-        self.live.last_up_to(granule, |granule| self.starts.get(granule as u32).is_some())
+    fn last_start(&self, granule: u32) -> Option<u32> {
+        let is_live = |granule: usize| self.entry(granule as u32).is_some();
+        self.began.last_up_to(granule as usize, is_live).map(|granule| granule as u32)
     }
 
-    /// No live allocation begins there any more.
-    #[inline]
+    /// No live allocation begins there any more. Before its node is another's: that tells where it begins.
     fn forget(&mut self, live: &Live) {
         let granule = self.granule_of(live.offset);
-        self.starts.remove(granule as u32);
+        if let Some((place, _)) = self.entry(granule) {
+            self.starts.remove(place, &self.tlsf);
+        }
     }
 
     /// Used → free.
     #[inline]
     pub(super) fn free(&mut self, live: &Live) {
+        self.forget(live);
         let freed = self.tlsf.free(live.key);
         assert!(freed.is_ok(), "{live:?} was live");
-        self.forget(live);
     }
 
     /// Used → pending.
     pub(super) fn retire(&mut self, live: &Live) {
+        self.forget(live);
         let retired = self.tlsf.retire(live.key);
         assert!(retired.is_ok(), "{live:?} was live");
-        self.forget(live);
     }
 
     /// Pending → free. Tells where it was, and its reserved bytes.
@@ -287,6 +335,12 @@ impl Ledger {
         regions.filter_map(|region| self.live_in(region))
     }
 
+    /// How many live.
+    #[inline]
+    pub(super) fn live_count(&self) -> u64 {
+        self.starts.count() as u64
+    }
+
     /// Bytes that can be given out.
     pub(super) fn size(&self) -> u64 {
         self.size
@@ -315,41 +369,34 @@ impl Ledger {
 
     /// Bytes of the books; the host gives their untouched parts no pages.
     pub(super) fn metadata_bytes(&self) -> usize {
-        self.tlsf.metadata_bytes()
-            + self.starts.bytes()
-            + self.live.bytes()
-            + self.notes.capacity() * size_of::<Note>()
+        self.tlsf.metadata_bytes() + self.starts.bytes() + self.began.bytes()
     }
 
     /// Every invariant. O(granules).
-    pub(super) fn check(&self, live_bytes: u64, live_count: u64) -> Result<(), Broken> {
+    pub(super) fn check(&self, live_bytes: u64) -> Result<(), Broken> {
         self.tlsf.check()?;
         let (mut bytes, mut count) = (0, 0);
-        let mut last_free = None;
+        let mut last = None;
         for region in self.regions() {
-            // From the last granule of a region the next start below is the region's own.
-            let last = self.granule_of(region.offset + region.size - 1);
-            let below = self.last_start(last);
             let broken = Err(Broken::Start { offset: region.offset });
             if region.state == State::Used {
-                if below != Some(self.granule_of(region.offset)) {
-                    return broken;
-                }
-                if !self.live.shows(self.granule_of(region.offset)) {
-                    return Err(Broken::Bitmap);
-                }
                 match self.start(region.offset) {
                     Some(live) if Some(live.key) == region.key => bytes += live.size,
                     _ => return broken,
                 }
+                if !self.began.shows(self.granule_of(region.offset) as usize) {
+                    return Err(Broken::Starts);
+                }
                 count += 1;
-                last_free = below;
-            } else if below != last_free {
+                last = Some(self.granule_of(region.offset));
+            }
+            // From the last granule of a region the next start below is the region's own, or that of
+            // the last one that lives.
+            if self.last_start(self.granule_of(region.offset + region.size - 1)) != last {
                 return broken;
             }
         }
-        let starts = self.starts.count() as u64;
-        if (bytes, count, starts) != (live_bytes, live_count, count) {
+        if (bytes, count) != (live_bytes, self.live_count()) {
             return Err(Broken::Count);
         }
         Ok(())

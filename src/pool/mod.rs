@@ -35,10 +35,12 @@
 //!
 //! # What it costs
 //! Allocation and deallocation are those of [`tlsf`](crate::tlsf), and a look-up in a hash table of the
-//! live ones. Pointers that are refused cost two words more in each of up to six levels of a bitmap, and
-//! up to 64 look-ups. All is O(1): the hash table in expectation, refusals amortised, as the first that
-//! passes where allocations ended clears up behind them. The books take a bit for each granule of 16 bytes or more,
-//! to which the host gives pages only where allocations begin, and 60 to 92 bytes for each allocation.
+//! live ones. A pointer that is refused asks also the last 1024 starts, and those that ever were among 256
+//! granules, and two words in each of up to four levels of a bitmap. All is O(1): the hash table in
+//! expectation, refusals amortised, as the first that passes where allocations ended clears up behind
+//! them. Each 1024th allocation writes the starts since then into the bitmap. The books take a bit for each
+//! granule of 16 bytes or more, to which the host gives pages only where allocations begin, 4 KiB for the
+//! last starts, and 56 to 88 bytes for each allocation.
 //!
 //! # Safe and unsafe
 //! Allocating and deallocating is safe: a pool computes with addresses. Using a pointer is `unsafe`, as
@@ -53,12 +55,17 @@
 //! | `assume_idle` | unsafe | the device may still write to what is freed by it |
 //! | `SharedPool`, `Pooled` | safe | the handle alone frees |
 
+mod answers;
 mod backing;
+mod began;
 mod bitmap;
+mod damage;
 mod desc;
+mod ends;
 mod error;
 mod ledger;
 mod memory_pool;
+mod pointers;
 #[cfg(feature = "std")]
 mod pooled;
 mod promise;
@@ -67,9 +74,10 @@ mod shared;
 mod starts;
 mod statistics;
 
+pub use answers::{Lookup, Tracked};
 pub use desc::PoolDesc;
 pub use error::{AllocateError, Broken, CheckError, DeallocateError, PoolError};
-pub use memory_pool::{Lookup, MemoryPool, Tracked};
+pub use memory_pool::MemoryPool;
 #[cfg(feature = "std")]
 pub use pooled::{Pooled, Refused};
 #[cfg(feature = "std")]

@@ -9,8 +9,8 @@ use core::{
 };
 
 use super::{
+    answers::Tracked,
     error::{AllocateError, DeallocateError},
-    memory_pool::Tracked,
     shared::SharedPool,
 };
 

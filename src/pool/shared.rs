@@ -5,8 +5,9 @@ use core::alloc::Layout;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{
+    answers::{Lookup, Tracked},
     error::{AllocateError, CheckError, DeallocateError},
-    memory_pool::{Lookup, MemoryPool, Tracked},
+    memory_pool::MemoryPool,
     statistics::{Fragmentation, PoolStatistics},
 };
 use crate::{

@@ -52,42 +52,42 @@ impl Fragmentation {
     }
 }
 
-/// The running counts. What derives from them is computed when asked: an allocation counts twice,
-/// and compares twice for the peaks.
+/// The running counts. How many live is counted elsewhere, and what derives from the others is computed
+/// when asked: an allocation counts once, and compares twice for the peaks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
-    allocations: u64,
     deallocations: u64,
-    bytes_allocated: u64,
     bytes_deallocated: u64,
+    bytes: u64,
     peak_bytes: u64,
     peak_count: u64,
     pub(super) corruptions: u64,
 }
 
 impl Counts {
+    /// An allocation has been granted, with which so many live.
     #[inline]
-    pub(super) fn allocated(&mut self, size: u64) {
-        self.allocations += 1;
-        self.bytes_allocated += size;
-        self.peak_bytes = self.peak_bytes.max(self.bytes_allocated - self.bytes_deallocated);
-        self.peak_count = self.peak_count.max(self.allocations - self.deallocations);
+    pub(super) fn allocated(&mut self, size: u64, live: u64) {
+        self.bytes += size;
+        self.peak_bytes = self.peak_bytes.max(self.bytes);
+        self.peak_count = self.peak_count.max(live);
     }
 
     #[inline]
     pub(super) fn deallocated(&mut self, size: u64) {
         self.deallocations += 1;
+        self.bytes -= size;
         self.bytes_deallocated += size;
     }
 
-    pub(super) fn statistics(&self) -> PoolStatistics {
+    pub(super) fn statistics(&self, live: u64) -> PoolStatistics {
         PoolStatistics {
-            allocations: self.allocations,
+            allocations: self.deallocations + live,
             deallocations: self.deallocations,
-            bytes_allocated: self.bytes_allocated,
+            bytes_allocated: self.bytes_deallocated + self.bytes,
             bytes_deallocated: self.bytes_deallocated,
-            current_allocated_bytes: self.bytes_allocated - self.bytes_deallocated,
-            current_allocations: self.allocations - self.deallocations,
+            current_allocated_bytes: self.bytes,
+            current_allocations: live,
             peak_allocated_bytes: self.peak_bytes,
             peak_allocations: self.peak_count,
             corruptions: self.corruptions,

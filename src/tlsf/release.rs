@@ -24,6 +24,26 @@ impl Tlsf {
         Ok((self.freed(region), bin))
     }
 
+    /// Where the region begins that a key's [index](Key::index) stands for, in granules, whoever owns it; a
+    /// number that is no granule's where there is none.
+    #[inline]
+    pub(crate) fn start_at(&self, index: u32) -> u32 {
+        self.find_node(index).map_or(u32::MAX, |(_, _, node)| node.start)
+    }
+
+    /// [`free`](Self::free) by a key's [index](Key::index), whoever lives there now; none if nobody does.
+    /// For tables that know that their allocation lives.
+    #[inline]
+    pub(crate) fn free_at(&mut self, index: u32) -> Option<Freed> {
+        let (node, link, region) = self.find_node(index)?;
+        if link.prev != USED {
+            return None;
+        }
+        self.taken.subtract(region.size);
+        self.table().release(node, region);
+        Some(self.freed(region))
+    }
+
     /// Used → pending: given up, but kept from everyone until [`reach`](Self::reach). O(1).
     ///
     /// # Errors

@@ -43,10 +43,19 @@ pub const DESCS: [PoolDesc; 4] = [
     PoolDesc::new().checked().quarantine(2048),
 ];
 
-/// What lives, by offset: the size asked for.
+/// A live allocation.
+#[derive(Clone, Copy)]
+struct Live {
+    /// As asked for.
+    size: usize,
+    /// What it was rounded up to, its guard included.
+    reserved: usize,
+}
+
+/// What lives, by offset.
 #[derive(Default)]
 struct Twin {
-    live: BTreeMap<usize, usize>,
+    live: BTreeMap<usize, Live>,
     began: BTreeSet<usize>,
     quarantine: VecDeque<(usize, usize)>,
     peak: usize,
@@ -59,21 +68,24 @@ impl Twin {
         self.fault == Some(fault)
     }
 
-    fn reserved(size: usize, checked: bool) -> usize {
-        (size + if checked { 16 } else { 0 }).next_multiple_of(16)
+    /// What a request takes at least: whole granules, its guard included; at most, whole alignments.
+    fn takes(size: usize, alignment: usize, checked: bool) -> [usize; 2] {
+        let least = (size + if checked { 16 } else { 0 }).next_multiple_of(16);
+        [least, if least < alignment { least } else { least.next_multiple_of(alignment) }]
     }
 
     fn bytes(&self) -> usize {
         let rounded = self.has(Fault::CountsRoundedSizes);
-        self.live.values().map(|&size| if rounded { size.next_multiple_of(16) } else { size }).sum()
+        let sizes = self.live.values().map(|live| live.size);
+        sizes.map(|size| if rounded { size.next_multiple_of(16) } else { size }).sum()
     }
 
-    fn look(&self, offset: usize, checked: bool) -> Found {
-        if let Some((&start, &size)) = self.live.range(..=offset).next_back() {
+    fn look(&self, offset: usize) -> Found {
+        if let Some((&start, &Live { size, reserved })) = self.live.range(..=offset).next_back() {
             if start == offset {
                 return Found::Start(size);
             }
-            if offset < start + Self::reserved(size, checked) {
+            if offset < start + reserved {
                 return Found::Inside(start, size);
             }
         }
@@ -102,33 +114,37 @@ pub fn run(desc: &PoolDesc, calls: &[Call], fault: Option<Fault>) {
     twin.began.insert(0);
     let limit = desc.quarantine as usize;
     if limit != 0 {
-        twin.quarantine.push_back((0, Twin::reserved(1, desc.checked)));
+        twin.quarantine.push_back((0, Twin::takes(1, 1, desc.checked)[0]));
     }
     let mut freed = vec![0];
     for call in calls {
         match *call {
             Call::Allocate { size, alignment } => {
                 let layout = Layout::from_size_align(size, 1 << alignment).unwrap();
+                let not_free = |pool: &MemoryPool| BYTES - pool.fragmentation().free_bytes as usize;
+                let before = not_free(&pool);
                 match pool.allocate_layout(layout) {
                     Ok(pointer) => {
                         let offset = pointer.addr() - base.addr();
                         assert_eq!(pointer.addr() % layout.align(), 0);
-                        let reserved = Twin::reserved(size, desc.checked);
-                        assert!(offset + reserved <= BYTES);
+                        let mut before = before;
                         if pool.pending_bytes() == 0 {
-                            twin.quarantine.clear();
+                            before -= twin.quarantine.drain(..).map(|kept| kept.1).sum::<usize>();
                         }
+                        let reserved = not_free(&pool) - before;
+                        assert!(
+                            Twin::takes(size, layout.align(), desc.checked).contains(&reserved)
+                        );
+                        assert!(offset + reserved <= BYTES);
                         let kept = twin.quarantine.iter().copied();
-                        let live = twin.live.iter();
-                        let live =
-                            live.map(|(&at, &size)| (at, Twin::reserved(size, desc.checked)));
+                        let live = twin.live.iter().map(|(&at, live)| (at, live.reserved));
                         for (other, length) in live.chain(kept) {
                             let apart = offset + reserved <= other || other + length <= offset;
                             assert!(apart, "{} and {}", offset, other);
                         }
                         // SAFETY: handed out with this size.
                         unsafe { pointer.write_bytes(offset as u8, size) };
-                        twin.live.insert(offset, size);
+                        twin.live.insert(offset, Live { size, reserved });
                         twin.began.insert(offset);
                         twin.allocations += 1;
                         if !twin.has(Fault::LosesThePeak) {
@@ -143,7 +159,8 @@ pub fn run(desc: &PoolDesc, calls: &[Call], fault: Option<Fault>) {
                 }
             }
             Call::Free(index) if !twin.live.is_empty() => {
-                let (&offset, &size) = twin.live.iter().nth(index % twin.live.len()).unwrap();
+                let (&offset, &Live { size, reserved }) =
+                    twin.live.iter().nth(index % twin.live.len()).unwrap();
                 let pointer = base.wrapping_add(offset);
                 // SAFETY: live, written to when it was handed out.
                 let bytes = unsafe { std::slice::from_raw_parts(pointer, size) };
@@ -152,7 +169,7 @@ pub fn run(desc: &PoolDesc, calls: &[Call], fault: Option<Fault>) {
                 twin.live.remove(&offset);
                 freed.push(offset);
                 if limit != 0 && !twin.has(Fault::IgnoresQuarantine) {
-                    twin.quarantine.push_back((offset, Twin::reserved(size, desc.checked)));
+                    twin.quarantine.push_back((offset, reserved));
                     while twin.quarantine.iter().map(|kept| kept.1).sum::<usize>() > limit {
                         twin.quarantine.pop_front();
                     }
@@ -161,12 +178,12 @@ pub fn run(desc: &PoolDesc, calls: &[Call], fault: Option<Fault>) {
             Call::Free(_) => {}
             Call::FreeAgain(index) => {
                 let offset = freed[index % freed.len()];
-                free_at(&mut pool, &mut twin, base, offset, desc.checked);
+                free_at(&mut pool, &mut twin, base, offset);
             }
-            Call::FreeAt(offset) => free_at(&mut pool, &mut twin, base, offset, desc.checked),
+            Call::FreeAt(offset) => free_at(&mut pool, &mut twin, base, offset),
             Call::Look(offset) => {
                 let start = |offset: usize| base.addr() + offset;
-                let expected = match twin.look(offset, desc.checked) {
+                let expected = match twin.look(offset) {
                     Found::Start(size) => Lookup::Start { size: size as u64, by_handle: false },
                     Found::Inside(at, size) => {
                         Lookup::Inside { start: start(at), size: size as u64 }
@@ -189,9 +206,9 @@ pub fn run(desc: &PoolDesc, calls: &[Call], fault: Option<Fault>) {
 }
 
 /// A free of a pointer that is not a live start, unless it happens to be one.
-fn free_at(pool: &mut MemoryPool, twin: &mut Twin, base: *mut u8, offset: usize, checked: bool) {
+fn free_at(pool: &mut MemoryPool, twin: &mut Twin, base: *mut u8, offset: usize) {
     let address = base.addr() + offset;
-    let expected = match twin.look(offset, checked) {
+    let expected = match twin.look(offset) {
         Found::Start(_) => return,
         Found::Inside(..) if twin.has(Fault::FreesFromTheMiddle) => Ok(()),
         Found::Inside(start, size) => {

@@ -1,0 +1,118 @@
+//! Where allocations ever began, written down a few at a time.
+#![forbid(unsafe_code)]
+
+use alloc::boxed::Box;
+
+use bytemuck::allocation::try_zeroed_box;
+
+use super::bitmap::Bitmap;
+
+/// Starts that are written down at a time. Their words in the bitmap lie far apart, so that each would
+/// be waited for; together they are waited for once.
+const LOGGED: usize = 1024;
+
+/// The granules where allocations began, and where live ones may.
+#[derive(Debug)]
+pub(super) struct Began {
+    bitmap: Bitmap,
+    /// The last starts, which the bitmap does not know yet.
+    log: Box<[u32; LOGGED]>,
+    logged: usize,
+}
+
+impl Began {
+    /// No start among granules below a bound; `None` if the host is out of memory.
+    pub(super) fn new(granules: usize) -> Option<Self> {
+        Some(Self { bitmap: Bitmap::new(granules)?, log: try_zeroed_box().ok()?, logged: 0 })
+    }
+
+    /// An allocation begins there. O(1), with more to do each 1024th time.
+    #[inline]
+    pub(super) fn insert(&mut self, granule: u32) {
+        // Always below: no check is left of it.
+        let at = self.logged % LOGGED;
+        self.log[at] = granule;
+        self.logged = at + 1;
+        if at == LOGGED - 1 {
+            self.write_down();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_down(&mut self) {
+        self.bitmap.extend(&self.log[..self.logged]);
+        self.logged = 0;
+    }
+
+    fn log(&self) -> &[u32] {
+        &self.log[..self.logged]
+    }
+
+    /// Whether one ever began there.
+    pub(super) fn was_in(&self, granule: usize) -> bool {
+        self.bitmap.was_in(granule) || self.log().iter().any(|&logged| logged as usize == granule)
+    }
+
+    /// The last granule up to one where a live allocation begins, as `is_live` tells. Amortised O(1).
+    pub(super) fn last_up_to(
+        &self,
+        granule: usize,
+        is_live: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let mut last = self.bitmap.last_up_to(granule, &is_live);
+        for logged in self.log().iter().map(|&logged| logged as usize) {
+            if logged <= granule && last.is_none_or(|last| last < logged) && is_live(logged) {
+                last = Some(logged);
+            }
+        }
+        last
+    }
+
+    /// Whether a live start is found by a search.
+    pub(super) fn shows(&self, granule: usize) -> bool {
+        self.bitmap.shows(granule) || self.log().iter().any(|&logged| logged as usize == granule)
+    }
+
+    /// Bytes of address space held.
+    pub(super) fn bytes(&self) -> usize {
+        self.bitmap.bytes() + size_of_val(&*self.log)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+
+    use super::*;
+
+    /// Whether a start is in the log or written down makes no difference.
+    #[test]
+    fn it_knows_the_last_starts_as_all_others() {
+        let mut began = Began::new(100_000).unwrap();
+        let (mut live, mut ever) = (BTreeSet::new(), BTreeSet::new());
+        let mut state = 1_u64;
+        let mut written = 0;
+        for step in 0..5000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let granule = (state >> 33) as u32 % 100_000;
+            if live.insert(granule as usize) {
+                ever.insert(granule as usize);
+                began.insert(granule);
+                written += usize::from(began.log().is_empty());
+            }
+            let ended = live.range((state >> 20) as usize % 100_000..).next().copied();
+            if let Some(ended) = ended.filter(|_| step % 2 == 0) {
+                live.remove(&ended);
+            }
+            let asked = ended.unwrap_or(0) + (state >> 50) as usize % 2;
+            assert_eq!(began.was_in(asked), ever.contains(&asked));
+            let last = began.last_up_to(asked, |granule| live.contains(&granule));
+            assert_eq!(last, live.range(..=asked).next_back().copied());
+            assert!(live.iter().take(3).all(|&granule| began.shows(granule)));
+        }
+        assert_eq!(written, 4, "times that the log was written down");
+        assert!(!began.log().is_empty());
+        assert!(!began.shows(ever.iter().next_back().unwrap() + 1));
+    }
+}
