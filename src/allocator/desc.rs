@@ -238,6 +238,10 @@ impl AllocatorDesc<'_> {
     /// How many [scrubs](crate::Allocator::record_scrub) more what ended stays out of use, poisoned, before
     /// the GPU looks at it once more; none unless told. A write that comes so late is still found, and
     /// by its first owner's name; the footprint grows by so many frames' worth of drops.
+    ///
+    /// Memory that the host guards has no quarantine: what ended is free once it is poisoned, and looked at
+    /// when it is handed out again, for there is no scrub to come back with. [`guarded_by`](Self::guarded_by)
+    /// the GPU it has one.
     #[must_use]
     pub const fn quarantine(mut self, scrubs: u32) -> Self {
         self.quarantine = scrubs;

@@ -45,7 +45,7 @@ pub(super) struct Line {
     /// A multiple of the granule, as all offsets and sizes are.
     capacity: u64,
     granule: u64,
-    /// By index; the first stands for none.
+    /// By index; the first stands for none. Empty until there is a range.
     nodes: Vec<Node>,
     /// Nodes that nobody uses, chained.
     vacant: u32,
@@ -94,7 +94,7 @@ impl Line {
             is_ring,
             capacity: size - size % granule,
             granule,
-            nodes: vec![Node::NONE],
+            nodes: Vec::new(),
             vacant: 0,
             chains: [Chain::default(); 2],
             next_serial: serial,
@@ -107,10 +107,17 @@ impl Line {
         self.nodes.get(index as usize).filter(|_| index != 0)
     }
 
-    /// Takes a range at an end. A ring knows one end. O(1).
+    /// Takes a range at an end. A ring knows one end. None, and nothing has changed, if there is no room, or
+    /// no host memory for its node. O(1).
     pub(super) fn allocate(&mut self, size: u64, alignment: u64, end: End) -> Option<Placed> {
         let size = size.checked_next_multiple_of(self.granule)?;
         let offset = self.place(size, alignment.max(self.granule), end)?;
+        if self.vacant == 0 {
+            self.nodes.try_reserve(2).ok()?;
+        }
+        if self.nodes.is_empty() {
+            self.nodes.push(Node::NONE);
+        }
         let is_upper = end == End::Upper && !self.is_ring;
         let serial = self.next_serial;
         self.next_serial = serial.wrapping_add(1);
@@ -300,7 +307,7 @@ impl Line {
         let next = |&index: &u32| Some(self.nodes.get(index as usize)?.after).filter(|&at| at != 0);
         let vacant = core::iter::successors(Some(self.vacant).filter(|&at| at != 0), next).count();
         let sums = sum(State::Used) == self.used && sum(State::Pending) == self.pending;
-        match apart && inside && stuck && sums && chained + vacant + 1 == self.nodes.len() {
+        match apart && inside && stuck && sums && chained + vacant + 1 == self.nodes.len().max(1) {
             true => Ok(()),
             false => Err(Broken::Count),
         }

@@ -50,7 +50,7 @@ impl PassedCuts {
 pub(in super::super) struct RetirePoints(Vec<(Entry, Point)>);
 
 impl RetirePoints {
-    /// Of all entries that are reached. O(entries).
+    /// Of all entries that are reached; of the first alone, if the host has no memory for more. O(entries).
     pub(in super::super) fn new(
         bags: &Bags<Entry>,
         reached: &Reached,
@@ -60,7 +60,14 @@ impl RetirePoints {
         let filed = filed.filter_map(|(bag, &entry)| Some((entry, passed.of(bag)?)));
         let dated = bags.filed_at().filter(|&(point, rest, _)| rest == 0 && reached.has(point));
         let dated = dated.map(|(point, _, &entry)| (entry, point));
-        let mut points: Vec<_> = filed.chain(dated).collect();
+        let mut points = Vec::new();
+        for point in filed.chain(dated) {
+            // A report without its point is better than none.
+            if points.try_reserve(1).is_err() {
+                break;
+            }
+            points.push(point);
+        }
         points.sort_unstable_by_key(|&(entry, _)| place(entry));
         Self(points)
     }
