@@ -45,16 +45,20 @@ fn expected(piece: Piece, at: u32) -> u32 {
     return select(word, 0u, piece.zero != 0u);
 }
 
+// Leaves the piece as it is to be, all lanes together.
+fn restore(piece: Piece, lane: u32) {
+    let first = piece.low - table.base;
+    for (var at = lane; at < piece.words; at += LANES) {
+        window[first + at] = expected(piece, at);
+    }
+}
+
 @compute @workgroup_size(64)
 fn fill(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let piece = table.pieces[group.x];
-    let first = piece.low - table.base;
-    for (var at = lane; at < piece.words; at += LANES) {
-        window[first + at] = expected(piece, at);
-    }
+    restore(table.pieces[group.x], lane);
 }
 
 var<workgroup> first_damaged: atomic<u32>;
@@ -91,8 +95,6 @@ fn check(
     // The first lane has read the damaged word before any lane repairs it.
     workgroupBarrier();
     if least != NONE {
-        for (var at = lane; at < piece.words; at += LANES) {
-            window[first + at] = expected(piece, at);
-        }
+        restore(piece, lane);
     }
 }

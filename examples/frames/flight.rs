@@ -9,7 +9,7 @@ use super::support::Gpu;
 use super::upload::Uploads;
 use super::view::{View, picture_set};
 use super::world::World;
-use fencepost::{Allocator, Point, Scrub, Timeline, vk};
+use fencepost::{Allocator, Point, Scrub, Scrubbed, Timeline, vk};
 use std::time::Duration;
 
 /// How many frames make a second of the flight.
@@ -25,6 +25,8 @@ pub(crate) struct Flight {
     uploads: Uploads,
     /// Whether each frame carries a scrub of the guards.
     scrubs: bool,
+    /// What the scrubs had to do.
+    pub(crate) scrubbed: Scrubbed,
     /// What is on the GPU now.
     pub(crate) world: World,
 }
@@ -50,6 +52,7 @@ impl Flight {
             world: World::new(allocator, &mut uploads, seed)?,
             uploads,
             scrubs,
+            scrubbed: Scrubbed::default(),
         })
     }
 
@@ -74,7 +77,10 @@ impl Flight {
         if self.scrubs {
             // SAFETY: the command buffer is being recorded, nothing is in it yet, and it is submitted
             // once, with the recording.
-            unsafe { self.allocator.record_scrub(&recording, commands, Scrub::Due) }?;
+            let done = unsafe { self.allocator.record_scrub(&recording, commands, Scrub::Due) }?;
+            self.scrubbed.checked += done.checked;
+            self.scrubbed.filled += done.filled;
+            self.scrubbed.dispatches += done.dispatches;
         }
         {
             let targets = Targets::new(&self.allocator, size)?;

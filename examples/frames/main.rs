@@ -159,6 +159,9 @@ fn fly(
     summary.seconds = start.elapsed().as_secs_f64();
     summary.chunks_made = flight.world.made;
     summary.chunks_dropped = flight.world.dropped;
+    let scrubbed = flight.scrubbed;
+    (summary.dispatches, summary.scrubbed) =
+        (scrubbed.dispatches, scrubbed.checked + scrubbed.filled);
     if let Some(first) = allocator.check_guards().first() {
         return Err(format!("somebody wrote where nothing of theirs is: {first}").into());
     }

@@ -31,6 +31,10 @@ pub(crate) struct Summary {
     pub(crate) peak_live: u64,
     pub(crate) peak_pending: u64,
     pub(crate) peak_reserved: u64,
+    /// `vkCmdDispatch` calls of the guards' scrubs.
+    pub(crate) dispatches: u64,
+    /// Bytes that they checked or filled.
+    pub(crate) scrubbed: u64,
     /// Allocations that outlived the allocator.
     pub(crate) leaks: usize,
     /// Bytes that the GPU still held at the very end.
@@ -75,6 +79,14 @@ impl fmt::Display for Summary {
         writeln!(out, "  memory      {}", line(self.live, self.pending, self.reserved))?;
         let peaks = line(self.peak_live, self.peak_pending, self.peak_reserved);
         writeln!(out, "  at most     {peaks}")?;
+        if self.dispatches > 0 {
+            writeln!(
+                out,
+                "  scrubs      {} in {} dispatches",
+                size(self.scrubbed),
+                self.dispatches
+            )?;
+        }
         write!(out, "  leaks       {}", self.leaks)
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-use super::settings::{self, BlockSize};
+use super::settings::{self, BlockSize, Guards};
 
 /// Replays captured allocation streams of real programs through fencepost.
 ///
@@ -69,6 +69,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "BOOL", value_delimiter = ',', num_args = 0..=1,
         require_equals = true, default_missing_value = "true")]
     pub(crate) reuse: Vec<bool>,
+
+    /// Watches for writes outside of resources, by the host and by a scrub of the GPU at each submit;
+    /// what is found is a failure
+    #[arg(long, value_name = "POLICY", value_delimiter = ',', value_enum)]
+    pub(crate) guards: Vec<Guards>,
 
     /// Follows the GPU by a ring of fences, as in Vulkan 1.0, instead of a timeline semaphore
     #[arg(long)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ash::vk;
 use fencepost::record::{Operation, Record};
-use fencepost::{Allocator, CreateError, Dependency, Point, Recording, Timeline, WaitError};
+use fencepost::{Allocator, CreateError, Dependency, Point, Recording, Scrub, Timeline, WaitError};
 use indicatif::ProgressBar;
 
 use super::fault::EarlyFree;
@@ -31,6 +31,8 @@ pub(crate) struct Stage<W> {
     pub(crate) in_flight: usize,
     /// Whether resources may take over what the GPU still uses.
     pub(crate) reuse: bool,
+    /// The family of the timeline's queue, where the GPU scrubs at each submit.
+    pub(crate) scrubs: Option<u32>,
     /// There when something shall go wrong on purpose.
     pub(crate) early_free: Option<EarlyFree>,
 }
@@ -42,6 +44,8 @@ pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
     pub(crate) submits: u64,
     pub(crate) elapsed: Duration,
+    /// `vkCmdDispatch` calls, where somebody counts them.
+    pub(crate) dispatches: Option<u64>,
     /// Allocations that the allocator reported as leaked at its end.
     pub(crate) leaks: usize,
 }
@@ -85,10 +89,14 @@ pub(crate) fn replay(
     let elapsed = start.elapsed();
     let Replayer { stage, submits, .. } = replayer;
     let Stage { allocator, timeline, witness, .. } = stage;
-    let verdict = witness.verdict().clone();
+    let mut verdict = witness.verdict().clone();
+    for found in allocator.check_guards() {
+        verdict.mismatches += 1;
+        verdict.first.get_or_insert_with(|| found.to_string());
+    }
     drop((timeline, witness));
     let leaks = allocator.close().map_or(0, |report| report.leaks.len());
-    Ok(Outcome { footprint, verdict, submits, elapsed, leaks })
+    Ok(Outcome { footprint, verdict, submits, elapsed, dispatches: None, leaks })
 }
 
 struct Replayer<'a, W> {
@@ -168,6 +176,12 @@ impl<W: Witness> Replayer<'_, W> {
     }
 
     fn submit(&mut self) -> Result<(), Stop> {
+        if let Some(family) = self.stage.scrubs {
+            let Stage { allocator, timeline, .. } = &self.stage;
+            // SAFETY: the queue is of this family and computes, and this thread alone uses it.
+            unsafe { allocator.scrub(timeline, family, Scrub::Due) }
+                .map_err(|error| Stop::Submit(error.to_string()))?;
+        }
         self.begin()?;
         let commands = self.stage.witness.end()?;
         let batches: Vec<vk::SubmitInfo<'_>> = commands

@@ -35,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) peak_blocks: u32,
     /// `vkAllocateMemory` calls.
     pub(crate) driver_allocations: u64,
+    /// `vkCmdDispatch` calls of scrubs; none on a real driver, where nobody counts them.
+    pub(crate) dispatches: Option<u64>,
     /// Resources that took over what the GPU still used.
     pub(crate) taken_over: u64,
     pub(crate) seconds: f64,
@@ -47,7 +49,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(name: String, trace: &Record, played: &Played, scale: f64) -> Self {
-        let Outcome { footprint, verdict, submits, elapsed, leaks } = &played.outcome;
+        let Outcome { footprint, verdict, submits, elapsed, dispatches, leaks } = &played.outcome;
         let operations = trace.operations().len();
         Self {
             trace: name,
@@ -67,6 +69,7 @@ impl Report {
             peak_count: trace.peak().count,
             peak_blocks: footprint.peak_blocks,
             driver_allocations: footprint.driver_allocations,
+            dispatches: *dispatches,
             taken_over: footprint.taken_over,
             seconds: elapsed.as_secs_f64(),
             nanoseconds_per_operation: elapsed.as_nanos() as f64 / operations.max(1) as f64,

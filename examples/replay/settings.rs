@@ -3,6 +3,9 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
+use clap::ValueEnum;
+use fencepost::GuardPolicy;
+
 use super::arguments::Arguments;
 use super::report::Bytes;
 
@@ -13,6 +16,26 @@ pub(crate) struct BlockSize {
     pub(crate) largest: u64,
 }
 
+/// What is watched.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guards {
+    Off,
+    Margins,
+    Poison,
+    Full,
+}
+
+impl Guards {
+    pub(crate) fn policy(self) -> GuardPolicy {
+        match self {
+            Self::Off => GuardPolicy::Off,
+            Self::Margins => GuardPolicy::Margins,
+            Self::Poison => GuardPolicy::Poison,
+            Self::Full => GuardPolicy::Full,
+        }
+    }
+}
+
 /// One choice of everything. What is not chosen is as it is without these options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -21,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) topology: Option<String>,
     pub(crate) frames_in_flight: Option<NonZeroUsize>,
     pub(crate) reuse: Option<bool>,
+    pub(crate) guards: Option<Guards>,
 }
 
 impl Settings {
@@ -31,7 +55,8 @@ impl Settings {
         all = times(&all, &arguments.granularity, |one, bytes| one.granularity = Some(*bytes));
         all = times(&all, &arguments.frames_in_flight, |one, n| one.frames_in_flight = Some(*n));
         all = times(&all, &arguments.block_size, |one, size| one.block_size = Some(*size));
-        times(&all, &arguments.reuse, |one, reuse| one.reuse = Some(*reuse))
+        all = times(&all, &arguments.reuse, |one, reuse| one.reuse = Some(*reuse));
+        times(&all, &arguments.guards, |one, guards| one.guards = Some(*guards))
     }
 }
 
@@ -50,7 +75,7 @@ fn times<T>(all: &[Settings], values: &[T], set: impl Fn(&mut Settings, &T)) -> 
 
 impl fmt::Display for Settings {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { block_size, granularity, topology, frames_in_flight, reuse } = self;
+        let Self { block_size, granularity, topology, frames_in_flight, reuse, guards } = self;
         let parts = [
             block_size.map(|BlockSize { first, largest }| match first == largest {
                 true => format!("blocks of {}", Bytes(first)),
@@ -60,6 +85,7 @@ impl fmt::Display for Settings {
             frames_in_flight.map(|frames| format!("{frames} in flight")),
             topology.clone(),
             reuse.map(|reuse| if reuse { "reuse" } else { "no reuse" }.to_owned()),
+            guards.map(|guards| format!("guards {guards:?}").to_lowercase()),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         out.pad(if parts.is_empty() { "as it is".into() } else { parts.join(", ") }.as_str())

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use ash::vk;
-use fencepost::fake::{FakeDriver, Profile};
+use fencepost::fake::{Call, FakeDriver, Profile};
 use fencepost::record::Record;
-use fencepost::{Allocator, AllocatorDesc, DeviceFeatures, NewError, Timeline};
+use fencepost::{
+    Allocator, AllocatorDesc, DeviceFeatures, GuardPolicy, GuardedBy, NewError, Timeline,
+};
 use indicatif::ProgressBar;
 
 use super::arguments::{Arguments, Fault};
@@ -60,6 +62,10 @@ fn with_settings<'a>(
         None => desc,
         Some(BlockSize { first, largest }) => desc.first_block(first).largest_block(largest),
     };
+    let desc = match settings.guards {
+        None => desc,
+        Some(guards) => desc.guards(guards.policy()).guarded_by(GuardedBy::HostOrGpu),
+    };
     match notes {
         None => desc,
         // A trace may allocate all it has between two frames.
@@ -99,6 +105,7 @@ fn on_driver(
         longest_side: gpu.properties.limits.max_image_dimension2_d,
         in_flight,
         reuse: settings.reuse == Some(true),
+        scrubs: scrubs(settings, gpu.main.family),
         early_free: early_free(arguments, &gpu.device),
     };
     let outcome = replay(trace, stage, progress)?;
@@ -146,6 +153,10 @@ fn on_fake(
     }
     let fake = FakeDriver::new(&profile);
     fake.set_ordered_reuse(settings.reuse == Some(true));
+    if scrubs(settings, 0).is_some() {
+        // They look at blocks through buffers of their own.
+        fake.set_aliasing(true);
+    }
     let (instance, physical_device) = (fake.instance(), fake.physical_device());
     // SAFETY: the physical device is the instance's.
     let (properties, memory) = unsafe {
@@ -169,9 +180,11 @@ fn on_fake(
         longest_side: properties.limits.max_image_dimension2_d,
         in_flight,
         reuse: settings.reuse == Some(true),
+        scrubs: scrubs(settings, fake.queue_family(0)),
         early_free: early_free(arguments, fake.device()),
     };
     let mut outcome = replay(trace, stage, progress)?;
+    outcome.dispatches = Some(fake.calls(Call::CmdDispatch));
     // The fake judges at the end, and calls what is alive then a leak.
     if let Err(violations) = fake.finish() {
         outcome.verdict.mismatches = violations.count();
@@ -200,9 +213,14 @@ fn open_timeline(
     if !fences {
         return Ok(allocator.timeline(queue)?);
     }
-    // One more than are outstanding, for the recording that is open.
-    let fences = u32::try_from(in_flight).unwrap_or(u32::MAX).saturating_add(1);
+    // One more than are outstanding, for the recording that is open; and as many for their scrubs.
+    let fences = u32::try_from(in_flight).unwrap_or(u32::MAX).saturating_add(1).saturating_mul(2);
     Ok(allocator.fence_timeline(queue, fences)?)
+}
+
+/// The family of the queue that scrubs, where anything is watched.
+fn scrubs(settings: &Settings, family: u32) -> Option<u32> {
+    settings.guards.filter(|guards| guards.policy() != GuardPolicy::Off).map(|_| family)
 }
 
 fn early_free(arguments: &Arguments, device: &ash::Device) -> Option<EarlyFree> {

@@ -23,6 +23,9 @@ const HEAD: [&str; 9] = [
     "driver calls",
 ];
 
+/// Told in text alone: figures that another run does not repeat, and their cause.
+const MORE: [&str; 2] = ["dispatches", "us an operation"];
+
 impl Table {
     pub(crate) fn new(trace: String) -> Self {
         Self { trace, rows: Vec::new() }
@@ -68,13 +71,22 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "{}, at most:", self.trace)?;
-        let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
-        lines.extend(self.rows.iter().map(|(settings, row)| Self::cells(settings, row)));
+        let head: Vec<String> = HEAD.iter().chain(&MORE).map(|&cell| cell.to_owned()).collect();
+        let columns = head.len();
+        let mut lines = vec![head];
+        for (settings, row) in &self.rows {
+            let mut line = Self::cells(settings, row);
+            if let Ok(report) = row {
+                line.push(report.dispatches.map_or_else(|| "?".into(), |count| count.to_string()));
+                line.push(format!("{:.1}", report.nanoseconds_per_operation / 1e3));
+            }
+            lines.push(line);
+        }
         let width = |column: usize| {
-            let of_column = lines.iter().filter(|line| line.len() == HEAD.len());
+            let of_column = lines.iter().filter(|line| line.len() == columns);
             of_column.map(|line| line[column].chars().count()).max().unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
+        let widths: Vec<usize> = (0..columns).map(width).collect();
         for (number, line) in lines.iter().enumerate() {
             if number > 0 {
                 writeln!(out)?;

@@ -50,7 +50,7 @@ pub struct Owner {
     /// How many [collects](crate::Allocator::collect) had begun when it was freed; `None` while it lives.
     pub freed: Option<u64>,
     /// The point that it was retired at: what the GPU had to pass before it was freed, on the oldest of
-    /// several timelines. `None` while it lives, and where it waited for nothing, as after
+    /// several timelines; those on the others are not kept. `None` while it lives, and where it waited for nothing, as after
     /// [`free_now`](crate::Allocation::free_now). Work submitted later may not use it.
     pub retired: Option<Point>,
 }

@@ -33,8 +33,10 @@ pub enum Scrub {
 pub struct Scrubbed {
     /// Bytes that it checks.
     pub checked: u64,
-    /// Bytes that it fills with the pattern.
+    /// Bytes that it fills, with the pattern or with zeros.
     pub filled: u64,
+    /// `vkCmdDispatch` calls.
+    pub dispatches: u64,
 }
 
 /// Why nothing was scrubbed. What was due still is.

@@ -71,7 +71,12 @@ impl Work {
 
     /// What the GPU will have to do.
     pub(super) fn scrubbed(&self) -> Scrubbed {
-        Scrubbed { checked: self.checks.bytes(), filled: self.fills.bytes() }
+        let dispatches = self.checks.dispatches.len() + self.fills.dispatches.len();
+        Scrubbed {
+            checked: self.checks.bytes(),
+            filled: self.fills.bytes(),
+            dispatches: dispatches as u64,
+        }
     }
 
     fn check(&mut self, block: (vk::Buffer, u64), range: Range<u64>, source: Source) {
