@@ -2,7 +2,10 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use fencepost::{
     AllocateError, Allocation, AllocationDesc, Allocator, ResourceKind, Timeline, Tried,
@@ -261,16 +264,23 @@ fn a_patient_request_waits_for_the_gpu_and_is_granted() {
         // The control: without patience it is refused, and nobody was waited for.
         let refused = take(&allocator, 40 * MIB).unwrap_err();
         assert!(!tried(refused).contains(Tried::WAIT), "{refused:?}");
-        std::thread::scope(|scope| {
+        let waits = || fake.calls(Call::WaitSemaphores);
+        let (before, answered) = (waits(), AtomicBool::new(false));
+        let granted = std::thread::scope(|scope| {
             scope.spawn(|| {
-                std::thread::sleep(Duration::from_millis(30));
+                // The GPU goes on only once it is waited for.
+                while waits() == before && !answered.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
+                }
                 fake.set_stalled(fake.queue(0), false);
                 fake.run();
             });
-            let start = Instant::now();
-            drop(take_patiently(&allocator, LONG).unwrap());
-            assert!(start.elapsed() >= Duration::from_millis(20), "it has waited");
+            let granted = take_patiently(&allocator, LONG);
+            answered.store(true, Ordering::Relaxed);
+            granted
         });
+        drop(granted.unwrap());
+        assert!(waits() > before, "it has waited");
     }
     fake.finish().unwrap();
 }

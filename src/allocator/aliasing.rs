@@ -7,12 +7,12 @@ use ash::vk;
 
 use super::{
     Allocator,
-    allocate::Target,
     allocation::Allocation,
     arena_blocks::Place,
     desc::AllocationDesc,
     error::{AliasError, AllocateError, CreateError},
     inner::Inner,
+    request::Target,
     resource_desc::{BufferDesc, ImageDesc},
 };
 use crate::{

@@ -3,10 +3,11 @@
 //! own.
 
 use super::{
-    allocate::{Granted, Request, Search},
+    allocate::Granted,
     error::{AllocateError, Tried},
     inner::{Inner, Lane, LaneState},
     plan::Placement,
+    request::{Request, Search},
     reuse::Order,
     telling::tell_block,
 };

@@ -3,10 +3,10 @@
 use ash::vk;
 
 use super::{
-    allocate::{Request, Search},
     error::{AllocateError, Tried},
     heaps::{Limit, Refusal},
     inner::{Inner, Lane},
+    request::{Request, Search},
     share::Extent,
     telling::tell_block,
 };

@@ -535,6 +535,7 @@ impl Inner {
 
 impl LaneState {
     /// Used → Pending.
+    #[inline(always)]
     fn retire(&mut self, entry: Entry, collects: u64) -> Result<(), KeyError> {
         self.blocks.retire(entry)?;
         self.retired.note(collects);

@@ -6,12 +6,13 @@ use std::{panic::Location, sync::Arc};
 use ash::vk;
 
 use super::{
-    allocate::{Granted, Request, Target},
+    allocate::Granted,
     allocation::Allocation,
     arena_blocks::Place,
     desc::AllocationDesc,
     error::{AllocateError, CreateError, DescError},
     inner::{Inner, Lane, Life},
+    request::{Request, Target},
     resource::{Buffer, Image},
     resource_desc::{BufferDesc, ImageDesc},
 };

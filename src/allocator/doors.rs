@@ -4,12 +4,12 @@ use ash::vk;
 
 use super::{
     Allocator,
-    allocate::Target,
     allocation::Allocation,
     arena::Arena,
     desc::AllocationDesc,
     error::{AllocateError, CreateError},
     plan::Plan,
+    request::Target,
     resource::{Buffer, Image},
     resource_desc::{BufferDesc, ImageDesc},
     ring::FrameRing,

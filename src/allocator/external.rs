@@ -10,12 +10,13 @@ use ash::vk;
 
 use super::{
     Allocator,
-    allocate::{Granted, Request, Target},
+    allocate::Granted,
     allocation::Allocation,
     choices::Choice,
     desc::AllocationDesc,
     error::{AllocateError, CreateError, ExternalError},
     inner::Inner,
+    request::{Request, Target},
     resource::{Buffer, Image},
     resource_desc::BufferDesc,
 };

@@ -40,6 +40,7 @@ mod pressure;
 mod recorder;
 mod recording;
 mod register;
+mod request;
 mod resource;
 mod resource_desc;
 mod reuse;

@@ -4,12 +4,12 @@ use ash::vk;
 
 use super::{
     Allocator,
-    allocate::{Request, Search, Target},
     arena_blocks::Place,
     choices::Choice,
     desc::AllocationDesc,
     error::{AllocateError, CreateError},
     inner::{Inner, Lane},
+    request::{Request, Search, Target},
     resource_desc::{BufferDesc, ImageDesc},
 };
 use crate::vulkan::{Dedicate, Requirements};

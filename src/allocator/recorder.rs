@@ -11,9 +11,9 @@ use std::{
 };
 
 use super::{
-    allocate::Request,
     desc::AllocatorDesc,
     inner::{Inner, LaneState},
+    request::Request,
 };
 use crate::{
     ground::sync::lock,

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::{
     Allocator,
-    allocate::{Granted, Request, Search},
+    allocate::Granted,
     allocation::Allocation,
     arena_blocks::Place,
     choices::Choice,
@@ -20,6 +20,7 @@ use super::{
     desc::AllocationDesc,
     error::{AllocateError, CreateError},
     inner::{Inner, Lane, LaneState},
+    request::{Request, Search},
     resource::{Buffer, Image},
     resource_desc::{BufferDesc, ImageDesc},
     timeline::Timeline,

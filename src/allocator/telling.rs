@@ -3,9 +3,9 @@
 use std::panic::Location;
 
 use super::{
-    allocate::Request,
     error::{AllocateError, Tried},
     inner::{Inner, Lane},
+    request::Request,
 };
 use crate::{events, memory::Entry, retire::Point};
 

@@ -144,6 +144,7 @@ impl BlockList {
     }
 
     /// Used → Pending. O(1).
+    #[inline(always)]
     pub(crate) fn retire(&mut self, entry: Entry) -> Result<u64, KeyError> {
         let size = self.block_mut(entry.slot).ok_or(KeyError::Stale)?.retire(entry.key)?;
         self.counters.retire(size);

@@ -61,6 +61,7 @@ impl<T> Bags<T> {
     /// which can only release later. Returns whether the entry is the first of its bag.
     ///
     /// [`Cuts::current`]: super::Cuts::current
+    #[inline(always)]
     pub fn file(&mut self, bag: BagNumber, entry: T) -> bool {
         if bag == BagNumber::UNTIMED {
             self.untimed.push(entry);

@@ -70,9 +70,9 @@
 //! - A search visits at most 3 bins and 5 free regions: up to 2 regions in the bin of the size, up to 2
 //!   in the first bin above, the first region of the bin that is enough with any padding. A bin above
 //!   is found with two bit scans over three words. [`allocate`](Tlsf::allocate) searches once, and a
-//!   second time where the rounded size has no room: 16 visits at most. Where padding would cost
-//!   much, for alignments above 64 granules in a block that is more than seven eighths full, it visits
-//!   the first region of 8 bins, from that of the size to the one that is enough with any padding.
+//!   second time where the rounded size has no room. Where padding would cost much, for alignments
+//!   above 64 granules in a block that is more than seven eighths full, it searches once, and looks at
+//!   the first region of 4 bins more between the size and the size with the most padding. 16 visits at most.
 //! - Cutting changes the region's neighbours and bins: at most one region goes out of a bin and two
 //!   go into one.
 //! - [`free`](Tlsf::free) and [`reach`](Tlsf::reach) have no loop: two neighbours at most leave their

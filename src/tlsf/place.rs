@@ -13,8 +13,8 @@ const LITTLE: u32 = 64;
 /// Regions of one bin that are tried before the search goes on.
 const TRIES: u32 = 2;
 
-/// Bins between the size and the size with most padding that a thrifty search tries.
-const STEPS: u32 = 8;
+/// Steps of a thrifty search from the size to the size with the most padding.
+const STEPS: u32 = 5;
 
 /// Counts what a search visits; filled by [`Tlsf::allocate_counted`].
 #[doc(hidden)]
@@ -28,14 +28,15 @@ pub struct Probes {
 
 impl Probes {
     /// No allocation visits more bins than this.
-    pub const MAX_BINS: u32 = STEPS;
+    pub const MAX_BINS: u32 = 2 + STEPS;
     /// No allocation visits more regions than this.
     pub const MAX_NODES: u32 = 2 * (2 * TRIES + 1);
     /// No allocation visits more bins and regions than this: in one thrifty search or two others.
     pub const MAX: u32 = 16;
 }
 
-const _: () = assert!(2 * STEPS <= Probes::MAX && 2 * (3 + 2 * TRIES + 1) <= Probes::MAX);
+const _: () =
+    assert!(2 * (1 + TRIES + STEPS) <= Probes::MAX && 2 * (3 + 2 * TRIES + 1) <= Probes::MAX);
 
 /// Sees what a search visits and takes; `()` sees nothing and costs nothing.
 pub(super) trait Observe {
@@ -123,7 +124,7 @@ impl Tlsf {
         if self.is_thrifty(request) {
             return self.allocate_thriftily(request, &mut ());
         }
-        match self.view().find(request, &mut ()) {
+        match self.view().find(request, 1, &mut ()) {
             Some(found) => self.give(request, found),
             None => Err(self.full()),
         }
@@ -134,9 +135,9 @@ impl Tlsf {
     pub fn holds(&self, size: u64, alignment: u64) -> bool {
         let Ok(request) = self.request(size, alignment) else { return false };
         if self.is_thrifty(request) {
-            return self.view().find_thriftily(request, &mut ()).is_some();
+            return self.view().find(request, STEPS, &mut ()).is_some();
         }
-        let found = |request| self.view().find(request, &mut ()).is_some();
+        let found = |request| self.view().find(request, 1, &mut ()).is_some();
         found(request.widened()) || found(request)
     }
 
@@ -163,7 +164,7 @@ impl Tlsf {
             return self.allocate_thriftily(asked, observe);
         }
         let request = asked.widened();
-        match self.view().find(request, observe) {
+        match self.view().find(request, 1, observe) {
             Some(found) => {
                 observe.took(found.bin);
                 self.give(request, found)
@@ -187,7 +188,7 @@ impl Tlsf {
         request: Request,
         observe: &mut impl Observe,
     ) -> Result<Placed, AllocateError> {
-        match self.view().find_thriftily(request, observe) {
+        match self.view().find(request, STEPS, observe) {
             Some(found) => {
                 observe.took(found.bin);
                 self.give(request, found)
@@ -206,7 +207,7 @@ impl Tlsf {
         observe: &mut impl Observe,
     ) -> Result<Placed, AllocateError> {
         if wide.size != asked.size {
-            if let Some(found) = self.view().find(asked, observe) {
+            if let Some(found) = self.view().find(asked, 1, observe) {
                 observe.took(found.bin);
                 return self.give(asked, found);
             }
@@ -289,8 +290,12 @@ pub(super) struct View<'a> {
 
 impl View<'_> {
     /// A free region for the request. Looks at a bounded number of regions.
+    ///
+    /// Of regions with the request's size few begin well, and one that is enough with the most padding is
+    /// cut in three. With more than one of the `steps` from the one to the other, what is found is nearer
+    /// to the smallest that holds the request.
     #[inline(always)]
-    fn find(&self, request: Request, observe: &mut impl Observe) -> Option<Found> {
+    fn find(&self, request: Request, steps: u32, observe: &mut impl Observe) -> Option<Found> {
         // Regions in the bin of the size pack best, but may be too small: a few are tried. That none
         // can be too small where every size has a bin is not asked, it would be one more coin flip.
         observe.bin();
@@ -303,34 +308,33 @@ impl View<'_> {
         if let Some(found) = self.try_bin(request, bin, observe) {
             return Some(found);
         }
+        // Before the last step all may be too small.
+        for step in 1..steps {
+            let padding = u64::from(request.mask) * u64::from(step) / u64::from(steps);
+            let found = self.try_first(request, request.size + padding as u32, observe)?;
+            if found.is_some() {
+                return found;
+            }
+        }
         // Large enough even with the most padding. From 2³¹ granules on there is none, not even the
         // tail: it would begin the block, and so need no padding.
-        let most = request.size + request.mask;
-        observe.bin();
-        let bin = self.bitmaps.first_from(bin_at_least(most))?;
-        let node = self.after(bin)?;
-        observe.node();
-        self.fits(request, node).map(|padding| Found { node, bin, padding })
+        self.try_first(request, request.size + request.mask, observe)?
     }
 
-    /// As [`find`](Self::find), and of the regions that may hold the request one near the smallest that does.
-    ///
-    /// Of regions with the request's size few begin well, and one that is enough with the most padding is
-    /// cut in three. So the search goes from the one to the other in equal steps.
-    fn find_thriftily(&self, request: Request, observe: &mut impl Observe) -> Option<Found> {
-        let mut from = bin_of(request.size);
-        for step in 1..=STEPS {
-            observe.bin();
-            let bin = self.bitmaps.first_from(from)?;
-            let node = self.after(bin)?;
-            observe.node();
-            if let Some(padding) = self.fits(request, node) {
-                return Some(Found { node, bin, padding });
-            }
-            let padding = u64::from(request.mask) * u64::from(step) / u64::from(STEPS - 1);
-            from = bin_at_least(request.size + padding as u32).max(bin + 1);
-        }
-        None
+    /// The first region of the lowest bin above `units`, if it holds the request. The outer none: there is no
+    /// such bin.
+    #[inline(always)]
+    fn try_first(
+        &self,
+        request: Request,
+        units: u32,
+        observe: &mut impl Observe,
+    ) -> Option<Option<Found>> {
+        observe.bin();
+        let bin = self.bitmaps.first_from(bin_at_least(units))?;
+        let node = self.after(bin)?;
+        observe.node();
+        Some(self.fits(request, node).map(|padding| Found { node, bin, padding }))
     }
 
     /// The first of a few regions in a bin that holds the request.

@@ -7,11 +7,11 @@ use ash::vk;
 
 use super::{
     super::{
-        allocate::{Request, Target},
         desc::AllocationDesc,
         error::Tried,
         heaps::Limit,
         inner::Inner,
+        request::{Request, Target},
     },
     doors::ScrubError,
     work::Work,

@@ -6,7 +6,7 @@ use ash::vk;
 
 use super::*;
 use crate::{
-    AllocationDesc, Allocator, ResourceKind,
+    Allocation, AllocationDesc, Allocator, ResourceKind,
     fake::{FakeDriver, Profile},
 };
 
@@ -22,13 +22,23 @@ fn shared(inner: &Arc<Inner>) -> impl PartialEq + core::fmt::Debug + use<> {
     )
 }
 
-#[test]
-fn two_lanes_write_no_cache_line_in_common() {
+/// Over a fake driver that lives as long as it.
+fn allocator() -> Allocator {
     let fake = FakeDriver::new(&Profile::default());
     let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
         .keep_alive(Arc::new(fake.clone()));
     // SAFETY: the fake lives as long as the allocator.
-    let allocator = unsafe { Allocator::new(&desc) }.unwrap();
+    unsafe { Allocator::new(&desc) }.unwrap()
+}
+
+fn take(allocator: &Allocator, memory: &AllocationDesc) -> Allocation {
+    let requirements = vk::MemoryRequirements { size: 1000, alignment: 256, memory_type_bits: !0 };
+    allocator.allocate(&requirements, ResourceKind::Linear, memory).unwrap()
+}
+
+#[test]
+fn two_lanes_write_no_cache_line_in_common() {
+    let allocator = allocator();
     let inner = allocator.inner();
     let lines = |lane: &Lane| {
         let start = core::ptr::from_ref(lane) as usize;
@@ -46,10 +56,7 @@ fn two_lanes_write_no_cache_line_in_common() {
     let end = (common * 128 + size_of::<Inner>()).div_ceil(128) + 1;
     assert!(all.iter().all(|&(start, stop)| stop <= common || start >= end), "and apart from it");
 
-    let requirements = vk::MemoryRequirements { size: 1000, alignment: 256, memory_type_bits: !0 };
-    let take = |desc: &AllocationDesc| {
-        allocator.allocate(&requirements, ResourceKind::Linear, desc).unwrap()
-    };
+    let take = |memory: &AllocationDesc| take(&allocator, memory);
     let intents = [AllocationDesc::device_local(), AllocationDesc::upload()];
     let cold = shared(inner);
     let held = intents.each_ref().map(take);
@@ -67,14 +74,8 @@ fn two_lanes_write_no_cache_line_in_common() {
 
 #[test]
 fn statistics_wait_for_no_lock() {
-    let fake = FakeDriver::new(&Profile::default());
-    let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
-        .keep_alive(Arc::new(fake.clone()));
-    // SAFETY: the fake lives as long as the allocator.
-    let allocator = unsafe { Allocator::new(&desc) }.unwrap();
-    let requirements = vk::MemoryRequirements { size: 1000, alignment: 256, memory_type_bits: !0 };
-    let memory = AllocationDesc::device_local();
-    let held = allocator.allocate(&requirements, ResourceKind::Linear, &memory).unwrap();
+    let allocator = allocator();
+    let held = take(&allocator, &AllocationDesc::device_local());
     let inner = Arc::clone(allocator.inner());
     let before = allocator.statistics();
     let lanes: Vec<_> = inner.lanes().map(Lane::lock).collect();
