@@ -7,10 +7,10 @@ use ash::vk;
 
 use super::{
     Allocator,
-    collect::Keeper,
     error::{ForeignPoint, KeyError, Refused},
     home::Home,
     inner::{Inner, LANE_BITS, Lane, Life},
+    retire::Keeper,
 };
 use crate::{
     memory::{Block, Entry, Grant, Rank},

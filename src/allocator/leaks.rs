@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, panic::Location};
 
-use super::{inner::Inner, origins::Origin};
+use super::{inner::Inner, names::named, origins::Origin};
 use crate::{events, memory::Entry, tlsf::State};
 
 /// An allocation that outlived its allocator.
@@ -99,7 +99,7 @@ impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, group) in self.0.iter().take(LISTED).enumerate() {
             let Group { count, bytes, name, origin } = group;
-            let name = name.unwrap_or("(unnamed)");
+            let name = named(*name);
             write!(f, "\n  {bytes} bytes in {count}: {name}")?;
             let Some(Origin { location, backtrace }) = origin else { continue };
             write!(f, ", made at {location}")?;

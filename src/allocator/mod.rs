@@ -43,6 +43,7 @@ mod register;
 mod request;
 mod resource;
 mod resource_desc;
+mod retire;
 mod reuse;
 mod ring;
 mod share;

@@ -1,4 +1,4 @@
-//! Names that are made at run time.
+//! What allocations are called: names that are made at run time, and how reports call what has none.
 
 use std::{
     collections::HashSet,
@@ -29,6 +29,11 @@ pub fn intern(name: &str) -> &'static str {
     let kept: &'static str = Box::leak(name.into());
     names.insert(kept);
     kept
+}
+
+/// What reports call an allocation.
+pub(super) fn named(name: Option<&'static str>) -> &'static str {
+    name.unwrap_or("(unnamed)")
 }
 
 #[cfg(test)]

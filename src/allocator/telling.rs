@@ -5,6 +5,7 @@ use std::panic::Location;
 use super::{
     error::{AllocateError, Tried},
     inner::{Inner, Lane},
+    names::named,
     request::Request,
 };
 use crate::{events, memory::Entry, retire::Point};
@@ -64,7 +65,7 @@ impl Inner {
         let Some(point) = overlooked else { return };
         let name = lane.lock().blocks.tenant(entry).name;
         tracing::error!(
-            target: events::WAITING, allocation = name.unwrap_or("(unnamed)"), used_until = ?point,
+            target: events::WAITING, allocation = named(name), used_until = ?point,
             "an allocation ends at points older than a recorded use: the GPU may still use its range"
         );
     }

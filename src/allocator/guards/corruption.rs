@@ -1,5 +1,6 @@
 //! What is told of a write that left its trace.
 
+use super::super::names::named;
 use crate::retire::Point;
 
 /// What kind of write left its trace.
@@ -66,7 +67,7 @@ impl core::fmt::Display for Corruption {
         match self.owner {
             None => write!(f, "{what} memory that nobody owned")?,
             Some(owner) => {
-                let name = owner.name.unwrap_or("(unnamed)");
+                let name = named(owner.name);
                 write!(f, "{what} `{name}` ({} bytes", owner.size)?;
                 if let Some(collect) = owner.freed {
                     write!(f, ", freed in collect {collect}")?;

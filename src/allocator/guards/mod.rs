@@ -30,6 +30,7 @@ use super::{
     Allocator,
     desc::AllocatorDesc,
     inner::{Inner, Lane, LaneState},
+    names::named,
     register::Register,
 };
 use crate::{
@@ -105,7 +106,7 @@ impl Guards {
         }
         for corruption in found {
             let &Corruption { memory_type, offset, words, expected, found, owner, .. } = corruption;
-            let allocation = owner.map(|owner| owner.name.unwrap_or("(unnamed)"));
+            let allocation = owner.map(|owner| named(owner.name));
             let freed = owner.and_then(|owner| owner.freed);
             let retired = owner.and_then(|owner| owner.retired);
             let (timeline, value) =
