@@ -128,7 +128,7 @@ pub struct MemoryTypeStatistics {
     /// parts' peaks.
     pub peak_live: u64,
     /// A request of this many bytes is granted without a new block. The largest free range is less
-    /// than 1/8 larger; a [picture](Allocator::picture) tells it.
+    /// than 1/8 larger; [`Allocator::blocks`] tells it.
     pub largest_free: u64,
 }
 

@@ -27,7 +27,7 @@ impl Tracked {
     }
 }
 
-/// What a bare pointer is to a pool; made by [`MemoryPool::lookup`].
+/// What a bare pointer is to a pool; made by [`MemoryPool::lookup`](super::MemoryPool::lookup).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Lookup {

@@ -39,7 +39,7 @@ impl MemoryPool {
         Err(DeallocateError::Corrupted { address, start, size: live.size })
     }
 
-    /// Checks the books, and in a [checked](PoolDesc::checked) pool every guard and all free memory.
+    /// Checks the books, and in a [checked](super::PoolDesc::checked) pool every guard and all free memory.
     /// O(granules + bytes looked at); changes nothing.
     ///
     /// What waits for points is not looked at: a device may write there.
