@@ -257,8 +257,7 @@ impl Inner {
         collected: &mut Collected,
     ) {
         let Scratch { entries, resources, .. } = &mut scratch;
-        let taken = entries.iter().map(|&entry| state.blocks.take_resource(entry));
-        resources.extend(taken.filter(|&resource| resource != Resource::None));
+        state.blocks.take_resources(entries, resources);
         if !resources.is_empty() {
             drop(state);
             for resource in resources.drain(..) {

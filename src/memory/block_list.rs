@@ -55,6 +55,8 @@ pub(crate) struct BlockList {
     /// The slots of blocks whose rank may not be what the driver was told.
     restless: VecDeque<u32>,
     counters: Arc<Counters>,
+    /// A resource lives here, or did.
+    houses: bool,
     /// Blocks tried so far.
     #[cfg(test)]
     tried: u32,
@@ -76,6 +78,7 @@ impl BlockList {
             told: 0,
             restless: VecDeque::new(),
             counters: Arc::default(),
+            houses: false,
             #[cfg(test)]
             tried: 0,
         }
@@ -83,6 +86,7 @@ impl BlockList {
 
     /// A tenant moves into a granted region. O(1) amortised.
     pub(crate) fn move_in(&mut self, entry: Entry, tenant: Tenant) {
+        self.houses |= tenant.resource != Resource::None;
         if let Some(block) = self.block_mut(entry.slot) {
             block.tenants.set(entry.key, tenant);
         }
@@ -274,6 +278,14 @@ impl BlockList {
     pub(crate) fn take_resource(&mut self, entry: Entry) -> Resource {
         self.block_mut(entry.slot)
             .map_or(Resource::None, |block| block.tenants.take_resource(entry.key))
+    }
+
+    /// [`take_resource`](Self::take_resource) for many; nothing is looked at where none ever lived.
+    pub(crate) fn take_resources(&mut self, entries: &[Entry], out: &mut Vec<Resource>) {
+        if self.houses {
+            let taken = entries.iter().map(|&entry| self.take_resource(entry));
+            out.extend(taken.filter(|&resource| resource != Resource::None));
+        }
     }
 
     #[inline]

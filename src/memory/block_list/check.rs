@@ -32,6 +32,10 @@ impl BlockList {
         if !self.vacant.iter().all(vacant) {
             return Err(Broken::Index);
         }
+        let housed = self.iter().any(|(_, block)| block.tenants.resources() > 0);
+        if housed && !self.houses {
+            return Err(Broken::Tenant);
+        }
         let told: u32 = self.iter().map(|(_, block)| block.ranks.total()).sum();
         let restless = self.iter().filter(|(_, block)| block.restless).count();
         if told != self.told || restless != self.restless.len() {
