@@ -207,7 +207,7 @@ impl Inner {
         self.allocate_watched(requirements, kind, memory, place)
     }
 
-    /// [`allocate_plain`](Self::allocate_plain), where anything is not as nearly always.
+    /// [`allocate_plain`](Self::allocate_plain), where somebody records, or anything is not as nearly always.
     #[cold]
     #[inline(never)]
     #[track_caller]
@@ -219,6 +219,12 @@ impl Inner {
         place: Place<'_>,
     ) -> Result<Allocation, AllocateError> {
         let needs = Requirements { memory: *requirements, dedicate: Dedicate::No };
+        if matches!(place, Place::Types) && self.unwatched {
+            let request = Request::new(&needs, Target::unknown(kind), memory);
+            if let Some((lane, grant)) = self.allocate_at_once(&request, false) {
+                return Ok(Allocation::new(self, lane, &grant));
+            }
+        }
         let (lane, grant) = self.grant(&needs, Target::unknown(kind), memory, place)?;
         Ok(Allocation::new(self, lane, &grant))
     }

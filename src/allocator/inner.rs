@@ -74,6 +74,8 @@ pub(crate) struct Inner {
     /// Neither observed nor recorded, nor guarded where an arena says nothing else: one test for what is
     /// nearly always so.
     pub(super) plain: bool,
+    /// The same, whether recorded or not.
+    pub(super) unwatched: bool,
     pub(super) origins: Origins,
     pub(super) map_on_access: bool,
     pub(super) guards: Guards,
@@ -132,7 +134,8 @@ impl Inner {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let observed =
             desc.audit || tracing::enabled!(target: events::ALLOCATION, tracing::Level::TRACE);
-        let plain = !observed && !recorder.is_on() && !desc.guards.is_on();
+        let unwatched = !observed && !desc.guards.is_on();
+        let plain = unwatched && !recorder.is_on();
         Ok(Arc::new_cyclic(|myself| Self {
             myself: Weak::clone(myself),
             vulkan,
@@ -159,6 +162,7 @@ impl Inner {
             audit: desc.audit,
             observed,
             plain,
+            unwatched,
             origins: Origins::default(),
             map_on_access: desc.map_on_access,
             guards: Guards::new(desc),
