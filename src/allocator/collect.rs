@@ -17,7 +17,7 @@ use super::{
     share::Extent,
 };
 use crate::{
-    memory::{Batch, Block},
+    memory::{Batch, Block, Ended},
     retire::Reached,
     vulkan::Resource,
 };
@@ -292,7 +292,7 @@ impl Inner {
         if Batch::pays(entries.len(), state.blocks.slots()) {
             batch.fill(entries, state.blocks.slots());
             for (slot, keys) in batch.groups() {
-                let (bytes, emptied) = match state.blocks.reach_batch(slot, keys) {
+                let Ended { bytes, emptied } = match state.blocks.reach_batch(slot, keys) {
                     Ok(freed) => freed,
                     Err(error) => unreachable!("{keys:?} of {slot} were pending: {error}"),
                 };
@@ -304,7 +304,7 @@ impl Inner {
             collected.allocations += batch.len() as u64;
         } else {
             for &entry in entries.iter().filter(|entry| !entry.is_gone()) {
-                let (bytes, emptied) = state.reach(entry);
+                let Ended { bytes, emptied } = state.reach(entry);
                 freed += bytes;
                 if emptied {
                     emptied_slots.push(entry.slot);

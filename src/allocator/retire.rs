@@ -13,7 +13,7 @@ use super::{
     share::Extent,
 };
 use crate::{
-    memory::Entry,
+    memory::{Ended, Entry},
     retire::{BagNumber, Point},
     vulkan::Resource,
 };
@@ -130,7 +130,7 @@ impl Inner {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             return Ok(self.release(lane, state, entry));
         };
-        let (_, emptied) = freed?;
+        let Ended { emptied, .. } = freed?;
         if !plain {
             state.record_end(entry);
         }
@@ -174,9 +174,9 @@ impl Inner {
                 return None;
             }
         }
-        match state.reach(entry) {
-            (_, true) => self.vacate(lane, state, entry.slot),
-            (_, false) => state.shared_keeper(self.life(), entry),
+        match state.reach(entry).emptied {
+            true => self.vacate(lane, state, entry.slot),
+            false => state.shared_keeper(self.life(), entry),
         }
     }
 
@@ -203,7 +203,7 @@ impl LaneState {
 
     /// Pending → Free for an entry that came out of a bag, so it is pending.
     #[inline(always)]
-    pub(super) fn reach(&mut self, entry: Entry) -> (u64, bool) {
+    pub(super) fn reach(&mut self, entry: Entry) -> Ended {
         match self.blocks.reach(entry) {
             Ok(freed) => freed,
             Err(error) => unreachable!("{entry:?} was pending: {error}"),

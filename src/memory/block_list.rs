@@ -5,8 +5,8 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{
     block::Block,
     counters::Counters,
-    fit_index::{FitIndex, class_of_room},
-    grant::{Entry, Grant, Heritage},
+    fit_index::FitIndex,
+    grant::{Ended, Entry, Grant, Heritage},
     rank::Rank,
     tenants::Tenant,
 };
@@ -15,6 +15,7 @@ use crate::{
     vulkan::Resource,
 };
 
+mod books;
 mod check;
 mod empty;
 mod place;
@@ -23,6 +24,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
+use books::Books;
 pub(crate) use empty::Stay;
 
 /// What a slot holds.
@@ -116,34 +118,29 @@ impl BlockList {
         } else {
             self.slots.push(Slot::Block(block));
         }
-        self.note_room(slot);
-        Ok(slot)
-    }
-
-    /// Tells the index how much room a block has, if that has changed.
-    fn note_room(&mut self, slot: u32) {
-        let Self { slots, shared, tailored, counters, .. } = self;
-        if let Some(Slot::Block(block)) = slots.get_mut(slot as usize) {
-            if block.room == block.noted {
-                return;
-            }
-            note_room(slot, block, [shared, tailored], counters);
+        let (slots, mut books) = self.split();
+        if let Some(Slot::Block(block)) = slots.get(slot as usize) {
+            books.note_room(slot, block, 0);
         }
+        Ok(slot)
     }
 
     /// Takes all that is free in a block, so that nobody gets it meanwhile: Free → Pending. Returns
     /// whether the block was empty before. O(free regions).
     pub(crate) fn hold(&mut self, slot: u32) -> (Vec<Entry>, bool) {
-        let Some(block) = self.block_mut(slot) else { return (Vec::new(), false) };
-        let was_empty = block.is_empty();
+        let (slots, mut books) = self.split();
+        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else {
+            return (Vec::new(), false);
+        };
+        let (was_empty, room) = (block.is_empty(), block.room);
         let keys = block.hold();
         let bytes = keys.iter().map(|&key| block.size_of(key)).sum();
-        self.counters.wait(bytes, keys.len() as u64);
+        books.counters.wait(bytes, keys.len() as u64);
         let first = was_empty && !keys.is_empty();
         if first {
-            self.empty.retain(|&empty| empty != slot);
+            books.fill(slot);
         }
-        self.note_room(slot);
+        books.note_room(slot, block, room);
         (keys.into_iter().map(|key| Entry { slot, key }).collect(), first)
     }
 
@@ -194,69 +191,58 @@ impl BlockList {
         Some(Heritage { grant, rest, resource })
     }
 
-    /// Pending → Free. Returns the bytes, and whether the block is empty now. O(1).
+    /// Pending → Free. O(1).
     #[inline(always)]
-    pub(crate) fn reach(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
+    pub(crate) fn reach(&mut self, entry: Entry) -> Result<Ended, KeyError> {
         self.end(entry.slot, 1, |block| block.reach(entry.key))
     }
 
-    /// Pending → Free for regions of one block. Returns the bytes, and whether the block is empty now.
-    /// O(keys).
-    pub(crate) fn reach_batch(&mut self, slot: u32, keys: &[Key]) -> Result<(u64, bool), KeyError> {
+    /// Pending → Free for regions of one block. O(keys).
+    pub(crate) fn reach_batch(&mut self, slot: u32, keys: &[Key]) -> Result<Ended, KeyError> {
         self.end(slot, keys.len(), |block| block.reach_batch(keys))
     }
 
     /// Used → Free, for a region without a resource: `None`, and nothing has changed, where one lives
-    /// there. Returns the bytes, and whether the block is empty now. O(1).
+    /// there. O(1).
     #[inline(always)]
-    pub(crate) fn free(&mut self, entry: Entry) -> Option<Result<(u64, bool), KeyError>> {
-        let Self { slots, shared, tailored, empty, counters, .. } = self;
+    pub(crate) fn free(&mut self, entry: Entry) -> Option<Result<Ended, KeyError>> {
+        let (slots, mut books) = self.split();
         let Some(Slot::Block(block)) = slots.get_mut(entry.slot as usize) else {
             return Some(Err(KeyError::Stale));
         };
         if block.tenants.has_resource(entry.key) {
             return None;
         }
-        let size = match block.free(entry.key) {
-            Ok(size) => size,
+        let room = block.room;
+        let ended = match block.free(entry.key) {
+            Ok(ended) => ended,
             Err(error) => return Some(Err(error)),
         };
-        counters.end(size);
-        if block.room != block.noted {
-            note_room(entry.slot, block, [shared, tailored], counters);
-        }
-        let emptied = block.is_empty();
-        if emptied {
-            empty.push(entry.slot);
-        }
+        books.end(entry.slot, block, room, ended);
+        books.counters.end(ended.bytes);
         if self.told > 0 {
             self.leave(entry);
         }
-        Some(Ok((size, emptied)))
+        Some(Ok(ended))
     }
 
-    /// Pending → Free in the block of a slot, by `end`. Returns the bytes, and whether the block is empty now.
+    /// Pending → Free in the block of a slot, by `end`.
     #[inline(always)]
     fn end(
         &mut self,
         slot: u32,
         count: usize,
-        end: impl FnOnce(&mut Block) -> Result<u64, KeyError>,
-    ) -> Result<(u64, bool), KeyError> {
-        let Self { slots, shared, tailored, empty, counters, .. } = self;
+        end: impl FnOnce(&mut Block) -> Result<Ended, KeyError>,
+    ) -> Result<Ended, KeyError> {
+        let (slots, mut books) = self.split();
         let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else {
             return Err(KeyError::Stale);
         };
-        let size = end(block)?;
-        counters.reach(size, count as u64);
-        if block.room != block.noted {
-            note_room(slot, block, [shared, tailored], counters);
-        }
-        let emptied = block.is_empty();
-        if emptied {
-            empty.push(slot);
-        }
-        Ok((size, emptied))
+        let room = block.room;
+        let ended = end(block)?;
+        books.end(slot, block, room, ended);
+        books.counters.reach(ended.bytes, count as u64);
+        Ok(ended)
     }
 
     /// A used region and its block. O(1).
@@ -286,6 +272,13 @@ impl BlockList {
             let taken = entries.iter().map(|&entry| self.take_resource(entry));
             out.extend(taken.filter(|&resource| resource != Resource::None));
         }
+    }
+
+    /// The blocks, and the books on them.
+    #[inline(always)]
+    fn split(&mut self) -> (&mut [Slot], Books<'_>) {
+        let Self { slots, empty, shared, tailored, counters, .. } = self;
+        (slots, Books { empty, shared, tailored, counters })
     }
 
     #[inline]
@@ -332,19 +325,4 @@ impl BlockList {
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
-}
-
-/// [`BlockList::note_room`], for a block in hand whose room has changed.
-fn note_room(
-    slot: u32,
-    block: &mut Block,
-    [shared, tailored]: [&mut FitIndex; 2],
-    counters: &Counters,
-) {
-    let (index, present) = match block.tailored {
-        false => (shared, &counters.shared),
-        true => (tailored, &counters.tailored),
-    };
-    let old = core::mem::replace(&mut block.noted, block.room);
-    index.change(present, slot, class_of_room(old), class_of_room(block.room));
 }

@@ -23,7 +23,7 @@ pub(crate) use block::Block;
 pub(crate) use block_list::{BlockList, Stay};
 pub use broken::Broken;
 pub(crate) use counters::Counters;
-pub(crate) use grant::{Entry, Grant, Heritage};
+pub(crate) use grant::{Ended, Entry, Grant, Heritage};
 pub(crate) use graves::{Freed, Grave, Graves};
 pub(crate) use heirs::Heirs;
 pub use line::ArenaPolicy;

@@ -22,8 +22,7 @@ impl BlockList {
             let listed = self.empty.iter().filter(|&&empty| empty == slot).count();
             let room = class_of(block.largest_class());
             let wanted = if block.tailored { [0, room] } else { [room, 0] };
-            let known = [block.room, block.noted].map(class_of_room) == [room; 2];
-            let indexed = self.is_indexed(slot, wanted) && known;
+            let indexed = self.is_indexed(slot, wanted) && class_of_room(block.room) == room;
             if listed != usize::from(block.is_empty()) || !indexed {
                 return Err(Broken::Index);
             }

@@ -46,7 +46,7 @@ impl BlockList {
             false => (&mut self.shared, &self.counters.shared),
             true => (&mut self.tailored, &self.counters.tailored),
         };
-        index.change(present, slot, class_of_room(block.noted), 0);
+        index.change(present, slot, class_of_room(block.room), 0);
         self.counters.reserved.subtract(block.size);
         self.counters.blocks.subtract(1);
         Some(block)
