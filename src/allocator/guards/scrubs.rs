@@ -16,7 +16,7 @@ use super::{
     passed::RetirePoints,
     sheet::Sheet,
     site::Site,
-    work::{NEVER, Step, Waiting, Work, reads_zero, rest},
+    work::{Step, Waiting, Work, reads_zero, rest},
 };
 use crate::{
     ground::sync::lock,
@@ -45,8 +45,8 @@ pub(super) struct Job {
 }
 
 impl Inner {
-    /// No scrub comes any more: what waits for one is let go.
-    fn scrubs_have_ended(&self) -> bool {
+    /// No scrub comes any more, and nothing rests: what waits is let go.
+    pub(super) fn scrubs_have_ended(&self) -> bool {
         self.life() != Life::Open || self.is_lost()
     }
 
@@ -57,7 +57,7 @@ impl Inner {
     /// A range was granted: its margins are nobody's, and are filled by the next scrub.
     pub(super) fn scrub_hand_out(&self, mut state: MutexGuard<'_, LaneState>, entry: Entry) {
         if state.guards.margin() > 0 {
-            state.waiting.push(Waiting { entry, step: Step::Open, freed: NEVER });
+            state.waiting.push(Waiting { entry, step: Step::Open, freed: Freed::NEVER });
         }
     }
 
@@ -103,7 +103,7 @@ impl Inner {
             let sight = blocks.block(entry.slot).map(|block| block.sight);
             let waits = matches!(sight, Some(Sight::Gpu(_)));
             if waits {
-                let freed = Freed { collect, point: points.of(entry) };
+                let freed = Freed { collect, at: points.of(entry) };
                 waiting.push(Waiting { entry, step: Step::End, freed });
             }
             !waits
@@ -158,7 +158,7 @@ impl Inner {
                     state.keep(slot, myself);
                 }
             }
-            let held = |entry| Waiting { entry, step, freed: NEVER };
+            let held = |entry| Waiting { entry, step, freed: Freed::NEVER };
             waiting.extend(entries.into_iter().map(held));
         }
     }
