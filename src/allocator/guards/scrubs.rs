@@ -12,7 +12,7 @@ use super::{
         collect::Collected,
         inner::{Inner, Lane, LaneState, Life},
     },
-    doors::Scrub,
+    doors::{Scrub, Scrubbed},
     passed::RetirePoints,
     sheet::Sheet,
     site::Site,
@@ -33,6 +33,8 @@ pub(super) struct Scrubs {
     pub(super) sheets: Vec<Sheet>,
     /// Submitted, or about to be.
     jobs: Vec<Job>,
+    /// All that was ever recorded.
+    pub(super) total: Scrubbed,
 }
 
 /// A scrub on its way.
@@ -166,6 +168,10 @@ impl Inner {
     /// A scrub was submitted, or recorded where it will be.
     pub(super) fn add_job(&self, job: Job) {
         let mut scrubs = lock(&self.guards.scrubs);
+        let Scrubbed { checked, filled, dispatches } = job.work.scrubbed();
+        scrubs.total.checked += checked;
+        scrubs.total.filled += filled;
+        scrubs.total.dispatches += dispatches;
         scrubs.jobs.push(job);
         self.guards.scrubbed.store(self.collects.load(Ordering::Relaxed), Ordering::Relaxed);
         self.guards.jobs.store(scrubs.jobs.len(), Ordering::Release);
@@ -284,7 +290,11 @@ impl Inner {
 
     /// Destroys what scrubs need of the driver.
     pub(in super::super) fn destroy_scrubs(&self) {
-        let Scrubs { compute, sheets, jobs } = core::mem::take(&mut *lock(&self.guards.scrubs));
+        let mut scrubs = lock(&self.guards.scrubs);
+        let total = scrubs.total;
+        let Scrubs { compute, sheets, jobs, .. } =
+            core::mem::replace(&mut *scrubs, Scrubs { total, ..Scrubs::default() });
+        drop(scrubs);
         for sheet in sheets.into_iter().chain(jobs.into_iter().map(|job| job.sheet)) {
             // SAFETY: the device contract; the caller found the GPU idle.
             unsafe { sheet.destroy(self) };
