@@ -14,7 +14,7 @@ use super::{
 use crate::{
     guard::GuardPolicy,
     memory::{ArenaPolicy, Block, Grant, Rank},
-    policy::growth::NextBlock,
+    policy::growth::{Held, NextBlock},
     tlsf,
     vulkan::{Dedicate, External, NewMemory, Resource},
 };
@@ -53,7 +53,7 @@ impl ArenaBlocks {
     fn next_block(&self, lane: &Lane, reserved: u64, size: u64) -> NextBlock {
         match self.block_size {
             Some(size) => NextBlock { size, tailored: false },
-            None => lane.growth.next_block(reserved, size),
+            None => lane.growth.next_block(Held { all: reserved, own: reserved }, size),
         }
     }
 }
