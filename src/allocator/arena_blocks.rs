@@ -28,6 +28,8 @@ pub(super) enum Place<'a> {
     Arena(&'a ArenaBlocks),
     /// Any memory type that fits; ranges that are pending too.
     Ordered(&'a Order),
+    /// The blocks that a memory type or an arena has, but not those that are to become empty.
+    Others(u32, Option<&'a ArenaBlocks>),
 }
 
 /// What an arena was made with, and which lane it has.
