@@ -114,7 +114,7 @@ impl Register {
 
     /// What bags waited for, where it is remembered.
     pub(super) fn passed_cuts(&self) -> PassedCuts {
-        self.passed.clone().unwrap_or_default()
+        self.passed.as_ref().map(PassedCuts::copied).unwrap_or_default()
     }
 
     pub(super) fn cuts(&self) -> &Cuts {
