@@ -176,7 +176,7 @@ pub use dma::{MappedPool, MappedPoolError};
 #[cfg(feature = "vulkan")]
 pub use inspect::{Difference, Snapshot, TenantKind, Wait};
 #[cfg(feature = "vulkan")]
-pub use memory::{ArenaPolicy, Broken};
+pub use memory::{ArenaPolicy, Broken, RetiredAt};
 #[cfg(feature = "vulkan")]
 pub use policy::{granularity::ResourceKind, intent::HostAccess};
 pub use pool::{MemoryPool, PoolDesc};

@@ -192,7 +192,8 @@ fn a_collect_without_memory_for_the_points_of_its_reports_reports_the_same() {
         }
         let found = allocator.check_guards();
         assert_eq!(found.len() as u64, MANY);
-        found.iter().filter_map(|found| found.owner?.retired).collect::<Vec<_>>()
+        let points = found.iter().filter_map(|found| found.owner?.retired.points().next());
+        points.collect::<Vec<_>>()
     };
     let (_, addresses) = frame();
     assert_eq!(allocator.collect().allocations, MANY);

@@ -208,9 +208,11 @@ fn the_books_lie_outside_and_statistics_count_what_was_asked_for() {
 
 #[test]
 fn pointers_are_aligned_and_disjoint_and_hold_what_is_written() {
-    // A base that is aligned to nothing but a granule, in bus addresses and in pointers.
-    for desc in [PoolDesc::new(), PoolDesc::new().granule(64), PoolDesc::new().checked()] {
-        let mut pool = pool(1 << 20, desc);
+    // Over memory of its own, and over a region of the caller's.
+    let descs = [PoolDesc::new(), PoolDesc::new().granule(64), PoolDesc::new().checked()];
+    let own = descs.into_iter().map(|desc| pool(1 << 20, desc));
+    let given = descs.into_iter().map(|desc| region(1 << 20, &desc.bus_base(1 << 30)).0);
+    for mut pool in own.chain(given) {
         let mut live = Vec::new();
         for round in 0..300_usize {
             let alignment = 1 << (round % 13);

@@ -87,7 +87,10 @@ impl Inner {
             self.tell_unscrubbed(now);
         }
         let passed = match self.guards.is_on() {
-            true => self.with_register(|register| register.passed_cuts()),
+            true => {
+                self.end_rests(false, &mut collected);
+                self.with_register(|register| register.passed_cuts())
+            }
             false => PassedCuts::default(),
         };
         for lane in self.lanes() {

@@ -239,9 +239,9 @@ impl AllocatorDesc<'_> {
     /// the GPU looks at it once more; none unless told. A write that comes so late is still found, and
     /// by its first owner's name; the footprint grows by so many frames' worth of drops.
     ///
-    /// Memory that the host guards has no quarantine: what ended is free once it is poisoned, and looked at
-    /// when it is handed out again, for there is no scrub to come back with. [`guarded_by`](Self::guarded_by)
-    /// the GPU it has one.
+    /// Where the host keeps the guards, for so many [collects](crate::Allocator::collect): then the host looks,
+    /// and it is free. Without a quarantine that memory is free once it is poisoned, and looked at when it is
+    /// handed out again: a write that comes later hits its next owner, and is found nowhere.
     #[must_use]
     pub const fn quarantine(mut self, scrubs: u32) -> Self {
         self.quarantine = scrubs;
@@ -249,7 +249,7 @@ impl AllocatorDesc<'_> {
     }
 
     /// How many bytes of a memory type or arena are in [`quarantine`](Self::quarantine) at most; no limit
-    /// unless told. The oldest make way, looked at by the next scrub. For a quarantine by bytes alone,
+    /// unless told. The oldest make way, looked at by the next scrub or collect. For a quarantine by bytes alone,
     /// let it last [`u32::MAX`] scrubs.
     #[must_use]
     pub const fn quarantine_bytes(mut self, bytes: u64) -> Self {

@@ -85,6 +85,8 @@ pub enum Wait {
     Collect,
     /// A [scrub](crate::Allocator::record_scrub): the GPU has yet to look at its guards.
     Scrub,
+    /// The end of its [quarantine](crate::AllocatorDesc::quarantine): the host looks at it once more.
+    Quarantine,
     /// [`assume_idle`](crate::Allocator::assume_idle): it was dropped before any timeline existed.
     Assumption,
 }
@@ -101,6 +103,7 @@ impl core::fmt::Display for Wait {
             }
             Self::Collect => f.write_str("a collect"),
             Self::Scrub => f.write_str("a scrub"),
+            Self::Quarantine => f.write_str("the end of its quarantine"),
             Self::Assumption => f.write_str("assume_idle"),
         }
     }
@@ -165,6 +168,8 @@ enum Filed {
     At(Point, u32),
     /// In no bag, and watched by the GPU.
     Scrub,
+    /// In no bag: the host looks at it once more.
+    Quarantine,
 }
 
 impl LanePicture {
@@ -175,6 +180,7 @@ impl LanePicture {
             let wait = match filed {
                 Filed::At(point, others) => dated(point, others as usize),
                 Filed::Scrub => Wait::Scrub,
+                Filed::Quarantine => Wait::Quarantine,
                 Filed::Bag(BagNumber::UNTIMED) => Wait::Assumption,
                 Filed::Bag(bag) if bag == known.0 => known.1,
                 Filed::Bag(bag) => {
@@ -208,8 +214,10 @@ fn picture(lane: &Lane, held: u64) -> LanePicture {
     let bags = state.bags.filed().map(|(bag, entry)| (entry, Filed::Bag(bag)));
     let points = state.bags.filed_at();
     let points = points.map(|(point, rest, entry)| (entry, Filed::At(point, rest as u32)));
+    let resting = state.resting.entries().map(|entry| (entry, Filed::Quarantine));
     let place = |entry: &Entry| (entry.slot, entry.key.index());
-    let mut filed: Vec<_> = bags.chain(points).map(|(entry, how)| (place(entry), how)).collect();
+    let mut filed: Vec<_> =
+        bags.chain(points).chain(resting).map(|(entry, how)| (place(entry), how)).collect();
     filed.sort_unstable_by_key(|&(place, _)| place);
 
     let mut waiting = Vec::with_capacity(filed.len());

@@ -195,7 +195,15 @@ impl Block {
     /// Takes all that is free, so that nobody gets it meanwhile: Free → Pending. O(free regions).
     pub(crate) fn hold(&mut self) -> Vec<Key> {
         let mut keys = Vec::new();
-        let Space::Shared(tlsf) = &mut self.space else { return keys };
+        let tlsf = match &mut self.space {
+            Space::Shared(tlsf) => tlsf,
+            Space::Line(line) => {
+                keys = line.hold();
+                self.measure();
+                return keys;
+            }
+            Space::Dedicated(_) => return keys,
+        };
         loop {
             // A range of the largest class is always found; the largest range itself, mostly.
             let sizes = [tlsf.largest_free(), tlsf.largest_class()];

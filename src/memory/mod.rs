@@ -15,6 +15,7 @@ mod graves;
 mod heirs;
 mod line;
 mod rank;
+mod retired_at;
 mod sight;
 mod tenants;
 
@@ -29,5 +30,6 @@ pub(crate) use heirs::Heirs;
 pub use line::ArenaPolicy;
 pub(crate) use line::End;
 pub(crate) use rank::Rank;
+pub use retired_at::RetiredAt;
 pub(crate) use sight::{Fresh, Sight};
 pub(crate) use tenants::{Fence, Tenant};

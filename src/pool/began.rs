@@ -84,7 +84,7 @@ impl Began {
 mod tests {
     use alloc::collections::BTreeSet;
 
-    use super::*;
+    use super::{super::bitmap::GROUP, *};
 
     /// Whether a start is in the log or written down makes no difference.
     #[test]
@@ -114,5 +114,33 @@ mod tests {
         assert_eq!(written, 4, "times that the log was written down");
         assert!(!began.log().is_empty());
         assert!(!began.shows(ever.iter().next_back().unwrap() + 1));
+    }
+
+    /// A pointer that is refused asks for each start in the log at most once, and for those of two groups of
+    /// granules, however many began and ended: that much is a constant. What ended unseen is passed once.
+    #[test]
+    fn a_search_asks_a_bounded_number_of_starts() {
+        const BOUND: usize = LOGGED + 2 * GROUP;
+        let asked = core::cell::Cell::new(0);
+        let is_live = |granule: usize| {
+            asked.set(asked.get() + 1);
+            granule == 3
+        };
+        for began_so_far in [10_000, 100_000, 1_000_000_u32] {
+            let mut began = Began::new(2_000_000).unwrap();
+            began.insert(3);
+            // The log is full but for one, and rises, so that each in it is asked for.
+            let last = began_so_far / LOGGED as u32 * LOGGED as u32 + LOGGED as u32 - 2;
+            (4..4 + last).for_each(|granule| began.insert(granule));
+            assert_eq!(began.log().len(), LOGGED - 1);
+            let above = 1_999_999;
+            assert_eq!(began.last_up_to(above, is_live), Some(3));
+            let first = asked.replace(0);
+            assert!(first > began_so_far as usize, "{first}: each that ended is passed once");
+            assert_eq!(began.last_up_to(above, is_live), Some(3));
+            let again = asked.replace(0);
+            assert!((LOGGED - 1..=BOUND).contains(&again), "{again} after {began_so_far}");
+            assert!(!began.was_in(above));
+        }
     }
 }

@@ -13,7 +13,7 @@ const BITS: usize = u64::BITS as usize;
 const LEVELS: usize = 10;
 
 /// Numbers of a group.
-const GROUP: usize = 256;
+pub(super) const GROUP: usize = 256;
 
 /// A bit for each number that ever was a member, and levels of bits above groups of them: each says
 /// whether there may be a member under it. A member that leaves is not written down; the search for one

@@ -1,10 +1,12 @@
 //! Which allocation an offset belongs to: the core, and what finds its regions by where they begin.
 #![forbid(unsafe_code)]
 
+mod check;
+
 use super::{
     began::Began,
     desc::PoolLayout,
-    error::{AllocateError, Broken, PoolError},
+    error::{AllocateError, PoolError},
     starts::{Entry, Granules, Starts},
     statistics::Fragmentation,
 };
@@ -370,35 +372,5 @@ impl Ledger {
     /// Bytes of the books; the host gives their untouched parts no pages.
     pub(super) fn metadata_bytes(&self) -> usize {
         self.tlsf.metadata_bytes() + self.starts.bytes() + self.began.bytes()
-    }
-
-    /// Every invariant. O(granules).
-    pub(super) fn check(&self, live_bytes: u64) -> Result<(), Broken> {
-        self.tlsf.check()?;
-        let (mut bytes, mut count) = (0, 0);
-        let mut last = None;
-        for region in self.regions() {
-            let broken = Err(Broken::Start { offset: region.offset });
-            if region.state == State::Used {
-                match self.start(region.offset) {
-                    Some(live) if Some(live.key) == region.key => bytes += live.size,
-                    _ => return broken,
-                }
-                if !self.began.shows(self.granule_of(region.offset) as usize) {
-                    return Err(Broken::Starts);
-                }
-                count += 1;
-                last = Some(self.granule_of(region.offset));
-            }
-            // From the last granule of a region the next start below is the region's own, or that of
-            // the last one that lives.
-            if self.last_start(self.granule_of(region.offset + region.size - 1)) != last {
-                return broken;
-            }
-        }
-        if (bytes, count) != (live_bytes, self.live_count()) {
-            return Err(Broken::Count);
-        }
-        Ok(())
     }
 }

@@ -31,11 +31,27 @@ pub struct Bags<T> {
     untimed: Vec<T>,
 }
 
-/// An entry filed under one point, and the points it must reach after that one.
+/// An entry filed under one point, and the other points that it waits for: first those that are reached.
 #[derive(Debug)]
 struct Dated<T> {
     entry: T,
-    rest: Vec<Point>,
+    others: Vec<Point>,
+    passed: usize,
+}
+
+impl<T> Dated<T> {
+    /// `point`, which it is filed under, is reached: the next one that is not, if any.
+    fn next(&mut self, point: Point, reached: &Reached) -> Option<Point> {
+        for at in self.passed..self.others.len() {
+            if reached.has(self.others[at]) {
+                self.others.swap(at, self.passed);
+                self.passed += 1;
+            }
+        }
+        let next = self.others.get_mut(self.passed)?;
+        self.passed += 1;
+        Some(core::mem::replace(next, point))
+    }
 }
 
 impl<T> Default for Bags<T> {
@@ -90,7 +106,8 @@ impl<T> Bags<T> {
                 self.file(BagNumber::FIRST, entry);
             }
             Some((&first, rest)) => {
-                self.dated.entry(first).or_default().push(Dated { entry, rest: rest.to_vec() });
+                let dated = Dated { entry, others: rest.to_vec(), passed: 0 };
+                self.dated.entry(first).or_default().push(dated);
             }
         }
     }
@@ -184,11 +201,10 @@ impl<T> Bags<T> {
                 self.dated.insert(point, due.split_off(room));
             }
             room -= due.len();
-            for Dated { entry, mut rest } in due {
-                rest.retain(|&point| !reached.has(point));
-                match rest.pop() {
-                    None => out.extend([entry]),
-                    Some(next) => self.dated.entry(next).or_default().push(Dated { entry, rest }),
+            for mut dated in due {
+                match dated.next(point, reached) {
+                    None => out.extend([dated.entry]),
+                    Some(next) => self.dated.entry(next).or_default().push(dated),
                 }
             }
         }
@@ -270,7 +286,21 @@ impl<T> Bags<T> {
     /// the entry. For reports. O(1) per entry.
     pub fn filed_at(&self) -> impl Iterator<Item = (Point, usize, &T)> {
         let dated = self.dated.iter();
-        dated.flat_map(|(&point, all)| all.iter().map(move |d| (point, d.rest.len(), &d.entry)))
+        dated.flat_map(|(&point, all)| {
+            all.iter().map(move |d| (point, d.others.len() - d.passed, &d.entry))
+        })
+    }
+
+    /// The entries whose points named by hand are all reached: those points, and the entry. O(points).
+    #[cfg(feature = "vulkan")]
+    pub(crate) fn filed_at_all<'a>(
+        &'a self,
+        reached: &'a Reached,
+    ) -> impl Iterator<Item = (impl Iterator<Item = Point> + 'a, &'a T)> {
+        let due = self.dated.iter().filter(|&(&point, _)| reached.has(point));
+        let due = due.flat_map(|(&point, all)| all.iter().map(move |dated| (point, dated)));
+        let due = due.filter(|(_, it)| it.others[it.passed..].iter().all(|&it| reached.has(it)));
+        due.map(|(point, it)| (it.others.iter().copied().chain([point]), &it.entry))
     }
 
     /// How many entries wait. O(points filed).
