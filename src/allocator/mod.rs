@@ -38,6 +38,7 @@ mod objects;
 mod origins;
 mod picture;
 mod plan;
+mod poll;
 mod pressure;
 mod recorder;
 mod recording;
@@ -154,7 +155,8 @@ impl Allocator {
     /// blocks back that linger. Call it once a frame.
     ///
     /// Cost: one counter read a busy timeline (for a ring, one a submitted fence). With nothing
-    /// reached, no memory type's lock is taken, but where [priorities move](AllocationDesc::priority).
+    /// reached, no memory type's lock is taken, but where a [priority](AllocationDesc::priority) has moved, or
+    /// is below the usual.
     ///
     /// The work of one call is bounded: 4096 allocations of a memory type and as many as were retired
     /// there since the last call; the same for objects, and for descriptor sets. What was dropped after
