@@ -2,12 +2,12 @@
 
 mod support;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use fencepost::{
     Allocation, AllocationDesc, AllocationFlags, Allocator, Arena, ArenaDesc, Buffer, BufferDesc,
-    CreateError, DefragmentDesc, Defragmentation, Move, MoveError, RawAllocation, Recording,
-    ResourceKind, TenantKind, Timeline,
+    CreateError, DefragmentDesc, Defragmentation, GuardPolicy, Move, MoveError, RawAllocation,
+    Recording, ResourceKind, TenantKind, Timeline,
     fake::{Call, FakeDriver, Profile},
     vk,
 };
@@ -473,6 +473,79 @@ fn a_run_may_outlive_everything() {
     drop(allocator);
     drop(run);
     fake.finish().unwrap();
+}
+
+#[test]
+fn margins_move_too() {
+    let fake = fake();
+    let allocator = made(&desc(&fake).guards(GuardPolicy::Full).first_block(MIB));
+    let frames = allocator.timeline(fake.queue(0)).unwrap();
+    let upload = AllocationDesc::upload().name("mesh");
+    let make = |_| allocator.create_buffer(&movable(100 * KIB), &upload).unwrap();
+    let mut meshes: Vec<Buffer> = (0..64).map(make).collect();
+    thin_out(&mut meshes);
+    allocator.collect();
+    let before = allocator.statistics().reserved;
+    let run = allocator.defragment(&DefragmentDesc::new(), everything);
+    let bytes = run.bytes();
+    assert!(bytes > 0 && run.moves().iter().all(|one| one.size == 100 * KIB), "without margins");
+    let mut moved = Vec::new();
+    for mesh in &mut meshes {
+        if run.contains(mesh.allocation()) {
+            *mesh = run.create_buffer(mesh, &movable(100 * KIB), &upload).unwrap();
+            moved.push((mesh.allocation().memory(), mesh.allocation().offset()));
+        }
+    }
+    allocator.collect();
+    assert_eq!(allocator.statistics().reserved, before - bytes);
+    assert!(allocator.check_guards().is_empty());
+    let (memory, offset) = moved[0];
+    assert!(fake.gpu_write(memory, offset + 100 * KIB, &[0; 4]));
+    let found = allocator.check_guards();
+    assert_eq!(
+        (found.len(), found[0].owner.and_then(|owner| owner.name)),
+        (1, Some("mesh")),
+        "{found:?}"
+    );
+    drop((run, meshes, frames));
+    drop(allocator);
+    fake.finish().unwrap();
+}
+
+/// Others allocate and drop meanwhile: a plan is of one moment, and whatever became of it is no error.
+#[test]
+fn others_allocate_while_it_moves() {
+    let stage = Stage::new();
+    let allocator = &stage.allocator;
+    let mut meshes = buffers(allocator, vec![100 * KIB; 200]);
+    thin_out(&mut meshes);
+    allocator.collect();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for seed in 0..2 {
+            let done = &done;
+            scope.spawn(move || {
+                let mut random = Random::new(seed);
+                let mut held = Vec::new();
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    match held.len() < 20 && random.below(2) == 0 {
+                        true => held.extend(buffers(allocator, [random.log_uniform(MIB).max(8)])),
+                        false => drop(held.pop()),
+                    }
+                }
+            });
+        }
+        let mut moved = 0;
+        for _ in 0..50 {
+            let mine: HashSet<_> = meshes.iter().map(|mesh| mesh.allocation().key()).collect();
+            let run = allocator
+                .defragment(&DefragmentDesc::new(), |found| mine.contains(&found.allocation));
+            moved += stage.move_all(&run, &mut meshes).0;
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(moved > 0);
+    });
+    allocator.check().unwrap();
 }
 
 /// Random lives, a run now and then of which some moves are made: contents stay, books agree, and what
