@@ -37,6 +37,8 @@ pub(crate) struct Block {
     pub(crate) empty_since: u64,
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
     pub(crate) tailored: bool,
+    /// It takes no new tenants while others have room, so that it becomes empty.
+    pub(crate) closed: bool,
     /// The ranks of those who live here, where they count.
     pub(super) ranks: Ranks,
     /// What the driver was told last.
@@ -126,6 +128,7 @@ impl Block {
             exported_as: 0,
             empty_since: 0,
             tailored: false,
+            closed: false,
             ranks: Ranks::default(),
             told: Rank::USUAL,
             restless: false,
@@ -136,6 +139,11 @@ impl Block {
         };
         block.measure();
         block
+    }
+
+    /// Split by TLSF.
+    pub(crate) fn is_split(&self) -> bool {
+        matches!(self.space, Space::Shared(_))
     }
 
     pub(crate) fn is_dedicated(&self) -> bool {
@@ -220,12 +228,11 @@ impl Block {
     }
 
     /// Used → Pending. O(1).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn retire(&mut self, key: Key) -> Result<u64, KeyError> {
         match &mut self.space {
             Space::Shared(tlsf) => tlsf.retire(key).map(|freed| freed.size),
-            Space::Line(line) => line.turn(key, State::Used, State::Pending),
-            Space::Dedicated(dedicated) => dedicated.turn(key, State::Used, State::Pending),
+            _ => self.turn_unsplit(key, State::Used, State::Pending),
         }
     }
 
@@ -233,11 +240,20 @@ impl Block {
     #[inline(always)]
     pub(crate) fn reach(&mut self, key: Key) -> Result<u64, KeyError> {
         let Space::Shared(tlsf) = &mut self.space else {
-            return self.free_unsplit(key, State::Pending);
+            return self.turn_unsplit(key, State::Pending, State::Free);
         };
         let (size, room) = tlsf.reach_telling(key)?;
         self.room = self.room.max(room);
         Ok(size)
+    }
+
+    /// Reads what [`reach`](Self::reach) is about to: a number that means nothing. O(1).
+    #[inline(always)]
+    pub(crate) fn glance(&self, key: Key) -> u32 {
+        match &self.space {
+            Space::Shared(tlsf) => tlsf.glance(key),
+            Space::Line(_) | Space::Dedicated(_) => 0,
+        }
     }
 
     /// Pending → Free for many: neighbours merge before they meet the bins. O(keys).
@@ -271,23 +287,23 @@ impl Block {
     #[inline(always)]
     pub(crate) fn free(&mut self, key: Key) -> Result<u64, KeyError> {
         let Space::Shared(tlsf) = &mut self.space else {
-            return self.free_unsplit(key, State::Used);
+            return self.turn_unsplit(key, State::Used, State::Free);
         };
         let (size, room) = tlsf.free_telling(key)?;
         self.room = self.room.max(room);
         Ok(size)
     }
 
-    /// [`free`](Self::free) or [`reach`](Self::reach), where no TLSF splits the block.
+    /// From one state to another, where no TLSF splits the block.
     #[inline(never)]
-    fn free_unsplit(&mut self, key: Key, from: State) -> Result<u64, KeyError> {
-        let freed = match &mut self.space {
+    fn turn_unsplit(&mut self, key: Key, from: State, to: State) -> Result<u64, KeyError> {
+        let turned = match &mut self.space {
             Space::Shared(_) => unreachable!("a TLSF splits the block"),
-            Space::Line(line) => line.turn(key, from, State::Free),
-            Space::Dedicated(dedicated) => dedicated.turn(key, from, State::Free),
+            Space::Line(line) => line.turn(key, from, to),
+            Space::Dedicated(dedicated) => dedicated.turn(key, from, to),
         };
         self.measure();
-        freed
+        turned
     }
 
     /// The region of a key that is used. O(1).

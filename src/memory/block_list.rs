@@ -11,12 +11,14 @@ use super::{
     tenants::Tenant,
 };
 use crate::{
-    tlsf::{Key, KeyError, Region, TakenOver},
+    tlsf::{KeyError, Region, TakenOver},
     vulkan::Resource,
 };
 
 mod check;
+mod closed;
 mod empty;
+mod ends;
 mod place;
 mod ranks;
 mod search;
@@ -194,71 +196,6 @@ impl BlockList {
         Some(Heritage { grant, rest, resource })
     }
 
-    /// Pending → Free. Returns the bytes, and whether the block is empty now. O(1).
-    #[inline(always)]
-    pub(crate) fn reach(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        self.end(entry.slot, 1, |block| block.reach(entry.key))
-    }
-
-    /// Pending → Free for regions of one block. Returns the bytes, and whether the block is empty now.
-    /// O(keys).
-    pub(crate) fn reach_batch(&mut self, slot: u32, keys: &[Key]) -> Result<(u64, bool), KeyError> {
-        self.end(slot, keys.len(), |block| block.reach_batch(keys))
-    }
-
-    /// Used → Free, for a region without a resource: `None`, and nothing has changed, where one lives
-    /// there. Returns the bytes, and whether the block is empty now. O(1).
-    #[inline(always)]
-    pub(crate) fn free(&mut self, entry: Entry) -> Option<Result<(u64, bool), KeyError>> {
-        let Self { slots, shared, tailored, empty, counters, .. } = self;
-        let Some(Slot::Block(block)) = slots.get_mut(entry.slot as usize) else {
-            return Some(Err(KeyError::Stale));
-        };
-        if block.tenants.has_resource(entry.key) {
-            return None;
-        }
-        let size = match block.free(entry.key) {
-            Ok(size) => size,
-            Err(error) => return Some(Err(error)),
-        };
-        counters.end(size);
-        if block.room != block.noted {
-            note_room(entry.slot, block, [shared, tailored], counters);
-        }
-        let emptied = block.is_empty();
-        if emptied {
-            empty.push(entry.slot);
-        }
-        if self.told > 0 {
-            self.leave(entry);
-        }
-        Some(Ok((size, emptied)))
-    }
-
-    /// Pending → Free in the block of a slot, by `end`. Returns the bytes, and whether the block is empty now.
-    #[inline(always)]
-    fn end(
-        &mut self,
-        slot: u32,
-        count: usize,
-        end: impl FnOnce(&mut Block) -> Result<u64, KeyError>,
-    ) -> Result<(u64, bool), KeyError> {
-        let Self { slots, shared, tailored, empty, counters, .. } = self;
-        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else {
-            return Err(KeyError::Stale);
-        };
-        let size = end(block)?;
-        counters.reach(size, count as u64);
-        if block.room != block.noted {
-            note_room(slot, block, [shared, tailored], counters);
-        }
-        let emptied = block.is_empty();
-        if emptied {
-            empty.push(slot);
-        }
-        Ok((size, emptied))
-    }
-
     /// A used region and its block. O(1).
     pub(crate) fn used(&self, entry: Entry) -> Result<(Region, &Block), KeyError> {
         let block = self.block(entry.slot).ok_or(KeyError::Stale)?;
@@ -346,5 +283,8 @@ fn note_room(
         true => (tailored, &counters.tailored),
     };
     let old = core::mem::replace(&mut block.noted, block.room);
-    index.change(present, slot, class_of_room(old), class_of_room(block.room));
+    // A closed one is in no index.
+    if !block.closed {
+        index.change(present, slot, class_of_room(old), class_of_room(block.room));
+    }
 }

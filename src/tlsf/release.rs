@@ -4,6 +4,7 @@ use super::Tlsf;
 use super::error::KeyError;
 use super::pairs::{BORDER, LOOSE, Link, PAIRS, PENDING, USED, place_of};
 use super::region::{Freed, Key, Node};
+use super::sorted::Sorted;
 
 impl Tlsf {
     /// Used → free: the range may be given out again at once. O(1).
@@ -90,6 +91,7 @@ impl Tlsf {
     /// # Errors
     /// What `reach` would say of the first key that is not of a pending allocation, or comes twice. Then
     /// no key is reached.
+    #[inline(never)]
     pub fn reach_batch(&mut self, keys: &[Key]) -> Result<(), KeyError> {
         let mut units = 0;
         for (reached, &key) in keys.iter().enumerate() {
@@ -111,15 +113,20 @@ impl Tlsf {
             sum.count -= keys.len() as u32;
             sum.units -= units;
         }
-        let mut table = self.table();
-        for &key in keys {
-            // A key whose node is not loose any more was merged into a neighbour.
-            let node = place_of(key.index()) as u32;
-            if table.link(node) == (Link { next: key.serial(), prev: LOOSE }) {
-                table.settle(node);
-            }
+        for keys in keys.chunks(Sorted::MOST) {
+            self.table().settle_all(keys.iter().map(|key| place_of(key.index()) as u32));
         }
         Ok(())
+    }
+
+    /// Reads a key's region and its neighbours, and tells a number that means nothing: whoever is about to reach
+    /// many regions has them all on their way to the cache at once, not one after the other.
+    #[cfg(feature = "vulkan")]
+    #[inline(always)]
+    pub(crate) fn glance(&self, key: Key) -> u32 {
+        let Some((_, _, Node { left, right, .. })) = self.find_node(key.index()) else { return 0 };
+        let [left, right] = [left, right].map(|node| super::pairs::link_at(&self.pairs, node));
+        left.prev ^ right.prev
     }
 
     /// The node of a key whose allocation is in the state that `mark` stands for.

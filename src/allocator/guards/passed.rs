@@ -19,11 +19,12 @@ struct Passed {
 }
 
 /// The last cuts, by rising bag.
-#[derive(Clone, Default, Debug)]
+#[derive(Default, Debug)]
 pub(in super::super) struct PassedCuts(VecDeque<Passed>);
 
 impl PassedCuts {
-    /// Notes the cuts that are still waited for, before any of them is passed. O(cuts).
+    /// Notes the cuts that are still waited for, before any of them is passed; not all of them, if the host
+    /// has no memory. O(cuts).
     pub(in super::super) fn note(&mut self, cuts: &Cuts) {
         let mut below = cuts.reached_bag();
         for (bag, points) in cuts.stamped() {
@@ -32,10 +33,23 @@ impl PassedCuts {
                 if self.0.len() == KEPT {
                     self.0.pop_front();
                 }
+                // A report without its point is better than none.
+                if self.0.try_reserve(1).is_err() {
+                    return;
+                }
                 self.0.push_back(Passed { below: last, bag, at: RetiredAt::of(points) });
             }
             below = bag;
         }
+    }
+
+    /// A copy; an empty one, if the host has no memory for it. O(cuts).
+    pub(in super::super) fn copied(&self) -> Self {
+        let mut copy = VecDeque::new();
+        if copy.try_reserve(self.0.len()).is_ok() {
+            copy.extend(&self.0);
+        }
+        Self(copy)
     }
 
     /// What a bag waited for. O(log cuts).
@@ -62,7 +76,6 @@ impl RetirePoints {
         let dated = dated.map(|(all, &entry)| (entry, RetiredAt::of(all)));
         let mut points = Vec::new();
         for point in filed.chain(dated) {
-            // A report without its point is better than none.
             if points.try_reserve(1).is_err() {
                 break;
             }
