@@ -175,7 +175,10 @@ fn guards_watch_a_replay_and_accuse_nobody() {
     for driver in drivers() {
         for more in [&[][..], &["--fences", "--frames-in-flight", "3"]] {
             let guards = [&["--driver", driver, "--guards", "full"], &few[..], more].concat();
-            clean("supertuxkart-vulkan", &guards);
+            let report = clean("supertuxkart-vulkan", &guards);
+            assert_eq!(report["dispatches"], 0, "the host sees all of it: {report}");
+            let report = clean("supertuxkart-vulkan", &[&guards[..], &["--scrub"]].concat());
+            assert!(report["dispatches"].as_u64() > Some(0), "{report}");
         }
     }
 }

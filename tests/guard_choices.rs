@@ -137,6 +137,146 @@ fn quarantine_keeps_what_ended_for_so_many_scrubs() {
     }
 }
 
+/// Where the host watches, what ended rests for so many collects: a late write hits nobody and is told. The
+/// control: without a quarantine it hits the next owner and is not.
+#[test]
+fn a_late_write_hits_nobody_in_the_hosts_quarantine() {
+    for (rest, by_bytes) in [(0, false), (3, false), (u32::MAX, true)] {
+        let world = World::on(&Profile::default(), GuardPolicy::Full, |it| {
+            let it = it.guarded_by(GuardedBy::Host).quarantine(rest);
+            if by_bytes { it.quarantine_bytes(8192) } else { it }
+        });
+        let stays = in_types(&world, "stays", 64);
+        let culprit = in_types(&world, "culprit", 4000);
+        let (memory, offset) = (culprit.memory(), culprit.offset());
+        drop(culprit);
+        let pending = world.allocator.statistics().pending;
+        assert_eq!(pending > 0, rest > 0);
+        let snapshot = world.allocator.snapshot();
+        let mut regions = snapshot.blocks().flat_map(|block| &block.regions);
+        let waits = regions.find_map(|region| region.waits);
+        assert_eq!(waits, (rest > 0).then_some(fencepost::Wait::Quarantine));
+        let next = in_types(&world, "next", 4000);
+        assert_eq!((next.memory(), next.offset()) == (memory, offset), rest == 0);
+        let late = |at| assert!(world.fake.gpu_write(memory, offset + at, &[9; 4]));
+        late(100);
+        let found = world.allocator.check_guards();
+        assert_eq!(found.len(), usize::from(rest > 0), "on demand");
+        late(200);
+        let more = if by_bytes {
+            vec![in_types(&world, "more", 4000), in_types(&world, "more", 4000)]
+        } else {
+            Vec::new()
+        };
+        drop(more);
+        (0..3).for_each(|_| _ = world.allocator.collect());
+        world.allocator.check().unwrap();
+        let left = world.allocator.statistics().pending;
+        assert_eq!(left, if by_bytes { pending } else { 0 }, "the oldest made way");
+        let blocks = world.allocator.blocks();
+        let mut regions = blocks.iter().flat_map(|block| &block.regions);
+        let free = regions.any(|region| {
+            region.state == fencepost::RegionState::Free
+                && (region.offset..region.offset + region.size).contains(&offset)
+        });
+        assert_eq!(free, rest > 0, "it rested, or the next has it");
+        let found: Vec<_> = found.into_iter().chain(world.allocator.check_guards()).collect();
+        let offsets: Vec<u64> = found.iter().map(|one| one.offset - offset).collect();
+        assert_eq!(offsets, if rest > 0 { vec![100, 200] } else { vec![] }, "each once");
+        for one in found {
+            assert_eq!((one.damage, name(&one)), (Damage::AfterFree, Some("culprit")));
+        }
+        drop((stays, next));
+        world.end();
+    }
+}
+
+/// However the end comes, what rests in the host's quarantine is let go.
+#[test]
+fn every_end_lets_go_what_rests() {
+    for end in 0..4 {
+        let world = World::on(&Profile::default(), GuardPolicy::Full, |it| {
+            it.guarded_by(GuardedBy::Host).quarantine(1000)
+        });
+        let lives = in_types(&world, "lives", 300);
+        drop(in_types(&world, "rests", 300));
+        assert!(world.allocator.statistics().pending > 0);
+        let World { fake, allocator, timeline } = world;
+        drop(timeline);
+        match end {
+            0 => {
+                drop(lives);
+                let report = allocator.close().unwrap();
+                assert_eq!((report.leaks.len(), report.still_pending), (0, 0));
+            }
+            1 => {
+                allocator.close();
+                drop(lives);
+            }
+            2 => {
+                // SAFETY: one thread, and nothing was submitted.
+                unsafe { allocator.shutdown() }.unwrap();
+                fake.finish().unwrap();
+                drop((lives, allocator));
+            }
+            _ => {
+                fake.lose_device();
+                drop(lives);
+                allocator.collect();
+                allocator.check().unwrap();
+                drop(allocator);
+            }
+        }
+        fake.finish().unwrap_or_else(|error| panic!("{end}: {error}"));
+    }
+}
+
+/// What is free of a ring and of stacks is looked at as what is free of other blocks; the control is a policy
+/// that poisons nothing.
+#[test]
+fn the_free_parts_of_rings_and_stacks_are_watched() {
+    for placed in [ArenaPolicy::Tlsf, ArenaPolicy::Ring, ArenaPolicy::DoubleStack] {
+        for policy in [GuardPolicy::Poison, GuardPolicy::Full, GuardPolicy::Margins] {
+            let world = World::on(&Profile::default(), GuardPolicy::Off, |it| it);
+            let arena = arena(&world.allocator, |it| it.guards(policy).policy(placed));
+            let [first, second] = ["first", "second"].map(|name| in_arena(&arena, name, 4096));
+            let memory = first.memory();
+            let stray = |at| assert!(world.fake.gpu_write(memory, at, &[9; 8]));
+            let places = [first.offset() + 64, 512 << 10];
+            stray(places[1]);
+            assert_eq!(world.scrub(Scrub::Everything), [], "there was nothing to compare with");
+            drop(first);
+            (0..3).for_each(|_| assert_eq!(world.scrub(Scrub::Due), []));
+            places.iter().for_each(|&at| stray(at));
+            let found = world.scrub(Scrub::Everything);
+            let mut told: Vec<_> = found.iter().map(|one| (one.offset, name(one))).collect();
+            told.sort_unstable();
+            // Of stacks what is below the top has not left: it is held, and nobody's to give out.
+            let all = [(places[0], Some("first")), (places[1], None)];
+            let expected = match (policy, placed) {
+                (GuardPolicy::Margins, _) => &[][..],
+                (_, ArenaPolicy::DoubleStack) => &all[1..],
+                _ => &all,
+            };
+            assert_eq!(told, expected, "{placed:?} {policy:?}");
+            assert_eq!(world.allocator.statistics().pending, 0, "what was held is free again");
+            let next = in_arena(&arena, "next", 256 << 10);
+            assert_eq!(next.memory(), memory, "and is handed out");
+            drop((second, next, arena));
+            (0..3).for_each(|_| assert_eq!(world.scrub(Scrub::Due), []));
+            world.end();
+        }
+        let world = World::on(&Profile::default(), GuardPolicy::Off, |it| it);
+        let desc = |it: fencepost::ArenaDesc| it.guards(GuardPolicy::Zero).policy(placed);
+        let arena = arena(&world.allocator, |it| desc(it).min_blocks(1));
+        assert_eq!(world.scrub(Scrub::Due), []);
+        let one = in_arena(&arena, "one", 4096);
+        assert!(one.is_zeroed(), "{placed:?}");
+        drop((one, arena));
+        world.end();
+    }
+}
+
 /// Nobody reads what another wrote, and an allocation knows whether it reads zero.
 #[test]
 fn memory_that_somebody_had_reads_zero() {
@@ -187,7 +327,6 @@ fn memory_that_somebody_had_reads_zero() {
     world.end();
 }
 
-/// Fresh memory is not what somebody had, but it may be what another process had: the first scrub goes
 /// A scrub that never ran has zeroed nothing; the next one does.
 #[test]
 fn fresh_memory_waits_for_a_scrub_that_runs() {

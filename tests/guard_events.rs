@@ -51,7 +51,8 @@ fn a_report_tells_where_the_former_owner_was_retired() {
                 assert!(world.fake.gpu_write(memory, offset + 100, &[9; 4]));
                 let found = only(&world.scrub_if_on(Scrub::Everything));
                 let owner = found.owner.expect("it was the culprit's");
-                assert_eq!((owner.name, owner.retired), (Some("culprit"), Some(point)), "{by:?}");
+                assert_eq!((owner.name, owner.retired.others()), (Some("culprit"), 0), "{by:?}");
+                assert!(owner.retired.points().eq([point]), "{by:?}");
                 let text = found.to_string();
                 assert!(text.contains(&format!("retired at {point}")), "{text}");
                 retired = Some(point);
@@ -67,6 +68,64 @@ fn a_report_tells_where_the_former_owner_was_retired() {
     }
 }
 
+/// Who waited for several timelines is told with a point of each, whichever came first.
+#[test]
+fn a_report_tells_all_timelines_that_the_former_owner_waited_for() {
+    for (by, by_hand, count) in
+        KEEPERS.into_iter().flat_map(|by| [(by, false, 2), (by, true, 2), (by, true, 6)])
+    {
+        let told = Ear::hear(|| {
+            let queues = [(fencepost::vk::QueueFlags::COMPUTE, 6)];
+            let profile = Profile::default().queue_families(&queues);
+            let world = World::on(&profile, GuardPolicy::Full, |it| it.guarded_by(by));
+            let _stays = in_types(&world, "stays", 64);
+            let queues: Vec<_> = (1..count).map(|index| world.fake.queue(index as u32)).collect();
+            let others = queues.iter().map(|&queue| world.allocator.timeline(queue).unwrap());
+            let timelines: Vec<_> = others.collect();
+            let culprit = in_types(&world, "culprit", 512);
+            let (memory, offset) = (culprit.memory(), culprit.offset());
+            let all = timelines.iter().chain([&world.timeline]);
+            let recordings: Vec<_> = all.map(|timeline| timeline.begin().unwrap()).collect();
+            let submit = |recordings: Vec<fencepost::Recording>| -> Vec<Point> {
+                recordings.into_iter().map(|one| submit_nothing(one).unwrap()).collect()
+            };
+            let mut points = if by_hand {
+                let points = submit(recordings);
+                // SAFETY: nothing that was submitted uses it.
+                unsafe { culprit.retire_at(&points) }.unwrap();
+                points
+            } else {
+                drop(culprit);
+                submit(recordings)
+            };
+            // One after the other, each noticed.
+            for &queue in &queues {
+                assert!(world.fake.step(queue));
+                world.allocator.collect();
+            }
+            world.fake.run();
+            frame(&world);
+            world.allocator.collect();
+            assert_eq!(world.scrub_if_on(Scrub::Due), []);
+            assert!(world.fake.gpu_write(memory, offset + 100, &[9; 4]));
+            let found = only(&world.scrub_if_on(Scrub::Everything));
+            let retired = found.owner.expect("it was the culprit's").retired;
+            points.sort();
+            let all: Vec<_> = retired.points().collect();
+            assert_eq!(all.len() + retired.others() as usize, count, "{by:?} {retired}");
+            assert!(all.iter().all(|point| points.contains(point)), "{by:?} {retired}");
+            assert_eq!(all.len(), count.min(4));
+            let text = found.to_string();
+            assert!(text.contains(&format!("retired at {retired}")), "{text}");
+            drop((_stays, timelines));
+            world.end();
+        });
+        let events = of(&told, GUARD, Level::ERROR, &["timeline", "value", "others"]);
+        assert_eq!(events.len(), 1, "{told:?}");
+        assert_eq!(events[0].fields["others"], (count - 1).to_string());
+    }
+}
+
 /// What waited for nothing was retired at no point.
 #[test]
 fn a_report_tells_of_no_point_where_nothing_was_out() {
@@ -79,7 +138,7 @@ fn a_report_tells_of_no_point_where_nothing_was_out() {
         drop(culprit);
         world.scrub(Scrub::Due);
         assert!(world.fake.gpu_write(memory, offset + 100, &[9; 4]));
-        assert_eq!(only(&world.scrub(Scrub::Due)).owner.unwrap().retired, None);
+        assert_eq!(only(&world.scrub(Scrub::Due)).owner.unwrap().retired, Default::default());
         drop(_stays);
         world.end();
     });
@@ -121,6 +180,7 @@ fn memory_that_waits_for_scrubs_that_never_come_is_told_once() {
     }
 }
 
+/// Fresh memory is not what somebody had, but it may be what another process had: the first scrub goes
 /// over it, and from then on all that is handed out reads zero. What was handed out before is known.
 #[test]
 fn fresh_memory_reads_zero_from_the_first_scrub_on() {

@@ -86,6 +86,29 @@ fn a_bare_pointer_tells_in_this_order() {
     pool.check().unwrap();
 }
 
+/// Where one began before and what began there was forgotten by a search, the next one is found all the same.
+#[test]
+fn who_begins_where_a_search_found_nobody_is_found() {
+    let mut pool = MemoryPool::new(1 << 20);
+    // So many that all starts are written down but the last.
+    let all: Vec<_> = (0..2048).map(|_| pool.allocate(16).unwrap()).collect();
+    all.iter().for_each(|&pointer| pool.deallocate(pointer).unwrap());
+    let base = all[0];
+    for round in 0..3 {
+        let around = pool.allocate(16 << 10).unwrap();
+        assert_eq!(around, base);
+        let inside = Lookup::Inside { start: base.addr(), size: 16 << 10 };
+        for offset in [1, 16, 4096, 16 << 10].map(|behind| (16 << 10) - behind) {
+            let expected = if offset == 0 { pool.lookup(base) } else { inside };
+            assert_eq!(pool.lookup(base.wrapping_add(offset)), expected, "round {round}");
+        }
+        pool.deallocate(around).unwrap();
+        // Nobody lives below: this search passes all groups, and will not look there again.
+        assert_eq!(pool.lookup(base.wrapping_add(1 << 19)), Lookup::Untracked);
+        pool.check().unwrap();
+    }
+}
+
 /// A bare pointer whose address has been handed out again frees the new allocation: it cannot be told
 /// apart. A serial can, and a quarantine does not let it come to that.
 #[test]
@@ -208,9 +231,11 @@ fn the_books_lie_outside_and_statistics_count_what_was_asked_for() {
 
 #[test]
 fn pointers_are_aligned_and_disjoint_and_hold_what_is_written() {
-    // A base that is aligned to nothing but a granule, in bus addresses and in pointers.
-    for desc in [PoolDesc::new(), PoolDesc::new().granule(64), PoolDesc::new().checked()] {
-        let mut pool = pool(1 << 20, desc);
+    // Over memory of its own, and over a region of the caller's.
+    let descs = [PoolDesc::new(), PoolDesc::new().granule(64), PoolDesc::new().checked()];
+    let own = descs.into_iter().map(|desc| pool(1 << 20, desc));
+    let given = descs.into_iter().map(|desc| region(1 << 20, &desc.bus_base(1 << 30)).0);
+    for mut pool in own.chain(given) {
         let mut live = Vec::new();
         for round in 0..300_usize {
             let alignment = 1 << (round % 13);

@@ -75,6 +75,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "POLICY", value_delimiter = ',', value_enum)]
     pub(crate) guards: Vec<Guards>,
 
+    /// Lets the GPU watch what the host sees, too
+    #[arg(long, requires = "guards")]
+    pub(crate) scrub: bool,
+
     /// Follows the GPU by a ring of fences, as in Vulkan 1.0, instead of a timeline semaphore
     #[arg(long)]
     pub(crate) fences: bool,

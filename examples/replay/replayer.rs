@@ -44,7 +44,7 @@ pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
     pub(crate) submits: u64,
     pub(crate) elapsed: Duration,
-    /// `vkCmdDispatch` calls, where somebody counts them.
+    /// `vkCmdDispatch` calls of scrubs, where there are any.
     pub(crate) dispatches: Option<u64>,
     /// Allocations that the allocator reported as leaked at its end.
     pub(crate) leaks: usize,
@@ -88,15 +88,16 @@ pub(crate) fn replay(
     replayer.free_all()?;
     let elapsed = start.elapsed();
     let Replayer { stage, submits, .. } = replayer;
-    let Stage { allocator, timeline, witness, .. } = stage;
+    let Stage { allocator, timeline, witness, scrubs, .. } = stage;
     let mut verdict = witness.verdict().clone();
     for found in allocator.check_guards() {
         verdict.mismatches += 1;
         verdict.first.get_or_insert_with(|| found.to_string());
     }
     drop((timeline, witness));
+    let dispatches = scrubs.map(|_| allocator.scrubbed().dispatches);
     let leaks = allocator.close().map_or(0, |report| report.leaks.len());
-    Ok(Outcome { footprint, verdict, submits, elapsed, dispatches: None, leaks })
+    Ok(Outcome { footprint, verdict, submits, elapsed, dispatches, leaks })
 }
 
 struct Replayer<'a, W> {

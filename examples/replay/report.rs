@@ -35,7 +35,7 @@ pub(crate) struct Report {
     pub(crate) peak_blocks: u32,
     /// `vkAllocateMemory` calls.
     pub(crate) driver_allocations: u64,
-    /// `vkCmdDispatch` calls of scrubs; none on a real driver, where nobody counts them.
+    /// `vkCmdDispatch` calls of scrubs.
     pub(crate) dispatches: Option<u64>,
     /// Resources that took over what the GPU still used.
     pub(crate) taken_over: u64,

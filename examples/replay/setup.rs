@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ash::vk;
-use fencepost::fake::{Call, FakeDriver, Profile};
+use fencepost::fake::{FakeDriver, Profile};
 use fencepost::record::Record;
 use fencepost::{
     Allocator, AllocatorDesc, DeviceFeatures, GuardPolicy, GuardedBy, NewError, Timeline,
@@ -56,6 +56,7 @@ pub(crate) fn play(
 fn with_settings<'a>(
     desc: AllocatorDesc<'a>,
     settings: &Settings,
+    by: GuardedBy,
     notes: Option<&Notes>,
 ) -> AllocatorDesc<'a> {
     let desc = match settings.block_size {
@@ -64,7 +65,7 @@ fn with_settings<'a>(
     };
     let desc = match settings.guards {
         None => desc,
-        Some(guards) => desc.guards(guards.policy()).guarded_by(GuardedBy::HostOrGpu),
+        Some(guards) => desc.guards(guards.policy()).guarded_by(by),
     };
     match notes {
         None => desc,
@@ -95,8 +96,9 @@ fn on_driver(
     Machine::new(&gpu.memory, available).check(&trace.peak())?;
 
     // SAFETY: all work on the memory goes to the one queue that `open_timeline` is for.
-    let allocator =
-        unsafe { allocator_on(&gpu, |desc| with_settings(desc, settings, notes.as_ref())) }?;
+    let allocator = unsafe {
+        allocator_on(&gpu, |desc| with_settings(desc, settings, watch(arguments), notes.as_ref()))
+    }?;
     let fences = arguments.fences || !gpu.timeline_semaphore;
     let stage = Stage {
         timeline: open_timeline(&allocator, gpu.main.queue, fences, in_flight)?,
@@ -172,7 +174,9 @@ fn on_fake(
         .features(DeviceFeatures::TIMELINE_SEMAPHORE)
         .keep_alive(Arc::new(fake.clone()));
     // SAFETY: as on a driver.
-    let allocator = unsafe { Allocator::new(&with_settings(desc, settings, notes.as_ref())) }?;
+    let allocator = unsafe {
+        Allocator::new(&with_settings(desc, settings, watch(arguments), notes.as_ref()))
+    }?;
     let stage = Stage {
         timeline: open_timeline(&allocator, fake.queue(0), arguments.fences, in_flight)?,
         allocator,
@@ -184,7 +188,6 @@ fn on_fake(
         early_free: early_free(arguments, fake.device()),
     };
     let mut outcome = replay(trace, stage, progress)?;
-    outcome.dispatches = Some(fake.calls(Call::CmdDispatch));
     // The fake judges at the end, and calls what is alive then a leak.
     if let Err(violations) = fake.finish() {
         outcome.verdict.mismatches = violations.count();
@@ -216,6 +219,11 @@ fn open_timeline(
     // One more than are outstanding, for the recording that is open; and as many for their scrubs.
     let fences = u32::try_from(in_flight).unwrap_or(u32::MAX).saturating_add(1).saturating_mul(2);
     Ok(allocator.fence_timeline(queue, fences)?)
+}
+
+/// Who keeps the guards.
+fn watch(arguments: &Arguments) -> GuardedBy {
+    if arguments.scrub { GuardedBy::Gpu } else { GuardedBy::HostOrGpu }
 }
 
 /// The family of the queue that scrubs, where anything is watched.

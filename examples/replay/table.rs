@@ -77,7 +77,7 @@ impl fmt::Display for Table {
         for (settings, row) in &self.rows {
             let mut line = Self::cells(settings, row);
             if let Ok(report) = row {
-                line.push(report.dispatches.map_or_else(|| "?".into(), |count| count.to_string()));
+                line.push(report.dispatches.unwrap_or(0).to_string());
                 line.push(format!("{:.1}", report.nanoseconds_per_operation / 1e3));
             }
             lines.push(line);

@@ -16,11 +16,7 @@ use super::{
     retire::Keeper,
     share::Extent,
 };
-use crate::{
-    memory::{Batch, Block, Ended},
-    retire::Reached,
-    vulkan::Resource,
-};
+use crate::{memory::Block, retire::Reached, vulkan::Resource};
 
 /// What [`Allocator::collect`](crate::Allocator::collect) took back.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -66,57 +62,6 @@ impl Inner {
         blocks
     }
 
-    /// Reads every busy timeline once and tells how far the GPU is. Takes the register's lock
-    /// twice, briefly; the reads lie between.
-    pub(super) fn poll(&self) -> Reached {
-        if self.life() == Life::ShutDown {
-            return self.with_register(|register| register.cuts().reached());
-        }
-        let mut busy = self.with_register(Register::begin_poll);
-        if self.is_lost() {
-            // Everything is reached: nothing is read, but what is finished still ends.
-            busy.clear();
-        }
-        let mut seen: SmallVec<[_; 4]> = SmallVec::new();
-        for (timeline, counter) in busy {
-            // SAFETY: the device contract; the poll is over below.
-            match unsafe { counter.read(&self.vulkan) } {
-                Ok(value) => seen.push((timeline, value)),
-                Err(ash::vk::Result::ERROR_DEVICE_LOST) => {
-                    self.lose();
-                    break;
-                }
-                Err(error) => {
-                    tracing::warn!(target: crate::events::WAITING, %error, "a timeline could not be read");
-                }
-            }
-        }
-        let mut jump = None;
-        let (reached, finished) = self.with_register(|register| {
-            for (timeline, value) in seen {
-                jump = register.signalled(timeline, value).or(jump);
-            }
-            let finished = register.end_poll();
-            (register.cuts().reached(), finished)
-        });
-        for sync in finished {
-            self.destroy_sync(sync);
-        }
-        if let Some(jump) = jump {
-            self.report_finding(jump);
-        }
-        reached
-    }
-
-    /// Destroys a sync object once its last holder, a waiting thread perhaps, has let go.
-    fn destroy_sync(&self, sync: Arc<super::sync::Sync>) {
-        match Arc::try_unwrap(sync) {
-            // SAFETY: the device contract; its timeline is given up and idle, and nobody holds it.
-            Ok(sync) => unsafe { sync.destroy(&self.vulkan) },
-            Err(held) => self.with_register(|register| register.linger(held)),
-        }
-    }
-
     /// Takes back what the GPU has passed. One read of each busy timeline; no lock on a memory type
     /// where nothing is reached.
     pub(super) fn collect(self: &Arc<Self>, extent: Extent) -> Collected {
@@ -142,30 +87,15 @@ impl Inner {
             self.tell_unscrubbed(now);
         }
         let passed = match self.guards.is_on() {
-            true => self.with_register(|register| register.passed_cuts()),
+            true => {
+                self.end_rests(false, &mut collected);
+                self.with_register(|register| register.passed_cuts())
+            }
             false => PassedCuts::default(),
         };
         for lane in self.lanes() {
             if lane.soonest.may_be_reached(reached) || lane.may_have_expired(now) {
-                let mut state = lane.lock();
-                let mut scratch = core::mem::take(&mut state.scratch);
-                let dated = state.bags.has_dated();
-                let most = state.retired.most(extent, now);
-                // What was dropped before these is seen under this lock: objects that wait for a later
-                // share, or that another thread has in hand, hold back what came after them.
-                let cleared = self.objects.cleared(reached.bag());
-                let points = match state.guards.is_on() {
-                    true => RetirePoints::new(&state.bags, reached, &passed),
-                    false => RetirePoints::default(),
-                };
-                collected.more |= if cleared < reached.bag() {
-                    state.bags.take_bags(most, cleared, &mut scratch.entries);
-                    true
-                } else {
-                    state.bags.take_reached_at_most(most, reached, &mut scratch.entries)
-                };
-                lane.publish(&state);
-                self.release_batch(lane, state, scratch, (&points, dated), &mut collected);
+                self.collect_lane(lane, reached, (&passed, extent, now), &mut collected);
             }
         }
         if self.vulkan.moves_priorities() {
@@ -179,12 +109,42 @@ impl Inner {
         collected
     }
 
+    /// [`collect_reached`](Self::collect_reached) for a lane of which something may be reached.
+    #[inline(never)]
+    fn collect_lane(
+        &self,
+        lane: &Lane,
+        reached: &Reached,
+        (passed, extent, now): (&PassedCuts, Extent, u64),
+        collected: &mut Collected,
+    ) {
+        let mut state = lane.lock();
+        let mut scratch = core::mem::take(&mut state.scratch);
+        let dated = state.bags.has_dated();
+        let most = state.retired.most(extent, now);
+        // What was dropped before these is seen under this lock: objects that wait for a later
+        // share, or that another thread has in hand, hold back what came after them.
+        let cleared = self.objects.cleared(reached.bag());
+        let points = match state.guards.is_on() {
+            true => RetirePoints::new(&state.bags, reached, passed),
+            false => RetirePoints::default(),
+        };
+        collected.more |= if cleared < reached.bag() {
+            state.bags.copy_bags(most, cleared, &mut scratch.entries);
+            true
+        } else {
+            state.bags.copy_reached_at_most(most, reached, &mut scratch.entries)
+        };
+        lane.publish(&state);
+        self.release_batch(lane, state, scratch, (&points, dated), collected);
+    }
+
     /// Tells the driver how important blocks are now, of a bounded number in each lane.
     fn tell_priorities(&self) {
         if self.life() == Life::ShutDown || self.is_lost() {
             return;
         }
-        for lane in self.lanes() {
+        for lane in self.lanes().filter(|lane| lane.counters.restless.get() > 0) {
             let blocks = lane.lock().blocks.take_ranks(MOST_RANKS);
             if blocks.is_empty() {
                 continue;
@@ -199,7 +159,7 @@ impl Inner {
         }
     }
 
-    fn report_finding(&self, finding: Finding) {
+    pub(super) fn report_finding(&self, finding: Finding) {
         let waiting = self.lanes().filter_map(|lane| {
             let state = lane.lock();
             let &entry = state.bags.first().filter(|entry| !entry.is_gone())?;
@@ -288,31 +248,12 @@ impl Inner {
         // The keepers go after the lock; the caller holds a count of its own.
         let mut keepers: SmallVec<[Keeper; 4]> = SmallVec::new();
         let mut emptied_slots: SmallVec<[u32; 4]> = SmallVec::new();
-        let mut freed = 0;
-        if Batch::pays(entries.len(), state.blocks.slots()) {
-            batch.fill(entries, state.blocks.slots());
-            for (slot, keys) in batch.groups() {
-                let Ended { bytes, emptied } = match state.blocks.reach_batch(slot, keys) {
-                    Ok(freed) => freed,
-                    Err(error) => unreachable!("{keys:?} of {slot} were pending: {error}"),
-                };
-                freed += bytes;
-                if emptied {
-                    emptied_slots.push(slot);
-                }
-            }
-            collected.allocations += batch.len() as u64;
-        } else {
-            for &entry in entries.iter().filter(|entry| !entry.is_gone()) {
-                let Ended { bytes, emptied } = state.reach(entry);
-                freed += bytes;
-                if emptied {
-                    emptied_slots.push(entry.slot);
-                }
-                collected.allocations += 1;
-            }
-        }
-        collected.bytes += freed;
+        let (count, bytes) = match state.blocks.reach_all(entries, batch, &mut emptied_slots) {
+            Ok(freed) => freed,
+            Err(error) => unreachable!("what came out of a bag was pending: {error}"),
+        };
+        collected.allocations += count;
+        collected.bytes += bytes;
         keepers.extend(emptied_slots.iter().map(|&slot| state.unkeep(slot)));
         entries.clear();
         state.scratch = scratch;

@@ -101,7 +101,7 @@ impl<'a> AllocatorDesc<'a> {
             first_block: 1 << 20,
             largest_block: 256 << 20,
             heap_caps: [u64::MAX; vk::MAX_MEMORY_HEAPS],
-            linger: 256,
+            linger: 1024,
             heap_blocks: [None; vk::MAX_MEMORY_HEAPS],
             map_on_access: false,
             guards: GuardPolicy::Off,
@@ -185,7 +185,7 @@ impl<'a> AllocatorDesc<'a> {
         self
     }
 
-    /// How many collects an empty block lingers, for a program that frees and comes back; 256
+    /// How many collects an empty block lingers, for a program that frees and comes back; 1024
     /// unless told. It goes at once if its heap is over budget, if the memory is needed, or before
     /// more is held than ever was. One small empty block a memory type stays until
     /// [`trim`](crate::Allocator::trim).
@@ -239,9 +239,9 @@ impl AllocatorDesc<'_> {
     /// the GPU looks at it once more; none unless told. A write that comes so late is still found, and
     /// by its first owner's name; the footprint grows by so many frames' worth of drops.
     ///
-    /// Memory that the host guards has no quarantine: what ended is free once it is poisoned, and looked at
-    /// when it is handed out again, for there is no scrub to come back with. [`guarded_by`](Self::guarded_by)
-    /// the GPU it has one.
+    /// Where the host keeps the guards, for so many [collects](crate::Allocator::collect): then the host looks,
+    /// and it is free. Without a quarantine that memory is free once it is poisoned, and looked at when it is
+    /// handed out again: a write that comes later hits its next owner, and is found nowhere.
     #[must_use]
     pub const fn quarantine(mut self, scrubs: u32) -> Self {
         self.quarantine = scrubs;
@@ -249,7 +249,7 @@ impl AllocatorDesc<'_> {
     }
 
     /// How many bytes of a memory type or arena are in [`quarantine`](Self::quarantine) at most; no limit
-    /// unless told. The oldest make way, looked at by the next scrub. For a quarantine by bytes alone,
+    /// unless told. The oldest make way, looked at by the next scrub or collect. For a quarantine by bytes alone,
     /// let it last [`u32::MAX`] scrubs.
     #[must_use]
     pub const fn quarantine_bytes(mut self, bytes: u64) -> Self {

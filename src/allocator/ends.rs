@@ -92,6 +92,7 @@ impl Allocator {
         inner.with_register(|register| register.cuts_mut().assume_idle());
         let mut collected = inner.collect_everything();
         inner.let_waiting_go(&mut collected);
+        inner.end_rests(true, &mut collected);
         inner.destroy_all();
         inner.set_life(Life::ShutDown);
         Ok(CloseReport { leaks, still_pending: 0 })

@@ -7,7 +7,7 @@
 use std::{
     any::Any,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -196,6 +196,11 @@ impl Inner {
             let tape = |index| self.recorder.tape(index, memory_type);
             self.lanes.add(|index| Lane::for_arena(twin, index, (stay, guards), tape(index)))
         })
+    }
+
+    /// The register, for who changes nothing that drops need to know.
+    pub(super) fn register(&self) -> MutexGuard<'_, Register> {
+        lock(&self.register)
     }
 
     /// Does something to the register, and publishes what drops need to know.

@@ -10,6 +10,7 @@ mod auditor;
 mod choices;
 mod collect;
 mod create;
+mod defragment;
 mod dependency;
 mod desc;
 #[cfg(feature = "descriptors")]
@@ -31,11 +32,13 @@ mod inner;
 mod lanes;
 mod leaks;
 mod mapping;
+mod moves;
 mod names;
 mod objects;
 mod origins;
 mod picture;
 mod plan;
+mod poll;
 mod pressure;
 mod recorder;
 mod recording;
@@ -70,6 +73,7 @@ pub use aliasing::{AliasingBuffer, AliasingImage, aliasing_requirements};
 pub use allocation::{Allocation, RawAllocation};
 pub use arena::{Arena, ArenaDesc};
 pub use collect::Collected;
+pub use defragment::{DefragmentDesc, Defragmentation, Move};
 pub use dependency::Dependency;
 pub use desc::{AllocationDesc, AllocationFlags, AllocatorDesc, EndPolicy};
 #[cfg(feature = "descriptors")]
@@ -89,6 +93,7 @@ pub use heaps::HeapBudget;
 pub use init::BufferInit;
 pub use leaks::Leak;
 pub use mapping::HostRange;
+pub use moves::{Copies, MoveError};
 pub use names::intern;
 pub(crate) use picture::LanePicture;
 pub use picture::{BlockPicture, RegionPicture, RegionState, TenantKind, Wait};
@@ -150,7 +155,8 @@ impl Allocator {
     /// blocks back that linger. Call it once a frame.
     ///
     /// Cost: one counter read a busy timeline (for a ring, one a submitted fence). With nothing
-    /// reached, no memory type's lock is taken, but where [priorities move](AllocationDesc::priority).
+    /// reached, no memory type's lock is taken, but where a [priority](AllocationDesc::priority) has moved, or
+    /// is below the usual.
     ///
     /// The work of one call is bounded: 4096 allocations of a memory type and as many as were retired
     /// there since the last call; the same for objects, and for descriptor sets. What was dropped after

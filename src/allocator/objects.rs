@@ -120,6 +120,7 @@ impl ObjectLane {
     }
 
     /// Destroys what is reached, or a collect's share of it; `collect` is its number. Returns how many.
+    #[inline]
     pub(super) fn collect(
         &self,
         vulkan: &Vulkan,
@@ -130,6 +131,17 @@ impl ObjectLane {
         if self.cleared(reached) == reached && reached != BagNumber::NEVER {
             return 0;
         }
+        self.collect_share(vulkan, reached, extent, collect)
+    }
+
+    #[inline(never)]
+    fn collect_share(
+        &self,
+        vulkan: &Vulkan,
+        reached: BagNumber,
+        extent: Extent,
+        collect: u64,
+    ) -> u64 {
         self.drain(vulkan, |state, out| {
             let most = state.retired.most(extent, collect);
             state.bags.take_bags(most, reached, out);

@@ -4,6 +4,7 @@ use super::{Allocator, inner::Lane, statistics::MemoryTypeStatistics};
 use crate::{
     memory::{Entry, Sight},
     policy::granularity::ResourceKind,
+    policy::growth::Held,
     retire::{BagNumber, Cuts, Point},
     tlsf::State,
     vulkan::{Properties, Resource},
@@ -85,6 +86,8 @@ pub enum Wait {
     Collect,
     /// A [scrub](crate::Allocator::record_scrub): the GPU has yet to look at its guards.
     Scrub,
+    /// The end of its [quarantine](crate::AllocatorDesc::quarantine): the host looks at it once more.
+    Quarantine,
     /// [`assume_idle`](crate::Allocator::assume_idle): it was dropped before any timeline existed.
     Assumption,
 }
@@ -101,6 +104,7 @@ impl core::fmt::Display for Wait {
             }
             Self::Collect => f.write_str("a collect"),
             Self::Scrub => f.write_str("a scrub"),
+            Self::Quarantine => f.write_str("the end of its quarantine"),
             Self::Assumption => f.write_str("assume_idle"),
         }
     }
@@ -128,9 +132,8 @@ impl Allocator {
     /// Each lane, copied under its lock; what pending regions wait for is looked up afterwards.
     pub(crate) fn lane_pictures(&self) -> Vec<LanePicture> {
         let inner = self.inner();
-        let held = inner.heaps.held();
         let mut pictures: Vec<LanePicture> =
-            inner.lanes().map(|lane| picture(lane, held)).collect();
+            inner.lanes().map(|lane| picture(lane, inner.held(lane))).collect();
         inner.with_register(|register| {
             for lane in &mut pictures {
                 lane.resolve(register.cuts());
@@ -165,6 +168,8 @@ enum Filed {
     At(Point, u32),
     /// In no bag, and watched by the GPU.
     Scrub,
+    /// In no bag: the host looks at it once more.
+    Quarantine,
 }
 
 impl LanePicture {
@@ -175,6 +180,7 @@ impl LanePicture {
             let wait = match filed {
                 Filed::At(point, others) => dated(point, others as usize),
                 Filed::Scrub => Wait::Scrub,
+                Filed::Quarantine => Wait::Quarantine,
                 Filed::Bag(BagNumber::UNTIMED) => Wait::Assumption,
                 Filed::Bag(bag) if bag == known.0 => known.1,
                 Filed::Bag(bag) => {
@@ -203,13 +209,15 @@ fn dated(point: Point, others: usize) -> Wait {
 }
 
 /// Copies a lane under its lock.
-fn picture(lane: &Lane, held: u64) -> LanePicture {
+fn picture(lane: &Lane, held: Held) -> LanePicture {
     let state = lane.lock();
     let bags = state.bags.filed().map(|(bag, entry)| (entry, Filed::Bag(bag)));
     let points = state.bags.filed_at();
     let points = points.map(|(point, rest, entry)| (entry, Filed::At(point, rest as u32)));
+    let resting = state.resting.entries().map(|entry| (entry, Filed::Quarantine));
     let place = |entry: &Entry| (entry.slot, entry.key.index());
-    let mut filed: Vec<_> = bags.chain(points).map(|(entry, how)| (place(entry), how)).collect();
+    let mut filed: Vec<_> =
+        bags.chain(points).chain(resting).map(|(entry, how)| (place(entry), how)).collect();
     filed.sort_unstable_by_key(|&(place, _)| place);
 
     let mut waiting = Vec::with_capacity(filed.len());

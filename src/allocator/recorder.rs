@@ -101,7 +101,15 @@ impl Recorder {
 impl Inner {
     /// Writes what happened since the last time, as one frame. If another thread is at it, the next
     /// call does.
+    #[inline]
     pub(super) fn write_record(&self) {
+        if self.recorder.is_on() {
+            self.write_frame();
+        }
+    }
+
+    #[inline(never)]
+    fn write_frame(&self) {
         let Some((shared, mut desk)) = self.recorder.turn() else { return };
         let sealed = shared.order.load(Ordering::Relaxed);
         self.fill(shared, &mut desk, sealed);

@@ -49,8 +49,16 @@ pub(super) enum Counter {
     Ring(Arc<Sync>),
 }
 
+/// A counter to read in a poll.
+pub(super) struct Read {
+    pub(super) timeline: TimelineId,
+    pub(super) counter: Counter,
+    /// What was read.
+    pub(super) value: Option<u64>,
+}
+
 /// The counters to read in a poll.
-pub(super) type Polled = SmallVec<[(TimelineId, Counter); 4]>;
+pub(super) type Polled = SmallVec<[Read; 4]>;
 
 impl Counter {
     fn of(sync: &Arc<Sync>) -> Self {
@@ -114,7 +122,7 @@ impl Register {
 
     /// What bags waited for, where it is remembered.
     pub(super) fn passed_cuts(&self) -> PassedCuts {
-        self.passed.clone().unwrap_or_default()
+        self.passed.as_ref().map(PassedCuts::copied).unwrap_or_default()
     }
 
     pub(super) fn cuts(&self) -> &Cuts {
@@ -146,21 +154,24 @@ impl Register {
 
     /// Begins a poll: the counters of timelines with work out, to be read without the lock. It is over
     /// with [`end_poll`](Self::end_poll).
-    pub(super) fn begin_poll(&mut self) -> Polled {
+    #[inline]
+    pub(super) fn begin_poll(&mut self, polled: &mut Polled) {
         self.polls += 1;
-        let is_busy = |id| self.cuts.progress(id).is_some_and(|(reached, last)| reached < last);
-        let busy = self.timelines.iter().filter(|timeline| is_busy(timeline.id));
-        busy.map(|timeline| (timeline.id, Counter::of(&timeline.sync))).collect()
+        for &Registered { id: timeline, ref sync, .. } in &self.timelines {
+            if self.cuts.is_busy(timeline) {
+                polled.push(Read { timeline, counter: Counter::of(sync), value: None });
+            }
+        }
     }
 
-    /// Ends a poll. Yields sync objects of timelines that are given up and idle, to be destroyed outside
+    /// Ends a poll. Gives out sync objects of timelines that are given up and idle, to be destroyed outside
     /// the lock.
-    pub(super) fn end_poll(&mut self) -> SmallVec<[Arc<Sync>; 1]> {
+    #[inline]
+    pub(super) fn end_poll(&mut self, finished: &mut Vec<Arc<Sync>>) {
         self.polls -= 1;
         let held = self.timelines.iter().all(|timeline| timeline.held);
-        match self.polls == 0 && !(held && self.lingering.is_empty()) {
-            true => self.take_finished(),
-            false => SmallVec::new(),
+        if self.polls == 0 && !(held && self.lingering.is_empty()) {
+            self.take_finished(finished);
         }
     }
 
@@ -227,8 +238,9 @@ impl Register {
         Some(Finding::Jump { value, assigned })
     }
 
-    fn take_finished(&mut self) -> SmallVec<[Arc<Sync>; 1]> {
-        let mut finished: SmallVec<_> = self.lingering.drain(..).collect();
+    #[cold]
+    fn take_finished(&mut self, finished: &mut Vec<Arc<Sync>>) {
+        finished.append(&mut self.lingering);
         let cuts = &self.cuts;
         self.timelines.retain(|timeline| {
             let alive = cuts.is_alive(timeline.id);
@@ -237,7 +249,6 @@ impl Register {
             }
             alive
         });
-        finished
     }
 
     /// A finished sync object is still held elsewhere: try again at the next poll.

@@ -13,7 +13,7 @@ use super::{
     share::Extent,
 };
 use crate::{
-    memory::{Ended, Entry},
+    memory::Entry,
     retire::{BagNumber, Point},
     vulkan::Resource,
 };
@@ -25,22 +25,62 @@ pub(super) type Keeper = Option<Arc<Inner>>;
 impl Inner {
     /// Gives an allocation up: its range is free once every recording that is open now has ended
     /// and the GPU has passed what was submitted by then. O(1), one lock.
+    #[inline(always)]
     pub(super) fn retire(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
-        let plain = self.plain;
-        if !plain && self.observed {
+        match self.plain {
+            true => self.file(lane, entry, true),
+            false => self.retire_watched(lane, entry),
+        }
+    }
+
+    /// [`retire`](Self::retire), where somebody watches.
+    #[cold]
+    #[inline(never)]
+    fn retire_watched(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
+        if self.observed {
             self.observe_end(lane, entry, None);
         }
+        self.file(lane, entry, false)
+    }
+
+    /// Used → Pending in the bag of now.
+    #[inline(always)]
+    fn file(&self, lane: u32, entry: Entry, plain: bool) -> Result<Keeper, KeyError> {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
         let bag = self.current_bag();
+        if bag > self.reached_bag() && self.life() == Life::Open {
+            state.retire(entry, self.collects.load(Ordering::Relaxed))?;
+            if !plain {
+                state.record_end(entry);
+            }
+            if state.bags.file(bag, entry) {
+                lane.publish(&state);
+            }
+            return Ok(None);
+        }
+        self.file_seldom(lane, state, entry, bag, plain)
+    }
+
+    /// [`file`](Self::file) where the GPU is past everything, no timeline exists, or the last facade is gone.
+    #[cold]
+    #[inline(never)]
+    fn file_seldom<'a>(
+        &self,
+        lane: &'a Lane,
+        mut state: MutexGuard<'a, LaneState>,
+        entry: Entry,
+        bag: BagNumber,
+        plain: bool,
+    ) -> Result<Keeper, KeyError> {
         let life = self.life();
         if bag.is_reached(self.reached_bag()) || life == Life::ShutDown {
             return self.end_at_once(lane, state, entry, plain);
         }
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
-        if state.bags.file(bag, entry) || bag == BagNumber::UNTIMED {
-            lane.publish(&state);
-        }
+        state.record_end(entry);
+        state.bags.file(bag, entry);
+        lane.publish(&state);
         let keeper = state.shared_keeper(life, entry);
         if bag == BagNumber::UNTIMED && !self.untimed_reported.swap(true, Ordering::Relaxed) {
             let name = state.blocks.tenant(entry).name;
@@ -70,6 +110,7 @@ impl Inner {
     fn file_at(&self, lane: &Lane, entry: Entry, unreached: &[Point]) -> Result<Keeper, KeyError> {
         let mut state = lane.lock();
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
+        state.record_end(entry);
         let mut points = state.heirs.take(entry);
         points.extend_from_slice(unreached);
         let life = self.life();
@@ -128,9 +169,10 @@ impl Inner {
         };
         let Some(freed) = freed else {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
+            state.record_end(entry);
             return Ok(self.release(lane, state, entry));
         };
-        let Ended { emptied, .. } = freed?;
+        let (_, emptied) = freed?;
         if !plain {
             state.record_end(entry);
         }
@@ -174,9 +216,9 @@ impl Inner {
                 return None;
             }
         }
-        match state.reach(entry).emptied {
-            true => self.vacate(lane, state, entry.slot),
-            false => state.shared_keeper(self.life(), entry),
+        match state.reach(entry) {
+            (_, true) => self.vacate(lane, state, entry.slot),
+            (_, false) => state.shared_keeper(self.life(), entry),
         }
     }
 
@@ -197,13 +239,12 @@ impl LaneState {
     fn retire(&mut self, entry: Entry, collects: u64) -> Result<(), KeyError> {
         self.blocks.retire(entry)?;
         self.retired.note(collects);
-        self.record_end(entry);
         Ok(())
     }
 
     /// Pending → Free for an entry that came out of a bag, so it is pending.
     #[inline(always)]
-    pub(super) fn reach(&mut self, entry: Entry) -> Ended {
+    pub(super) fn reach(&mut self, entry: Entry) -> (u64, bool) {
         match self.blocks.reach(entry) {
             Ok(freed) => freed,
             Err(error) => unreachable!("{entry:?} was pending: {error}"),

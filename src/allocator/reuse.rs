@@ -275,7 +275,8 @@ impl LaneState {
 
     /// The bytes of a pending range in a shared block that begins at a multiple of the alignment.
     fn pending_bytes(&self, entry: Entry, alignment: u64) -> Option<u64> {
-        let block = self.blocks.block(entry.slot).filter(|block| !block.is_dedicated())?;
+        let block = self.blocks.block(entry.slot);
+        let block = block.filter(|block| !block.is_dedicated() && !block.closed)?;
         let region = block.region(entry.key)?;
         (region.offset % alignment == 0).then_some(region.size)
     }

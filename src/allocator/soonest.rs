@@ -46,11 +46,17 @@ impl Soonest {
     }
 
     /// Whether anything may be reached.
+    #[inline(always)]
     pub(super) fn may_be_reached(&self, reached: &Reached) -> bool {
         if self.bag.load(Ordering::Relaxed) <= reached.bag().get() {
             return true;
         }
         let timelines = self.timelines.load(Ordering::Relaxed) as usize;
+        timelines > 0 && self.may_have_points_reached(timelines, reached)
+    }
+
+    #[inline(never)]
+    fn may_have_points_reached(&self, timelines: usize, reached: &Reached) -> bool {
         timelines > MOST
             || self.points[..timelines].iter().any(|(number, value)| {
                 let passed = reached.value(number.load(Ordering::Relaxed));
@@ -80,10 +86,14 @@ mod tests {
 
     impl World {
         fn new() -> Self {
+            Self::with(DeviceFeatures::empty())
+        }
+
+        fn with(more: DeviceFeatures) -> Self {
             let fake = FakeDriver::new(&Profile::default());
             let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
                 .api_version(vk::API_VERSION_1_2)
-                .features(DeviceFeatures::TIMELINE_SEMAPHORE)
+                .features(DeviceFeatures::TIMELINE_SEMAPHORE | more)
                 .keep_alive(Arc::new(fake.clone()));
             // SAFETY: the fake lives as long as the allocator.
             let allocator = unsafe { Allocator::new(&desc) }.unwrap();
@@ -171,5 +181,27 @@ mod tests {
         assert_eq!((taken, locks > 0), (0, true), "they are looked for under the lock");
         world.fake.run();
         assert_eq!(world.collect().0, points.len() as u64);
+    }
+
+    #[test]
+    fn collect_takes_no_memory_type_s_lock_while_no_priority_has_moved() {
+        let moving = DeviceFeatures::MEMORY_PRIORITY | DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY;
+        let world = World::with(moving);
+        let _timeline = world.timeline(0);
+        let memory = world.memory();
+        assert_eq!(world.collect(), (0, 0), "of whom nothing is told");
+        memory.set_priority(1.0);
+        let (_, locks) = world.collect();
+        assert!(locks > 0, "the control: the driver is told");
+        assert_eq!(world.fake.priority(memory.memory()), Some(1.0));
+        assert_eq!(world.collect(), (0, 0), "once");
+        memory.set_priority(0.25);
+        assert!(
+            world.collect().1 > 0 && world.collect().1 > 0,
+            "below the usual: it is looked at each time"
+        );
+        memory.set_priority(f32::NAN);
+        assert!(world.collect().1 > 0, "taken back");
+        assert_eq!(world.collect(), (0, 0));
     }
 }

@@ -29,16 +29,16 @@ pub enum GuardPolicy {
     /// Nothing is watched.
     #[default]
     Off,
-    /// At least 64 bytes before and after each allocation, checked when it ends. Costs memory, and
+    /// At least 64 bytes before and after each allocation, checked when it ends; filled by the host at once, by
+    /// the GPU in the first scrub after the allocation, be its block ever so new. Costs memory, and
     /// time in proportion to the margins.
     Margins,
     /// Free memory holds a pattern: a word that changed is a write after free. Checked when the
     /// memory is handed out again, by the GPU before it is. A new block is filled too: by the host before
     /// anybody has it; by the GPU in the first scrub after it was made, which keeps what is free of it until
     /// it is passed, so what is asked for meanwhile may need one block more. What of it was handed out before
-    /// that scrub is watched from its owner's end on. Not reached by the GPU is what is free of an arena's
-    /// [ring or stacks](crate::ArenaPolicy): there it watches what has ended, in its quarantine, and nothing
-    /// of what is free after that or was never handed out. Costs two passes over every allocation, one over every
+    /// that scrub is filled at its owner's end. Of an arena's [ring or stacks](crate::ArenaPolicy) the GPU
+    /// does not reach what is held until its turn comes, nor what alignment skipped. Costs two passes over every allocation, one over every
     /// block.
     Poison,
     /// Both.
@@ -46,8 +46,7 @@ pub enum GuardPolicy {
     /// Nothing is watched; memory that anybody had is filled with zeros before another gets it, for those
     /// who run other people's content. What the driver has just given is zeroed too: by the host at
     /// once; by the GPU in the first scrub after the block was made, which keeps what is free of it until
-    /// it is passed. Not reached are what is handed out of a new block before that, what was never handed out of
-    /// an arena's ring or stacks that the GPU keeps, and a memory of one resource's own that the host does not see: [`Allocation::is_zeroed`](crate::Allocation::is_zeroed) is `false` there, it is told
+    /// it is passed. Not reached are what is handed out of a new block before that, and a memory of one resource's own that the host does not see: [`Allocation::is_zeroed`](crate::Allocation::is_zeroed) is `false` there, it is told
     /// once, and [`GuardCoverage`](crate::GuardCoverage) counts it. An arena with blocks from the start, scrubbed
     /// before its first use, has none of the former. Costs one pass over every allocation and block.
     Zero,

@@ -5,7 +5,6 @@ use ash::vk;
 use super::{
     broken::Broken,
     dedicated::Dedicated,
-    grant::Ended,
     graves::Graves,
     line::{ArenaPolicy, End, Line},
     rank::{Rank, Ranks},
@@ -34,6 +33,8 @@ pub(crate) struct Block {
     pub(super) room: u32,
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
     pub(crate) tailored: bool,
+    /// It takes no new tenants while others have room, so that it becomes empty.
+    pub(crate) closed: bool,
     /// No other resource than the one it was made for may be bound to it.
     pub(crate) exclusive: bool,
     space: Space,
@@ -128,6 +129,7 @@ impl Block {
             exported_as: 0,
             empty_since: 0,
             tailored: false,
+            closed: false,
             ranks: Ranks::default(),
             told: Rank::USUAL,
             restless: false,
@@ -137,6 +139,11 @@ impl Block {
         };
         block.measure();
         block
+    }
+
+    /// Split by TLSF.
+    pub(crate) fn is_split(&self) -> bool {
+        matches!(self.space, Space::Shared(_))
     }
 
     pub(crate) fn is_dedicated(&self) -> bool {
@@ -196,7 +203,15 @@ impl Block {
     /// Takes all that is free, so that nobody gets it meanwhile: Free → Pending. O(free regions).
     pub(crate) fn hold(&mut self) -> Vec<Key> {
         let mut keys = Vec::new();
-        let Space::Shared(tlsf) = &mut self.space else { return keys };
+        let tlsf = match &mut self.space {
+            Space::Shared(tlsf) => tlsf,
+            Space::Line(line) => {
+                keys = line.hold();
+                self.measure();
+                return keys;
+            }
+            Space::Dedicated(_) => return keys,
+        };
         loop {
             // A range of the largest class is always found; the largest range itself, mostly.
             let sizes = [tlsf.largest_free(), tlsf.largest_class()];
@@ -213,29 +228,37 @@ impl Block {
     }
 
     /// Used → Pending. O(1).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn retire(&mut self, key: Key) -> Result<u64, KeyError> {
         match &mut self.space {
             Space::Shared(tlsf) => tlsf.retire(key).map(|freed| freed.size),
-            Space::Line(line) => line.turn(key, State::Used, State::Pending),
-            Space::Dedicated(dedicated) => dedicated.turn(key, State::Used, State::Pending),
+            _ => self.turn_unsplit(key, State::Used, State::Pending),
         }
     }
 
     /// Pending → Free. O(1).
     #[inline(always)]
-    pub(crate) fn reach(&mut self, key: Key) -> Result<Ended, KeyError> {
+    pub(crate) fn reach(&mut self, key: Key) -> Result<u64, KeyError> {
         let Space::Shared(tlsf) = &mut self.space else {
-            return self.free_unsplit(key, State::Pending);
+            return self.turn_unsplit(key, State::Pending, State::Free);
         };
         let (bytes, room) = tlsf.reach_telling(key)?;
         self.room = self.room.max(room);
-        Ok(Ended { bytes, emptied: tlsf.is_empty() })
+        Ok(bytes)
+    }
+
+    /// Reads what [`reach`](Self::reach) is about to: a number that means nothing. O(1).
+    #[inline(always)]
+    pub(crate) fn glance(&self, key: Key) -> u32 {
+        match &self.space {
+            Space::Shared(tlsf) => tlsf.glance(key),
+            Space::Line(_) | Space::Dedicated(_) => 0,
+        }
     }
 
     /// Pending → Free for many: neighbours merge before they meet the bins. O(keys).
-    pub(crate) fn reach_batch(&mut self, keys: &[Key]) -> Result<Ended, KeyError> {
-        let bytes: Result<u64, KeyError> = match &mut self.space {
+    pub(crate) fn reach_batch(&mut self, keys: &[Key]) -> Result<u64, KeyError> {
+        let reached = match &mut self.space {
             Space::Shared(tlsf) => {
                 let before = tlsf.pending_bytes();
                 tlsf.reach_batch(keys).map(|()| before - tlsf.pending_bytes())
@@ -248,7 +271,7 @@ impl Block {
             }
         };
         self.measure();
-        Ok(Ended { bytes: bytes?, emptied: self.is_empty() })
+        reached
     }
 
     /// Pending → Used by another, whose range begins where the pending one did. `None` for what does
@@ -262,26 +285,25 @@ impl Block {
 
     /// Used → Free. O(1).
     #[inline(always)]
-    pub(crate) fn free(&mut self, key: Key) -> Result<Ended, KeyError> {
+    pub(crate) fn free(&mut self, key: Key) -> Result<u64, KeyError> {
         let Space::Shared(tlsf) = &mut self.space else {
-            let Ended { bytes, emptied } = self.free_unsplit(key, State::Used)?;
-            return Ok(Ended { bytes, emptied });
+            return self.turn_unsplit(key, State::Used, State::Free);
         };
         let (bytes, room) = tlsf.free_telling(key)?;
         self.room = self.room.max(room);
-        Ok(Ended { bytes, emptied: tlsf.is_empty() })
+        Ok(bytes)
     }
 
-    /// [`free`](Self::free) or [`reach`](Self::reach), where no TLSF splits the block.
+    /// From one state to another, where no TLSF splits the block.
     #[inline(never)]
-    fn free_unsplit(&mut self, key: Key, from: State) -> Result<Ended, KeyError> {
-        let bytes = match &mut self.space {
+    fn turn_unsplit(&mut self, key: Key, from: State, to: State) -> Result<u64, KeyError> {
+        let turned = match &mut self.space {
             Space::Shared(_) => unreachable!("a TLSF splits the block"),
-            Space::Line(line) => line.turn(key, from, State::Free),
-            Space::Dedicated(dedicated) => dedicated.turn(key, from, State::Free),
+            Space::Line(line) => line.turn(key, from, to),
+            Space::Dedicated(dedicated) => dedicated.turn(key, from, to),
         };
         self.measure();
-        Ok(Ended { bytes: bytes?, emptied: self.is_empty() })
+        turned
     }
 
     /// The region of a key that is used. O(1).

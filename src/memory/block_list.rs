@@ -6,18 +6,20 @@ use super::{
     block::Block,
     counters::Counters,
     fit_index::FitIndex,
-    grant::{Ended, Entry, Grant, Heritage},
+    grant::{Entry, Grant, Heritage},
     rank::Rank,
     tenants::Tenant,
 };
 use crate::{
-    tlsf::{Key, KeyError, Region, TakenOver},
+    tlsf::{KeyError, Region, TakenOver},
     vulkan::Resource,
 };
 
 mod books;
 mod check;
+mod closed;
 mod empty;
+mod ends;
 mod place;
 mod ranks;
 mod search;
@@ -189,60 +191,6 @@ impl BlockList {
         }
         let rest = rest.map(|rest| Entry { slot, key: rest.key });
         Some(Heritage { grant, rest, resource })
-    }
-
-    /// Pending → Free. O(1).
-    #[inline(always)]
-    pub(crate) fn reach(&mut self, entry: Entry) -> Result<Ended, KeyError> {
-        self.end(entry.slot, 1, |block| block.reach(entry.key))
-    }
-
-    /// Pending → Free for regions of one block. O(keys).
-    pub(crate) fn reach_batch(&mut self, slot: u32, keys: &[Key]) -> Result<Ended, KeyError> {
-        self.end(slot, keys.len(), |block| block.reach_batch(keys))
-    }
-
-    /// Used → Free, for a region without a resource: `None`, and nothing has changed, where one lives
-    /// there. O(1).
-    #[inline(always)]
-    pub(crate) fn free(&mut self, entry: Entry) -> Option<Result<Ended, KeyError>> {
-        let (slots, mut books) = self.split();
-        let Some(Slot::Block(block)) = slots.get_mut(entry.slot as usize) else {
-            return Some(Err(KeyError::Stale));
-        };
-        if block.tenants.has_resource(entry.key) {
-            return None;
-        }
-        let room = block.room;
-        let ended = match block.free(entry.key) {
-            Ok(ended) => ended,
-            Err(error) => return Some(Err(error)),
-        };
-        books.end(entry.slot, block, room, ended);
-        books.counters.end(ended.bytes);
-        if self.told > 0 {
-            self.leave(entry);
-        }
-        Some(Ok(ended))
-    }
-
-    /// Pending → Free in the block of a slot, by `end`.
-    #[inline(always)]
-    fn end(
-        &mut self,
-        slot: u32,
-        count: usize,
-        end: impl FnOnce(&mut Block) -> Result<Ended, KeyError>,
-    ) -> Result<Ended, KeyError> {
-        let (slots, mut books) = self.split();
-        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else {
-            return Err(KeyError::Stale);
-        };
-        let room = block.room;
-        let ended = end(block)?;
-        books.end(slot, block, room, ended);
-        books.counters.reach(ended.bytes, count as u64);
-        Ok(ended)
     }
 
     /// A used region and its block. O(1).

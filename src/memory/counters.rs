@@ -18,6 +18,8 @@ pub(crate) struct Counters {
     /// Bytes of device memory held.
     pub(crate) reserved: Published,
     pub(crate) blocks: Published,
+    /// Blocks whose rank is to be looked at.
+    pub(crate) restless: Published,
     /// The room of shared blocks, and of tailored ones.
     pub(crate) shared: Present,
     pub(crate) tailored: Present,

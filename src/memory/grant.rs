@@ -40,14 +40,6 @@ pub(crate) struct Grant {
     pub(crate) first: bool,
 }
 
-/// What an end has made free.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ended {
-    pub(crate) bytes: u64,
-    /// The block is empty now.
-    pub(crate) emptied: bool,
-}
-
 /// What becomes of a pending range that another tenant takes over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heritage {

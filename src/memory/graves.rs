@@ -3,7 +3,7 @@
 use core::ops::Range;
 use std::collections::BTreeMap;
 
-use crate::retire::Point;
+use super::retired_at::RetiredAt;
 
 /// A range and its last owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Grave {
 impl Grave {
     /// Where nobody has lived, and the content is known all the same.
     pub(crate) const fn of_nobody() -> Self {
-        Self { offset: 0, size: 0, name: None, freed: Freed { collect: 0, point: None } }
+        Self { offset: 0, size: 0, name: None, freed: Freed::NEVER }
     }
 }
 
@@ -27,8 +27,13 @@ impl Grave {
 pub(crate) struct Freed {
     /// The number of the last collect that had begun.
     pub(crate) collect: u64,
-    /// What the GPU had to pass before, the first of several.
-    pub(crate) point: Option<Point>,
+    /// What the GPU had to pass before.
+    pub(crate) at: RetiredAt,
+}
+
+impl Freed {
+    /// Of what has not been freed.
+    pub(crate) const NEVER: Self = Self { collect: 0, at: RetiredAt::NOTHING };
 }
 
 /// The graves of one block: by their start, their end and the owner. They do not overlap.
@@ -109,7 +114,7 @@ mod tests {
                 .wrapping_add(1_442_695_040_888_963_407);
             let offset = (seed >> 33) % 64;
             let size = (seed >> 45) % (65 - offset);
-            let freed_at = Freed { collect: freed, point: None };
+            let freed_at = Freed { collect: freed, ..Freed::NEVER };
             let grave = Grave { offset, size, name: None, freed: freed_at };
             graves.bury(offset..offset + size, grave);
             cells[offset as usize..(offset + size) as usize].fill(Some(grave));

@@ -74,13 +74,22 @@ struct Node {
     state: State,
     serial: u32,
     is_upper: bool,
+    /// Nobody's: [`hold`](Line::hold) took it.
+    is_hold: bool,
     /// Who leaves after this one; among vacant nodes, the next.
     after: u32,
 }
 
 impl Node {
-    const NONE: Self =
-        Self { offset: 0, size: 0, state: State::Free, serial: 0, is_upper: false, after: 0 };
+    const NONE: Self = Self {
+        offset: 0,
+        size: 0,
+        state: State::Free,
+        serial: 0,
+        is_upper: false,
+        is_hold: false,
+        after: 0,
+    };
 
     fn end(&self) -> u64 {
         self.offset + self.size
@@ -121,7 +130,7 @@ impl Line {
         let is_upper = end == End::Upper && !self.is_ring;
         let serial = self.next_serial;
         self.next_serial = serial.wrapping_add(1);
-        let node = Node { offset, size, state: State::Used, serial, is_upper, after: 0 };
+        let node = Node { offset, size, state: State::Used, serial, is_upper, ..Node::NONE };
         let index = match self.vacant {
             0 => {
                 self.nodes.push(node);
@@ -201,8 +210,30 @@ impl Line {
         }
     }
 
+    /// Takes all that can be given out, so that nobody gets it meanwhile: Free → Pending. It leaves as
+    /// soon as it is free again, though a ring's older ranges have not. O(1).
+    pub(super) fn hold(&mut self) -> Vec<Key> {
+        let ends = (self.node(self.chains[0].next), self.node(self.chains[0].last));
+        let gaps = match ends {
+            (Some(oldest), Some(newest)) if self.is_ring && newest.offset >= oldest.offset => {
+                [self.capacity - newest.end(), oldest.offset]
+            }
+            _ => [self.largest(), 0],
+        };
+        let mut keys = Vec::new();
+        for gap in gaps.into_iter().filter(|&gap| gap > 0) {
+            let Some(placed) = self.allocate(gap, 1, End::Lower) else { break };
+            self.nodes[placed.key.index() as usize].is_hold = true;
+            match self.turn(placed.key, State::Used, State::Pending) {
+                Ok(_) => keys.push(placed.key),
+                Err(error) => unreachable!("{placed:?} was just granted: {error}"),
+            }
+        }
+        keys
+    }
+
     /// A range goes from one state to another; its bytes. What is free leaves as far as it can. O(1),
-    /// and those that leave.
+    /// and those that leave; O(ranges) for what was [held](Self::hold).
     pub(super) fn turn(&mut self, key: Key, from: State, to: State) -> Result<u64, KeyError> {
         let region = self.get(key)?;
         match region.state {
@@ -213,13 +244,16 @@ impl Line {
         let size = region.size;
         let node = &mut self.nodes[key.index() as usize];
         node.state = to;
-        let is_upper = node.is_upper;
+        let Node { is_upper, is_hold, .. } = *node;
         let left = if from == State::Used { &mut self.used } else { &mut self.pending };
         *left = (left.0 - size, left.1 - 1);
         if to == State::Pending {
             self.pending = (self.pending.0 + size, self.pending.1 + 1);
         } else {
             self.let_leave(is_upper);
+            if is_hold && self.is_ring {
+                self.let_retreat();
+            }
         }
         Ok(size)
     }
@@ -233,6 +267,19 @@ impl Line {
             }
             let vacant = core::mem::replace(&mut self.vacant, chain.next);
             chain.next = core::mem::replace(node, Node { after: vacant, ..Node::NONE }).after;
+        }
+    }
+
+    /// Those leave a ring's newer end that were held and are free, unless something was taken behind them.
+    fn let_retreat(&mut self) {
+        let stays = |(_, node): &(u32, &Node)| node.state != State::Free || !node.is_hold;
+        let Some((last, _)) = self.chained(0).filter(stays).last() else { return };
+        self.chains[0].last = last;
+        let mut next = core::mem::replace(&mut self.nodes[last as usize].after, 0);
+        while next != 0 {
+            let vacant = core::mem::replace(&mut self.vacant, next);
+            let node = &mut self.nodes[next as usize];
+            next = core::mem::replace(node, Node { after: vacant, ..Node::NONE }).after;
         }
     }
 
@@ -302,8 +349,12 @@ impl Line {
         let apart = ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0);
         let inside = ranges.last().is_none_or(|&(_, end)| end <= self.capacity);
         // Whoever could leave has left.
-        let stuck = (0..2)
-            .all(|chain| self.chained(chain).next().is_none_or(|(_, n)| n.state != State::Free));
+        let stays = |end: Option<(u32, &Node)>| end.is_none_or(|(_, n)| n.state != State::Free);
+        let retreated = self
+            .chained(0)
+            .last()
+            .is_none_or(|(_, n)| !self.is_ring || !n.is_hold || n.state != State::Free);
+        let stuck = retreated && (0..2).all(|chain| stays(self.chained(chain).next()));
         let next = |&index: &u32| Some(self.nodes.get(index as usize)?.after).filter(|&at| at != 0);
         let vacant = core::iter::successors(Some(self.vacant).filter(|&at| at != 0), next).count();
         let sums = sum(State::Used) == self.used && sum(State::Pending) == self.pending;

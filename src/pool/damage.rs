@@ -3,7 +3,8 @@
 
 use super::{
     error::{AllocateError, Broken, CheckError, DeallocateError},
-    ledger::{Ledger, Live},
+    found::Live,
+    ledger::Ledger,
     memory_pool::MemoryPool,
 };
 use crate::tlsf::State;
@@ -76,5 +77,22 @@ impl MemoryPool {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::PoolDesc;
+
+    #[test]
+    fn a_quarantine_that_is_counted_wrongly_is_found() {
+        let desc = PoolDesc::new().quarantine(1024);
+        let mut pool = MemoryPool::owned(4096, &desc).unwrap();
+        let pointer = pool.allocate(100).unwrap();
+        pool.deallocate(pointer).unwrap();
+        assert_eq!(pool.check(), Ok(()));
+        pool.quarantine_bytes += 16;
+        assert_eq!(pool.check(), Err(CheckError::Broken(Broken::Count)));
     }
 }

@@ -31,11 +31,27 @@ pub struct Bags<T> {
     untimed: Vec<T>,
 }
 
-/// An entry filed under one point, and the points it must reach after that one.
+/// An entry filed under one point, and the other points that it waits for: first those that are reached.
 #[derive(Debug)]
 struct Dated<T> {
     entry: T,
-    rest: Vec<Point>,
+    others: Vec<Point>,
+    passed: usize,
+}
+
+impl<T> Dated<T> {
+    /// `point`, which it is filed under, is reached: the next one that is not, if any.
+    fn next(&mut self, point: Point, reached: &Reached) -> Option<Point> {
+        for at in self.passed..self.others.len() {
+            if reached.has(self.others[at]) {
+                self.others.swap(at, self.passed);
+                self.passed += 1;
+            }
+        }
+        let next = self.others.get_mut(self.passed)?;
+        self.passed += 1;
+        Some(core::mem::replace(next, point))
+    }
 }
 
 impl<T> Default for Bags<T> {
@@ -90,7 +106,8 @@ impl<T> Bags<T> {
                 self.file(BagNumber::FIRST, entry);
             }
             Some((&first, rest)) => {
-                self.dated.entry(first).or_default().push(Dated { entry, rest: rest.to_vec() });
+                let dated = Dated { entry, others: rest.to_vec(), passed: 0 };
+                self.dated.entry(first).or_default().push(dated);
             }
         }
     }
@@ -109,7 +126,12 @@ impl<T> Bags<T> {
         reached: &Reached,
         out: &mut impl Extend<T>,
     ) -> bool {
-        let room = most - self.take_bags(most, reached.bag(), out);
+        let taken = self.take_bags(most, reached.bag(), out);
+        self.take_more(most - taken, reached, out)
+    }
+
+    /// After the bags, those filed under points. Whether reached ones are left.
+    fn take_more(&mut self, room: usize, reached: &Reached, out: &mut impl Extend<T>) -> bool {
         let dated_left = !self.dated.is_empty() && self.take_dated(room, reached, out);
         dated_left || self.has_reached(reached.bag())
     }
@@ -129,6 +151,13 @@ impl<T> Bags<T> {
         reached: BagNumber,
         out: &mut impl Extend<T>,
     ) -> usize {
+        let taken = self.uncount(most, reached);
+        out.extend(self.entries.drain(..taken));
+        taken + self.take_untimed(most - taken, reached, out)
+    }
+
+    /// Takes at most so many entries off the counts of the bags up to one. How many: the oldest are to go.
+    fn uncount(&mut self, most: usize, reached: BagNumber) -> usize {
         let mut room = most;
         while let Some((number, count)) = self.bags.front_mut() {
             if *number > reached || room == 0 {
@@ -140,14 +169,17 @@ impl<T> Bags<T> {
             if *count == 0 {
                 self.bags.pop_front();
             }
-            out.extend(self.entries.drain(..taken));
-        }
-        if reached == BagNumber::NEVER {
-            let taken = room.min(self.untimed.len());
-            room -= taken;
-            out.extend(self.untimed.drain(..taken));
         }
         most - room
+    }
+
+    fn take_untimed(&mut self, most: usize, reached: BagNumber, out: &mut impl Extend<T>) -> usize {
+        if reached != BagNumber::NEVER {
+            return 0;
+        }
+        let taken = most.min(self.untimed.len());
+        out.extend(self.untimed.drain(..taken));
+        taken
     }
 
     /// Looks at no more than `room` entries whose point is reached, and moves those that wait for no
@@ -169,11 +201,10 @@ impl<T> Bags<T> {
                 self.dated.insert(point, due.split_off(room));
             }
             room -= due.len();
-            for Dated { entry, mut rest } in due {
-                rest.retain(|&point| !reached.has(point));
-                match rest.pop() {
-                    None => out.extend([entry]),
-                    Some(next) => self.dated.entry(next).or_default().push(Dated { entry, rest }),
+            for mut dated in due {
+                match dated.next(point, reached) {
+                    None => out.extend([dated.entry]),
+                    Some(next) => self.dated.entry(next).or_default().push(dated),
                 }
             }
         }
@@ -255,7 +286,21 @@ impl<T> Bags<T> {
     /// the entry. For reports. O(1) per entry.
     pub fn filed_at(&self) -> impl Iterator<Item = (Point, usize, &T)> {
         let dated = self.dated.iter();
-        dated.flat_map(|(&point, all)| all.iter().map(move |d| (point, d.rest.len(), &d.entry)))
+        dated.flat_map(|(&point, all)| {
+            all.iter().map(move |d| (point, d.others.len() - d.passed, &d.entry))
+        })
+    }
+
+    /// The entries whose points named by hand are all reached: those points, and the entry. O(points).
+    #[cfg(feature = "vulkan")]
+    pub(crate) fn filed_at_all<'a>(
+        &'a self,
+        reached: &'a Reached,
+    ) -> impl Iterator<Item = (impl Iterator<Item = Point> + 'a, &'a T)> {
+        let due = self.dated.iter().filter(|&(&point, _)| reached.has(point));
+        let due = due.flat_map(|(&point, all)| all.iter().map(move |dated| (point, dated)));
+        let due = due.filter(|(_, it)| it.others[it.passed..].iter().all(|&it| reached.has(it)));
+        due.map(|(point, it)| (it.others.iter().copied().chain([point]), &it.entry))
     }
 
     /// How many entries wait. O(points filed).
@@ -277,6 +322,32 @@ impl<T> Bags<T> {
         } else {
             Err(Broken::Bags)
         }
+    }
+}
+
+/// What is copied leaves the ring as two runs of memory: a fifth of what a [`drain`](VecDeque::drain) costs.
+#[cfg(feature = "vulkan")]
+impl<T: Copy> Bags<T> {
+    /// [`take_reached_at_most`](Self::take_reached_at_most).
+    pub(crate) fn copy_reached_at_most(
+        &mut self,
+        most: usize,
+        reached: &Reached,
+        out: &mut Vec<T>,
+    ) -> bool {
+        let taken = self.copy_bags(most, reached.bag(), out);
+        self.take_more(most - taken, reached, out)
+    }
+
+    /// [`take_bags`](Self::take_bags).
+    pub(crate) fn copy_bags(&mut self, most: usize, reached: BagNumber, out: &mut Vec<T>) -> usize {
+        let taken = self.uncount(most, reached);
+        let (front, back) = self.entries.as_slices();
+        let before = taken.min(front.len());
+        out.extend_from_slice(&front[..before]);
+        out.extend_from_slice(&back[..taken - before]);
+        self.entries.drain(..taken);
+        taken + self.take_untimed(most - taken, reached, out)
     }
 }
 

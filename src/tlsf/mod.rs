@@ -114,6 +114,7 @@ mod release;
 mod report;
 #[cfg(feature = "vulkan")]
 mod room;
+mod sorted;
 mod table;
 mod take_over;
 

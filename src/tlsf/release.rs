@@ -2,8 +2,9 @@
 
 use super::Tlsf;
 use super::error::KeyError;
-use super::pairs::{LOOSE, Link, PAIRS, PENDING, USED, place_of};
+use super::pairs::{BORDER, LOOSE, Link, PAIRS, PENDING, USED, place_of};
 use super::region::{Freed, Key, Node};
+use super::sorted::Sorted;
 
 impl Tlsf {
     /// Used → free: the range may be given out again at once. O(1).
@@ -24,18 +25,27 @@ impl Tlsf {
         Ok((self.freed(region), bin))
     }
 
-    /// Where the region begins that a key's [index](Key::index) stands for, in granules, whoever owns it; a
-    /// number that is no granule's where there is none.
+    /// No node is at a place below.
+    pub(crate) const LEAST_PLACE: u32 = BORDER;
+
+    /// The place of a key's node, for the doors below.
     #[inline]
-    pub(crate) fn start_at(&self, index: u32) -> u32 {
-        self.find_node(index).map_or(u32::MAX, |(_, _, node)| node.start)
+    pub(crate) fn place(key: Key) -> u32 {
+        place_of(key.index()) as u32
     }
 
-    /// [`free`](Self::free) by a key's [index](Key::index), whoever lives there now; none if nobody does.
-    /// For tables that know that their allocation lives.
+    /// Where the region begins whose node is at a place, in granules, whoever owns it; a number that is no
+    /// granule's where there is none.
     #[inline]
-    pub(crate) fn free_at(&mut self, index: u32) -> Option<Freed> {
-        let (node, link, region) = self.find_node(index)?;
+    pub(crate) fn start_at(&self, place: u32) -> u32 {
+        self.node_in(place as usize).map_or(u32::MAX, |(_, node)| node.start)
+    }
+
+    /// [`free`](Self::free) by the place of a node, whoever lives there now; none if nobody does. For tables
+    /// that know that their allocation lives.
+    #[inline]
+    pub(crate) fn free_at(&mut self, node: u32) -> Option<Freed> {
+        let (link, region) = self.node_in(node as usize)?;
         if link.prev != USED {
             return None;
         }
@@ -81,6 +91,7 @@ impl Tlsf {
     /// # Errors
     /// What `reach` would say of the first key that is not of a pending allocation, or comes twice. Then
     /// no key is reached.
+    #[inline(never)]
     pub fn reach_batch(&mut self, keys: &[Key]) -> Result<(), KeyError> {
         let mut units = 0;
         for (reached, &key) in keys.iter().enumerate() {
@@ -102,15 +113,20 @@ impl Tlsf {
             sum.count -= keys.len() as u32;
             sum.units -= units;
         }
-        let mut table = self.table();
-        for &key in keys {
-            // A key whose node is not loose any more was merged into a neighbour.
-            let node = place_of(key.index()) as u32;
-            if table.link(node) == (Link { next: key.serial(), prev: LOOSE }) {
-                table.settle(node);
-            }
+        for keys in keys.chunks(Sorted::MOST) {
+            self.table().settle_all(keys.iter().map(|key| place_of(key.index()) as u32));
         }
         Ok(())
+    }
+
+    /// Reads a key's region and its neighbours, and tells a number that means nothing: whoever is about to reach
+    /// many regions has them all on their way to the cache at once, not one after the other.
+    #[cfg(feature = "vulkan")]
+    #[inline(always)]
+    pub(crate) fn glance(&self, key: Key) -> u32 {
+        let Some((_, _, Node { left, right, .. })) = self.find_node(key.index()) else { return 0 };
+        let [left, right] = [left, right].map(|node| super::pairs::link_at(&self.pairs, node));
+        left.prev ^ right.prev
     }
 
     /// The node of a key whose allocation is in the state that `mark` stands for.
@@ -128,10 +144,17 @@ impl Tlsf {
     #[inline(always)]
     pub(super) fn find_node(&self, index: u32) -> Option<(u32, Link, Node)> {
         let at = usize::try_from(place_of(index)).ok()?;
+        let (link, node) = self.node_in(at)?;
+        // In a table there are fewer places than 32 bits can tell.
+        Some((at as u32, link, node))
+    }
+
+    /// The link and the node at a place, if the table goes so far.
+    #[inline(always)]
+    fn node_in(&self, at: usize) -> Option<(Link, Node)> {
         let pairs = self.pairs.get(at..at.wrapping_add(PAIRS as usize))?;
         let &[[next, prev], [start, size], [left, right]] = pairs.first_chunk()?;
-        // In a table there are fewer places than 32 bits can tell.
-        Some((at as u32, Link { next, prev }, Node { start, size, left, right }))
+        Some((Link { next, prev }, Node { start, size, left, right }))
     }
 
     /// Why a key is refused whose link is not the one expected.

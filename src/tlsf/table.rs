@@ -7,6 +7,7 @@ use super::bitmaps::Bitmaps;
 use super::class::{TAIL, bin_of};
 use super::pairs::{BORDER, LOOSE, Link, Pair, VACANT, link_at, node_at};
 use super::region::Node;
+use super::sorted::Sorted;
 
 /// The nodes that stand for no region, in a list.
 #[derive(Clone, Copy)]
@@ -214,46 +215,64 @@ impl Table<'_> {
         bin_of(size)
     }
 
-    /// Puts a loose region in its bin, merged with its free neighbours, or into a loose neighbour
-    /// before it, which comes later in the batch.
-    pub(super) fn settle(&mut self, node: u32) {
+    /// Puts loose regions in their bins, merged with their free neighbours; [`Sorted::MOST`] at most.
+    #[inline(always)]
+    pub(super) fn settle_all(&mut self, nodes: impl Iterator<Item = u32>) {
+        let mut sorted = Sorted::default();
+        for node in nodes {
+            let [left, right] = self.pairs[node as usize + 2];
+            sorted.put(node, [left, right].map(|beside| self.link(beside).is_free()));
+        }
+        let [none, left, right, both] = sorted.kinds();
+        none.for_each(|node| self.settle::<false, false>(node));
+        left.for_each(|node| self.settle::<true, false>(node));
+        right.for_each(|node| self.settle::<false, true>(node));
+        both.for_each(|node| self.settle::<true, true>(node));
+    }
+
+    /// Puts a loose region in its bin, merged with its free neighbours on these sides, or into a loose
+    /// neighbour before it. One that is not loose any more is part of a neighbour.
+    #[inline(always)]
+    fn settle<const LEFT: bool, const RIGHT: bool>(&mut self, node: u32) {
+        if self.link(node).prev != LOOSE {
+            return;
+        }
         let Node { mut start, mut size, mut left, mut right } = self.node(node);
         let mut kept = node;
-        let mut merged = false;
-        // Loose neighbours after it, each walked over once in the batch. A binned one is the last: it
-        // has taken and loose neighbours only.
-        loop {
-            let link = self.link(right);
-            if !link.is_free() {
-                break;
+        if RIGHT {
+            // Loose neighbours after it, each walked over once in the batch. A binned one is the last: it
+            // has taken and loose neighbours only.
+            let mut link = self.link(right);
+            while link.is_free() {
+                let after = self.node(right);
+                if link.is_binned() {
+                    self.remove(right);
+                }
+                self.give_vacant(right);
+                size += after.size;
+                right = after.right;
+                link = self.link(right);
             }
-            let after = self.node(right);
-            if link.is_binned() {
-                self.remove(right);
-            }
-            self.give_vacant(right);
-            size += after.size;
-            right = after.right;
-            merged = true;
         }
-        let link = self.link(left);
-        if link.is_free() {
+        let mut is_part = false;
+        if LEFT {
+            let link = self.link(left);
             let before = self.node(left);
             if link.is_binned() {
                 self.remove(left);
             }
+            is_part = link.prev == LOOSE;
             self.give_vacant(node);
             kept = left;
             start = before.start;
             size += before.size;
             left = before.left;
-            merged = true;
         }
-        if merged {
+        if LEFT || RIGHT {
             self.set_node(kept, Node { start, size, left, right });
             self.set_left(right, kept);
         }
-        if link.prev != LOOSE {
+        if !is_part {
             self.insert(kept, bin_beside(size, right));
         }
     }

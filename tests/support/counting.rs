@@ -13,13 +13,16 @@ thread_local! {
     static BYTES: Cell<i64> = const { Cell::new(0) };
     static LARGEST: Cell<usize> = const { Cell::new(usize::MAX) };
     static REFUSED: Cell<u64> = const { Cell::new(0) };
+    static NEXT_REFUSED: Cell<u64> = const { Cell::new(u64::MAX) };
 }
 
 // SAFETY: every call is passed on to the system's allocator. `realloc` is the default, which calls
 // these two.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() > LARGEST.get() {
+        let left = NEXT_REFUSED.get();
+        NEXT_REFUSED.set(if left == 0 { u64::MAX } else { left.saturating_sub(1) });
+        if layout.size() > LARGEST.get() || left == 0 {
             REFUSED.set(REFUSED.get() + 1);
             return std::ptr::null_mut();
         }
@@ -59,4 +62,14 @@ pub fn short_of_memory<T>(largest: usize, work: impl FnOnce() -> T) -> (T, u64) 
     let done = work();
     LARGEST.set(usize::MAX);
     (done, REFUSED.get() - before)
+}
+
+/// Does `work` while the heap refuses this thread one request, after so many that it grants. Whether it came
+/// to that.
+pub fn without_the_next<T>(granted: u64, work: impl FnOnce() -> T) -> (T, bool) {
+    let before = REFUSED.get();
+    NEXT_REFUSED.set(granted);
+    let done = work();
+    NEXT_REFUSED.set(u64::MAX);
+    (done, REFUSED.get() > before)
 }

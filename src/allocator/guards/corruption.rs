@@ -1,7 +1,7 @@
 //! What is told of a write that left its trace.
 
 use super::super::names::named;
-use crate::retire::Point;
+use crate::memory::RetiredAt;
 
 /// What kind of write left its trace.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -50,10 +50,10 @@ pub struct Owner {
     pub size: u64,
     /// How many [collects](crate::Allocator::collect) had begun when it was freed; `None` while it lives.
     pub freed: Option<u64>,
-    /// The point that it was retired at: what the GPU had to pass before it was freed, on the oldest of
-    /// several timelines; those on the others are not kept. `None` while it lives, and where it waited for nothing, as after
-    /// [`free_now`](crate::Allocation::free_now). Work submitted later may not use it.
-    pub retired: Option<Point>,
+    /// The points that it was retired at: what the GPU had to pass before it was freed. None while it
+    /// lives, and where it waited for nothing, as after [`free_now`](crate::Allocation::free_now). Work
+    /// submitted later may not use it.
+    pub retired: RetiredAt,
 }
 
 impl core::fmt::Display for Corruption {
@@ -72,8 +72,8 @@ impl core::fmt::Display for Corruption {
                 if let Some(collect) = owner.freed {
                     write!(f, ", freed in collect {collect}")?;
                 }
-                if let Some(point) = owner.retired {
-                    write!(f, ", retired at {point}")?;
+                if owner.retired != RetiredAt::NOTHING {
+                    write!(f, ", retired at {}", owner.retired)?;
                 }
                 let distance = i128::from(offset) - i128::from(owner.offset);
                 write!(f, ") at its byte {distance}")?;

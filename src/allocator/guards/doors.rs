@@ -12,7 +12,7 @@ use super::{
     },
     scrubs::Job,
 };
-use crate::retire::Point;
+use crate::{ground::sync::lock, retire::Point};
 
 /// How much a scrub looks at.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
@@ -169,6 +169,13 @@ impl Allocator {
         // SAFETY: no command was recorded under it but the scrub's, which is not submitted.
         unsafe { recording.abandon() };
         error.map_or(Ok(None), Err)
+    }
+}
+
+impl Allocator {
+    /// What all scrubs so far had the GPU do, those of recordings that were abandoned included. O(1).
+    pub fn scrubbed(&self) -> Scrubbed {
+        lock(&self.inner().guards.scrubs).total
     }
 }
 

@@ -1,7 +1,10 @@
 //! The host as the guard: fill, check and poison through the block's mapping, at once.
 
 use core::ops::Range;
-use std::sync::{MutexGuard, atomic::Ordering};
+use std::{
+    collections::HashSet,
+    sync::{MutexGuard, atomic::Ordering},
+};
 
 use super::{
     super::inner::{Inner, Lane, LaneState},
@@ -66,7 +69,7 @@ impl Site {
     }
 }
 
-fn mapping_of(block: &Block) -> Option<Mapping> {
+pub(super) fn mapping_of(block: &Block) -> Option<Mapping> {
     match block.sight {
         Sight::Host(mapping) => Some(mapping),
         Sight::Gpu(_) | Sight::None => None,
@@ -135,7 +138,7 @@ impl Inner {
         if policy.poisons() {
             let collect = self.collects.load(Ordering::Relaxed);
             for (entry, _, site) in sites {
-                let freed = Freed { collect, point: points.of(entry) };
+                let freed = Freed { collect, at: points.of(entry) };
                 if let Some(block) = state.blocks.block_mut(entry.slot) {
                     block.graves.bury(site.region.clone(), site.grave(freed));
                 }
@@ -144,19 +147,42 @@ impl Inner {
         state
     }
 
+    /// What was written to entries that have rested, which end now?
+    pub(super) fn look_once_more(
+        &self,
+        lane: &Lane,
+        state: &LaneState,
+        entries: &[Entry],
+    ) -> Vec<Corruption> {
+        let mut found = Vec::new();
+        for entry in entries {
+            let Some(block) = state.blocks.block(entry.slot) else { continue };
+            let region = block.region(entry.key);
+            if let (Some(region), Some(mapping)) = (region, mapping_of(block)) {
+                let site = Site::new(lane, block, &region);
+                // SAFETY: the region lies in the mapped block, which stays under the lock; it is pending
+                // and in hand.
+                unsafe { site.check_poison(mapping, block, &mut found) };
+            }
+        }
+        found
+    }
+
     /// Checks all that the host watches in a lane.
     pub(super) fn host_check(&self, lane: &Lane) {
         let mut found = Vec::new();
         let state = lane.lock();
-        for (_, block) in state.blocks.iter() {
+        let resting: HashSet<_> = state.resting.entries().map(|it| (it.slot, it.key)).collect();
+        for (slot, block) in state.blocks.iter() {
             let Some(mapping) = mapping_of(block) else { continue };
             for region in block.regions() {
                 let site = Site::new(lane, block, &region);
-                if region.state != State::Free {
+                let rests = region.key.is_some_and(|key| resting.contains(&(slot, key)));
+                if region.state != State::Free && !rests {
                     // SAFETY: the region lies in the mapped block, which stays under the lock.
                     unsafe { site.check_margins(mapping, &mut found) };
                 } else if state.guards.poisons() {
-                    // SAFETY: as above; the region is free.
+                    // SAFETY: as above; the region is nobody's.
                     unsafe { site.check_poison(mapping, block, &mut found) };
                 }
             }

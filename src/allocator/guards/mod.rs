@@ -8,6 +8,7 @@ mod corruption;
 mod doors;
 mod host;
 mod passed;
+mod rest;
 mod scrubs;
 mod sheet;
 mod site;
@@ -24,6 +25,7 @@ use ash::vk;
 pub use corruption::{Corruption, Damage, Owner};
 pub use doors::{Scrub, ScrubError, Scrubbed};
 pub(super) use passed::{PassedCuts, RetirePoints};
+pub(super) use rest::Resting;
 pub(super) use work::Waiting;
 
 use super::{
@@ -62,7 +64,8 @@ pub(super) struct Guards {
     unzeroed: AtomicU64,
 }
 
-/// How long what ended rests between the scrub that poisons it and the one that looks again.
+/// How long what ended rests between the scrub that poisons it and the one that looks again; where the
+/// host watches, between the collects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Quarantine {
     scrubs: u32,
@@ -108,12 +111,15 @@ impl Guards {
             let &Corruption { memory_type, offset, words, expected, found, owner, .. } = corruption;
             let allocation = owner.map(|owner| named(owner.name));
             let freed = owner.and_then(|owner| owner.freed);
-            let retired = owner.and_then(|owner| owner.retired);
+            let retired = owner.map(|owner| owner.retired).unwrap_or_default();
+            let first = retired.points().next();
             let (timeline, value) =
-                (retired.map(|point| point.timeline().number), retired.map(Point::value));
+                (first.map(|point| point.timeline().number), first.map(Point::value));
+            let others =
+                first.map(|_| retired.points().count() as u64 - 1 + u64::from(retired.others()));
             tracing::error!(
                 target: crate::events::GUARD,
-                memory_type, offset, words, expected, found, allocation, freed, timeline, value,
+                memory_type, offset, words, expected, found, allocation, freed, timeline, value, others,
                 "{corruption}"
             );
         }
@@ -274,7 +280,9 @@ impl Inner {
         points: &RetirePoints,
     ) -> MutexGuard<'a, LaneState> {
         self.scrub_ends(&mut state, entries, points);
-        self.host_ends(lane, state, entries, points)
+        state = self.host_ends(lane, state, entries, points);
+        self.lay_to_rest(lane, &mut state, entries);
+        state
     }
 }
 

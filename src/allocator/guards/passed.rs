@@ -3,51 +3,65 @@
 use std::collections::VecDeque;
 
 use crate::{
-    memory::Entry,
-    retire::{BagNumber, Bags, Cuts, Point, Reached},
+    memory::{Entry, RetiredAt},
+    retire::{BagNumber, Bags, Cuts, Reached},
 };
 
 /// Older cuts are forgotten: their bags were collected long ago.
 const KEPT: usize = 256;
 
-/// The bags above `below` up to `bag` waited for this point, and others perhaps.
+/// The bags above `below` up to `bag` waited for these points.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Passed {
     below: BagNumber,
     bag: BagNumber,
-    point: Point,
+    at: RetiredAt,
 }
 
 /// The last cuts, by rising bag.
-#[derive(Clone, Default, Debug)]
+#[derive(Default, Debug)]
 pub(in super::super) struct PassedCuts(VecDeque<Passed>);
 
 impl PassedCuts {
-    /// Notes the cuts that are still waited for, before any of them is passed. O(cuts).
+    /// Notes the cuts that are still waited for, before any of them is passed; not all of them, if the host
+    /// has no memory. O(cuts).
     pub(in super::super) fn note(&mut self, cuts: &Cuts) {
         let mut below = cuts.reached_bag();
         for (bag, points) in cuts.stamped() {
             let last = self.0.back().map_or(below, |passed| passed.bag.max(below));
-            if let (true, Some(&point)) = (bag > last, points.first()) {
+            if bag > last && !points.is_empty() {
                 if self.0.len() == KEPT {
                     self.0.pop_front();
                 }
-                self.0.push_back(Passed { below: last, bag, point });
+                // A report without its point is better than none.
+                if self.0.try_reserve(1).is_err() {
+                    return;
+                }
+                self.0.push_back(Passed { below: last, bag, at: RetiredAt::of(points) });
             }
             below = bag;
         }
     }
 
-    /// The point that a bag waited for. O(log cuts).
-    fn of(&self, bag: BagNumber) -> Option<Point> {
+    /// A copy; an empty one, if the host has no memory for it. O(cuts).
+    pub(in super::super) fn copied(&self) -> Self {
+        let mut copy = VecDeque::new();
+        if copy.try_reserve(self.0.len()).is_ok() {
+            copy.extend(&self.0);
+        }
+        Self(copy)
+    }
+
+    /// What a bag waited for. O(log cuts).
+    fn of(&self, bag: BagNumber) -> Option<RetiredAt> {
         let passed = self.0.get(self.0.partition_point(|passed| passed.bag < bag))?;
-        (passed.below < bag).then_some(passed.point)
+        (passed.below < bag).then_some(passed.at)
     }
 }
 
 /// The points of entries that are about to come out of their bags.
 #[derive(Default, Debug)]
-pub(in super::super) struct RetirePoints(Vec<(Entry, Point)>);
+pub(in super::super) struct RetirePoints(Vec<(Entry, RetiredAt)>);
 
 impl RetirePoints {
     /// Of all entries that are reached; of the first alone, if the host has no memory for more. O(entries).
@@ -58,11 +72,10 @@ impl RetirePoints {
     ) -> Self {
         let filed = bags.filed().take_while(|(bag, _)| bag.is_reached(reached.bag()));
         let filed = filed.filter_map(|(bag, &entry)| Some((entry, passed.of(bag)?)));
-        let dated = bags.filed_at().filter(|&(point, rest, _)| rest == 0 && reached.has(point));
-        let dated = dated.map(|(point, _, &entry)| (entry, point));
+        let dated = bags.filed_at_all(reached);
+        let dated = dated.map(|(all, &entry)| (entry, RetiredAt::of(all)));
         let mut points = Vec::new();
         for point in filed.chain(dated) {
-            // A report without its point is better than none.
             if points.try_reserve(1).is_err() {
                 break;
             }
@@ -73,9 +86,10 @@ impl RetirePoints {
     }
 
     /// O(log entries).
-    pub(super) fn of(&self, entry: Entry) -> Option<Point> {
+    pub(super) fn of(&self, entry: Entry) -> RetiredAt {
         let found = self.0.binary_search_by_key(&place(entry), |&(entry, _)| place(entry));
-        found.ok().and_then(|index| self.0.get(index)).map(|&(_, point)| point)
+        let found = found.ok().and_then(|index| self.0.get(index));
+        found.map_or(RetiredAt::NOTHING, |&(_, at)| at)
     }
 }
 
@@ -113,10 +127,13 @@ mod tests {
         assert_eq!(passed.0.len(), 3, "each is noted once");
         cuts.signalled(timeline, 3).unwrap();
         for (bag, point) in [first, second, third] {
-            assert_eq!(passed.of(bag), Some(point));
+            assert_eq!(passed.of(bag), Some(RetiredAt::of([point])));
         }
         assert_eq!(passed.of(idle), None);
-        assert_eq!(passed.of(cuts.current()), third.0.eq(&cuts.current()).then_some(third.1));
+        assert_eq!(
+            passed.of(cuts.current()),
+            third.0.eq(&cuts.current()).then(|| RetiredAt::of([third.1]))
+        );
         for _ in 0..2 * KEPT {
             frame(&mut cuts);
             passed.note(&cuts);

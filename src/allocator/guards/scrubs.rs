@@ -12,11 +12,11 @@ use super::{
         collect::Collected,
         inner::{Inner, Lane, LaneState, Life},
     },
-    doors::Scrub,
+    doors::{Scrub, Scrubbed},
     passed::RetirePoints,
     sheet::Sheet,
     site::Site,
-    work::{NEVER, Step, Waiting, Work, reads_zero, rest},
+    work::{Step, Waiting, Work, reads_zero, rest},
 };
 use crate::{
     ground::sync::lock,
@@ -33,6 +33,8 @@ pub(super) struct Scrubs {
     pub(super) sheets: Vec<Sheet>,
     /// Submitted, or about to be.
     jobs: Vec<Job>,
+    /// All that was ever recorded.
+    pub(super) total: Scrubbed,
 }
 
 /// A scrub on its way.
@@ -45,8 +47,8 @@ pub(super) struct Job {
 }
 
 impl Inner {
-    /// No scrub comes any more: what waits for one is let go.
-    fn scrubs_have_ended(&self) -> bool {
+    /// No scrub comes any more, and nothing rests: what waits is let go.
+    pub(super) fn scrubs_have_ended(&self) -> bool {
         self.life() != Life::Open || self.is_lost()
     }
 
@@ -57,7 +59,7 @@ impl Inner {
     /// A range was granted: its margins are nobody's, and are filled by the next scrub.
     pub(super) fn scrub_hand_out(&self, mut state: MutexGuard<'_, LaneState>, entry: Entry) {
         if state.guards.margin() > 0 {
-            state.waiting.push(Waiting { entry, step: Step::Open, freed: NEVER });
+            state.waiting.push(Waiting { entry, step: Step::Open, freed: Freed::NEVER });
         }
     }
 
@@ -103,7 +105,7 @@ impl Inner {
             let sight = blocks.block(entry.slot).map(|block| block.sight);
             let waits = matches!(sight, Some(Sight::Gpu(_)));
             if waits {
-                let freed = Freed { collect, point: points.of(entry) };
+                let freed = Freed { collect, at: points.of(entry) };
                 waiting.push(Waiting { entry, step: Step::End, freed });
             }
             !waits
@@ -158,7 +160,7 @@ impl Inner {
                     state.keep(slot, myself);
                 }
             }
-            let held = |entry| Waiting { entry, step, freed: NEVER };
+            let held = |entry| Waiting { entry, step, freed: Freed::NEVER };
             waiting.extend(entries.into_iter().map(held));
         }
     }
@@ -166,6 +168,10 @@ impl Inner {
     /// A scrub was submitted, or recorded where it will be.
     pub(super) fn add_job(&self, job: Job) {
         let mut scrubs = lock(&self.guards.scrubs);
+        let Scrubbed { checked, filled, dispatches } = job.work.scrubbed();
+        scrubs.total.checked += checked;
+        scrubs.total.filled += filled;
+        scrubs.total.dispatches += dispatches;
         scrubs.jobs.push(job);
         self.guards.scrubbed.store(self.collects.load(Ordering::Relaxed), Ordering::Relaxed);
         self.guards.jobs.store(scrubs.jobs.len(), Ordering::Release);
@@ -284,7 +290,11 @@ impl Inner {
 
     /// Destroys what scrubs need of the driver.
     pub(in super::super) fn destroy_scrubs(&self) {
-        let Scrubs { compute, sheets, jobs } = core::mem::take(&mut *lock(&self.guards.scrubs));
+        let mut scrubs = lock(&self.guards.scrubs);
+        let total = scrubs.total;
+        let Scrubs { compute, sheets, jobs, .. } =
+            core::mem::replace(&mut *scrubs, Scrubs { total, ..Scrubs::default() });
+        drop(scrubs);
         for sheet in sheets.into_iter().chain(jobs.into_iter().map(|job| job.sheet)) {
             // SAFETY: the device contract; the caller found the GPU idle.
             unsafe { sheet.destroy(self) };

@@ -7,7 +7,7 @@ use super::{
     corruption::{Corruption, Damage, Owner},
 };
 use crate::{
-    memory::{Block, Freed, Grave, Tenant},
+    memory::{Block, Freed, Grave, RetiredAt, Tenant},
     tlsf::Region,
 };
 
@@ -96,6 +96,6 @@ pub(super) fn owner_of(grave: Grave) -> Option<Owner> {
 }
 
 fn owner(name: Option<&'static str>, offset: u64, size: u64, freed: Option<Freed>) -> Owner {
-    let retired = freed.and_then(|freed| freed.point);
+    let retired = freed.map_or(RetiredAt::NOTHING, |freed| freed.at);
     Owner { name, offset, size, freed: freed.map(|freed| freed.collect), retired }
 }

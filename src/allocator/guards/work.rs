@@ -37,9 +37,6 @@ pub(super) enum Step {
     Fresh,
 }
 
-/// What has not been freed.
-pub(super) const NEVER: Freed = Freed { collect: 0, point: None };
-
 /// An entry that waits for a scrub, or for the GPU to have passed one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in super::super) struct Waiting {

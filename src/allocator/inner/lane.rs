@@ -8,7 +8,11 @@ use std::sync::{
 use ash::vk;
 
 use super::super::{
-    desc::AllocatorDesc, error::NewError, guards::Waiting, share::Lately, soonest::Soonest,
+    desc::AllocatorDesc,
+    error::NewError,
+    guards::{Resting, Waiting},
+    share::Lately,
+    soonest::Soonest,
 };
 use super::{Inner, Life};
 use crate::{
@@ -43,6 +47,8 @@ pub(in super::super) struct Lane {
     pub(in super::super) soonest: Soonest,
     /// The collect at which an empty block has lingered too long; a hint too.
     expiry: AtomicU64,
+    /// The collect that ends a rest; a hint too.
+    rest: AtomicU64,
     /// Held while a block is mapped for one access.
     pub(in super::super) mapping_turn: Mutex<()>,
     /// What its blocks count.
@@ -64,6 +70,8 @@ pub(in super::super) struct LaneState {
     pub(in super::super) heirs: Heirs,
     /// What waits for a scrub.
     pub(in super::super) waiting: Vec<Waiting>,
+    /// What is in quarantine where the host watches.
+    pub(in super::super) resting: Resting,
     pub(in super::super) retired: Lately,
     /// What a collect has in hand; here only to keep its memory.
     pub(in super::super) scratch: Scratch,
@@ -153,6 +161,7 @@ impl Lane {
             granule: 0,
             soonest: Soonest::default(),
             expiry: AtomicU64::new(u64::MAX),
+            rest: AtomicU64::new(u64::MAX),
             mapping_turn: Mutex::default(),
             counters: Arc::clone(state.blocks.counters()),
             untimed: Published::default(),
@@ -187,6 +196,16 @@ impl Lane {
         self.expiry.store(state.blocks.next_expiry(), Ordering::Relaxed);
     }
 
+    /// Whether a rest may be over, without the lock.
+    pub(in super::super) fn may_have_rested(&self, now: u64) -> bool {
+        self.rest.load(Ordering::Relaxed) <= now
+    }
+
+    /// Tells [`may_have_rested`](Self::may_have_rested) which collect ends the next rest. Under the lock.
+    pub(in super::super) fn publish_rest(&self, next: u64) {
+        self.rest.store(next, Ordering::Relaxed);
+    }
+
     /// Tells [`soonest`](Self::soonest) what the bags hold now.
     pub(in super::super) fn publish(&self, state: &LaneState) {
         self.soonest.publish(&state.bags);
@@ -208,6 +227,7 @@ impl LaneState {
             bags: Bags::default(),
             heirs: Heirs::default(),
             waiting: Vec::new(),
+            resting: Resting::default(),
             retired: Lately::default(),
             scratch: Scratch::default(),
             keepers: Vec::new(),

@@ -5,7 +5,7 @@ use crate::{
         block::Block,
         counters::Counters,
         fit_index::{FitIndex, class_of_room, is_one_class},
-        grant::{Ended, Entry, Grant},
+        grant::{Entry, Grant},
     },
     tlsf::Placed,
 };
@@ -46,19 +46,22 @@ impl Books<'_> {
         }
     }
 
-    /// A range of the block of a slot has become free; the block had so much room before.
+    /// Something has ended in the block of a slot, which had so much room before. Whether it is empty now.
     #[inline(always)]
-    pub(super) fn end(&mut self, slot: u32, block: &Block, room: u32, ended: Ended) {
+    pub(super) fn end(&mut self, slot: u32, block: &Block, room: u32) -> bool {
         self.note_room(slot, block, room);
-        if ended.emptied {
+        let emptied = block.is_empty();
+        if emptied {
             self.empty.push(slot);
         }
+        emptied
     }
 
-    /// Tells the index how much room a block has, which was so much before: nearly always as much.
+    /// Tells the index how much room a block has, which was so much before: nearly always as much. A closed one
+    /// is in no index.
     #[inline(always)]
     pub(super) fn note_room(&mut self, slot: u32, block: &Block, before: u32) {
-        if !is_one_class(block.room, before) {
+        if !is_one_class(block.room, before) && !block.closed {
             let (old, new) = (class_of_room(before), class_of_room(block.room));
             match block.tailored {
                 false => self.shared.change(&self.counters.shared, slot, old, new),

@@ -1,7 +1,7 @@
 //! Which blocks the driver is to be told another priority of.
 //!
 //! Nothing is told where something changes: a block whose rank may be another is listed, and `collect`
-//! looks at some of the list each time.
+//! looks at some of the list each time. Whether anything is listed is published, so that it takes no lock else.
 
 use ash::vk;
 use smallvec::SmallVec;
@@ -37,6 +37,7 @@ impl BlockList {
         let Some(block) = self.block_mut(slot) else { return };
         if !core::mem::replace(&mut block.restless, true) {
             self.restless.push_back(slot);
+            self.counters.restless.set(self.restless.len() as u64);
         }
     }
 
@@ -85,6 +86,7 @@ impl BlockList {
                 self.restless.push_back(slot);
             }
         }
+        self.counters.restless.set(self.restless.len() as u64);
         found
     }
 

@@ -81,11 +81,21 @@ fn run(is_ring: bool, seed: u64) -> [u32; 3] {
     let mut line = Line::new(is_ring, capacity + 17, GRANULE, u32::MAX - 50);
     let mut naive = Naive { is_ring, capacity, taken: Vec::new() };
     let mut gone: Vec<Key> = Vec::new();
+    let mut withheld: Vec<Key> = Vec::new();
     let [mut granted, mut refused, mut held] = [0; 3];
     for _ in 0..6000 {
+        // What is withheld, while others end, and let go is as if it never had been.
+        if below(20) == 0 {
+            let largest = line.largest();
+            withheld = line.hold();
+            let bytes: u64 = withheld.iter().map(|&key| line.get(key).unwrap().size).sum();
+            assert!(bytes >= largest && (bytes > 0) == (largest > 0));
+            assert_eq!((line.largest(), line.holds(1, 1, End::Lower)), (0, false));
+            line.check().unwrap();
+        }
         let live = naive.taken.iter().filter(|(.., state)| *state != State::Free).count() as u64;
         match below(5) {
-            0 | 1 => {
+            0 | 1 if withheld.is_empty() => {
                 let (size, alignment) = (1 + below(6 * GRANULE), 1 << below(9));
                 let end = if !is_ring && below(3) == 0 { End::Upper } else { End::Lower };
                 let wanted = naive.place(size, alignment, end);
@@ -126,6 +136,12 @@ fn run(is_ring: bool, seed: u64) -> [u32; 3] {
             }
             _ => {}
         }
+        if below(2) == 0 {
+            withheld.reverse();
+        }
+        for key in withheld.drain(..) {
+            assert!(line.turn(key, State::Pending, State::Free).is_ok());
+        }
         line.check().unwrap();
         held += naive.taken.iter().filter(|(.., state)| *state == State::Free).count() as u32;
         let sum = |state: State| {
@@ -158,6 +174,24 @@ fn both_are_as_a_list_says() {
             assert!(seen, "{is_ring} {seed}: {granted} {refused} {held}");
         }
     }
+}
+
+/// What is taken behind a withheld range keeps it, as any that is taken later does.
+#[test]
+fn what_comes_behind_a_withheld_range_keeps_it() {
+    let mut line = Line::new(true, 1 << 12, GRANULE, 1);
+    let [first, second] = [(); 2].map(|()| line.allocate(1 << 10, 1, End::Lower).unwrap());
+    let withheld = line.hold();
+    assert_eq!(line.allocate(64, 1, End::Lower), None);
+    line.turn(first.key, State::Used, State::Free).unwrap();
+    let behind = line.allocate(64, 1, End::Lower).unwrap();
+    assert_eq!(behind.offset, 0, "where the first was");
+    line.turn(withheld[0], State::Pending, State::Free).unwrap();
+    line.check().unwrap();
+    assert_eq!(line.largest(), (1 << 10) - 64, "the withheld range has not left");
+    line.turn(second.key, State::Used, State::Free).unwrap();
+    assert_eq!(line.largest(), (1 << 12) - 64);
+    line.check().unwrap();
 }
 
 /// The control: a range whose turn has not come, let go in spite of it, is found.

@@ -24,18 +24,24 @@ impl Cuts {
 
     /// How far everything is, to be carried out of a lock.
     pub fn reached(&self) -> Reached {
-        Reached {
-            owner: self.owner,
-            bag: self.reached_bag(),
-            timelines: self.timelines.iter().map(|track| (track.number, track.passed())).collect(),
-            known: self.next_timeline,
-            lost: self.lost,
+        let mut timelines = SmallVec::new();
+        for track in &self.timelines {
+            timelines.push((track.number, track.passed()));
         }
+        let (owner, bag, known, lost) =
+            (self.owner, self.reached_bag(), self.next_timeline, self.lost);
+        Reached { owner, bag, timelines, known, lost }
     }
 
     /// The highest value known to be signalled and the last submitted one.
     pub fn progress(&self, timeline: TimelineId) -> Option<(u64, u64)> {
         self.track(timeline).map(|track| (track.reached, track.submitted))
+    }
+
+    /// Whether a timeline has work out.
+    #[cfg(feature = "vulkan")]
+    pub(crate) fn is_busy(&self, timeline: TimelineId) -> bool {
+        self.track(timeline).is_some_and(|track| !track.is_idle())
     }
 
     /// Whether a timeline has an open recording.

@@ -81,7 +81,8 @@ fn of_an_arena(room: &Room<'_>) {
         let found = only(&look(Scrub::Everything));
         assert_eq!((found.damage, found.words), (Damage::AfterFree, SIZE / 4), "{by:?}");
         let owner = found.owner.expect("somebody lived there");
-        assert_eq!((owner.name, owner.retired), (Some("watched"), Some(retired)), "{by:?}");
+        assert_eq!((owner.name, owner.retired.others()), (Some("watched"), 0), "{by:?}");
+        assert!(owner.retired.points().eq([retired]), "{by:?}");
         drop(stays);
     }
     assert_clean(&messages.take());

@@ -1,0 +1,84 @@
+//! Whether the books agree with themselves.
+#![forbid(unsafe_code)]
+
+use super::{super::error::Broken, Ledger};
+use crate::tlsf::State;
+
+impl Ledger {
+    /// Every invariant. O(granules).
+    pub(in super::super) fn check(&self, live_bytes: u64) -> Result<(), Broken> {
+        self.tlsf.check()?;
+        let (mut bytes, mut count) = (0, 0);
+        let mut last = None;
+        for region in self.regions() {
+            let broken = Err(Broken::Start { offset: region.offset });
+            if region.state == State::Used {
+                match self.start(region.offset) {
+                    Some(live) if Some(live.key) == region.key => bytes += live.size,
+                    _ => return broken,
+                }
+                if !self.began.shows(self.granule_of(region.offset) as usize) {
+                    return Err(Broken::Starts);
+                }
+                count += 1;
+                last = Some(self.granule_of(region.offset));
+            }
+            // From the last granule of a region the next start below is the region's own, or that of
+            // the last one that lives.
+            if self.last_start(self.granule_of(region.offset + region.size - 1)) != last {
+                return broken;
+            }
+        }
+        if (bytes, count) != (live_bytes, self.live_count()) {
+            return Err(Broken::Count);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::{began::Began, desc::PoolDesc, found::Request, spill::Entry};
+    use crate::tlsf::Tlsf;
+
+    /// Three allocations of 100 bytes, the second of which has ended; and the place of its node.
+    fn ledger() -> (Ledger, u32) {
+        let desc = PoolDesc::new();
+        let layout = desc.layout(1 << 20, 4096).unwrap();
+        let mut ledger = Ledger::new(&layout, &desc).unwrap();
+        let request = Request { size: 100, alignment: 1, margin: 0, by_handle: false };
+        let lives = [(); 3].map(|()| ledger.allocate(request).unwrap());
+        ledger.free(&lives[1]);
+        (ledger, Tlsf::place(lives[1].key))
+    }
+
+    /// The control of every check of a pool: each way in which the books can disagree is found.
+    #[test]
+    fn broken_books_are_found() {
+        let (sound, _) = ledger();
+        assert_eq!(sound.check(200), Ok(()));
+        let lead = sound.lead_granules;
+        assert_eq!(sound.check(199), Err(Broken::Count), "the statistics have lost a byte");
+
+        let (mut lost, _) = ledger();
+        let (place, entry) = lost.entry(0).unwrap();
+        lost.starts.remove(place, lead, 0, &lost.tlsf);
+        assert_eq!(lost.check(200), Err(Broken::Start { offset: 0 }), "a live one has no start");
+
+        let (mut swapped, _) = ledger();
+        let (place, _) = swapped.entry(14).unwrap();
+        swapped.starts.remove(place, 14 + lead, 0, &swapped.tlsf);
+        assert!(swapped.starts.insert(14 + lead, entry, 0, &swapped.tlsf).is_some());
+        assert_eq!(swapped.check(200), Err(Broken::Start { offset: 224 }), "another's node");
+
+        let (mut haunted, ended) = ledger();
+        let entry = Entry { node: ended, note: 0 };
+        assert!(haunted.starts.insert(7 + lead, entry, 0, &haunted.tlsf).is_some());
+        assert_eq!(haunted.check(200), Err(Broken::Start { offset: 112 }), "nobody lives there");
+
+        let (mut unwritten, _) = ledger();
+        unwritten.began = Began::new(4096 / 16).unwrap();
+        assert_eq!(unwritten.check(200), Err(Broken::Starts), "no search finds them");
+    }
+}
