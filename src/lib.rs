@@ -97,6 +97,7 @@
 //!   [`Allocation::free_now`]. Both are `unsafe`: they are your word about the GPU.
 //! * **Descriptor sets that retire**: feature `descriptors`,
 //!   `Allocator::create_descriptor_set`. Other handles: [`Allocator::retire_object`].
+//! * **Blocks full of holes**: [`Allocator::defragment`].
 //! * **Figures and pictures**: [`Allocator::statistics`], [`Allocator::snapshot`], and [`inspect`].
 //! * **Events by `tracing`**: the page [`events`].
 //! * **What happened, over time**: [`AllocatorDesc::record`] and the page [`record`].
@@ -116,7 +117,8 @@
 //!
 //! # What it does not do
 //!
-//! It does not defragment, and does not suballocate sparse resources. Guards do not watch
+//! Nothing moves by itself: [`Allocator::defragment`] plans, and you copy. Sparse resources are not
+//! suballocated. Guards do not watch
 //! a memory of one resource's own. A block is never shared by two memory types. Host memory for its books is
 //! allocated as blocks and queues grow, and not per allocation.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -157,13 +159,14 @@ mod vulkan;
 pub use allocator::{
     AliasError, AliasingBuffer, AliasingImage, AllocateError, Allocation, AllocationDesc,
     AllocationFlags, Allocator, AllocatorDesc, Arena, ArenaDesc, ArenaError, BeginError,
-    BlockPicture, BlockSizes, Buffer, BufferDesc, BufferInit, CloseReport, Collected, CopyError,
-    CreateError, Dependency, DescError, EndPolicy, ExternalError, ForeignPoint, FrameRing,
-    HeapBudget, HostRange, Image, ImageDesc, ImageView, ImageViewDesc, InitError, JoinError,
-    KeyError, Leak, MemoryTypeStatistics, NewError, Ordered, Placement, Plan, RawAllocation,
-    Recording, Refused, RegionPicture, RegionState, ReportError, RingError, RingPiece, Signal,
-    Statistics, SubmitError, SubmitRefusal, Submitted, SubmittedError, Timeline, TimelineError,
-    Tried, WaitError, aliasing_requirements, intern,
+    BlockPicture, BlockSizes, Buffer, BufferDesc, BufferInit, CloseReport, Collected, Copies,
+    CopyError, CreateError, DefragmentDesc, Defragmentation, Dependency, DescError, EndPolicy,
+    ExternalError, ForeignPoint, FrameRing, HeapBudget, HostRange, Image, ImageDesc, ImageView,
+    ImageViewDesc, InitError, JoinError, KeyError, Leak, MemoryTypeStatistics, Move, MoveError,
+    NewError, Ordered, Placement, Plan, RawAllocation, Recording, Refused, RegionPicture,
+    RegionState, ReportError, RingError, RingPiece, Signal, Statistics, SubmitError, SubmitRefusal,
+    Submitted, SubmittedError, Timeline, TimelineError, Tried, WaitError, aliasing_requirements,
+    intern,
 };
 #[cfg(feature = "descriptors")]
 pub use allocator::{DescriptorCounts, DescriptorError, DescriptorSet};

@@ -358,7 +358,7 @@ fn an_empty_block_lingers_for_a_while_and_one_stays() {
         allocator.collect();
     }
     assert_eq!(fake.calls(Call::AllocateMemory), u64::from(blocks));
-    for _ in 0..300 {
+    for _ in 0..1100 {
         allocator.collect();
     }
     assert_eq!((allocator.statistics().blocks, fake.live().memories), (1, 1));

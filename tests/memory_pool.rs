@@ -86,6 +86,29 @@ fn a_bare_pointer_tells_in_this_order() {
     pool.check().unwrap();
 }
 
+/// Where one began before and what began there was forgotten by a search, the next one is found all the same.
+#[test]
+fn who_begins_where_a_search_found_nobody_is_found() {
+    let mut pool = MemoryPool::new(1 << 20);
+    // So many that all starts are written down but the last.
+    let all: Vec<_> = (0..2048).map(|_| pool.allocate(16).unwrap()).collect();
+    all.iter().for_each(|&pointer| pool.deallocate(pointer).unwrap());
+    let base = all[0];
+    for round in 0..3 {
+        let around = pool.allocate(16 << 10).unwrap();
+        assert_eq!(around, base);
+        let inside = Lookup::Inside { start: base.addr(), size: 16 << 10 };
+        for offset in [1, 16, 4096, 16 << 10].map(|behind| (16 << 10) - behind) {
+            let expected = if offset == 0 { pool.lookup(base) } else { inside };
+            assert_eq!(pool.lookup(base.wrapping_add(offset)), expected, "round {round}");
+        }
+        pool.deallocate(around).unwrap();
+        // Nobody lives below: this search passes all groups, and will not look there again.
+        assert_eq!(pool.lookup(base.wrapping_add(1 << 19)), Lookup::Untracked);
+        pool.check().unwrap();
+    }
+}
+
 /// A bare pointer whose address has been handed out again frees the new allocation: it cannot be told
 /// apart. A serial can, and a quarantine does not let it come to that.
 #[test]

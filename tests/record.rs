@@ -74,8 +74,10 @@ fn a_record_replays_to_the_same_live_bytes_at_every_step() {
     let mut frame = frames.begin().unwrap();
     for step in 0..3000 {
         if held.is_empty() || random.below(5) < 3 {
-            let size = random.log_uniform(1 << 20);
             let alignment = 1 << random.below(12);
+            // A multiple: how much a size is rounded up by depends on how full its block is, and a
+            // replay has other blocks.
+            let size = random.log_uniform(1 << 20).next_multiple_of(alignment);
             let name = names[random.below(4) as usize];
             let intents = [
                 AllocationDesc::device_local(),

@@ -25,7 +25,7 @@
 //! | TestMapping, TestAllocationMemoryCopy, TestMappingHysteresis | `tests/mapping.rs`; there is no hysteresis: blocks stay mapped, or are mapped for one access |
 //! | TestMappingMultithreaded | below |
 //! | TestWin32Handles | `tests/external.rs`, by file descriptors |
-//! | TestDefragmentation (all) | nothing is moved yet |
+//! | TestDefragmentation (all) | `tests/defragment.rs`, `tests/drivers`; within a block nothing moves |
 
 mod support;
 

@@ -70,6 +70,10 @@ pub struct RawAllocation {
 const SLOT_BITS: u32 = u32::BITS - LANE_BITS;
 
 impl RawAllocation {
+    pub(super) fn new(allocator: u32, lane: u32, Entry { slot, key }: Entry) -> Self {
+        Self { allocator, block: lane << SLOT_BITS | slot, key }
+    }
+
     fn lane(self) -> u32 {
         self.block >> SLOT_BITS
     }
@@ -213,6 +217,13 @@ impl Allocation {
         }
     }
 
+    /// The key of this allocation, while the handle stays its owner: to find it in a table of yours.
+    ///
+    /// Cost: none.
+    pub fn key(&self) -> RawAllocation {
+        self.raw()
+    }
+
     /// Turns the handle into a key that owns nothing. The allocation lives until the key is turned
     /// back and dropped.
     ///
@@ -228,11 +239,7 @@ impl Allocation {
     }
 
     fn raw(&self) -> RawAllocation {
-        RawAllocation {
-            allocator: self.home.id,
-            block: self.lane << SLOT_BITS | self.slot,
-            key: self.key,
-        }
+        RawAllocation::new(self.home.id, self.lane, self.entry())
     }
 
     /// Whether Vulkan was told that this memory is for one resource alone.
@@ -243,6 +250,11 @@ impl Allocation {
     /// The handle types that this memory was made to be exported as, as bits.
     pub(super) fn exported_as(&self) -> u32 {
         self.of_block(|block| block.exported_as).unwrap_or(0)
+    }
+
+    /// Whether its block is to become empty.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.of_block(|block| block.closed).unwrap_or(false)
     }
 
     fn of_block<T>(&self, what: impl FnOnce(&Block) -> T) -> Option<T> {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     guard::GuardPolicy,
     memory::{ArenaPolicy, Block, Grant, Rank},
-    policy::growth::NextBlock,
+    policy::growth::{Held, NextBlock},
     tlsf,
     vulkan::{Dedicate, External, NewMemory, Resource},
 };
@@ -28,6 +28,8 @@ pub(super) enum Place<'a> {
     Arena(&'a ArenaBlocks),
     /// Any memory type that fits; ranges that are pending too.
     Ordered(&'a Order),
+    /// The blocks that a memory type or an arena has, but not those that are to become empty.
+    Others(u32, Option<&'a ArenaBlocks>),
 }
 
 /// What an arena was made with, and which lane it has.
@@ -53,7 +55,7 @@ impl ArenaBlocks {
     fn next_block(&self, lane: &Lane, reserved: u64, size: u64) -> NextBlock {
         match self.block_size {
             Some(size) => NextBlock { size, tailored: false },
-            None => lane.growth.next_block(reserved, size),
+            None => lane.growth.next_block(Held { all: reserved, own: reserved }, size),
         }
     }
 }

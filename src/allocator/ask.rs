@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     memory::{ArenaPolicy, Block, End, Grant, Graves, Rank},
-    policy::growth::NextBlock,
+    policy::growth::{Held, NextBlock},
     tlsf,
     vulkan::{External, Mapping, NewMemory, Resource, is_out_of_memory},
 };
@@ -28,7 +28,7 @@ impl Inner {
         let limit = search.request.limit();
         let least = lane.growth.least_block(search.size);
         self.make_way(self.next_block(lane, search.size).size);
-        let wanted = lane.growth.next_block(self.heaps.held(), search.size);
+        let wanted = lane.growth.next_block(self.held(lane), search.size);
         let NextBlock { size: mut block_size, tailored } = self.next_block(lane, search.size);
         if block_size < wanted.size {
             search.tried |= Tried::SMALLER;
@@ -101,12 +101,17 @@ impl Inner {
         Ok(grant)
     }
 
+    /// What the size of the lane's next block goes by.
+    pub(super) fn held(&self, lane: &Lane) -> Held {
+        Held { all: self.heaps.held(), own: lane.counters.reserved.get() }
+    }
+
     /// The next block: the policy's, or a smaller one where that goes over the budget and the
     /// smaller does not.
     pub(super) fn next_block(&self, lane: &Lane, size: u64) -> NextBlock {
         let least = lane.growth.least_block(size);
         let left = self.left(lane.heap, Limit::Budget);
-        let mut next = lane.growth.next_block(self.heaps.held(), size);
+        let mut next = lane.growth.next_block(self.held(lane), size);
         if least > left {
             // It cannot be helped; but little more than needed.
             next.size = next.size.min(lane.growth.first.max(least));

@@ -232,8 +232,8 @@ impl Inner {
     /// How what is allocated there is watched.
     fn guards_at(&self, place: Place<'_>) -> GuardPolicy {
         match place {
-            Place::Arena(arena) => arena.guards,
-            Place::Types | Place::Ordered(_) => self.guards.policy,
+            Place::Arena(arena) | Place::Others(_, Some(arena)) => arena.guards,
+            Place::Types | Place::Ordered(_) | Place::Others(_, None) => self.guards.policy,
         }
     }
 
@@ -247,7 +247,7 @@ impl Inner {
     ) -> Request {
         let mut request = Request::new(requirements, target, memory);
         request.margin = self.guards_at(place).margin();
-        if let Place::Arena(arena) = place {
+        if let Place::Arena(arena) | Place::Others(_, Some(arena)) = place {
             request.align(arena.min_alignment);
         }
         request
@@ -268,6 +268,7 @@ impl Inner {
             Place::Types => self.allocate(&request),
             Place::Arena(arena) => self.allocate_in_arena(arena, &request),
             Place::Ordered(order) => self.allocate_ordered(order, &request),
+            Place::Others(lane, _) => self.allocate_in_others(lane, &request),
         };
         let (lane, grant) = match ask() {
             Err(refusal) if !memory.patience.is_zero() => {

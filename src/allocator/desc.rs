@@ -101,7 +101,7 @@ impl<'a> AllocatorDesc<'a> {
             first_block: 1 << 20,
             largest_block: 256 << 20,
             heap_caps: [u64::MAX; vk::MAX_MEMORY_HEAPS],
-            linger: 256,
+            linger: 1024,
             heap_blocks: [None; vk::MAX_MEMORY_HEAPS],
             map_on_access: false,
             guards: GuardPolicy::Off,
@@ -185,7 +185,7 @@ impl<'a> AllocatorDesc<'a> {
         self
     }
 
-    /// How many collects an empty block lingers, for a program that frees and comes back; 256
+    /// How many collects an empty block lingers, for a program that frees and comes back; 1024
     /// unless told. It goes at once if its heap is over budget, if the memory is needed, or before
     /// more is held than ever was. One small empty block a memory type stays until
     /// [`trim`](crate::Allocator::trim).

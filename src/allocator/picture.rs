@@ -4,6 +4,7 @@ use super::{Allocator, inner::Lane, statistics::MemoryTypeStatistics};
 use crate::{
     memory::{Entry, Sight},
     policy::granularity::ResourceKind,
+    policy::growth::Held,
     retire::{BagNumber, Cuts, Point},
     tlsf::State,
     vulkan::{Properties, Resource},
@@ -131,9 +132,8 @@ impl Allocator {
     /// Each lane, copied under its lock; what pending regions wait for is looked up afterwards.
     pub(crate) fn lane_pictures(&self) -> Vec<LanePicture> {
         let inner = self.inner();
-        let held = inner.heaps.held();
         let mut pictures: Vec<LanePicture> =
-            inner.lanes().map(|lane| picture(lane, held)).collect();
+            inner.lanes().map(|lane| picture(lane, inner.held(lane))).collect();
         inner.with_register(|register| {
             for lane in &mut pictures {
                 lane.resolve(register.cuts());
@@ -209,7 +209,7 @@ fn dated(point: Point, others: usize) -> Wait {
 }
 
 /// Copies a lane under its lock.
-fn picture(lane: &Lane, held: u64) -> LanePicture {
+fn picture(lane: &Lane, held: Held) -> LanePicture {
     let state = lane.lock();
     let bags = state.bags.filed().map(|(bag, entry)| (entry, Filed::Bag(bag)));
     let points = state.bags.filed_at();

@@ -84,7 +84,7 @@ impl Inner {
         let request = self.request(requirements, target, memory, place);
         let (lane, search, placement) = match place {
             Place::Arena(arena) => self.plan_in_arena(arena, &request)?,
-            Place::Types | Place::Ordered(_) => self.plan_in_types(&request)?,
+            Place::Types | Place::Ordered(_) | Place::Others(..) => self.plan_in_types(&request)?,
         };
         Ok(Plan {
             memory_type: lane.memory_type,

@@ -196,6 +196,10 @@ impl Buffer {
         self.allocation.read_after(point, offset, values)
     }
 
+    pub(super) fn usage(&self) -> vk::BufferUsageFlags {
+        self.usage
+    }
+
     fn check_range(&self, offset: u64, length: usize) -> Result<(), CopyError> {
         let length = length as u64;
         match offset.checked_add(length) {

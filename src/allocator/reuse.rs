@@ -288,7 +288,8 @@ impl LaneState {
         let timed = self.bags.filed().take(MOST_LOOKS).enumerate();
         let timed = timed.filter(|(_, (bag, _))| *bag != BagNumber::UNTIMED && *bag <= newest);
         let piece = |(place, (bag, entry)): (usize, (BagNumber, &Entry))| {
-            let block = self.blocks.block(entry.slot).filter(|block| !block.is_dedicated())?;
+            let block = self.blocks.block(entry.slot);
+            let block = block.filter(|block| !block.is_dedicated() && !block.closed)?;
             let Region { offset, size, .. } = block.region(entry.key)?;
             Some(Piece { slot: entry.slot, offset, size, place, bag })
         };

@@ -37,6 +37,8 @@ pub(crate) struct Block {
     pub(crate) empty_since: u64,
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
     pub(crate) tailored: bool,
+    /// It takes no new tenants while others have room, so that it becomes empty.
+    pub(crate) closed: bool,
     /// The ranks of those who live here, where they count.
     pub(super) ranks: Ranks,
     /// What the driver was told last.
@@ -126,6 +128,7 @@ impl Block {
             exported_as: 0,
             empty_since: 0,
             tailored: false,
+            closed: false,
             ranks: Ranks::default(),
             told: Rank::USUAL,
             restless: false,
@@ -136,6 +139,11 @@ impl Block {
         };
         block.measure();
         block
+    }
+
+    /// Split by TLSF.
+    pub(crate) fn is_split(&self) -> bool {
+        matches!(self.space, Space::Shared(_))
     }
 
     pub(crate) fn is_dedicated(&self) -> bool {

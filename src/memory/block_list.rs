@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod check;
+mod closed;
 mod empty;
 mod ends;
 mod place;
@@ -294,5 +295,8 @@ fn note_room(
         true => (tailored, &counters.tailored),
     };
     let old = core::mem::replace(&mut block.noted, block.room);
-    index.change(present, slot, class_of_room(old), class_of_room(block.room));
+    // A closed one is in no index.
+    if !block.closed {
+        index.change(present, slot, class_of_room(old), class_of_room(block.room));
+    }
 }

@@ -12,6 +12,15 @@ pub(crate) struct Growth {
     pub(crate) largest: u64,
 }
 
+/// What is held when a block is to be made, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Held {
+    /// By all memory types together.
+    pub(crate) all: u64,
+    /// By the block's own.
+    pub(crate) own: u64,
+}
+
 /// A block to be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct NextBlock {
@@ -41,17 +50,17 @@ impl Growth {
         4 * self.first
     }
 
-    /// The next block, for a request that no block holds, with `held` bytes held of all heaps. At
-    /// least `size`.
+    /// The next block, for a request that no block holds. At least `size`.
     ///
-    /// A shared block is a sixteenth of what is held, so that its unused end is little beside the
-    /// rest; all types share in `held`, so that a type that comes late does not begin with dozens
-    /// of tiny blocks. A large request that would fill half of a shared block or more gets one to
-    /// measure.
-    pub(crate) fn next_block(&self, held: u64, size: u64) -> NextBlock {
-        let least = if held == 0 { self.first } else { 2 * self.first };
-        let share = floor_power_of_two(held / 16).max(least).min(self.largest);
-        if size >= self.large() && size >= share / 2 {
+    /// A shared block is a sixteenth of all that is held, so that its unused end is little beside
+    /// the rest, and a type that comes late does not begin with dozens of tiny blocks; but at most
+    /// eight times what its own type holds, so that a type that is hardly used takes little. A large
+    /// request that would fill an eighth of a shared block or more gets one to measure.
+    pub(crate) fn next_block(&self, held: Held, size: u64) -> NextBlock {
+        let least = if held.own <= 8 * self.first { self.first } else { 2 * self.first };
+        let share = (held.all / 16).min(held.own.saturating_mul(8));
+        let share = floor_power_of_two(share).max(least).min(self.largest);
+        if size >= self.large() && size >= share / 8 {
             return NextBlock { size: self.least_block(size), tailored: true };
         }
         NextBlock { size: share.max(self.least_block(size)), tailored: false }
@@ -75,48 +84,59 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
+    const GROWTH: Growth = Growth { first: MIB, largest: 256 * MIB };
+
+    const fn alone(held: u64) -> Held {
+        Held { all: held, own: held }
+    }
 
     #[test]
     fn blocks_start_small_and_grow_with_what_is_held() {
-        let growth = Growth::for_heap(MIB, 256 * MIB, 8 << 30, u64::MAX);
         let mut held = 0;
         let mut blocks = 0;
         while held < 4 << 30 {
-            let NextBlock { size, tailored } = growth.next_block(held, 1);
+            let NextBlock { size, tailored } = GROWTH.next_block(alone(held), 1);
             assert!(!tailored && (size <= 2 * MIB || size <= held / 16));
             held += size;
             blocks += 1;
         }
         assert!(blocks < 160, "{blocks} blocks for 4 GiB");
-        assert_eq!(growth.next_block(0, 1).size, MIB);
+        assert_eq!(GROWTH.next_block(alone(0), 1).size, MIB);
+    }
+
+    #[test]
+    fn a_type_that_comes_late_grows_fast_and_takes_little() {
+        let sizes = |own: u64| GROWTH.next_block(Held { all: 4 << 30, own }, 1).size;
+        assert_eq!([0, MIB, 9 * MIB].map(sizes), [MIB, 8 * MIB, 64 * MIB]);
+        assert_eq!(sizes(1 << 30), 256 * MIB);
     }
 
     #[test]
     fn a_small_heap_has_small_blocks() {
         let growth = Growth::for_heap(MIB, 256 * MIB, 4 * MIB, u64::MAX);
         assert_eq!(growth, Growth { first: 512 << 10, largest: 512 << 10 });
-        assert_eq!(growth.next_block(8 << 30, 1).size, 512 << 10);
+        assert_eq!(growth.next_block(alone(8 << 30), 1).size, 512 << 10);
         assert_eq!(Growth::for_heap(MIB, 256 * MIB, 0, 0).first, SMALLEST);
+        assert_eq!(Growth::for_heap(MIB, 256 * MIB, 8 << 30, u64::MAX), GROWTH);
     }
 
     #[test]
     fn a_block_holds_the_request_it_is_made_for() {
-        let growth = Growth::for_heap(MIB, 256 * MIB, 8 << 30, u64::MAX);
         for size in [1, MIB, MIB + 1, 100 * MIB, 1 << 30, u64::MAX] {
-            for held in [0, 100 * MIB, 8 << 30] {
-                assert!(growth.next_block(held, size).size >= size);
+            for held in [0, 100 * MIB, 8 << 30, u64::MAX] {
+                assert!(GROWTH.next_block(alone(held), size).size >= size);
             }
         }
-        assert!(!growth.may_be_dedicated(SMALLEST - 1) && growth.may_be_dedicated(SMALLEST));
+        assert!(!GROWTH.may_be_dedicated(SMALLEST - 1) && GROWTH.may_be_dedicated(SMALLEST));
     }
 
     #[test]
     fn a_large_request_gets_a_block_to_measure() {
-        let growth = Growth::for_heap(MIB, 256 * MIB, 8 << 30, u64::MAX);
-        let block = |held, size| growth.next_block(held, size);
-        assert_eq!(block(0, 30 * MIB), NextBlock { size: 30 * MIB, tailored: true });
+        let block = |held, size| GROWTH.next_block(alone(held), size);
+        let tailored = |size| NextBlock { size, tailored: true };
+        assert_eq!(block(0, 30 * MIB), tailored(30 * MIB));
         assert_eq!(block(0, 3 * MIB), NextBlock { size: 3 * MIB, tailored: false });
-        assert_eq!(block(1 << 30, 32 * MIB), NextBlock { size: 32 * MIB, tailored: true });
-        assert_eq!(block(1 << 30, 31 * MIB), NextBlock { size: 64 * MIB, tailored: false });
+        assert_eq!(block(1 << 30, 8 * MIB), tailored(8 * MIB));
+        assert_eq!(block(1 << 30, 7 * MIB), NextBlock { size: 64 * MIB, tailored: false });
     }
 }

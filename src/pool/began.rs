@@ -26,16 +26,24 @@ impl Began {
         Some(Self { bitmap: Bitmap::new(granules)?, log: try_zeroed_box().ok()?, logged: 0 })
     }
 
-    /// An allocation begins there. O(1), with more to do each 1024th time.
+    /// An allocation begins there; `again` if one has before, in this [generation](Self::generation). O(1),
+    /// with more to do each 1024th time.
     #[inline]
-    pub(super) fn insert(&mut self, granule: u32) {
+    pub(super) fn insert(&mut self, granule: u32, again: bool) {
         // Always below: no check is left of it.
         let at = self.logged % LOGGED;
         self.log[at] = granule;
-        self.logged = at + 1;
-        if at == LOGGED - 1 {
+        // Whether it is written down already is a coin flip, and so no branch.
+        self.logged = at + usize::from(!again);
+        if self.logged == LOGGED {
             self.write_down();
         }
+    }
+
+    /// While it is the same, a start that was inserted need not be again.
+    #[inline]
+    pub(super) fn generation(&mut self) -> u32 {
+        self.bitmap.forgotten()
     }
 
     #[cold]
@@ -82,7 +90,7 @@ impl Began {
 
 #[cfg(test)]
 mod tests {
-    use alloc::collections::BTreeSet;
+    use alloc::collections::{BTreeMap, BTreeSet};
 
     use super::{super::bitmap::GROUP, *};
 
@@ -92,13 +100,15 @@ mod tests {
         let mut began = Began::new(100_000).unwrap();
         let (mut live, mut ever) = (BTreeSet::new(), BTreeSet::new());
         let mut state = 1_u64;
-        let mut written = 0;
+        let (mut written, mut written_in) = (0, BTreeMap::new());
         for step in 0..5000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let granule = (state >> 33) as u32 % 100_000;
+            let generation = began.generation();
             if live.insert(granule as usize) {
                 ever.insert(granule as usize);
-                began.insert(granule);
+                let known = written_in.insert(granule, generation) == Some(generation);
+                began.insert(granule, known);
                 written += usize::from(began.log().is_empty());
             }
             let ended = live.range((state >> 20) as usize % 100_000..).next().copied();
@@ -128,10 +138,10 @@ mod tests {
         };
         for began_so_far in [10_000, 100_000, 1_000_000_u32] {
             let mut began = Began::new(2_000_000).unwrap();
-            began.insert(3);
+            began.insert(3, false);
             // The log is full but for one, and rises, so that each in it is asked for.
             let last = began_so_far / LOGGED as u32 * LOGGED as u32 + LOGGED as u32 - 2;
-            (4..4 + last).for_each(|granule| began.insert(granule));
+            (4..4 + last).for_each(|granule| began.insert(granule, false));
             assert_eq!(began.log().len(), LOGGED - 1);
             let above = 1_999_999;
             assert_eq!(began.last_up_to(above, is_live), Some(3));

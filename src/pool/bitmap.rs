@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bytemuck::allocation::try_zeroed_slice_box;
 
@@ -15,28 +15,33 @@ const LEVELS: usize = 10;
 /// Numbers of a group.
 pub(super) const GROUP: usize = 256;
 
+/// Times are counted up to here.
+const MANY: u32 = 1 << 30;
+
 /// A bit for each number that ever was a member, and levels of bits above groups of them: each says
 /// whether there may be a member under it. A member that leaves is not written down; the search for one
 /// finds out, and puts right what it finds, so that it pays once for each that came.
 ///
-/// The bits stand by their numbers' remainders, so that those of multiples of a power of two, as starts
-/// often are, lie close together:
+/// The bits stand by their numbers' remainders, in rows of whole words, so that those of multiples of a power
+/// of two, as starts often are, lie close together:
 ///
 /// ```text
 /// 0, 256, 512, …  │ 1, 257, 513, …  │ 2, 258, 514, …  │ …
 /// ```
-/// For `n` numbers it takes `n` bits and a 252nd of `n` more. The host gives untouched parts no pages.
+/// For `n` numbers it takes `n` bits, up to 2 KiB for rounding, and a 252nd of `n` more. The host gives untouched parts no pages.
 #[derive(Debug)]
 pub(super) struct Bitmap {
     ever: Box<[u64]>,
-    /// Numbers of each remainder.
+    /// Numbers of each remainder, and the words of their row.
     groups: usize,
+    row: usize,
     /// All levels, the lowest first: that of the groups. No bit says that there is none under it while
     /// there is one.
     words: Box<[AtomicU64]>,
     /// Where each level begins in `words`.
     firsts: [usize; LEVELS],
     levels: usize,
+    forgotten: AtomicU32,
 }
 
 impl Bitmap {
@@ -45,33 +50,46 @@ impl Bitmap {
         let groups = bound.div_ceil(GROUP).max(1);
         let (mut firsts, mut levels, mut words) = ([0; LEVELS], 0, 0);
         let mut below = groups;
-        while below != 1 {
+        // One level at least.
+        while levels == 0 || below != 1 {
             below = below.div_ceil(BITS);
             firsts[levels] = words;
             levels += 1;
             words += below;
         }
-        let ever = try_zeroed_slice_box((groups * GROUP).div_ceil(BITS)).ok()?;
-        Some(Self { ever, groups, words: try_zeroed_slice_box(words).ok()?, firsts, levels })
+        let row = groups.div_ceil(BITS);
+        let ever = try_zeroed_slice_box(row * GROUP).ok()?;
+        Some(Self {
+            ever,
+            groups,
+            row,
+            words: try_zeroed_slice_box(words).ok()?,
+            firsts,
+            levels,
+            forgotten: AtomicU32::new(0),
+        })
     }
 
-    /// Where a number's bit stands.
+    /// The word of a number's bit; which bit of it tells the number's group, as in the lowest level.
     #[inline]
-    fn place_of(&self, number: usize) -> usize {
-        number % GROUP * self.groups + number / GROUP
+    fn word_of(&self, number: usize) -> usize {
+        number % GROUP * self.row + number / GROUP / BITS
     }
 
     /// Numbers are members from now on. O(numbers): nearly always all is written down already.
     pub(super) fn extend(&mut self, numbers: &[u32]) {
         for &number in numbers {
-            let place = self.place_of(number as usize);
-            self.ever[place / BITS] |= 1 << (place % BITS);
-            self.raise(number as usize / GROUP);
+            let (word, group) = (self.word_of(number as usize), number as usize / GROUP);
+            self.ever[word] |= 1 << (group % BITS);
+            if *self.words[group / BITS].get_mut() >> (group % BITS) & 1 == 0 {
+                self.raise(group);
+            }
         }
     }
 
     /// There may be members in a group.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     fn raise(&mut self, mut place: usize) {
         for &first in &self.firsts[..self.levels] {
             let word = self.words[first + place / BITS].get_mut();
@@ -84,11 +102,17 @@ impl Bitmap {
         }
     }
 
+    /// How often it was found out that a group has no member; [`MANY`] and more are many.
+    #[inline]
+    pub(super) fn forgotten(&mut self) -> u32 {
+        *self.forgotten.get_mut()
+    }
+
     /// Whether a number ever was a member.
     pub(super) fn was_in(&self, number: usize) -> bool {
-        let place = self.place_of(number);
-        let word = self.ever.get(place / BITS).filter(|_| number / GROUP < self.groups);
-        word.is_some_and(|word| word >> (place % BITS) & 1 != 0)
+        let group = number / GROUP;
+        let word = self.ever.get(self.word_of(number)).filter(|_| group < self.groups);
+        word.is_some_and(|word| word >> (group % BITS) & 1 != 0)
     }
 
     /// The largest member up to `number`, where `is_in` tells members. Each group that it visits in vain
@@ -134,6 +158,9 @@ impl Bitmap {
 
     /// No member is left in a group.
     fn forget(&self, mut place: usize) {
+        if self.forgotten.load(Ordering::Relaxed) < MANY {
+            self.forgotten.fetch_add(1, Ordering::Relaxed);
+        }
         for &first in &self.firsts[..self.levels] {
             let bit = 1 << (place % BITS);
             let word = &self.words[first + place / BITS];

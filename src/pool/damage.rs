@@ -3,7 +3,8 @@
 
 use super::{
     error::{AllocateError, Broken, CheckError, DeallocateError},
-    ledger::{Ledger, Live},
+    found::Live,
+    ledger::Ledger,
     memory_pool::MemoryPool,
 };
 use crate::tlsf::State;

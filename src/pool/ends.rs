@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::{error::DeallocateError, ledger::Live, memory_pool::MemoryPool};
+use super::{error::DeallocateError, found::Live, memory_pool::MemoryPool};
 use crate::{
     retire::{Point, Reached},
     tlsf::Key,

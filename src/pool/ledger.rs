@@ -5,9 +5,11 @@ mod check;
 
 use super::{
     began::Began,
-    desc::PoolLayout,
+    desc::{PoolDesc, PoolLayout},
     error::{AllocateError, PoolError},
-    starts::{Entry, Granules, Starts},
+    found::{Found, Live, Note, Request},
+    spill::{Entry, Granules},
+    starts::Starts,
     statistics::Fragmentation,
 };
 use crate::tlsf::{self, Config, Freed, Key, Placed, Region, State, Tlsf};
@@ -33,58 +35,11 @@ pub(super) struct Ledger {
     /// log2 of the granule.
     shift: u32,
     largest_alignment: u64,
+    /// Up to this alignment a request asks for nothing but its size; 0 where all ask for more.
+    plain_alignment: u64,
+    /// Below this granule what ends is free at once and nobody looks at it; 0 where more is to be done.
+    plain_granules: u64,
     boundary: Option<u64>,
-}
-
-/// Bytes of the region behind what was asked for; the topmost bit: does a handle own it?
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Note(u32);
-
-impl Note {
-    const BY_HANDLE: u32 = 1 << 31;
-
-    fn is_by_handle(self) -> bool {
-        self.0 & Self::BY_HANDLE != 0
-    }
-
-    fn slack(self) -> u64 {
-        u64::from(self.0 & !Self::BY_HANDLE)
-    }
-}
-
-/// A live allocation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Live {
-    pub(super) key: Key,
-    pub(super) offset: u64,
-    /// What was asked for.
-    pub(super) size: u64,
-    /// What it got: the size, rounded up, and the guard.
-    pub(super) reserved: u64,
-    pub(super) by_handle: bool,
-}
-
-/// What an offset is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Found {
-    /// The start of a live allocation.
-    Start(Live),
-    /// Inside a live allocation, its guard included.
-    Inside(Live),
-    /// Not in a live one, but an allocation once began here.
-    Freed,
-    /// None ever began here.
-    Untracked,
-}
-
-/// A request.
-#[derive(Clone, Copy)]
-pub(super) struct Request {
-    pub(super) size: u64,
-    pub(super) alignment: u64,
-    /// Bytes behind it that nobody gets.
-    pub(super) margin: u64,
-    pub(super) by_handle: bool,
 }
 
 impl Granules for Tlsf {
@@ -96,7 +51,7 @@ impl Granules for Tlsf {
 
 impl Ledger {
     /// An empty pool.
-    pub(super) fn new(layout: &PoolLayout) -> Result<Self, PoolError> {
+    pub(super) fn new(layout: &PoolLayout, desc: &PoolDesc) -> Result<Self, PoolError> {
         let PoolLayout { size, lead, granule, largest_alignment, boundary, .. } = *layout;
         let none = PoolError::OutOfHostMemory;
         let mut tlsf = Tlsf::new(&Config::new(lead + size, granule)).map_err(|_| none)?;
@@ -115,6 +70,14 @@ impl Ledger {
             size,
             shift,
             largest_alignment,
+            plain_alignment: match desc.checked || boundary.is_some() {
+                true => 0,
+                false => largest_alignment,
+            },
+            plain_granules: match desc.checked || desc.quarantine != 0 {
+                true => 0,
+                false => size >> shift,
+            },
             boundary,
         })
     }
@@ -124,8 +87,18 @@ impl Ledger {
         (offset >> self.shift) as u32
     }
 
-    /// Gives a range out.
+    /// Gives a range out of which nothing is asked but size and alignment, and tells its offset; none, and
+    /// nothing has changed, where more is asked, or it cannot. O(1).
     #[inline]
+    pub(super) fn allocate_plain(&mut self, size: u64, alignment: u64) -> Option<u64> {
+        if alignment > self.plain_alignment {
+            return None;
+        }
+        let placed = self.tlsf.allocate(size, alignment).ok()?;
+        self.enter(&placed, size, false).then(|| placed.offset - self.lead)
+    }
+
+    /// Gives a range out.
     pub(super) fn allocate(&mut self, request: Request) -> Result<Live, AllocateError> {
         let Request { size, alignment, margin, by_handle } = request;
         if alignment > self.largest_alignment || size == 0 {
@@ -140,18 +113,28 @@ impl Ledger {
             Ok(placed) => placed,
             Err(error) => return Err(self.refusal(size, alignment, margin, error)),
         };
-        if !self.starts.has_room() && !self.starts.grow(&self.tlsf) {
-            return Err(self.give_back(placed.key));
+        if !self.enter(&placed, size, by_handle) {
+            return Err(AllocateError::OutOfHostMemory);
         }
+        let offset = placed.offset - self.lead;
+        Ok(Live { key: placed.key, offset, size, reserved: placed.size, by_handle })
+    }
+
+    /// Enters what was given out into the books. If the host has no memory for it, it is undone.
+    #[inline]
+    fn enter(&mut self, placed: &Placed, size: u64, by_handle: bool) -> bool {
         // Less than an alignment and a margin, so far from the topmost bit.
         let slack = (placed.size - size) as u32;
         let note = Note(slack | if by_handle { Note::BY_HANDLE } else { 0 });
-        let offset = placed.offset - self.lead;
-        let granule = self.granule_of(offset);
-        let entry = Entry { node: placed.key.index(), note: note.0 };
-        self.starts.insert(granule + self.lead_granules, entry);
-        self.began.insert(granule);
-        Ok(Live { key: placed.key, offset, size, reserved: placed.size, by_handle })
+        let granule = self.granule_of(placed.offset);
+        let entry = Entry { node: Tlsf::place(placed.key), note: note.0 };
+        let generation = self.began.generation();
+        let Some(again) = self.starts.insert(granule, entry, generation, &self.tlsf) else {
+            self.give_back(placed.key);
+            return false;
+        };
+        self.began.insert(granule - self.lead_granules, again);
+        true
     }
 
     /// Why a request is refused: what is wrong with it, before what is wrong with the pool.
@@ -202,11 +185,10 @@ impl Ledger {
         Ok(placed)
     }
 
-    /// Undoes an allocation that nobody has seen, for which the books have no room.
+    /// Undoes an allocation that nobody has seen.
     #[cold]
-    fn give_back(&mut self, key: Key) -> AllocateError {
+    fn give_back(&mut self, key: Key) {
         assert!(self.tlsf.free(key).is_ok(), "{key:?} was just given out");
-        AllocateError::OutOfHostMemory
     }
 
     /// The live allocation that a used region is.
@@ -229,7 +211,7 @@ impl Ledger {
 
     /// The live allocation that begins at a granule.
     fn live_at(&self, granule: u32) -> Option<Live> {
-        self.live_in(self.tlsf.region_at(self.entry(granule)?.1.node)?)
+        self.live_in(self.tlsf.region_in(self.entry(granule)?.1.node)?)
     }
 
     /// The granule that begins at an offset.
@@ -244,19 +226,24 @@ impl Ledger {
         self.live_at(self.granule_at(offset)?)
     }
 
-    /// Used → free, of the live allocation that begins at an offset, if no handle owns it: its size as
-    /// asked for. None, and nothing has changed, if there is no such one. O(1).
+    /// Used → free, of the live allocation that begins at an offset: its size as asked for. None, and nothing
+    /// has changed, if there is no such one or no such offset, a handle owns it, or more is to be done. O(1).
     #[inline]
-    pub(super) fn free_start(&mut self, offset: u64) -> Option<u64> {
-        let granule = self.granule_at(offset)?;
-        let (place, Entry { node, note }) = self.entry(granule)?;
+    pub(super) fn free_plain(&mut self, offset: u64) -> Option<u64> {
+        // What is no multiple of the granule is more than any number of granules.
+        let granule = offset.rotate_right(self.shift);
+        if granule >= self.plain_granules {
+            return None;
+        }
+        let (place, Entry { node, note }) = self.entry(granule as u32)?;
         let note = Note(note);
         if note.is_by_handle() {
             return None;
         }
         let freed = self.tlsf.free_at(node)?;
         debug_assert_eq!(freed.offset, offset + self.lead);
-        self.starts.remove(place, &self.tlsf);
+        let granule = granule as u32 + self.lead_granules;
+        self.starts.remove(place, granule, self.began.generation(), &self.tlsf);
         Some(freed.size - note.slack())
     }
 
@@ -290,7 +277,8 @@ impl Ledger {
     fn forget(&mut self, live: &Live) {
         let granule = self.granule_of(live.offset);
         if let Some((place, _)) = self.entry(granule) {
-            self.starts.remove(place, &self.tlsf);
+            let granule = granule + self.lead_granules;
+            self.starts.remove(place, granule, self.began.generation(), &self.tlsf);
         }
     }
 

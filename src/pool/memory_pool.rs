@@ -9,7 +9,8 @@ use super::{
     backing::Backing,
     desc::{PoolDesc, PoolLayout},
     error::{AllocateError, DeallocateError, PoolError},
-    ledger::{Ledger, Live, Request},
+    found::{Live, Request},
+    ledger::Ledger,
     statistics::{Counts, Fragmentation, PoolStatistics},
 };
 use crate::{retire::Bags, tlsf::Key};
@@ -30,8 +31,6 @@ pub struct MemoryPool {
     pub(super) counts: Counts,
     /// Bytes behind each allocation that nobody gets, at least; 0 unless the pool is checked.
     pub(super) guard: u64,
-    /// Whether what is freed is free at once and nobody looks at it.
-    is_plain: bool,
     /// Bytes of the memory before the first granule.
     skip: u64,
     /// The bus address of the first byte.
@@ -78,7 +77,6 @@ impl MemoryPool {
             backing: Backing::empty(),
             counts: Counts::default(),
             guard: if desc.checked { GUARD } else { 0 },
-            is_plain: !desc.checked && desc.quarantine == 0,
             skip: 0,
             bus_base: desc.bus_base,
             quarantine: VecDeque::new(),
@@ -92,7 +90,7 @@ impl MemoryPool {
     pub(super) fn over(mut backing: Backing, desc: &PoolDesc) -> Result<Self, PoolError> {
         let layout = desc.layout(backing.address() as u64, backing.size() as u64)?;
         let PoolLayout { skip, size, .. } = layout;
-        let ledger = Ledger::new(&layout)?;
+        let ledger = Ledger::new(&layout, desc)?;
         // Both are parts of a `usize`.
         backing.narrow(skip as usize, size as usize);
         if desc.checked {
@@ -109,7 +107,7 @@ impl MemoryPool {
     /// Size 0, a size above the pool's or the boundary, no room; nothing has changed then.
     #[inline]
     pub fn allocate(&mut self, size: usize) -> Result<*mut u8, AllocateError> {
-        Ok(self.grant(size as u64, 1, false)?.pointer.as_ptr())
+        self.allocate_at_least(size as u64, 1)
     }
 
     /// Gives out memory for a layout. O(1).
@@ -122,11 +120,24 @@ impl MemoryPool {
     /// addresses agree on.
     #[inline]
     pub fn allocate_layout(&mut self, layout: Layout) -> Result<*mut u8, AllocateError> {
-        Ok(self.grant(layout.size() as u64, layout.align() as u64, false)?.pointer.as_ptr())
+        self.allocate_at_least(layout.size() as u64, layout.align() as u64)
+    }
+
+    /// What is plain in a line, all else out of it.
+    #[inline]
+    fn allocate_at_least(&mut self, size: u64, alignment: u64) -> Result<*mut u8, AllocateError> {
+        let ledger = self.ledger.as_mut();
+        let plain =
+            ledger.and_then(|it| Some((it.allocate_plain(size, alignment)?, it.live_count())));
+        if let Some((offset, count)) = plain {
+            self.counts.allocated(size, count);
+            return Ok(self.backing.pointer(offset as usize).as_ptr());
+        }
+        Ok(self.grant(size, alignment, false)?.pointer.as_ptr())
     }
 
     /// Gives a range out, and keeps count.
-    #[inline]
+    #[inline(never)]
     pub(super) fn grant(
         &mut self,
         size: u64,
@@ -153,7 +164,6 @@ impl MemoryPool {
 
     /// A quarantine ends before a request fails.
     #[cold]
-    #[inline(never)]
     fn grant_at_last(
         &mut self,
         size: u64,
@@ -178,13 +188,12 @@ impl MemoryPool {
     /// its guard was overwritten. Nothing has changed then.
     #[inline]
     pub fn deallocate(&mut self, pointer: *mut u8) -> Result<(), DeallocateError> {
-        if self.is_plain {
-            let offset = self.backing.offset_of(pointer);
-            let freed = offset.and_then(|offset| self.ledger.as_mut()?.free_start(offset as u64));
-            if let Some(size) = freed {
-                self.counts.deallocated(size);
-                return Ok(());
-            }
+        // Below the base it wraps around to more than any offset.
+        let offset = pointer.addr().wrapping_sub(self.backing.address()) as u64;
+        let ledger = self.ledger.as_mut();
+        if let Some(size) = ledger.and_then(|ledger| ledger.free_plain(offset)) {
+            self.counts.deallocated(size);
+            return Ok(());
         }
         self.deallocate_at(pointer, &[])
     }

@@ -35,12 +35,13 @@
 //!
 //! # What it costs
 //! Allocation and deallocation are those of [`tlsf`](crate::tlsf), and a look-up in a hash table of the
-//! live ones. A pointer that is refused asks also the last 1024 starts, and those that ever were among 256
-//! granules, and two words in each of up to four levels of a bitmap. All is O(1): the hash table in
-//! expectation, refusals amortised, as the first that passes where allocations ended clears up behind
-//! them. Each 1024th allocation writes the starts since then into the bitmap. The books take a bit for each
-//! granule of 16 bytes or more, to which the host gives pages only where allocations begin, 4 KiB for the
-//! last starts, and 56 to 88 bytes for each allocation.
+//! live ones. A pointer that is refused asks also the last 1024 starts, those that ever were among 256
+//! granules, and two words in each of up to four levels of a bitmap: so much at most, but that the first that
+//! passes where allocations ended unseen clears up behind them, each once. All is O(1): the hash table in
+//! expectation, clearing up amortised. Each 1024th start that is not known to be written down already
+//! writes down all since the last time. The books take a bit for each granule of 16 bytes or more, rounded up to
+//! 2 KiB, to which the host gives pages only where allocations begin, 4 KiB for the last starts, and 56 to 88
+//! bytes for each allocation.
 //!
 //! # Safe and unsafe
 //! Allocating and deallocating is safe: a pool computes with addresses. Using a pointer is `unsafe`, as
@@ -63,6 +64,7 @@ mod damage;
 mod desc;
 mod ends;
 mod error;
+mod found;
 mod ledger;
 mod memory_pool;
 mod pointers;
@@ -71,6 +73,7 @@ mod pooled;
 mod promise;
 #[cfg(feature = "std")]
 mod shared;
+mod spill;
 mod starts;
 mod statistics;
 

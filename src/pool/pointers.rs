@@ -6,7 +6,7 @@ use core::alloc::Layout;
 use super::{
     answers::{Lookup, Tracked},
     error::{AllocateError, DeallocateError},
-    ledger::{Found, Live},
+    found::{Found, Live},
     memory_pool::MemoryPool,
 };
 

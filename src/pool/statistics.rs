@@ -53,30 +53,38 @@ impl Fragmentation {
 }
 
 /// The running counts. How many live is counted elsewhere, and what derives from the others is computed
-/// when asked: an allocation counts once, and compares twice for the peaks.
+/// when asked.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
-    deallocations: u64,
+    bytes_allocated: u64,
     bytes_deallocated: u64,
-    bytes: u64,
     peak_bytes: u64,
     peak_count: u64,
+    deallocations: u64,
     pub(super) corruptions: u64,
 }
 
 impl Counts {
+    fn bytes(&self) -> u64 {
+        self.bytes_allocated - self.bytes_deallocated
+    }
+
     /// An allocation has been granted, with which so many live.
     #[inline]
     pub(super) fn allocated(&mut self, size: u64, live: u64) {
-        self.bytes += size;
-        self.peak_bytes = self.peak_bytes.max(self.bytes);
-        self.peak_count = self.peak_count.max(live);
+        self.bytes_allocated += size;
+        // Seldom, but for the first ones: nothing is written where there is no new peak.
+        if self.bytes() > self.peak_bytes {
+            self.peak_bytes = self.bytes();
+        }
+        if live > self.peak_count {
+            self.peak_count = live;
+        }
     }
 
     #[inline]
     pub(super) fn deallocated(&mut self, size: u64) {
         self.deallocations += 1;
-        self.bytes -= size;
         self.bytes_deallocated += size;
     }
 
@@ -84,9 +92,9 @@ impl Counts {
         PoolStatistics {
             allocations: self.deallocations + live,
             deallocations: self.deallocations,
-            bytes_allocated: self.bytes_deallocated + self.bytes,
+            bytes_allocated: self.bytes_allocated,
             bytes_deallocated: self.bytes_deallocated,
-            current_allocated_bytes: self.bytes,
+            current_allocated_bytes: self.bytes(),
             current_allocations: live,
             peak_allocated_bytes: self.peak_bytes,
             peak_allocations: self.peak_count,

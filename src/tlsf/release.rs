@@ -2,7 +2,7 @@
 
 use super::Tlsf;
 use super::error::KeyError;
-use super::pairs::{LOOSE, Link, PAIRS, PENDING, USED, place_of};
+use super::pairs::{BORDER, LOOSE, Link, PAIRS, PENDING, USED, place_of};
 use super::region::{Freed, Key, Node};
 use super::sorted::Sorted;
 
@@ -25,18 +25,27 @@ impl Tlsf {
         Ok((self.freed(region), bin))
     }
 
-    /// Where the region begins that a key's [index](Key::index) stands for, in granules, whoever owns it; a
-    /// number that is no granule's where there is none.
+    /// No node is at a place below.
+    pub(crate) const LEAST_PLACE: u32 = BORDER;
+
+    /// The place of a key's node, for the doors below.
     #[inline]
-    pub(crate) fn start_at(&self, index: u32) -> u32 {
-        self.find_node(index).map_or(u32::MAX, |(_, _, node)| node.start)
+    pub(crate) fn place(key: Key) -> u32 {
+        place_of(key.index()) as u32
     }
 
-    /// [`free`](Self::free) by a key's [index](Key::index), whoever lives there now; none if nobody does.
-    /// For tables that know that their allocation lives.
+    /// Where the region begins whose node is at a place, in granules, whoever owns it; a number that is no
+    /// granule's where there is none.
     #[inline]
-    pub(crate) fn free_at(&mut self, index: u32) -> Option<Freed> {
-        let (node, link, region) = self.find_node(index)?;
+    pub(crate) fn start_at(&self, place: u32) -> u32 {
+        self.node_in(place as usize).map_or(u32::MAX, |(_, node)| node.start)
+    }
+
+    /// [`free`](Self::free) by the place of a node, whoever lives there now; none if nobody does. For tables
+    /// that know that their allocation lives.
+    #[inline]
+    pub(crate) fn free_at(&mut self, node: u32) -> Option<Freed> {
+        let (link, region) = self.node_in(node as usize)?;
         if link.prev != USED {
             return None;
         }
@@ -135,10 +144,17 @@ impl Tlsf {
     #[inline(always)]
     pub(super) fn find_node(&self, index: u32) -> Option<(u32, Link, Node)> {
         let at = usize::try_from(place_of(index)).ok()?;
+        let (link, node) = self.node_in(at)?;
+        // In a table there are fewer places than 32 bits can tell.
+        Some((at as u32, link, node))
+    }
+
+    /// The link and the node at a place, if the table goes so far.
+    #[inline(always)]
+    fn node_in(&self, at: usize) -> Option<(Link, Node)> {
         let pairs = self.pairs.get(at..at.wrapping_add(PAIRS as usize))?;
         let &[[next, prev], [start, size], [left, right]] = pairs.first_chunk()?;
-        // In a table there are fewer places than 32 bits can tell.
-        Some((at as u32, Link { next, prev }, Node { start, size, left, right }))
+        Some((Link { next, prev }, Node { start, size, left, right }))
     }
 
     /// Why a key is refused whose link is not the one expected.

@@ -140,6 +140,12 @@ impl Tlsf {
         (link.prev != VACANT).then(|| self.region_of(node))
     }
 
+    /// The region whose node is at a place, as [`place`](Self::place) tells it.
+    #[inline]
+    pub(crate) fn region_in(&self, place: u32) -> Option<Region> {
+        self.region_at(index_of(place))
+    }
+
     /// All regions in the order of their addresses. O(1) per region.
     pub fn regions(&self) -> Regions<'_> {
         Regions { tlsf: self, next: node_at(&self.pairs, BORDER).right }

@@ -10,6 +10,7 @@
 //! Nothing here keeps state, takes a lock or decides anything.
 
 mod compute;
+mod copy;
 mod external;
 mod memory;
 mod modifier;
@@ -22,6 +23,7 @@ mod video;
 use ash::{ext, khr, vk};
 
 pub(crate) use compute::{Bound, Compute, Dispatch};
+pub(crate) use copy::Side;
 pub(crate) use external::{External, HOST};
 pub(crate) use memory::{Mapping, NewMemory};
 pub(crate) use modifier::is_linear;

@@ -21,7 +21,11 @@ impl BlockList {
             block.check()?;
             let listed = self.empty.iter().filter(|&&empty| empty == slot).count();
             let room = class_of(block.largest_class());
-            let wanted = if block.tailored { [0, room] } else { [room, 0] };
+            let wanted = match (block.closed, block.tailored) {
+                (true, _) => [0, 0],
+                (false, true) => [0, room],
+                (false, false) => [room, 0],
+            };
             let known = [block.room, block.noted].map(class_of_room) == [room; 2];
             let indexed = self.is_indexed(slot, wanted) && known;
             if listed != usize::from(block.is_empty()) || !indexed {

@@ -46,7 +46,9 @@ impl BlockList {
             false => (&mut self.shared, &self.counters.shared),
             true => (&mut self.tailored, &self.counters.tailored),
         };
-        index.change(present, slot, class_of_room(block.noted), 0);
+        if !block.closed {
+            index.change(present, slot, class_of_room(block.noted), 0);
+        }
         self.counters.reserved.subtract(block.size);
         self.counters.blocks.subtract(1);
         Some(block)
@@ -57,12 +59,13 @@ impl BlockList {
         self.remove_where(|_, _| true)
     }
 
-    /// Takes out empty blocks that nobody will want soon: dedicated ones, and others that are not
-    /// to [`Stay`].
+    /// Takes out empty blocks that nobody will want soon: dedicated and closed ones, and others that are
+    /// not to [`Stay`].
     pub(crate) fn remove_expired(&mut self, now: u64) -> Vec<Block> {
         let (spare, linger) = (self.spare(), self.stay.linger);
         self.remove_where(|slot, block| {
             block.is_dedicated()
+                || block.closed
                 || (spare != Some(slot) && block.empty_since.saturating_add(linger) <= now)
         })
     }
@@ -75,13 +78,17 @@ impl BlockList {
         let spare = self.spare();
         let going = self.empty.iter().filter(|&&slot| spare != Some(slot));
         let blocks = going.filter_map(|&slot| self.block(slot));
-        let expiry = |block: &Block| block.empty_since.saturating_add(self.stay.linger);
+        let expiry = |block: &Block| match block.closed {
+            true => block.empty_since,
+            false => block.empty_since.saturating_add(self.stay.linger),
+        };
         blocks.map(expiry).min().unwrap_or(u64::MAX)
     }
 
     /// The empty block that stays for good.
     fn spare(&self) -> Option<u32> {
-        let small = |block: &Block| !block.is_dedicated() && block.size <= self.stay.spare;
+        let small =
+            |block: &Block| !block.is_dedicated() && !block.closed && block.size <= self.stay.spare;
         self.empty.iter().copied().find(|&slot| self.block(slot).is_some_and(small))
     }
 

@@ -39,46 +39,45 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::{began::Began, desc::PoolDesc, ledger::Request, starts::Entry};
+    use crate::pool::{began::Began, desc::PoolDesc, found::Request, spill::Entry};
+    use crate::tlsf::Tlsf;
 
-    /// Three live allocations of 100 bytes, the second of which has ended.
-    fn ledger() -> Ledger {
-        let layout = PoolDesc::new().layout(1 << 20, 4096).unwrap();
-        let mut ledger = Ledger::new(&layout).unwrap();
+    /// Three allocations of 100 bytes, the second of which has ended; and the place of its node.
+    fn ledger() -> (Ledger, u32) {
+        let desc = PoolDesc::new();
+        let layout = desc.layout(1 << 20, 4096).unwrap();
+        let mut ledger = Ledger::new(&layout, &desc).unwrap();
         let request = Request { size: 100, alignment: 1, margin: 0, by_handle: false };
         let lives = [(); 3].map(|()| ledger.allocate(request).unwrap());
         ledger.free(&lives[1]);
-        ledger
+        (ledger, Tlsf::place(lives[1].key))
     }
 
     /// The control of every check of a pool: each way in which the books can disagree is found.
     #[test]
     fn broken_books_are_found() {
-        let sound = ledger();
+        let (sound, _) = ledger();
         assert_eq!(sound.check(200), Ok(()));
+        let lead = sound.lead_granules;
         assert_eq!(sound.check(199), Err(Broken::Count), "the statistics have lost a byte");
 
-        let mut lost = ledger();
+        let (mut lost, _) = ledger();
         let (place, entry) = lost.entry(0).unwrap();
-        lost.starts.remove(place, &lost.tlsf);
+        lost.starts.remove(place, lead, 0, &lost.tlsf);
         assert_eq!(lost.check(200), Err(Broken::Start { offset: 0 }), "a live one has no start");
 
-        let mut swapped = ledger();
+        let (mut swapped, _) = ledger();
         let (place, _) = swapped.entry(14).unwrap();
-        swapped.starts.remove(place, &swapped.tlsf);
-        let lead = swapped.lead_granules;
-        swapped.starts.insert(14 + lead, entry);
+        swapped.starts.remove(place, 14 + lead, 0, &swapped.tlsf);
+        assert!(swapped.starts.insert(14 + lead, entry, 0, &swapped.tlsf).is_some());
         assert_eq!(swapped.check(200), Err(Broken::Start { offset: 224 }), "another's node");
 
-        let mut haunted = ledger();
-        let ended =
-            haunted.regions().nth(1).filter(|it| it.state == State::Free && it.offset == 112);
-        assert!(ended.is_some(), "between the two");
-        let node = (1..10).find(|&node| haunted.tlsf.start_at(node) == 7 + lead).unwrap();
-        haunted.starts.insert(7 + lead, Entry { node, note: 0 });
+        let (mut haunted, ended) = ledger();
+        let entry = Entry { node: ended, note: 0 };
+        assert!(haunted.starts.insert(7 + lead, entry, 0, &haunted.tlsf).is_some());
         assert_eq!(haunted.check(200), Err(Broken::Start { offset: 112 }), "nobody lives there");
 
-        let mut unwritten = ledger();
+        let (mut unwritten, _) = ledger();
         unwritten.began = Began::new(4096 / 16).unwrap();
         assert_eq!(unwritten.check(200), Err(Broken::Starts), "no search finds them");
     }

@@ -234,6 +234,27 @@ impl Recorder<'_> {
         }
     }
 
+    /// Copies the texels of an image to another of the same extent, both in one layout.
+    pub(crate) fn copy_image(
+        &self,
+        from: vk::Image,
+        to: vk::Image,
+        layout: vk::ImageLayout,
+        [width, height]: [u32; 2],
+    ) {
+        let layers = vk::ImageSubresourceLayers::default()
+            .aspect_mask(vk::ImageAspectFlags::COLOR)
+            .layer_count(1);
+        let region = vk::ImageCopy::default()
+            .src_subresource(layers)
+            .dst_subresource(layers)
+            .extent(vk::Extent3D { width, height, depth: 1 });
+        // SAFETY: as in `fill`.
+        unsafe {
+            self.device.cmd_copy_image(self.commands, from, layout, to, layout, &[region]);
+        }
+    }
+
     /// Copies an image in TRANSFER_SRC_OPTIMAL or GENERAL layout into tightly packed texels.
     pub(crate) fn copy_from_image(
         &self,

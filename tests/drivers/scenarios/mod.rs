@@ -3,6 +3,7 @@
 mod clean;
 mod contents;
 mod corruption;
+mod defragment;
 mod ends;
 mod external;
 mod guard_choices;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         planes::scenarios(),
         hazard::scenarios(),
         reuse::scenarios(),
+        defragment::scenarios(),
         clean::scenarios(),
         ends::scenarios(),
         external::scenarios(),
