@@ -31,22 +31,23 @@ use crate::{
 pub(super) type Granted<'a> = (&'a Lane, Grant);
 
 impl Inner {
-    /// A range in a block of the best memory type, where that has room: nearly always. `None` says
-    /// nothing of what is wrong. With `plain`, which is [`Inner::plain`] seen, nobody records. O(1), one lock.
+    /// The best memory type for a request that is valid, and what a range in a block there needs. `None` says
+    /// nothing of what is wrong; nearly always nothing is. O(1).
     #[inline(always)]
-    pub(super) fn allocate_at_once(&self, request: &Request, plain: bool) -> Option<Granted<'_>> {
+    pub(super) fn best<'a>(&self, request: &'a Request) -> Option<(&Lane, Search<'a>)> {
         if !self.is_valid(request) {
             return None;
         }
         let best = self.choices.known(&request.question)?.ranking.best()?;
-        let lane = self.lane(best)?;
-        let search = self.search(request).ok()?;
+        Some((self.lane(best)?, self.search(request).ok()?))
+    }
+
+    /// A range in a block of the best memory type, where that has room: nearly always. O(1), one lock.
+    pub(super) fn allocate_at_best(&self, request: &Request) -> Option<Granted<'_>> {
+        let (lane, search) = self.best(request)?;
         let mut state = lane.lock();
         let grant = state.blocks.allocate(search.size, search.alignment)?;
-        if !plain {
-            state.record_grant(grant.entry, request);
-        }
-        Some((lane, self.move_in(&mut state, search.tenant(), grant)))
+        Some((lane, self.settle(&mut state, request, search.tenant(), grant)))
     }
 
     /// Finds memory for a request. On failure nothing has changed, but that reached memory was
@@ -55,7 +56,7 @@ impl Inner {
     /// O(1) where a block has room; else driver calls, outside all locks.
     pub(super) fn allocate(&self, request: &Request) -> Result<Granted<'_>, AllocateError> {
         if request.dedicate == Dedicate::No {
-            if let Some(granted) = self.allocate_at_once(request, false) {
+            if let Some(granted) = self.allocate_at_best(request) {
                 return Ok(granted);
             }
         }
@@ -213,7 +214,12 @@ impl Inner {
 
     /// [`settle`](Self::settle), unrecorded.
     #[inline(always)]
-    fn move_in(&self, state: &mut LaneState, tenant: Option<Tenant>, mut grant: Grant) -> Grant {
+    pub(super) fn move_in(
+        &self,
+        state: &mut LaneState,
+        tenant: Option<Tenant>,
+        mut grant: Grant,
+    ) -> Grant {
         if let Some(tenant) = tenant {
             (grant.offset, grant.size) = tenant.fence.inside(grant.offset, grant.size);
             state.blocks.move_in(grant.entry, tenant);

@@ -1,7 +1,10 @@
 //! The flow of a resource: create it, ask what it needs, find memory, bind. Nothing is left behind
 //! on failure.
 
-use std::{panic::Location, sync::Arc};
+use std::{
+    panic::Location,
+    sync::{Arc, MutexGuard},
+};
 
 use ash::vk;
 
@@ -11,7 +14,7 @@ use super::{
     arena_blocks::Place,
     desc::AllocationDesc,
     error::{AllocateError, CreateError, DescError},
-    inner::{Inner, Lane, Life},
+    inner::{Inner, Lane, LaneState, Life},
     request::{Request, Target},
     resource::{Buffer, Image},
     resource_desc::{BufferDesc, ImageDesc},
@@ -200,11 +203,40 @@ impl Inner {
         if matches!(place, Place::Types) && self.plain {
             let needs = Requirements { memory: *requirements, dedicate: Dedicate::No };
             let request = Request::new(&needs, Target::unknown(kind), memory);
-            if let Some((lane, grant)) = self.allocate_at_once(&request, true) {
-                return Ok(Allocation::new(self, lane, &grant));
+            if let Some((lane, search)) = self.best(&request) {
+                let mut state = lane.lock();
+                if let Some(grant) = state.blocks.allocate_at_once(search.size, search.alignment) {
+                    let grant = self.move_in(&mut state, search.tenant(), grant);
+                    drop(state);
+                    return Ok(Allocation::new(self, lane, &grant));
+                }
+                return self.allocate_further((lane, state), requirements, kind, memory);
             }
         }
         self.allocate_watched(requirements, kind, memory, place)
+    }
+
+    /// [`allocate_plain`](Self::allocate_plain), where the first look into the lane in hand found no room. What
+    /// the caller has in registers is made once more.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn allocate_further<'a>(
+        self: &'a Arc<Self>,
+        (lane, mut state): (&'a Lane, MutexGuard<'a, LaneState>),
+        requirements: &vk::MemoryRequirements,
+        kind: ResourceKind,
+        memory: &AllocationDesc,
+    ) -> Result<Allocation, AllocateError> {
+        let needs = Requirements { memory: *requirements, dedicate: Dedicate::No };
+        let request = Request::new(&needs, Target::unknown(kind), memory);
+        let search = self.search(&request)?;
+        if let Some(grant) = state.blocks.allocate_further(search.size, search.alignment) {
+            let grant = self.move_in(&mut state, search.tenant(), grant);
+            return Ok(Allocation::new(self, lane, &grant));
+        }
+        drop(state);
+        self.allocate_watched(requirements, kind, memory, Place::Types)
     }
 
     /// [`allocate_plain`](Self::allocate_plain), where somebody records, or anything is not as nearly always.
@@ -221,7 +253,7 @@ impl Inner {
         let needs = Requirements { memory: *requirements, dedicate: Dedicate::No };
         if matches!(place, Place::Types) && self.unwatched {
             let request = Request::new(&needs, Target::unknown(kind), memory);
-            if let Some((lane, grant)) = self.allocate_at_once(&request, false) {
+            if let Some((lane, grant)) = self.allocate_at_best(&request) {
                 return Ok(Allocation::new(self, lane, &grant));
             }
         }

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::{
     block::Block,
     counters::Counters,
-    fit_index::{FitIndex, class_of_room},
+    fit_index::FitIndex,
     grant::{Entry, Grant, Heritage},
     rank::Rank,
     tenants::Tenant,
@@ -17,6 +17,7 @@ use crate::{
     vulkan::Resource,
 };
 
+mod books;
 mod check;
 mod closed;
 mod empty;
@@ -27,6 +28,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
+use books::Books;
 pub(crate) use empty::Stay;
 
 /// What a slot holds.
@@ -120,34 +122,29 @@ impl BlockList {
         } else {
             self.slots.push(Slot::Block(block));
         }
-        self.note_room(slot);
-        Ok(slot)
-    }
-
-    /// Tells the index how much room a block has, if that has changed.
-    fn note_room(&mut self, slot: u32) {
-        let Self { slots, shared, tailored, counters, .. } = self;
-        if let Some(Slot::Block(block)) = slots.get_mut(slot as usize) {
-            if block.room == block.noted {
-                return;
-            }
-            note_room(slot, block, [shared, tailored], counters);
+        let (slots, mut books) = self.split();
+        if let Some(Slot::Block(block)) = slots.get(slot as usize) {
+            books.note_room(slot, block, 0);
         }
+        Ok(slot)
     }
 
     /// Takes all that is free in a block, so that nobody gets it meanwhile: Free → Pending. Returns
     /// whether the block was empty before. O(free regions).
     pub(crate) fn hold(&mut self, slot: u32) -> (Vec<Entry>, bool) {
-        let Some(block) = self.block_mut(slot) else { return (Vec::new(), false) };
-        let was_empty = block.is_empty();
+        let (slots, mut books) = self.split();
+        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else {
+            return (Vec::new(), false);
+        };
+        let (was_empty, room) = (block.is_empty(), block.room);
         let keys = block.hold();
         let bytes = keys.iter().map(|&key| block.size_of(key)).sum();
-        self.counters.wait(bytes, keys.len() as u64);
+        books.counters.wait(bytes, keys.len() as u64);
         let first = was_empty && !keys.is_empty();
         if first {
-            self.empty.retain(|&empty| empty != slot);
+            books.fill(slot);
         }
-        self.note_room(slot);
+        books.note_room(slot, block, room);
         (keys.into_iter().map(|key| Entry { slot, key }).collect(), first)
     }
 
@@ -237,6 +234,13 @@ impl BlockList {
         }
     }
 
+    /// The blocks, and the books on them.
+    #[inline(always)]
+    fn split(&mut self) -> (&mut [Slot], Books<'_>) {
+        let Self { slots, empty, shared, tailored, counters, .. } = self;
+        (slots, Books { empty, shared, tailored, counters })
+    }
+
     #[inline]
     pub(crate) fn block(&self, slot: u32) -> Option<&Block> {
         match self.slots.get(slot as usize)? {
@@ -280,23 +284,5 @@ impl BlockList {
     /// What it counts: to be read without the lock.
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
-    }
-}
-
-/// [`BlockList::note_room`], for a block in hand whose room has changed.
-fn note_room(
-    slot: u32,
-    block: &mut Block,
-    [shared, tailored]: [&mut FitIndex; 2],
-    counters: &Counters,
-) {
-    let (index, present) = match block.tailored {
-        false => (shared, &counters.shared),
-        true => (tailored, &counters.tailored),
-    };
-    let old = core::mem::replace(&mut block.noted, block.room);
-    // A closed one is in no index.
-    if !block.closed {
-        index.change(present, slot, class_of_room(old), class_of_room(block.room));
     }
 }

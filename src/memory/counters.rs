@@ -34,8 +34,11 @@ impl Counters {
     pub(super) fn grant(&self, bytes: u64) {
         self.granted.add(1);
         self.live_count.add(1);
-        self.live.add(bytes);
-        self.peak_live.set(self.peak_live.get().max(self.live.get()));
+        let live = self.live.get() + bytes;
+        self.live.set(live);
+        if live > self.peak_live.get() {
+            self.peak_live.set(live);
+        }
     }
 
     /// Used → Free.

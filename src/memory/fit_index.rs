@@ -1,38 +1,83 @@
 //! Which block has room, without looking at the blocks: slots by the class of their largest free
 //! range.
 //!
-//! Sizes fall into classes, eight to a power of two. A bitmap tells which classes have a block; for
-//! each class one word for 64 slots tells which, and a second level of words tells which of those
-//! are not zero. So the block with the least room that is enough, the oldest of equals, is found in
-//! a handful of words, and a change flips a bit or two.
+//! A class is a few steps of [room](room_of), eight to a power of two. A bitmap of two levels tells which classes
+//! have a block; for each class one word for 64 slots tells which, and a second level of words tells
+//! which of those are not zero. So the block with the least room that is enough, the oldest of equals, is
+//! found in a handful of words, and a change flips a bit or two.
 
-use crate::ground::published::Published;
+use crate::{
+    ground::published::Published,
+    tlsf::{ROOM_STEPS, room_of},
+};
 
 /// Bytes of the smallest class; what is free in smaller pieces counts as nothing.
 pub(crate) const UNIT: u64 = 64;
 
-/// Steps of a power of two.
-pub(crate) const STEPS: u8 = 8;
+/// Steps of room in a class: an eighth of a power of two. Finer ones find tighter blocks and fewer old ones, and
+/// hold more memory.
+const STEPS: u32 = ROOM_STEPS / 8;
 
-/// Classes up to 128 GiB; a free range above counts as one of that size.
+/// Classes in a power of two.
+pub(crate) const DOUBLE: u8 = (ROOM_STEPS / STEPS) as u8;
+
+/// Classes up to 128 GiB, with that of no room; a free range above counts as one of that size.
 const CLASSES: usize = 256;
 
 /// For each class, a bit for each of 64.
 type Row = [u64; CLASSES];
 
-/// A bit for each class that a slot has. What stands in class 0, of no room, is never asked. Readable without
-/// the lock of the index.
+const NOBODY: Row = [0; CLASSES];
+
+/// A bit for each class that a slot has, and one for each word of those. What stands in class 0, of no room,
+/// is never asked. Readable without the lock of the index.
 #[derive(Debug, Default)]
-pub(crate) struct Present([Published; CLASSES / 64]);
+pub(crate) struct Present {
+    words: [Published; CLASSES / 64],
+    any: Published,
+}
 
 impl Present {
     /// The bytes that every range of the highest class has; 0 if none has any room. O(1).
     pub(crate) fn most(&self) -> u64 {
-        let words = self.0.iter().map(Published::get);
+        let words = self.words.iter().map(Published::get);
         let highest = words
             .zip(0..)
             .filter_map(|(word, place)| Some(place * u64::BITS + word.checked_ilog2()?));
         highest.max().map_or(0, least_of)
+    }
+
+    /// A slot has this class.
+    #[inline(always)]
+    fn mark(&self, class: u8) {
+        let word = class / 64;
+        self.words[usize::from(word)].mark(1 << (class % 64));
+        self.any.mark(1 << word);
+    }
+
+    /// None has this class any more, if so. Nothing branches on it.
+    #[inline(always)]
+    fn clear_if(&self, is_gone: bool, class: u8) {
+        let word = class / 64;
+        let place = &self.words[usize::from(word)];
+        place.clear(u64::from(is_gone) << (class % 64));
+        self.any.clear(u64::from(place.get() == 0) << word);
+    }
+
+    /// The lowest class from `class` on that a slot has.
+    #[inline(always)]
+    fn first_from(&self, class: u8) -> Option<u8> {
+        let word = class / 64;
+        let classes = self.words[usize::from(word)].get() & (u64::MAX << (class % 64));
+        if classes != 0 {
+            return Some(word * 64 + classes.trailing_zeros() as u8);
+        }
+        let any = self.any.get() & (u64::MAX << word << 1);
+        if any == 0 {
+            return None;
+        }
+        let word = any.trailing_zeros() as u8 % 4;
+        Some(word * 64 + self.words[usize::from(word)].get().trailing_zeros() as u8)
     }
 }
 
@@ -46,41 +91,34 @@ pub(crate) struct FitIndex {
     upper: Vec<Row>,
 }
 
-/// The class of a free range of `bytes`: ranges of one class differ by less than an eighth.
-#[inline]
+/// The class of a free range of `bytes`: ranges of one class differ by less than an eighth; 0 is below all others.
+#[inline(always)]
 pub(crate) const fn class_of(bytes: u64) -> u8 {
-    // A class is the size as a floating-point number with three bits of mantissa, as a bin of the
-    // allocator is one with five. The conversion computes it; 0 is below all others.
-    const BELOW: u32 = 52 - STEPS.ilog2();
-    const FIRST: u32 = (1023 + UNIT.ilog2()) * STEPS as u32;
-    class_from(FIRST, ((bytes as i64 as f64).to_bits() >> BELOW) as u32)
+    class_of_room(room_of(bytes))
 }
 
-/// The room of a free range of `bytes`, as [`Tlsf::room`] tells it.
-///
-/// [`Tlsf::room`]: crate::tlsf::Tlsf::room
-pub(crate) const fn room_of(bytes: u64) -> u32 {
-    ((((bytes as i64 as f64).to_bits()) >> (52 - 5)) as u32).saturating_sub(1023 * 32)
-}
-
-/// The class of a free range of so much [room](room_of): quicker than by its bytes.
-#[inline]
+/// The class of a free range of so much [room](room_of).
+#[inline(always)]
 pub(crate) const fn class_of_room(room: u32) -> u8 {
-    class_from(UNIT.ilog2() * STEPS as u32, room / (32 / STEPS as u32))
+    let class = (room / STEPS + 1).saturating_sub(room_of(UNIT) / STEPS);
+    if class < CLASSES as u32 { class as u8 } else { (CLASSES - 1) as u8 }
 }
 
-/// The class of a size `steps` above 1, where those of [`UNIT`] are the `first`.
-#[inline]
-const fn class_from(first: u32, steps: u32) -> u8 {
-    let class = (steps + 1).saturating_sub(first);
-    if class < CLASSES as u32 { class as u8 } else { (CLASSES - 1) as u8 }
+/// Whether ranges of such rooms are of one class.
+#[inline(always)]
+pub(crate) const fn is_one_class(room: u32, other: u32) -> bool {
+    room / STEPS == other / STEPS
 }
 
 /// The bytes that every range of a class has. The opposite of [`class_of`].
 const fn least_of(class: u32) -> u64 {
     match class.checked_sub(1) {
         None => 0,
-        Some(steps) => (STEPS as u64 + steps as u64 % 8) << (steps / 8) << UNIT.ilog2() >> 3,
+        Some(above) => {
+            let classes = DOUBLE as u64;
+            (classes + above as u64 % classes) << (above / DOUBLE as u32) << UNIT.ilog2()
+                >> classes.ilog2()
+        }
     }
 }
 
@@ -100,61 +138,50 @@ impl FitIndex {
     }
 
     /// A slot goes from one class to another. O(1).
-    #[inline]
-    pub(crate) fn change(&mut self, Present(present): &Present, slot: u32, old: u8, new: u8) {
+    #[inline(never)]
+    pub(crate) fn change(&mut self, present: &Present, slot: u32, old: u8, new: u8) {
         match self.rows.as_mut_slice() {
             [row] if slot < 64 => {
-                // Whether a class changes is a coin flip, so nothing branches on it.
                 let left = row[usize::from(old)] & !(1 << slot);
                 row[usize::from(old)] = left;
                 row[usize::from(new)] |= 1 << slot;
-                present[usize::from(old / 64)].clear(u64::from(left == 0) << (old % 64));
-                present[usize::from(new / 64)].mark(1 << (new % 64));
+                present.clear_if(left == 0, old);
+                present.mark(new);
             }
-            _ if old == new => {}
-            _ => {
-                self.change_among_many(present, slot as usize, usize::from(old), usize::from(new));
-            }
+            _ => self.change_among_many(present, slot as usize, old, new),
         }
     }
 
     /// [`change`](Self::change) where there are more than 64 slots, or the first.
     #[cold]
     #[inline(never)]
-    fn change_among_many(&mut self, present: &[Published], slot: usize, old: usize, new: usize) {
+    fn change_among_many(&mut self, present: &Present, slot: usize, old: u8, new: u8) {
         let (row, bit) = (slot / 64, 1 << (slot % 64));
         let (group, row_bit) = (row / 64, 1 << (row % 64));
         if row >= self.rows.len() {
-            self.rows.resize(row + 1, [0; CLASSES]);
-            self.upper.resize(group + 1, [0; CLASSES]);
+            self.rows.resize(row + 1, NOBODY);
+            self.upper.resize(group + 1, NOBODY);
             // One row alone keeps no upper level.
             for (upper, first) in self.upper[0].iter_mut().zip(&self.rows[0]) {
                 *upper = *upper & !1 | u64::from(*first != 0);
             }
         }
-        self.rows[row][old] &= !bit;
-        if self.rows[row][old] == 0 {
-            self.upper[group][old] &= !row_bit;
-            if self.upper.iter().all(|upper| upper[old] == 0) {
-                present[old / 64].clear(1 << (old % 64));
-            }
+        let place = usize::from(old);
+        self.rows[row][place] &= !bit;
+        if self.rows[row][place] == 0 {
+            self.upper[group][place] &= !row_bit;
+            present.clear_if(self.upper.iter().all(|upper| upper[place] == 0), old);
         }
-        self.rows[row][new] |= bit;
-        self.upper[group][new] |= row_bit;
-        present[new / 64].mark(1 << (new % 64));
+        self.rows[row][usize::from(new)] |= bit;
+        self.upper[group][usize::from(new)] |= row_bit;
+        present.mark(new);
     }
 
     /// The oldest slot of the lowest class from `class` on, and that class.
     #[inline(always)]
-    pub(crate) fn tightest(&self, Present(present): &Present, class: u8) -> Option<(u32, u8)> {
+    pub(crate) fn tightest(&self, present: &Present, class: u8) -> Option<(u32, u8)> {
         debug_assert!(class > 0, "class 0 is no room");
-        let mut word = usize::from(class / 64);
-        let mut classes = present[word].get() & (u64::MAX << (class % 64));
-        while classes == 0 {
-            word += 1;
-            classes = present.get(word)?.get();
-        }
-        let class = word as u8 * 64 + classes.trailing_zeros() as u8;
+        let class = present.first_from(class)?;
         Some((self.oldest(class)?, class))
     }
 
@@ -199,18 +226,6 @@ mod tests {
         }
         assert_eq!((class_of(63), class_of(64), class_at_least(64)), (0, 1, Some(1)));
         assert_eq!((class_of(u64::MAX), class_at_least(u64::MAX)), (255, None));
-    }
-
-    #[test]
-    fn the_class_of_a_logarithm_is_that_of_the_bytes() {
-        for log in 0..48 * 32 {
-            // The smallest size of this logarithm, where that is whole.
-            let bytes = u128::from(32 + log % 32) << (log / 32);
-            if bytes % 32 == 0 {
-                let bytes = u64::try_from(bytes / 32).unwrap();
-                assert_eq!(class_of_room(log), class_of(bytes), "{bytes} bytes");
-            }
-        }
     }
 
     #[test]

@@ -40,10 +40,8 @@ impl Tlsf {
         alignment: u64,
     ) -> Result<Placed, AllocateError> {
         let request = self.request(size, alignment)?;
-        match self.view().find_anywhere(request) {
-            Some(found) => self.give(request, found),
-            None => Err(self.full()),
-        }
+        let found = self.view().find_anywhere(request);
+        self.give_or_refuse(found.map(|found| (request, found)))
     }
 
     /// Whether [`allocate_anywhere`](Self::allocate_anywhere) would find a free region now. O(free regions that

@@ -4,6 +4,7 @@ use super::class::{COLUMNS, ROWS, TAIL, row_of};
 
 /// A bit for each bin, and one for each row of bins.
 #[derive(Clone, Copy, Default)]
+#[repr(C)]
 pub(super) struct Bitmaps {
     /// Bit `r` is set iff `columns[r]` is not 0.
     pub(super) rows: u64,

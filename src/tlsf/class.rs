@@ -41,10 +41,10 @@ pub(super) const fn row_of(bin: u32) -> u32 {
 }
 
 /// Bits of a double below its exponent and the five highest bits of its mantissa.
-const BELOW: u32 = 52 - COLUMNS.ilog2();
+pub(super) const BELOW: u32 = 52 - COLUMNS.ilog2();
 
 /// The bin number of 1.0, before it is made 0.
-const ONE: u32 = 1023 * COLUMNS;
+pub(super) const ONE: u32 = 1023 * COLUMNS;
 
 /// The bin of regions of `units` granules, at least 1. From [`UNITS_BOUND`] on it is the tail's or one
 /// above.

@@ -133,19 +133,21 @@ pub use error::{AllocateError, ConfigError, KeyError, TakeOverError};
 pub use place::Probes;
 pub use region::{Freed, Key, Placed, Region, State};
 pub use report::Regions;
+#[cfg(feature = "vulkan")]
+pub(crate) use room::{ROOM_STEPS, room_of, widened};
 pub use take_over::TakenOver;
 
 /// The ranges of one block, from 0 to its size.
 ///
 /// It holds numbers only and never touches the memory it divides. All sizes and offsets are in bytes.
 /// A clone is a plan: a block of the same layout, whose keys are the same numbers.
+// In the order written: one cache line, and then the bitmaps, of whose columns those of small sizes come first.
 #[derive(Clone)]
+#[repr(C)]
 pub struct Tlsf {
     /// The bins' links, then the nodes. The regions and the border, node 0, form a ring in address
     /// order.
     pairs: Vec<Pair>,
-    /// Which bins have a region.
-    bitmaps: Bitmaps,
     /// The nodes that stand for no region.
     vacant: Vacant,
     /// log2 of the granule.
@@ -160,6 +162,8 @@ pub struct Tlsf {
     taken: Sum,
     /// Number of those that are pending, and the granules in them.
     pending: Sum,
+    /// Which bins have a region.
+    bitmaps: Bitmaps,
 }
 
 /// How many regions, and how many granules in them.

@@ -38,15 +38,12 @@ impl Probes {
 const _: () =
     assert!(2 * (1 + TRIES + STEPS) <= Probes::MAX && 2 * (3 + 2 * TRIES + 1) <= Probes::MAX);
 
-/// Sees what a search visits and takes; `()` sees nothing and costs nothing.
-pub(super) trait Observe {
+/// Sees what a search visits; `()` sees nothing and costs nothing.
+trait Observe {
     #[inline(always)]
     fn bin(&mut self) {}
     #[inline(always)]
     fn node(&mut self) {}
-    /// The bin that the region was in from which the request is cut.
-    #[inline(always)]
-    fn took(&mut self, _bin: u32) {}
 }
 
 impl Observe for () {}
@@ -121,24 +118,18 @@ impl Tlsf {
     #[inline]
     pub fn allocate_exact(&mut self, size: u64, alignment: u64) -> Result<Placed, AllocateError> {
         let request = self.request(size, alignment)?;
-        if self.is_thrifty(request) {
-            return self.allocate_thriftily(request, &mut ());
-        }
-        match self.view().find(request, 1, &mut ()) {
-            Some(found) => self.give(request, found),
-            None => Err(self.full()),
-        }
+        let found = match self.is_thrifty(request) {
+            true => self.find_thriftily(request, &mut ()),
+            false => self.view().find(request, 1, &mut ()),
+        };
+        self.give_or_refuse(found.map(|found| (request, found)))
     }
 
     /// Whether [`allocate`](Self::allocate) would find a free region now. O(1).
     #[inline]
     pub fn holds(&self, size: u64, alignment: u64) -> bool {
-        let Ok(request) = self.request(size, alignment) else { return false };
-        if self.is_thrifty(request) {
-            return self.view().find(request, STEPS, &mut ()).is_some();
-        }
-        let found = |request| self.view().find(request, 1, &mut ()).is_some();
-        found(request.widened()) || found(request)
+        let request = self.request(size, alignment);
+        request.is_ok_and(|request| self.search(request, &mut ()).is_some())
     }
 
     /// [`allocate`](Self::allocate), adding to `probes` what its search visits.
@@ -153,23 +144,38 @@ impl Tlsf {
     }
 
     #[inline]
-    pub(super) fn allocate_observed(
+    fn allocate_observed(
         &mut self,
         size: u64,
         alignment: u64,
         observe: &mut impl Observe,
     ) -> Result<Placed, AllocateError> {
         let asked = self.request(size, alignment)?;
+        self.give_or_refuse(self.search(asked, observe))
+    }
+
+    /// [`allocate`](Self::allocate) for who does not ask why not, and the bin that the range was cut from. The
+    /// alignment is a power of two.
+    #[inline(always)]
+    pub(super) fn allocate_from(&mut self, size: u64, alignment: u64) -> Option<(Placed, u32)> {
+        debug_assert!(alignment.is_power_of_two());
+        let asked = self.in_granules(size, alignment)?;
+        let (request, found) = self.search(asked, &mut ())?;
+        self.prepare()?;
+        Some((self.take(request, found), found.bin))
+    }
+
+    /// A free region for what is asked for, and what to cut out of it: as much as the alignment makes of the
+    /// size, if that has room.
+    #[inline(always)]
+    fn search(&self, asked: Request, observe: &mut impl Observe) -> Option<(Request, Found)> {
         if self.is_thrifty(asked) {
-            return self.allocate_thriftily(asked, observe);
+            return Some((asked, self.find_thriftily(asked, observe)?));
         }
-        let request = asked.widened();
-        match self.view().find(request, 1, observe) {
-            Some(found) => {
-                observe.took(found.bin);
-                self.give(request, found)
-            }
-            None => self.allocate_narrow(asked, request, observe),
+        let wide = asked.widened();
+        match self.view().find(wide, 1, observe) {
+            Some(found) => Some((wide, found)),
+            None => Some((asked, self.find_narrow(asked, wide, observe)?)),
         }
     }
 
@@ -183,46 +189,37 @@ impl Tlsf {
 
     #[cold]
     #[inline(never)]
-    fn allocate_thriftily(
-        &mut self,
-        request: Request,
-        observe: &mut impl Observe,
-    ) -> Result<Placed, AllocateError> {
-        match self.view().find(request, STEPS, observe) {
-            Some(found) => {
-                observe.took(found.bin);
-                self.give(request, found)
-            }
-            None => Err(self.full()),
-        }
+    fn find_thriftily(&self, request: Request, observe: &mut impl Observe) -> Option<Found> {
+        self.view().find(request, STEPS, observe)
     }
 
     /// Seldom: the block is nearly full. Without the widening it may still fit.
     #[cold]
     #[inline(never)]
-    fn allocate_narrow(
-        &mut self,
+    fn find_narrow(
+        &self,
         asked: Request,
         wide: Request,
         observe: &mut impl Observe,
-    ) -> Result<Placed, AllocateError> {
-        if wide.size != asked.size {
-            if let Some(found) = self.view().find(asked, 1, observe) {
-                observe.took(found.bin);
-                return self.give(asked, found);
-            }
-        }
-        Err(self.full())
+    ) -> Option<Found> {
+        (wide.size != asked.size).then(|| self.view().find(asked, 1, observe))?
     }
 
-    /// Gives out what was found, if the host has memory for the books.
+    /// Gives out what was found, if that is anything, and the host has memory for the books.
     #[inline(always)]
-    pub(super) fn give(&mut self, request: Request, found: Found) -> Result<Placed, AllocateError> {
-        // A node for the allocation, and one for what is left before or after it.
-        if self.vacant.count < 2 && self.grow().is_none() {
-            return Err(AllocateError::OutOfHostMemory);
-        }
+    pub(super) fn give_or_refuse(
+        &mut self,
+        found: Option<(Request, Found)>,
+    ) -> Result<Placed, AllocateError> {
+        let Some((request, found)) = found else { return Err(self.full()) };
+        self.prepare().ok_or(AllocateError::OutOfHostMemory)?;
         Ok(self.take(request, found))
+    }
+
+    /// Nodes for an allocation, and for what is left before or after it.
+    #[inline(always)]
+    fn prepare(&mut self) -> Option<()> {
+        if self.vacant.count < 2 { self.grow() } else { Some(()) }
     }
 
     #[inline(always)]
@@ -239,13 +236,17 @@ impl Tlsf {
         if !alignment.is_power_of_two() {
             return Err(AllocateError::Alignment);
         }
-        let less_one = (size - 1) >> self.shift;
-        if less_one >= u64::from(self.units) {
-            return Err(AllocateError::TooLarge);
-        }
+        self.in_granules(size, alignment).ok_or(AllocateError::TooLarge)
+    }
+
+    /// [`request`](Self::request), the alignment taken for a power of two; none of size 0, or larger than the
+    /// block.
+    #[inline(always)]
+    fn in_granules(&self, size: u64, alignment: u64) -> Option<Request> {
+        let less_one = size.wrapping_sub(1) >> self.shift;
         // Only offset 0 is a multiple of 2³¹ granules or more.
-        let mask = ((alignment - 1) >> self.shift) as u32 & (UNITS_BOUND - 1);
-        Ok(Request { size: less_one as u32 + 1, mask })
+        let mask = (alignment.wrapping_sub(1) >> self.shift) as u32 & (UNITS_BOUND - 1);
+        (less_one < u64::from(self.units)).then(|| Request { size: less_one as u32 + 1, mask })
     }
 
     /// A request's granules, and its alignment in granules less one.
@@ -254,7 +255,7 @@ impl Tlsf {
     }
 
     #[cold]
-    pub(super) fn full(&self) -> AllocateError {
+    fn full(&self) -> AllocateError {
         AllocateError::Full { largest_class: self.largest_class(), pending: self.pending_bytes() }
     }
 

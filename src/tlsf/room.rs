@@ -1,22 +1,28 @@
 //! How much room a block has, told with each change: for whoever knows many blocks by it.
 //!
-//! *Room* is the logarithm of a size in bytes, in steps of 1/32 and rounded down. It is the number of a
+//! *Room* is the logarithm of a size in bytes, in [`ROOM_STEPS`] and rounded down. It is the number of a
 //! bin and that of the granule, so it costs no arithmetic.
 
 use super::Tlsf;
-use super::class::{COLUMNS, bin_above};
+use super::class::{BELOW, COLUMNS, ONE, bin_above};
 use super::error::KeyError;
-use super::place::Observe;
 use super::region::{Key, Placed};
 
-/// The bin that a range was cut from.
-struct Cut(u32);
+/// Steps of room in a power of two.
+pub(crate) const ROOM_STEPS: u32 = COLUMNS;
 
-impl Observe for Cut {
-    #[inline(always)]
-    fn took(&mut self, bin: u32) {
-        self.0 = bin;
-    }
+/// The room of so many bytes; 0 for none. From 2⁶³ bytes on it is more than any other.
+#[inline(always)]
+pub(crate) const fn room_of(bytes: u64) -> u32 {
+    (((bytes as i64 as f64).to_bits() >> BELOW) as u32).saturating_sub(ONE)
+}
+
+/// The bytes that an allocation takes, where there is room for that: the size, rounded up to an alignment that
+/// is not above it. The alignment is a power of two; rounding up to the granule is left out.
+#[inline(always)]
+pub(crate) const fn widened(size: u64, alignment: u64) -> u64 {
+    let mask = alignment - 1;
+    if mask < size { size.wrapping_add(mask) & !mask } else { size }
 }
 
 impl Tlsf {
@@ -30,12 +36,11 @@ impl Tlsf {
     }
 
     /// [`allocate`](Self::allocate), and the room of the region that it was cut from, the tail's being above all
-    /// others: where that is below the block's, this has not changed. O(1).
+    /// others: where that is below the block's, this has not changed. The alignment is a power of two. O(1).
     #[inline(always)]
     pub(crate) fn allocate_telling(&mut self, size: u64, alignment: u64) -> Option<(Placed, u32)> {
-        let mut cut = Cut(0);
-        let placed = self.allocate_observed(size, alignment, &mut cut).ok()?;
-        Some((placed, self.granule_room() + cut.0))
+        let (placed, bin) = self.allocate_from(size, alignment)?;
+        Some((placed, self.granule_room() + bin))
     }
 
     /// [`free`](Self::free), with the freed bytes and the room of the free region that there is now: the block's is
@@ -56,6 +61,6 @@ impl Tlsf {
     /// The room of a granule.
     #[inline(always)]
     fn granule_room(&self) -> u32 {
-        self.shift * COLUMNS
+        self.shift * ROOM_STEPS
     }
 }

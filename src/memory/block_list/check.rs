@@ -26,8 +26,7 @@ impl BlockList {
                 (false, true) => [0, room],
                 (false, false) => [room, 0],
             };
-            let known = [block.room, block.noted].map(class_of_room) == [room; 2];
-            let indexed = self.is_indexed(slot, wanted) && known;
+            let indexed = self.is_indexed(slot, wanted) && class_of_room(block.room) == room;
             if listed != usize::from(block.is_empty()) || !indexed {
                 return Err(Broken::Index);
             }

@@ -38,7 +38,7 @@ impl BlockList {
             false => (shared, &counters.shared),
             true => (tailored, &counters.tailored),
         };
-        let room = class_of_room(block.noted);
+        let room = class_of_room(block.room);
         let (old, new) = if block.closed { (room, 0) } else { (0, room) };
         index.change(present, slot, old, new);
     }

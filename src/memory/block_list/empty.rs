@@ -47,7 +47,7 @@ impl BlockList {
             true => (&mut self.tailored, &self.counters.tailored),
         };
         if !block.closed {
-            index.change(present, slot, class_of_room(block.noted), 0);
+            index.change(present, slot, class_of_room(block.room), 0);
         }
         self.counters.reserved.subtract(block.size);
         self.counters.blocks.subtract(1);

@@ -4,9 +4,9 @@ use core::{hint::black_box, ops::BitXor};
 
 use smallvec::SmallVec;
 
-use super::{BlockList, Slot, note_room};
+use super::{BlockList, Books, Slot};
 use crate::{
-    memory::{batch::Batch, block::Block, counters::Counters, fit_index::FitIndex, grant::Entry},
+    memory::{batch::Batch, block::Block, grant::Entry},
     tlsf::KeyError,
 };
 
@@ -18,19 +18,20 @@ impl BlockList {
     /// there. Returns the bytes, and whether the block is empty now. O(1).
     #[inline(always)]
     pub(crate) fn free(&mut self, entry: Entry) -> Option<Result<(u64, bool), KeyError>> {
-        let (block, mut around) = match self.apart(entry.slot) {
+        let (block, mut books) = match self.apart(entry.slot) {
             Ok(apart) => apart,
             Err(error) => return Some(Err(error)),
         };
         if block.tenants.has_resource(entry.key) {
             return None;
         }
+        let room = block.room;
         let size = match block.free(entry.key) {
             Ok(size) => size,
             Err(error) => return Some(Err(error)),
         };
-        let emptied = around.note_end(entry.slot, block);
-        around.counters.end(size);
+        let emptied = books.end(entry.slot, block, room);
+        books.counters.end(size);
         if self.told > 0 {
             self.leave(entry);
         }
@@ -39,10 +40,11 @@ impl BlockList {
 
     /// Pending → Free. Returns the bytes, and whether the block is empty now. O(1).
     pub(crate) fn reach(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        let (block, mut around) = self.apart(entry.slot)?;
+        let (block, mut books) = self.apart(entry.slot)?;
+        let room = block.room;
         let size = block.reach(entry.key)?;
-        around.counters.reach(size, 1);
-        Ok((size, around.note_end(entry.slot, block)))
+        books.counters.reach(size, 1);
+        Ok((size, books.end(entry.slot, block, room)))
     }
 
     /// Pending → Free for many; those that are [gone](Entry::gone) are left out. Returns how many became
@@ -58,10 +60,11 @@ impl BlockList {
         if Batch::pays(entries.len(), self.slots()) {
             batch.fill(entries, self.slots());
             for (slot, keys) in batch.groups() {
-                let (block, mut around) = self.apart(slot)?;
+                let (block, mut books) = self.apart(slot)?;
+                let room = block.room;
                 bytes += block.reach_batch(keys)?;
                 count += keys.len() as u64;
-                if around.note_end(slot, block) {
+                if books.end(slot, block, room) {
                     emptied.push(slot);
                 }
             }
@@ -70,10 +73,11 @@ impl BlockList {
                 let glance = |entry: &Entry| Some(self.block(entry.slot)?.glance(entry.key));
                 black_box(entries.iter().filter_map(glance).fold(0, BitXor::bitxor));
                 for &Entry { slot, key } in entries.iter().filter(|entry| !entry.is_gone()) {
-                    let (block, mut around) = self.apart(slot)?;
+                    let (block, mut books) = self.apart(slot)?;
+                    let room = block.room;
                     bytes += block.reach(key)?;
                     count += 1;
-                    if around.note_end(slot, block) {
+                    if books.end(slot, block, room) {
                         emptied.push(slot);
                     }
                 }
@@ -83,36 +87,13 @@ impl BlockList {
         Ok((count, bytes))
     }
 
-    /// A block, and what stands around it.
+    /// A block, and the books on it.
     #[inline(always)]
-    fn apart(&mut self, slot: u32) -> Result<(&mut Block, Around<'_>), KeyError> {
-        let Self { slots, shared, tailored, empty, counters, .. } = self;
+    fn apart(&mut self, slot: u32) -> Result<(&mut Block, Books<'_>), KeyError> {
+        let (slots, books) = self.split();
         match slots.get_mut(slot as usize) {
-            Some(Slot::Block(block)) => Ok((block, Around { shared, tailored, empty, counters })),
+            Some(Slot::Block(block)) => Ok((block, books)),
             _ => Err(KeyError::Stale),
         }
-    }
-}
-
-/// What a list of blocks keeps beside them.
-struct Around<'a> {
-    shared: &'a mut FitIndex,
-    tailored: &'a mut FitIndex,
-    empty: &'a mut Vec<u32>,
-    counters: &'a Counters,
-}
-
-impl Around<'_> {
-    /// Something has ended in a block. Whether it is empty now.
-    #[inline(always)]
-    fn note_end(&mut self, slot: u32, block: &mut Block) -> bool {
-        if block.room != block.noted {
-            note_room(slot, block, [self.shared, self.tailored], self.counters);
-        }
-        let emptied = block.is_empty();
-        if emptied {
-            self.empty.push(slot);
-        }
-        emptied
     }
 }

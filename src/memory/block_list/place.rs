@@ -1,24 +1,10 @@
 //! Finding a range in the blocks of a list.
 
-use super::{BlockList, Slot, note_room, search::Search};
+use super::{BlockList, Slot, search::BlockSearch};
 use crate::{
-    memory::{
-        block::Block,
-        fit_index::class_of,
-        grant::{Entry, Grant},
-        line::End,
-    },
-    tlsf::Placed,
+    memory::{block::Block, fit_index::class_of_room, grant::Grant, line::End},
+    tlsf::{Placed, room_of, widened},
 };
-
-/// A range that was found in a block.
-#[derive(Clone, Copy)]
-struct Found {
-    placed: Placed,
-    slot: u32,
-    /// The block was empty before.
-    first: bool,
-}
 
 impl BlockList {
     /// A range in the block with the least room that is enough, so that the emptier ones become
@@ -27,55 +13,57 @@ impl BlockList {
     /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
     #[inline(always)]
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Grant> {
-        let found = self.place(size, alignment)?;
-        self.grant(found)
-    }
-
-    /// [`allocate`](Self::allocate), at an end of a block where there are two. O(1).
-    pub(crate) fn allocate_at(&mut self, end: End, size: u64, alignment: u64) -> Option<Grant> {
-        let found = self.place_further(end, Search::new(self, size, alignment))?;
-        self.grant(found)
-    }
-
-    /// A range, and in which block. Nearly always the first shared
-    /// block that may have room has some: that much is inlined.
-    #[inline(always)]
-    fn place(&mut self, size: u64, alignment: u64) -> Option<Found> {
-        if size >= self.large {
-            return self.place_further(End::Lower, Search::new(self, size, alignment));
+        match self.allocate_at_once(size, alignment) {
+            None => self.allocate_further(size, alignment),
+            grant => grant,
         }
-        let Self { slots, shared, tailored, empty, counters, .. } = self;
-        let (slot, found) = shared.tightest(&counters.shared, class_of(size).max(1))?;
+    }
+
+    /// [`allocate`](Self::allocate) in the tightest shared block for the size as it is [rounded](widened),
+    /// which nearly always has room.
+    #[inline(always)]
+    pub(crate) fn allocate_at_once(&mut self, size: u64, alignment: u64) -> Option<Grant> {
+        if size >= self.large {
+            return None;
+        }
+        let slot = self.tightest(room_of(widened(size, alignment)))?;
         #[cfg(test)]
         {
             self.tried += 1;
         }
+        let (slots, mut books) = self.split();
         let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
-        let first = block.is_empty();
-        match block.allocate(size, alignment) {
-            Some(placed) => {
-                counters.grant(placed.size);
-                if block.room != block.noted {
-                    note_room(slot, block, [shared, tailored], counters);
-                }
-                if first {
-                    empty.retain(|&empty| empty != slot);
-                }
-                Some(Found { placed, slot, first })
-            }
-            None => self.place_further(End::Lower, Search::after_one(size, alignment, found)),
+        let before = (block.is_empty(), block.room);
+        let placed = block.allocate(size, alignment)?;
+        Some(books.grant(slot, block, before, placed))
+    }
+
+    /// The slot of the shared block of the lowest class that has so much room; the oldest of equals.
+    #[inline(always)]
+    fn tightest(&self, room: u32) -> Option<u32> {
+        let from = |class: u8| self.shared.tightest(&self.counters.shared, class);
+        let (slot, class) = from(class_of_room(room).max(1))?;
+        // Of the class of the room itself some have less.
+        match self.block(slot)?.room < room {
+            true => Some(from(class.checked_add(1)?)?.0),
+            false => Some(slot),
         }
     }
 
-    /// [`place`](Self::place), in the blocks that a search comes to.
+    /// [`allocate`](Self::allocate), where the [first look](Self::allocate_at_once) found none.
+    pub(crate) fn allocate_further(&mut self, size: u64, alignment: u64) -> Option<Grant> {
+        self.allocate_at(End::Lower, size, alignment)
+    }
+
+    /// [`allocate`](Self::allocate), at an end of a block where there are two. O(1).
     #[cold]
     #[inline(never)]
-    fn place_further(&mut self, end: End, mut search: Search) -> Option<Found> {
-        let (size, alignment) = (search.size, search.alignment);
+    pub(crate) fn allocate_at(&mut self, end: End, size: u64, alignment: u64) -> Option<Grant> {
+        let mut search = BlockSearch::new(self, size, alignment);
         while let Some(slot) = search.next(self) {
-            let found = self.place_in(slot, |block| block.allocate_at(end, size, alignment));
-            if found.is_some() {
-                return found;
+            let grant = self.place_in(slot, |block| block.allocate_at(end, size, alignment));
+            if grant.is_some() {
+                return grant;
             }
         }
         None
@@ -83,7 +71,7 @@ impl BlockList {
 
     /// Whether [`allocate_at`](Self::allocate_at) would find a range. O(1).
     pub(crate) fn holds(&self, end: End, size: u64, alignment: u64) -> bool {
-        let mut search = Search::new(self, size, alignment);
+        let mut search = BlockSearch::new(self, size, alignment);
         let mut slots = core::iter::from_fn(|| search.next(self));
         slots.any(|slot| self.block(slot).is_some_and(|block| block.holds(end, size, alignment)))
     }
@@ -97,8 +85,7 @@ impl BlockList {
     /// the way out of a failure.
     pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Grant> {
         let place = |block: &mut Block| block.allocate_anywhere(size, alignment);
-        let found = (0..self.slots()).find_map(|slot| self.place_in(slot, place))?;
-        self.grant(found)
+        (0..self.slots()).find_map(|slot| self.place_in(slot, place))
     }
 
     /// A range in the block of this slot. O(1).
@@ -109,9 +96,7 @@ impl BlockList {
         size: u64,
         alignment: u64,
     ) -> Option<Grant> {
-        let place = |block: &mut Block| block.allocate_at(end, size, alignment);
-        let found = self.place_in(slot, place)?;
-        self.grant(found)
+        self.place_in(slot, |block| block.allocate_at(end, size, alignment))
     }
 
     /// What `place` finds in the block of this slot.
@@ -119,35 +104,15 @@ impl BlockList {
         &mut self,
         slot: u32,
         place: impl FnOnce(&mut Block) -> Option<Placed>,
-    ) -> Option<Found> {
+    ) -> Option<Grant> {
         #[cfg(test)]
         {
             self.tried += 1;
         }
-        let block = self.block_mut(slot)?;
-        let first = block.is_empty();
+        let (slots, mut books) = self.split();
+        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
+        let before = (block.is_empty(), block.room);
         let placed = place(block)?;
-        self.counters.grant(placed.size);
-        self.note_room(slot);
-        if first {
-            self.empty.retain(|&empty| empty != slot);
-        }
-        Some(Found { placed, slot, first })
-    }
-
-    /// All that is to be known of a range that was found.
-    #[inline(always)]
-    fn grant(&self, found: Found) -> Option<Grant> {
-        let Found { placed, slot, first } = found;
-        let block = self.block(slot)?;
-        Some(Grant {
-            entry: Entry { slot, key: placed.key },
-            memory: block.memory,
-            offset: placed.offset,
-            size: placed.size,
-            mapping: block.mapping,
-            block_size: block.size,
-            first,
-        })
+        Some(books.grant(slot, block, before, placed))
     }
 }

@@ -5,7 +5,7 @@ use ash::vk;
 use super::{search::TRIES, *};
 use crate::memory::{
     ArenaPolicy, Broken, End,
-    fit_index::{UNIT, class_at_least, class_of},
+    fit_index::{UNIT, class_at_least, class_of, class_of_room},
 };
 
 const BLOCK: u64 = 64 << 10;
@@ -24,7 +24,7 @@ fn add_blocks(list: &mut BlockList, count: u32) {
     }
 }
 
-/// Allocations and frees at random over many nearly full blocks. Each allocation tries four
+/// Allocations and frees at random over many nearly full blocks. Each allocation tries six
 /// blocks at most, takes one with no more room than the tightest that surely has enough, and is
 /// refused only if none surely has.
 #[test]
@@ -50,7 +50,7 @@ fn hundreds_of_blocks_are_not_walked() {
         let room = |(slot, block): (u32, &Block)| (class_of(block.largest_class()), slot);
         let sure = list.iter().filter(|(_, block)| enough(block)).map(room).min();
         let class_before: Vec<u8> = (0..300)
-            .map(|slot| list.block(slot).map_or(0, |block| class_of_room(block.noted)))
+            .map(|slot| list.block(slot).map_or(0, |block| class_of_room(block.room)))
             .collect();
         let before = list.tried;
         match list.allocate(size, 64) {
@@ -70,7 +70,7 @@ fn hundreds_of_blocks_are_not_walked() {
             list.check().unwrap();
         }
     }
-    assert!(most_tried <= TRIES + 1, "{most_tried}");
+    assert!(most_tried <= TRIES + 3, "{most_tried}");
     assert!(refused > 300 && youngest > 250, "{refused} refused, youngest {youngest}");
     // The control: a walk does try them all.
     let before = list.tried;
