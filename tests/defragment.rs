@@ -140,6 +140,14 @@ fn thin_out(buffers: &mut Vec<Buffer>) {
     });
 }
 
+/// Buffers of one size, of which every fourth stayed: their blocks are full of holes.
+fn scattered(allocator: &Allocator, size: u64, count: usize) -> Vec<Buffer> {
+    let mut buffers = buffers(allocator, vec![size; count]);
+    thin_out(&mut buffers);
+    allocator.collect();
+    buffers
+}
+
 fn everything(_: &Move) -> bool {
     true
 }
@@ -148,9 +156,7 @@ fn everything(_: &Move) -> bool {
 fn what_is_spread_over_many_blocks_comes_together_and_keeps_its_bytes() {
     let stage = Stage::new();
     let (fake, allocator) = (&stage.fake, &stage.allocator);
-    let mut meshes = buffers(allocator, vec![100 * KIB; 400]);
-    thin_out(&mut meshes);
-    allocator.collect();
+    let mut meshes = scattered(allocator, 100 * KIB, 400);
     for (nth, mesh) in meshes.iter().enumerate() {
         write(fake, mesh, nth as u64);
     }
@@ -179,9 +185,7 @@ fn what_is_spread_over_many_blocks_comes_together_and_keeps_its_bytes() {
 fn the_old_place_lives_until_the_gpu_has_copied() {
     let stage = Stage::new();
     let (fake, allocator) = (&stage.fake, &stage.allocator);
-    let mut meshes = buffers(allocator, vec![300 * KIB; 12]);
-    thin_out(&mut meshes);
-    allocator.collect();
+    let mut meshes = scattered(allocator, 300 * KIB, 12);
     let run = allocator.defragment(&DefragmentDesc::new(), everything);
     let (mesh, rest) = meshes.split_first_mut().unwrap();
     assert!(run.contains(mesh.allocation()) || rest.iter().any(|m| run.contains(m.allocation())));
@@ -215,9 +219,7 @@ fn the_old_place_lives_until_the_gpu_has_copied() {
 fn one_that_may_not_move_keeps_its_block_and_only_its_own() {
     let stage = Stage::new();
     let allocator = &stage.allocator;
-    let mut meshes = buffers(allocator, vec![100 * KIB; 200]);
-    thin_out(&mut meshes);
-    allocator.collect();
+    let meshes = scattered(allocator, 100 * KIB, 200);
     let free = allocator.defragment(&DefragmentDesc::new(), everything);
     let pinned = free.moves()[0].allocation;
     let all = free.bytes();
@@ -249,9 +251,7 @@ fn nobody_new_moves_into_a_leaving_block_unless_nothing_else_is_left() {
         .types(&[(0, vk::MemoryPropertyFlags::DEVICE_LOCAL)]);
     let stage = Stage::over(FakeDriver::new(&small));
     let allocator = &stage.allocator;
-    let mut meshes = buffers(allocator, vec![200 * KIB; 36]);
-    thin_out(&mut meshes);
-    allocator.collect();
+    let _meshes = scattered(allocator, 200 * KIB, 36);
     let run = allocator.defragment(&DefragmentDesc::new(), everything);
     let leaving = run.remaining();
     assert!(leaving > 0);
@@ -277,9 +277,7 @@ fn nobody_new_moves_into_a_leaving_block_unless_nothing_else_is_left() {
 fn a_run_that_ends_lets_others_in_again() {
     let stage = Stage::new();
     let allocator = &stage.allocator;
-    let mut meshes = buffers(allocator, vec![100 * KIB; 40]);
-    thin_out(&mut meshes);
-    allocator.collect();
+    let _meshes = scattered(allocator, 100 * KIB, 40);
     let reserved = stage.reserved();
     let free = || allocator.statistics().memory_types[0].largest_free;
     let open = free();
@@ -301,9 +299,7 @@ fn a_run_that_ends_lets_others_in_again() {
 fn limits_bound_what_is_planned() {
     let stage = Stage::new();
     let allocator = &stage.allocator;
-    let mut meshes = buffers(allocator, vec![100 * KIB; 400]);
-    thin_out(&mut meshes);
-    allocator.collect();
+    let meshes = scattered(allocator, 100 * KIB, 400);
     let plan = |desc: DefragmentDesc| {
         let run = allocator.defragment(&desc, everything);
         (run.moves().len() as u64, run.moves().iter().map(|one| one.size).sum::<u64>())
@@ -322,9 +318,7 @@ fn limits_bound_what_is_planned() {
 fn a_move_that_cannot_be_is_a_typed_error_and_changes_nothing() {
     let stage = Stage::new();
     let (fake, allocator) = (&stage.fake, &stage.allocator);
-    let mut meshes = buffers(allocator, vec![100 * KIB; 100]);
-    thin_out(&mut meshes);
-    allocator.collect();
+    let meshes = scattered(allocator, 100 * KIB, 100);
     let run = allocator.defragment(&DefragmentDesc::new(), everything);
     let (mut going, mut staying): (Vec<_>, Vec<_>) =
         meshes.into_iter().partition(|mesh| run.contains(mesh.allocation()));
@@ -444,9 +438,7 @@ fn an_arena_is_defragmented_by_itself_and_keeps_its_least() {
 fn a_lost_device_ends_it_quietly() {
     let stage = Stage::new();
     let (fake, allocator) = (&stage.fake, &stage.allocator);
-    let mut meshes = buffers(allocator, vec![100 * KIB; 100]);
-    thin_out(&mut meshes);
-    allocator.collect();
+    let mut meshes = scattered(allocator, 100 * KIB, 100);
     let run = allocator.defragment(&DefragmentDesc::new(), everything);
     let going = meshes.iter_mut().find(|mesh| run.contains(mesh.allocation())).unwrap();
     fake.lose_device();
@@ -462,9 +454,7 @@ fn a_run_may_outlive_everything() {
     let fake = fake();
     let allocator = allocator(&fake);
     let frames = allocator.timeline(fake.queue(0)).unwrap();
-    let mut meshes = buffers(&allocator, vec![100 * KIB; 100]);
-    thin_out(&mut meshes);
-    allocator.collect();
+    let meshes = scattered(&allocator, 100 * KIB, 100);
     let run = allocator.defragment(&DefragmentDesc::new(), everything);
     assert!(run.remaining() > 0);
     drop((meshes, frames));
@@ -517,9 +507,7 @@ fn margins_move_too() {
 fn others_allocate_while_it_moves() {
     let stage = Stage::new();
     let allocator = &stage.allocator;
-    let mut meshes = buffers(allocator, vec![100 * KIB; 200]);
-    thin_out(&mut meshes);
-    allocator.collect();
+    let mut meshes = scattered(allocator, 100 * KIB, 200);
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         for seed in 0..2 {

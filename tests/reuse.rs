@@ -31,10 +31,21 @@ fn ordered(allocator: &Allocator, size: u64, queue: &Timeline) -> Ordered<Buffer
 
 /// Submits uses, behind what a dependency asks for.
 fn submit_after(fake: &FakeDriver, frame: Recording, dependency: &Dependency, uses: &[Use]) {
-    let barrier = dependency.needs_barrier().then(Use::barrier);
+    submit_behind(fake, frame, dependency.needs_barrier(), dependency.waits(), uses);
+}
+
+/// Submits uses, behind a barrier and waits.
+fn submit_behind(
+    fake: &FakeDriver,
+    frame: Recording,
+    barrier: bool,
+    waits: &[(vk::Semaphore, u64)],
+    uses: &[Use],
+) {
+    let barrier = barrier.then(Use::barrier);
     let uses: Vec<Use> = barrier.into_iter().chain(uses.iter().copied()).collect();
     let commands = [fake.record(&uses)];
-    let (semaphores, values): (Vec<_>, Vec<_>) = dependency.waits().iter().copied().unzip();
+    let (semaphores, values): (Vec<_>, Vec<_>) = waits.iter().copied().unzip();
     let stages = vec![vk::PipelineStageFlags::ALL_COMMANDS; semaphores.len()];
     let mut timeline = vk::TimelineSemaphoreSubmitInfo::default().wait_semaphore_values(&values);
     let batch = vk::SubmitInfo::default()
@@ -101,6 +112,72 @@ fn work_of_another_queue_is_waited_for_and_without_the_wait_it_is_caught() {
         }
         assert_eq!(fake.finish().is_ok(), waits);
     }
+}
+
+/// Neighbours that were dropped one after the other, each used on a queue of its own, hold together what none of them does.
+#[test]
+fn neighbours_are_taken_over_together_and_every_wait_of_theirs_is_due() {
+    // Whether the barrier and the wait are made.
+    for made in [[true, true], [false, true], [true, false]] {
+        let fake = fake();
+        {
+            let allocator = tight(&fake);
+            let frames = allocator.timeline(fake.queue(0)).unwrap();
+            let loads = allocator.timeline(fake.queue(1)).unwrap();
+            let olds = [BLOCK / 4, BLOCK / 2, BLOCK / 4].map(|size| buffer(&allocator, size));
+            for (old, timeline) in olds.into_iter().zip([&frames, &loads, &frames]) {
+                let frame = timeline.begin().unwrap();
+                submit(frame, &[fake.record(&[Use::buffer(old.handle())])]).unwrap();
+            }
+            let Ordered { owner: new, dependency } = ordered(&allocator, BLOCK / 8 * 7, &frames);
+            assert!(dependency.needs_barrier());
+            assert_eq!(dependency.waits(), [(loads.semaphore().unwrap(), 1)]);
+            let statistics = allocator.statistics();
+            assert_eq!(
+                (statistics.blocks, statistics.pending),
+                (1, BLOCK / 8),
+                "the last one's rest"
+            );
+            allocator.check().unwrap();
+            let more = ordered(&allocator, BLOCK / 8, &frames);
+            assert!(more.dependency.needs_barrier(), "which is in its bag as it was");
+            let [barrier, wait] = made;
+            let waits = if wait { dependency.waits() } else { &[] };
+            let uses = [Use::buffer(new.handle())];
+            submit_behind(&fake, frames.begin().unwrap(), barrier, waits, &uses);
+            drop((new, more));
+            fake.run();
+            allocator.collect_all();
+            assert_eq!(allocator.statistics().pending, 0);
+            assert_eq!(fake.live().buffers, 0, "those of all three");
+            allocator.check().unwrap();
+        }
+        assert_eq!(fake.finish().is_ok(), made == [true, true], "{made:?}");
+    }
+}
+
+/// What lies between two pending ranges and lives is not taken over.
+#[test]
+fn only_neighbours_are_taken_over_together() {
+    let fake = fake();
+    {
+        let allocator = tight(&fake);
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        let [first, between, last] = [(); 3].map(|()| buffer(&allocator, BLOCK / 3 / 64 * 64));
+        let frame = frames.begin().unwrap();
+        let uses = [&first, &between, &last].map(|old| Use::buffer(old.handle()));
+        submit(frame, &[fake.record(&uses)]).unwrap();
+        drop((first, last));
+        let other = ordered(&allocator, BLOCK / 2, &frames);
+        assert!(other.dependency.is_none() && allocator.statistics().blocks == 2);
+        drop(between);
+        let both = ordered(&allocator, BLOCK / 5 * 3, &frames);
+        assert!(both.dependency.needs_barrier(), "the control");
+        assert_eq!(allocator.statistics().blocks, 2);
+        fake.run();
+    }
+    // Nothing was submitted with the new ones.
+    fake.finish().unwrap();
 }
 
 #[test]

@@ -24,7 +24,6 @@ use crate::{
         granularity::ResourceKind,
     },
     tlsf::State,
-    vulkan::Resource,
 };
 
 /// How much [`Allocator::defragment`] may plan to move. Without limits, all that frees a block.
@@ -255,11 +254,7 @@ impl Inner {
                         memory_type: lane.memory_type,
                         kind: tenant.kind,
                         name: tenant.name,
-                        tenant: match tenant.resource {
-                            Resource::None => TenantKind::Unknown,
-                            Resource::Buffer(_) => TenantKind::Buffer,
-                            Resource::Image(_) => TenantKind::Image,
-                        },
+                        tenant: TenantKind::of(tenant.resource),
                         usage: tenant.usage,
                     });
                 }

@@ -66,6 +66,16 @@ pub enum TenantKind {
     Image,
 }
 
+impl TenantKind {
+    pub(super) fn of(resource: Resource) -> Self {
+        match resource {
+            Resource::None => Self::Unknown,
+            Resource::Buffer(_) => Self::Buffer,
+            Resource::Image(_) => Self::Image,
+        }
+    }
+}
+
 /// What a pending region waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -246,11 +256,7 @@ fn picture(lane: &Lane, held: Held) -> LanePicture {
                 size: region.size,
                 kind: tenant.kind,
                 name: tenant.name,
-                tenant: match tenant.resource {
-                    Resource::None => TenantKind::Unknown,
-                    Resource::Buffer(_) => TenantKind::Buffer,
-                    Resource::Image(_) => TenantKind::Image,
-                },
+                tenant: TenantKind::of(tenant.resource),
                 usage: tenant.usage,
                 age,
                 waits: None,

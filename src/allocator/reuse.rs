@@ -29,11 +29,15 @@ use crate::{
     memory::{Entry, Heritage},
     policy::granularity::ResourceKind,
     retire::{BagNumber, Point, TimelineId},
+    tlsf::Region,
     vulkan::{Dedicate, Object, Resource},
 };
 
 /// How many pending ranges are looked at, the oldest first, for the tightest.
 const MOST_LOOKS: usize = 64;
+
+/// How many neighbours are taken over together.
+const MOST_JOINED: usize = 8;
 
 /// How many cuts are looked at, the oldest first.
 const MOST_CUTS: usize = 16;
@@ -70,11 +74,11 @@ impl Allocator {
     /// asks the driver for more memory. The first use on `queue` waits for the
     /// [`dependency`](Ordered::dependency); the CPU waits for nothing.
     ///
-    /// Ranges are taken over that were dropped (not ended at points of their own), whose uses are all
-    /// submitted, of at most twice the bytes, and whose pending work is on `queue` or on timelines with semaphores: a ring of
-    /// fences serves its own queue only. Requests that must be host-visible, allocators with guards and
-    /// dedicated memory get what [`allocate`](Self::allocate) gives. The host cannot access a range
-    /// that was taken over.
+    /// A range is taken over that was dropped (not ended at points of its own), whose uses are all
+    /// submitted, of at most twice the bytes, and whose pending work is on `queue` or on timelines with
+    /// semaphores: a ring of fences serves its own queue only. Up to eight neighbours go together. Requests
+    /// that must be host-visible, allocators with guards and dedicated memory get what
+    /// [`allocate`](Self::allocate) gives. The host cannot access a range that was taken over.
     ///
     /// The new owner ends as any other, and whatever ends it waits for the old owner's points too.
     ///
@@ -204,7 +208,7 @@ impl Inner {
                 if let Some((heritage, dependency)) = self.take_pending(lane, &search, order.queue)
                 {
                     *order.dependency.borrow_mut() = dependency;
-                    self.retire_resource(heritage.resource);
+                    heritage.resources.into_iter().for_each(|old| self.retire_resource(old));
                     return Ok((lane, heritage.grant));
                 }
             }
@@ -212,7 +216,7 @@ impl Inner {
         self.allocate(request)
     }
 
-    /// Takes over the tightest of the oldest pending ranges, if one fits.
+    /// Takes over the tightest of the oldest pending ranges, or neighbours among them, if they fit.
     fn take_pending(
         &self,
         lane: &Lane,
@@ -224,13 +228,17 @@ impl Inner {
         });
         let newest = cuts.last()?.bag;
         let mut state = lane.lock();
-        let (place, bag) = state.tightest_pending(search.size, search.alignment, newest)?;
+        let (places, bag) = state.tightest_pending(search.size, search.alignment, newest)?;
         let Passable { points, dependency, .. } = cuts.into_iter().find(|cut| cut.bag >= bag)?;
-        let (_, &mut entry) = state.bags.filed_mut().nth(place)?;
-        // It fits; nothing has changed if the host has no memory for the books of the rest.
-        let mut heritage = state.blocks.take_over(entry, search.size, search.alignment)?;
-        if let Some((_, filed)) = state.bags.filed_mut().nth(place) {
-            *filed = heritage.rest.unwrap_or(entry.gone());
+        let entry_at = |&place: &usize| state.bags.filed().nth(place).map(|(_, &entry)| entry);
+        let entries: Run<Entry> = places.iter().filter_map(entry_at).collect();
+        // They fit; nothing has changed if the host has no memory for the books of the rest.
+        let mut heritage = state.blocks.take_over(&entries, search.size, search.alignment)?;
+        let mut rest = heritage.rest;
+        for (&place, &entry) in places.iter().zip(&entries).rev() {
+            if let Some((_, filed)) = state.bags.filed_mut().nth(place) {
+                *filed = rest.take().unwrap_or(entry.gone());
+            }
         }
         state.heirs.insert(heritage.grant.entry, points, &reached);
         heritage.grant = self.settle(&mut state, search.request, search.tenant(), heritage.grant);
@@ -252,32 +260,59 @@ impl Inner {
     }
 }
 
+/// Neighbours, in their order.
+type Run<T> = SmallVec<[T; MOST_JOINED]>;
+
+/// A pending range that may be taken over.
+struct Piece {
+    slot: u32,
+    offset: u64,
+    size: u64,
+    /// Its place among all that is filed.
+    place: usize,
+    bag: BagNumber,
+}
+
 impl LaneState {
-    /// The place in the queue, and the bag, of the smallest of the oldest pending ranges that hold a
-    /// request. Of bags up to one. O(1): a bounded number is looked at.
+    /// Of the oldest pending ranges, of bags up to one: the neighbours that hold a request in the fewest bytes, as places
+    /// in the queue, and the newest of their bags. O(1): a bounded number is looked at.
     ///
-    /// A range of more than twice the bytes is left to a larger request, which would need more memory
-    /// without it: so no shipped trace takes more than it does without reuse.
+    /// More than twice the bytes are left to a larger request, which would need more memory
+    /// without them: so no shipped trace takes more than it does without reuse.
     fn tightest_pending(
         &self,
         size: u64,
         alignment: u64,
         newest: BagNumber,
-    ) -> Option<(usize, BagNumber)> {
+    ) -> Option<(Run<usize>, BagNumber)> {
         let timed = self.bags.filed().take(MOST_LOOKS).enumerate();
         let timed = timed.filter(|(_, (bag, _))| *bag != BagNumber::UNTIMED && *bag <= newest);
-        let fits = timed.filter_map(|(place, (bag, &entry))| {
-            let held = self.pending_bytes(entry, alignment)?;
-            (size <= held && held / 2 <= size).then_some((held, place, bag))
-        });
-        fits.min_by_key(|&(held, place, _)| (held, place)).map(|(_, place, bag)| (place, bag))
-    }
-
-    /// The bytes of a pending range in a shared block that begins at a multiple of the alignment.
-    fn pending_bytes(&self, entry: Entry, alignment: u64) -> Option<u64> {
-        let block = self.blocks.block(entry.slot);
-        let block = block.filter(|block| !block.is_dedicated() && !block.closed)?;
-        let region = block.region(entry.key)?;
-        (region.offset % alignment == 0).then_some(region.size)
+        let piece = |(place, (bag, entry)): (usize, (BagNumber, &Entry))| {
+            let block = self.blocks.block(entry.slot);
+            let block = block.filter(|block| !block.is_dedicated() && !block.closed)?;
+            let Region { offset, size, .. } = block.region(entry.key)?;
+            Some(Piece { slot: entry.slot, offset, size, place, bag })
+        };
+        let mut pieces: SmallVec<[Piece; MOST_LOOKS]> = timed.filter_map(piece).collect();
+        pieces.sort_unstable_by_key(|piece| (piece.slot, piece.offset));
+        let mut best: Option<(u64, &[Piece])> = None;
+        for (first, start) in pieces.iter().enumerate().filter(|(_, p)| p.offset % alignment == 0) {
+            let mut held = 0;
+            for (count, piece) in (1..=MOST_JOINED).zip(&pieces[first..]) {
+                if (piece.slot, piece.offset) != (start.slot, start.offset + held) {
+                    break;
+                }
+                held += piece.size;
+                if held >= size {
+                    if held / 2 <= size && best.is_none_or(|(least, _)| held < least) {
+                        best = Some((held, &pieces[first..first + count]));
+                    }
+                    break;
+                }
+            }
+        }
+        let (_, run) = best?;
+        let bag = run.iter().map(|piece| piece.bag).max()?;
+        Some((run.iter().map(|piece| piece.place).collect(), bag))
     }
 }

@@ -283,6 +283,15 @@ impl Block {
         }
     }
 
+    /// Two pending neighbours become one, under the key of the first. `None`, and nothing has changed, if they are
+    /// none. O(1).
+    pub(crate) fn join(&mut self, first: Key, second: Key) -> Option<()> {
+        match &mut self.space {
+            Space::Shared(tlsf) => tlsf.join(first, second).ok(),
+            Space::Line(_) | Space::Dedicated(_) => None,
+        }
+    }
+
     /// Used → Free. O(1).
     #[inline(always)]
     pub(crate) fn free(&mut self, key: Key) -> Result<u64, KeyError> {

@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use smallvec::SmallVec;
+
 use super::{
     block::Block,
     counters::Counters,
@@ -157,20 +159,30 @@ impl BlockList {
         Ok(size)
     }
 
-    /// Pending → Used by another tenant. The old one's resource comes out, for its own end; what is
-    /// left of the range stays pending and keeps the name. O(1).
+    /// Pending → Used by another tenant, for neighbours that together hold the request, in their order. The
+    /// old ones' resources come out, for their own end; what is left of the last stays pending and keeps
+    /// the name. O(entries).
     pub(crate) fn take_over(
         &mut self,
-        entry: Entry,
+        entries: &[Entry],
         size: u64,
         alignment: u64,
     ) -> Option<Heritage> {
-        let Entry { slot, key } = entry;
+        let (&[Entry { slot, key }, ref behind @ ..], &[.., Entry { key: last, .. }]) =
+            (entries, entries)
+        else {
+            return None;
+        };
         let block = self.block_mut(slot)?;
+        let old = block.tenants.get(last);
+        let mut resources = SmallVec::new();
+        for entry in behind {
+            block.join(key, entry.key)?;
+            resources.push(block.tenants.take_resource(entry.key));
+        }
         let held = block.size_of(key);
         let TakenOver { taken, rest } = block.take_over(key, size, alignment)?;
-        let old = block.tenants.get(key);
-        let resource = block.tenants.take_resource(key);
+        resources.push(block.tenants.take_resource(key));
         if let Some(rest) = rest.filter(|_| old != Tenant::default()) {
             block.tenants.set(rest.key, Tenant { resource: Resource::None, ..old });
         }
@@ -184,13 +196,13 @@ impl BlockList {
             block_size: 0,
             first: false,
         };
-        self.counters.reach(held, 1);
+        self.counters.reach(held, entries.len() as u64);
         self.counters.grant(taken.size);
         if let Some(rest) = rest {
             self.counters.wait(rest.size, 1);
         }
         let rest = rest.map(|rest| Entry { slot, key: rest.key });
-        Some(Heritage { grant, rest, resource })
+        Some(Heritage { grant, rest, resources })
     }
 
     /// A used region and its block. O(1).

@@ -1,6 +1,7 @@
 //! What is granted of a block, and how it is named.
 
 use ash::vk;
+use smallvec::SmallVec;
 
 use crate::{
     tlsf::Key,
@@ -40,12 +41,12 @@ pub(crate) struct Grant {
     pub(crate) first: bool,
 }
 
-/// What becomes of a pending range that another tenant takes over.
-#[derive(Clone, Copy, Debug)]
+/// What becomes of pending neighbours that another tenant takes over.
+#[derive(Clone, Debug)]
 pub(crate) struct Heritage {
     pub(crate) grant: Grant,
-    /// What is left of it, pending as it was.
+    /// What is left of the last of them, pending as it was.
     pub(crate) rest: Option<Entry>,
-    /// The old tenant's, to be destroyed when the GPU is done with it.
-    pub(crate) resource: Resource,
+    /// The old tenants', to be destroyed when the GPU is done with them.
+    pub(crate) resources: SmallVec<[Resource; 4]>,
 }

@@ -1,6 +1,8 @@
 //! A pending region goes to a new owner before it is reached.
 
 use super::Tlsf;
+#[cfg(any(test, feature = "vulkan"))]
+use super::error::KeyError;
 use super::error::TakeOverError;
 use super::pairs::{Link, PENDING, USED, index_of, node_at, place_of};
 use super::region::{Key, Node, Placed};
@@ -74,11 +76,76 @@ impl Tlsf {
         Ok(TakenOver { taken: placed(taken), rest: rest.map(placed) })
     }
 
+    /// Two pending neighbours become one, under the key of the first. O(1).
+    ///
+    /// # Errors
+    /// A key's allocation is gone or not pending, or the second does not begin where the first ends. Nothing has
+    /// changed then.
+    #[cfg(any(test, feature = "vulkan"))]
+    pub(crate) fn join(&mut self, first: Key, second: Key) -> Result<(), KeyError> {
+        let (node, region) = self.expect(first, PENDING)?;
+        let (behind, after) = self.expect(second, PENDING)?;
+        if region.right != behind {
+            return Err(KeyError::Stale);
+        }
+        self.taken.count -= 1;
+        self.pending.count -= 1;
+        let (size, right) = (region.size + after.size, after.right);
+        let mut table = self.table();
+        table.give_vacant(behind);
+        table.set_node(node, Node { size, right, ..region });
+        table.set_left(right, node);
+        Ok(())
+    }
+
     /// Gives a region the next serial, used or pending.
     fn mark(&mut self, node: u32, mark: u32) -> Key {
         let serial = self.serial;
         self.serial = serial.wrapping_add(1);
         self.table().set_link(node, Link { next: serial, prev: mark });
         Key::new(index_of(node), serial)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use crate::tlsf::{Config, KeyError, Placed, Tlsf};
+
+    /// Each pair of regions: joined if both are pending and the second begins where the first ends; else
+    /// nothing has changed.
+    #[test]
+    fn pending_neighbours_become_one_and_nothing_else_does() {
+        // One state of eight regions after another: bit by bit pending or used.
+        for states in 0..256_u32 {
+            for pair in 0..64 {
+                let mut tlsf = Tlsf::new(&Config::new(1 << 10, 1)).unwrap();
+                let sizes = [3, 1, 20, 7, 7, 64, 2, 5];
+                let regions: Vec<Placed> =
+                    sizes.iter().map(|&size| tlsf.allocate(size, 1).unwrap()).collect();
+                let is_pending = |at: usize| states >> at & 1 != 0;
+                for at in (0..8).filter(|&at| is_pending(at)) {
+                    tlsf.retire(regions[at].key).unwrap();
+                }
+                let [first, second] = [pair / 8, pair % 8];
+                let before = (tlsf.used_bytes(), tlsf.pending_bytes(), tlsf.pending_count());
+                let joined = tlsf.join(regions[first].key, regions[second].key);
+                tlsf.check().unwrap();
+                let fits = is_pending(first) && is_pending(second) && first + 1 == second;
+                assert_eq!(joined.is_ok(), fits, "{states:b}: {first} and {second}");
+                let fewer = u32::from(fits);
+                let after = (before.0, before.1, before.2 - fewer);
+                assert_eq!((tlsf.used_bytes(), tlsf.pending_bytes(), tlsf.pending_count()), after);
+                if fits {
+                    let size = sizes[first] + sizes[second];
+                    assert_eq!(tlsf.get(regions[first].key).unwrap().size, size);
+                    assert_eq!(tlsf.reach(regions[second].key), Err(KeyError::Stale));
+                    let over = tlsf.take_over(regions[first].key, size, 1).unwrap();
+                    assert_eq!((over.taken.offset, over.rest), (regions[first].offset, None));
+                    tlsf.check().unwrap();
+                }
+            }
+        }
     }
 }

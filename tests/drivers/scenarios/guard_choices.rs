@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ash::vk;
 use fencepost::{
-    AllocationDesc, Arena, ArenaDesc, BufferDesc, Damage, GuardPolicy, GuardedBy, ResourceKind,
-    Scrub,
+    AllocationDesc, Arena, ArenaDesc, ArenaPolicy, BufferDesc, Damage, GuardPolicy, GuardedBy,
+    ResourceKind, Scrub,
 };
 
 use super::corruption::{SIZE, alias, name, named, only};
@@ -23,6 +23,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         )
         .validation(Validation::Core),
         Scenario::new("fresh_memory_reads_zero_from_the_first_scrub_on", zeros)
+            .validation(Validation::Core),
+        Scenario::new("a_late_write_hits_nobody_in_the_hosts_quarantine", quarantine)
             .validation(Validation::Core),
     ]
 }
@@ -91,11 +93,12 @@ fn of_an_arena(room: &Room<'_>) {
 fn zeros(room: &Room<'_>) {
     let gpu = room.open();
     let messages = gpu.messages();
-    for by in KEEPERS {
+    let policies = [ArenaPolicy::Tlsf, ArenaPolicy::Ring, ArenaPolicy::DoubleStack];
+    for (by, policy) in KEEPERS.into_iter().flat_map(|by| policies.map(|policy| (by, policy))) {
         let (allocator, yard) =
             allocator_with(&gpu, |desc| desc.guards(GuardPolicy::Zero).guarded_by(by));
         let desc = ArenaDesc::new(AllocationDesc::readback()).block_size(1 << 20).min_blocks(1);
-        let arena = allocator.create_arena(&desc).expect("an arena");
+        let arena = allocator.create_arena(&desc.policy(policy)).expect("an arena");
         let line = Line::new(&yard, &allocator, Kind::Owned);
         let commands = Commands::new(&gpu);
         let gate = Gate::new(&gpu);
@@ -115,7 +118,7 @@ fn zeros(room: &Room<'_>) {
         }
         for round in 0..3 {
             let mut next = in_arena(&arena, &yard, "next");
-            assert!(next.allocation().is_zeroed(), "{by:?} in round {round}");
+            assert!(next.allocation().is_zeroed(), "{by:?} {policy:?} in round {round}");
             next.assert_words(SIZE, 0, "what is handed out");
             next.write_words(SIZE, 9);
             drop(next);
@@ -132,6 +135,48 @@ fn zeros(room: &Room<'_>) {
         assert_eq!(own.allocation().is_zeroed(), by == GuardedBy::Host, "{by:?}");
         let uncovered = allocator.guard_coverage().unzeroed_allocations;
         assert_eq!(uncovered, if by == GuardedBy::Gpu { 2 } else { 0 }, "early, and its own");
+    }
+    assert_clean(&messages.take());
+}
+
+/// The GPU writes to what has ended, three collects ago at most. The control: without a quarantine it hits the
+/// next owner, and nothing is told.
+fn quarantine(room: &Room<'_>) {
+    let gpu = room.open();
+    let messages = gpu.messages();
+    for rest in [3, 0] {
+        let (allocator, yard) = allocator_with(&gpu, |desc| {
+            desc.guards(GuardPolicy::Full).guarded_by(GuardedBy::Host).quarantine(rest)
+        });
+        let line = Line::new(&yard, &allocator, Kind::Owned);
+        let commands = Commands::new(&gpu);
+        let gate = Gate::new(&gpu);
+        let stays = named(&allocator, &yard, "stays");
+        let culprit = named(&allocator, &yard, "culprit");
+        let (late, offset) = (culprit.handle(), culprit.allocation().offset());
+        drop(culprit);
+        allocator.collect();
+        let mut next = named(&allocator, &yard, "next");
+        next.write_words(SIZE, 9);
+        assert_eq!(next.allocation().offset() == offset, rest == 0);
+        let fill = commands.record(|recorder| {
+            recorder.fill(late, 7);
+            recorder.barrier();
+        });
+        line.run(line.begin(&gate), fill);
+        (0..rest).for_each(|_| _ = allocator.collect());
+        let found = allocator.check_guards();
+        if rest == 0 {
+            assert_eq!(found, []);
+            next.assert_words(SIZE, 7, "what the next owner finds");
+        } else {
+            let found = only(&found);
+            assert_eq!((found.damage, name(&found)), (Damage::AfterFree, Some("culprit")));
+            assert_eq!(found.words, SIZE / 4);
+            next.assert_words(SIZE, 9, "what the next owner wrote");
+            assert_eq!(allocator.statistics().pending, 0, "it is free");
+        }
+        drop((stays, next));
     }
     assert_clean(&messages.take());
 }
