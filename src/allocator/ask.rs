@@ -262,7 +262,7 @@ impl Inner {
         }
     }
 
-    /// Makes room in the heap: collects, and gives its empty blocks back; if memories are too many,
+    /// Makes room in the heap: collects, ends the host's quarantine, and gives its empty blocks back; if memories are too many,
     /// those of all heaps. Whether that may have helped.
     pub(super) fn release_for(
         &self,
@@ -271,7 +271,12 @@ impl Inner {
         search: &mut Search<'_>,
     ) -> bool {
         let Some(myself) = self.myself.upgrade() else { return false };
-        let collected = Inner::collect(&myself, Extent::All).allocations > 0;
+        let mut collected = Inner::collect(&myself, Extent::All);
+        // A quarantine ends before a request fails.
+        if self.guards.is_on() {
+            self.end_rests(true, &mut collected);
+        }
+        let collected = collected.allocations > 0;
         let any_heap = matches!(error, AllocateError::TooManyAllocations { .. });
         let lanes = self.lanes().filter(|other| any_heap || other.heap == lane.heap);
         let released: u64 = lanes

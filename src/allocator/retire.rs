@@ -48,8 +48,9 @@ impl Inner {
     fn file(&self, lane: u32, entry: Entry, plain: bool) -> Result<Keeper, KeyError> {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let mut state = lane.lock();
-        let bag = self.current_bag();
-        if bag > self.reached_bag() && self.life() == Life::Open {
+        let (bag, reached) = (self.current_bag(), self.reached_bag());
+        let is_open = self.life() == Life::Open;
+        if is_open && bag > reached {
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             if !plain {
                 state.record_end(entry);
@@ -59,10 +60,13 @@ impl Inner {
             }
             return Ok(None);
         }
+        if is_open && bag.is_reached(reached) {
+            return self.end_at_once(lane, state, entry, plain);
+        }
         self.file_seldom(lane, state, entry, bag, plain)
     }
 
-    /// [`file`](Self::file) where the GPU is past everything, no timeline exists, or the last facade is gone.
+    /// [`file`](Self::file) where no timeline exists, the device is lost, or the last facade is gone.
     #[cold]
     #[inline(never)]
     fn file_seldom<'a>(
