@@ -177,10 +177,11 @@ fn frames(room: &Room<'_>, plan: Plan, seed: u64, frames: usize) -> Seen {
                         (u64::from(EDGE * EDGE * 4), u32::from_le_bytes(texel))
                     }
                 };
-                expected.push((Thing::buffer(&readbacks, size), size, marks));
+                if plan.contents {
+                    expected.push((Thing::buffer(&readbacks, size), size, marks));
+                }
             }
             if !plan.contents {
-                expected.clear();
                 return;
             }
             recorder.barrier();
