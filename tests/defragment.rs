@@ -179,9 +179,18 @@ fn what_is_spread_over_many_blocks_comes_together_and_keeps_its_bytes() {
     }
     drop(run);
     allocator.check().unwrap();
-    // Nothing is left to win.
-    let again = allocator.defragment(&DefragmentDesc::new(), everything);
-    assert_eq!((again.bytes(), again.moves().len()), (0, 0));
+    // What took others in may go in its turn, and soon nothing is left to win.
+    let mut more = 0;
+    loop {
+        let again = allocator.defragment(&DefragmentDesc::new(), everything);
+        if again.bytes() == 0 {
+            assert_eq!(again.moves().len(), 0);
+            break;
+        }
+        stage.move_all(&again, &mut meshes);
+        more += 1;
+        assert!(more < 4, "it does not go round in circles");
+    }
 }
 
 #[test]

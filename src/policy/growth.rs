@@ -57,7 +57,7 @@ impl Growth {
     /// eight times what its own type holds, so that a type that is hardly used takes little. A large
     /// request that would fill an eighth of a shared block or more gets one to measure.
     pub(crate) fn next_block(&self, held: Held, size: u64) -> NextBlock {
-        let least = if held.own <= 8 * self.first { self.first } else { 2 * self.first };
+        let least = if held.own <= self.first { self.first } else { 2 * self.first };
         let share = (held.all / 16).min(held.own.saturating_mul(8));
         let share = floor_power_of_two(share).max(least).min(self.largest);
         if size >= self.large() && size >= share / 8 {
