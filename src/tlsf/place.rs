@@ -156,6 +156,7 @@ impl Tlsf {
 
     /// [`allocate`](Self::allocate) for who does not ask why not, and the bin that the range was cut from. The
     /// alignment is a power of two.
+    #[cfg(feature = "vulkan")]
     #[inline(always)]
     pub(super) fn allocate_from(&mut self, size: u64, alignment: u64) -> Option<(Placed, u32)> {
         debug_assert!(alignment.is_power_of_two());
