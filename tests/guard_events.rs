@@ -9,7 +9,9 @@ mod support;
 mod world;
 
 use ear::{Ear, of};
-use fencepost::{GuardPolicy, GuardedBy, Point, Scrub, events::GUARD, fake::Profile};
+use fencepost::{
+    Corruption, GuardPolicy, GuardedBy, Point, Scrub, events::GUARD, fake::Profile, vk,
+};
 use support::*;
 use tracing::Level;
 use world::*;
@@ -18,6 +20,16 @@ fn frame(world: &World) -> Point {
     let point = submit_nothing(world.timeline.begin().unwrap()).unwrap();
     world.timeline.wait(point, LONG).unwrap();
     point
+}
+
+/// Collects what a frame has passed, writes there late, and has the GPU look.
+fn late_write(world: &World, memory: vk::DeviceMemory, offset: u64) -> Corruption {
+    // A later frame, which is not the one it waited for.
+    frame(world);
+    world.allocator.collect();
+    assert_eq!(world.scrub_if_on(Scrub::Due), []);
+    assert!(world.fake.gpu_write(memory, offset + 100, &[9; 4]));
+    only(&world.scrub_if_on(Scrub::Everything))
 }
 
 /// A write after free is told with the point that its owner was retired at, by a drop and by hand.
@@ -44,12 +56,7 @@ fn a_report_tells_where_the_former_owner_was_retired() {
                     submit_nothing(recording).unwrap()
                 };
                 world.fake.run();
-                // A later frame, which is not the one it waited for.
-                frame(&world);
-                world.allocator.collect();
-                assert_eq!(world.scrub_if_on(Scrub::Due), []);
-                assert!(world.fake.gpu_write(memory, offset + 100, &[9; 4]));
-                let found = only(&world.scrub_if_on(Scrub::Everything));
+                let found = late_write(&world, memory, offset);
                 let owner = found.owner.expect("it was the culprit's");
                 assert_eq!((owner.name, owner.retired.others()), (Some("culprit"), 0), "{by:?}");
                 assert!(owner.retired.points().eq([point]), "{by:?}");
@@ -75,7 +82,7 @@ fn a_report_tells_all_timelines_that_the_former_owner_waited_for() {
         KEEPERS.into_iter().flat_map(|by| [(by, false, 2), (by, true, 2), (by, true, 6)])
     {
         let told = Ear::hear(|| {
-            let queues = [(fencepost::vk::QueueFlags::COMPUTE, 6)];
+            let queues = [(vk::QueueFlags::COMPUTE, 6)];
             let profile = Profile::default().queue_families(&queues);
             let world = World::on(&profile, GuardPolicy::Full, |it| it.guarded_by(by));
             let _stays = in_types(&world, "stays", 64);
@@ -104,11 +111,7 @@ fn a_report_tells_all_timelines_that_the_former_owner_waited_for() {
                 world.allocator.collect();
             }
             world.fake.run();
-            frame(&world);
-            world.allocator.collect();
-            assert_eq!(world.scrub_if_on(Scrub::Due), []);
-            assert!(world.fake.gpu_write(memory, offset + 100, &[9; 4]));
-            let found = only(&world.scrub_if_on(Scrub::Everything));
+            let found = late_write(&world, memory, offset);
             let retired = found.owner.expect("it was the culprit's").retired;
             points.sort();
             let all: Vec<_> = retired.points().collect();
