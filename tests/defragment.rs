@@ -1,5 +1,7 @@
 //! Defragmentation over the fake driver: what is planned, what moves, and what it leaves behind.
 
+#[path = "support/moving.rs"]
+mod moving;
 mod support;
 
 use std::{
@@ -8,151 +10,16 @@ use std::{
 };
 
 use fencepost::{
-    Allocation, AllocationDesc, AllocationFlags, Allocator, Arena, ArenaDesc, Buffer, BufferDesc,
-    CreateError, DefragmentDesc, Defragmentation, GuardPolicy, Move, MoveError, RawAllocation,
-    Recording, ResourceKind, TenantKind, Timeline,
+    Allocation, AllocationDesc, AllocationFlags, Arena, ArenaDesc, Buffer, BufferDesc, CreateError,
+    DefragmentDesc, GuardPolicy, MoveError, RawAllocation, ResourceKind, TenantKind,
     fake::{Call, FakeDriver, Profile},
     vk,
 };
+use moving::*;
 use support::{random::Random, *};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
-
-/// The fake, an allocator, a timeline, and a command buffer that is begun anew for each submission.
-struct Stage {
-    fake: FakeDriver,
-    allocator: Allocator,
-    frames: Timeline,
-    pool: vk::CommandPool,
-    commands: vk::CommandBuffer,
-    _judge: Judge,
-}
-
-/// Judges when all else is gone.
-struct Judge(FakeDriver);
-
-impl Drop for Judge {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.0.finish().unwrap();
-        }
-    }
-}
-
-impl Stage {
-    fn new() -> Self {
-        Self::over(FakeDriver::new(&Profile::default()))
-    }
-
-    fn over(fake: FakeDriver) -> Self {
-        let allocator = allocator(&fake);
-        let frames = allocator.timeline(fake.queue(0)).unwrap();
-        let info = vk::CommandPoolCreateInfo::default()
-            .flags(vk::CommandPoolCreateFlags::RESET_COMMAND_BUFFER);
-        // SAFETY: the fake's own objects, used as Vulkan asks; it judges.
-        let pool = unsafe { fake.device().create_command_pool(&info, None) }.unwrap();
-        let info =
-            vk::CommandBufferAllocateInfo::default().command_pool(pool).command_buffer_count(1);
-        // SAFETY: as above.
-        let commands = unsafe { fake.device().allocate_command_buffers(&info) }.unwrap()[0];
-        let _judge = Judge(fake.clone());
-        Self { fake, allocator, frames, pool, commands, _judge }
-    }
-
-    fn begin(&self) -> Recording {
-        // SAFETY: as above; the GPU is idle between frames.
-        unsafe {
-            self.fake.device().begin_command_buffer(self.commands, &Default::default()).unwrap();
-        }
-        self.frames.begin().unwrap()
-    }
-
-    fn submit(&self, frame: Recording) {
-        // SAFETY: as above.
-        unsafe { self.fake.device().end_command_buffer(self.commands) }.unwrap();
-        submit(frame, &[self.commands]).unwrap();
-    }
-
-    /// Moves what of `buffers` is to move, in one frame that the GPU then runs. How many did, and how
-    /// many found no room.
-    fn move_all(&self, run: &Defragmentation, buffers: &mut [Buffer]) -> (u64, u64) {
-        let frame = self.begin();
-        let mut refused = 0;
-        // SAFETY: the command buffer is recorded under this recording, and submitted with it.
-        let mut copies = unsafe { run.copies(&frame, self.commands) }.unwrap();
-        for buffer in buffers.iter_mut().filter(|buffer| run.contains(buffer.allocation())) {
-            match copies.move_buffer(buffer, &movable(buffer.size()), &memory()) {
-                Ok(()) => {}
-                Err(MoveError::NoRoom) => refused += 1,
-                Err(error) => panic!("{error}"),
-            }
-        }
-        let moved = copies.moved();
-        drop(copies);
-        self.submit(frame);
-        self.fake.run();
-        self.allocator.collect();
-        (moved, refused)
-    }
-
-    fn reserved(&self) -> u64 {
-        self.allocator.statistics().reserved
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        // SAFETY: as above.
-        unsafe { self.fake.device().destroy_command_pool(self.pool, None) };
-    }
-}
-
-fn movable(size: u64) -> BufferDesc {
-    use vk::BufferUsageFlags as Usage;
-    BufferDesc::new(size, Usage::STORAGE_BUFFER | Usage::TRANSFER_SRC | Usage::TRANSFER_DST)
-}
-
-fn memory() -> AllocationDesc {
-    AllocationDesc::device_local().name("moves")
-}
-
-fn buffers(allocator: &Allocator, sizes: impl IntoIterator<Item = u64>) -> Vec<Buffer> {
-    let make = |size| allocator.create_buffer(&movable(size), &memory()).unwrap();
-    sizes.into_iter().map(make).collect()
-}
-
-fn write(fake: &FakeDriver, buffer: &Buffer, value: u64) {
-    let (memory, offset) = (buffer.allocation().memory(), buffer.allocation().offset());
-    assert!(fake.gpu_write(memory, offset, &value.to_le_bytes()));
-}
-
-fn read(fake: &FakeDriver, buffer: &Buffer) -> u64 {
-    let mut bytes = [0; 8];
-    assert!(fake.gpu_read(buffer.allocation().memory(), buffer.allocation().offset(), &mut bytes));
-    u64::from_le_bytes(bytes)
-}
-
-/// Every fourth stays.
-fn thin_out(buffers: &mut Vec<Buffer>) {
-    let mut nth = 0;
-    buffers.retain(|_| {
-        nth += 1;
-        nth % 4 == 0
-    });
-}
-
-/// Buffers of one size, of which every fourth stayed: their blocks are full of holes.
-fn scattered(allocator: &Allocator, size: u64, count: usize) -> Vec<Buffer> {
-    let mut buffers = buffers(allocator, vec![size; count]);
-    thin_out(&mut buffers);
-    allocator.collect();
-    buffers
-}
-
-fn everything(_: &Move) -> bool {
-    true
-}
 
 #[test]
 fn what_is_spread_over_many_blocks_comes_together_and_keeps_its_bytes() {
