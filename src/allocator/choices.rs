@@ -5,10 +5,9 @@ use std::sync::OnceLock;
 
 use ash::vk;
 
-use super::inner::Inner;
 use crate::policy::{
-    intent::{GpuUse, Taste, wish},
-    select::{Ranking, rank},
+    intent::{GpuUse, Taste},
+    select::Ranking,
 };
 
 /// What the choice of memory types depends on, besides the device.
@@ -97,27 +96,6 @@ impl Choices {
     }
 }
 
-impl Inner {
-    /// The memory types for a question, best first; `spare` as for [`Choices::get`].
-    pub(super) fn choice<'a>(
-        &'a self,
-        question: &Question,
-        spare: &'a mut Option<Choice>,
-    ) -> &'a Choice {
-        self.choices.get(question, spare, || self.answer(question))
-    }
-
-    #[cold]
-    pub(super) fn answer(&self, question: &Question) -> Choice {
-        let wish = wish(&question.taste, question.gpu, self.shape);
-        let types = &self.vulkan.properties().types;
-        Choice {
-            ranking: rank(types, question.type_bits, &wish, &self.rules),
-            required: vk::MemoryPropertyFlags::from_raw(wish.required),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -125,7 +103,7 @@ mod tests {
     use super::*;
     use crate::policy::{
         intent::{Access, Intent},
-        select::Wish,
+        select::{Wish, rank},
     };
 
     /// More questions than places, asked three times over in turn.

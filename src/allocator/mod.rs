@@ -7,6 +7,7 @@ mod arena;
 mod arena_blocks;
 mod ask;
 mod auditor;
+mod budget;
 mod choices;
 mod collect;
 mod create;
@@ -37,6 +38,7 @@ mod names;
 mod objects;
 mod origins;
 mod picture;
+mod place;
 mod plan;
 mod poll;
 mod pressure;
@@ -59,6 +61,7 @@ mod timeline;
 mod turn;
 mod video;
 mod view;
+mod writing;
 
 use core::fmt;
 use std::sync::Arc;
@@ -212,7 +215,7 @@ impl Allocator {
         &self.facade.inner
     }
 
-    fn place(&self) -> arena_blocks::Place<'_> {
-        arena_blocks::Place::Types
+    fn place(&self) -> place::Place<'_> {
+        place::Place::Types
     }
 }
