@@ -24,6 +24,7 @@ mod error;
 mod external;
 #[cfg(unix)]
 mod external_fd;
+mod facade;
 mod fence_ring;
 mod guards;
 mod heaps;
@@ -66,7 +67,7 @@ mod writing;
 use core::fmt;
 use std::sync::Arc;
 
-use ends::Facade;
+use facade::Facade;
 use inner::Inner;
 use share::Extent;
 
