@@ -8,6 +8,7 @@ mod corruption;
 mod doors;
 mod host;
 mod passed;
+mod pressure;
 mod rest;
 mod scrubs;
 mod sheet;
@@ -62,6 +63,8 @@ pub(super) struct Guards {
     told: AtomicBool,
     /// Allocations of memory that was to read zero and may not.
     unzeroed: AtomicU64,
+    /// Allocations whose memory the GPU was to look at, and that came back before.
+    unlooked: AtomicU64,
 }
 
 /// How long what ended rests between the scrub that poisons it and the one that looks again; where the
@@ -89,6 +92,7 @@ impl Guards {
             scrubbed: AtomicU64::new(0),
             told: AtomicBool::new(false),
             unzeroed: AtomicU64::new(0),
+            unlooked: AtomicU64::new(0),
         }
     }
 
@@ -154,6 +158,9 @@ pub struct GuardCoverage {
     pub unseen_bytes: u64,
     /// Under [`GuardPolicy::Zero`]: allocations so far whose memory was as the driver gave it.
     pub unzeroed_allocations: u64,
+    /// What ended so far and came back before the GPU had looked at it, because a request would have failed: a
+    /// write into its margins, or late, is not told.
+    pub unlooked_allocations: u64,
 }
 
 impl Inner {
@@ -322,6 +329,7 @@ impl Allocator {
         let inner = self.inner();
         let mut coverage = GuardCoverage {
             unzeroed_allocations: inner.guards.unzeroed.load(Ordering::Relaxed),
+            unlooked_allocations: inner.guards.unlooked.load(Ordering::Relaxed),
             ..GuardCoverage::default()
         };
         for lane in inner.lanes() {

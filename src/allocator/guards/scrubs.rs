@@ -32,7 +32,7 @@ pub(super) struct Scrubs {
     pub(super) compute: Option<Compute>,
     pub(super) sheets: Vec<Sheet>,
     /// Submitted, or about to be.
-    jobs: Vec<Job>,
+    pub(super) jobs: Vec<Job>,
     /// All that was ever recorded.
     pub(super) total: Scrubbed,
 }
