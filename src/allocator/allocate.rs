@@ -271,7 +271,9 @@ impl Inner {
         let (mut best, mut cut) = (None, None);
         for lane in types.filter_map(|memory_type| self.lane(memory_type)) {
             best = best.or(Some(lane.heap));
-            cut = cut.into_iter().chain(Self::earliest_cut(lane, search.size)).min();
+            let cuts =
+                [Self::earliest_cut(lane, search.size), self.earliest_scrub(lane, search.size)];
+            cut = cut.into_iter().chain(cuts.into_iter().flatten()).min();
             let state = lane.lock();
             for (_, block) in state.blocks.iter() {
                 largest_free = largest_free.max(block.largest_free());

@@ -30,6 +30,9 @@ pub struct GuardCoverage {
     pub unseen_bytes: u64,
     /// Under [`GuardPolicy::Zero`](crate::GuardPolicy::Zero): allocations so far whose memory was as the driver gave it.
     pub unzeroed_allocations: u64,
+    /// What ended so far and came back before the GPU had looked at it, because a request would have failed: a
+    /// write into its margins, or late, is not told.
+    pub unlooked_allocations: u64,
 }
 
 impl Allocator {
@@ -38,6 +41,7 @@ impl Allocator {
         let inner = self.inner();
         let mut coverage = GuardCoverage {
             unzeroed_allocations: inner.guards.unzeroed.load(Ordering::Relaxed),
+            unlooked_allocations: inner.guards.unlooked.load(Ordering::Relaxed),
             ..GuardCoverage::default()
         };
         for lane in inner.lanes() {

@@ -10,6 +10,7 @@ mod doors;
 mod hooks;
 mod host;
 mod passed;
+mod pressure;
 mod rest;
 mod resting;
 mod scrub;

@@ -38,6 +38,8 @@ pub(in super::super) struct Guards {
     pub(super) told: AtomicBool,
     /// Allocations of memory that was to read zero and may not.
     pub(super) unzeroed: AtomicU64,
+    /// Allocations whose memory the GPU was to look at, and that came back before.
+    pub(super) unlooked: AtomicU64,
 }
 
 /// How long what ended rests between the scrub that poisons it and the one that looks again; where the
@@ -65,6 +67,7 @@ impl Guards {
             scrubbed: AtomicU64::new(0),
             told: AtomicBool::new(false),
             unzeroed: AtomicU64::new(0),
+            unlooked: AtomicU64::new(0),
         }
     }
 
