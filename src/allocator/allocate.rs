@@ -17,11 +17,10 @@
 use ash::vk;
 
 use super::{
-    choices::{Choice, Question},
+    choices::Choice,
     error::{AllocateError, Tried},
-    heaps::Limit,
     inner::{Inner, Lane, LaneState},
-    request::{Request, Search},
+    request::{Limit, Question, Request, Search},
     share::Extent,
 };
 use crate::{

@@ -6,8 +6,9 @@ use ash::vk;
 
 use super::{
     Allocator,
-    heaps::{HeapBudget, Limit, Refusal, Reservation},
+    heaps::{HeapBudget, Refusal, Reservation},
     inner::Inner,
+    request::Limit,
 };
 
 impl Inner {

@@ -5,19 +5,8 @@ use std::sync::OnceLock;
 
 use ash::vk;
 
-use crate::policy::{
-    intent::{GpuUse, Taste},
-    select::Ranking,
-};
-
-/// What the choice of memory types depends on, besides the device.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Question {
-    /// `VkMemoryRequirements::memoryTypeBits`.
-    pub(super) type_bits: u32,
-    pub(super) gpu: GpuUse,
-    pub(super) taste: Taste,
-}
+use super::request::Question;
+use crate::policy::select::Ranking;
 
 impl Question {
     /// Where its answer is looked for first.
@@ -102,7 +91,7 @@ mod tests {
 
     use super::*;
     use crate::policy::{
-        intent::{Access, Intent},
+        intent::{Access, GpuUse, Intent, Taste},
         select::{Wish, rank},
     };
 

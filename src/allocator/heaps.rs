@@ -15,7 +15,7 @@ use std::sync::atomic::{
 
 use ash::vk;
 
-use super::lanes::LANE_BITS;
+use super::{lanes::LANE_BITS, request::Limit};
 use crate::{
     policy::{
         budget::{Report, budget_of, ceiling, share},
@@ -69,15 +69,6 @@ struct Heap {
     ceiling: AtomicU64,
     budget: AtomicU64,
     usage: AtomicU64,
-}
-
-/// Which limits a reservation keeps to, besides the user's caps.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Limit {
-    /// The budget.
-    Budget,
-    /// None: the driver decides.
-    Driver,
 }
 
 /// Why nothing was reserved.

@@ -119,14 +119,21 @@ impl Files {
         handed_on.or_else(|| self.0.contains_key(&module).then_some(module))
     }
 
-    /// What ties files together in circles, `from -> to` each; nothing of pairs that are `excused`.
-    pub fn circles(&self, excused: &[(&str, &str)]) -> Vec<String> {
-        let mut arrows: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        for (from, imports) in &self.0 {
+    /// Which files each file imports of.
+    pub fn arrows(&self) -> BTreeMap<&str, BTreeSet<String>> {
+        let arrows = self.0.iter().map(|(from, imports)| {
             let used = imports.iter().filter(|import| import.used);
             let named = used.filter_map(|import| self.definer(from, &import.path));
-            let named = named.filter(|to| to != from && !excused.contains(&(&**from, &**to)));
-            arrows.insert(from, named.collect());
+            (&**from, named.filter(|to| to != from).collect())
+        });
+        arrows.collect()
+    }
+
+    /// What ties files together in circles, `from -> to` each; nothing of pairs that are `excused`.
+    pub fn circles(&self, excused: &[(&str, &str)]) -> Vec<String> {
+        let mut arrows = self.arrows();
+        for (from, all) in &mut arrows {
+            all.retain(|to| !excused.contains(&(from, to)));
         }
         let leads_back = |from: &str, to: &str| {
             let (mut seen, mut ahead) = (BTreeSet::new(), vec![to]);

@@ -6,9 +6,8 @@ use super::{
     super::{
         desc::AllocationDesc,
         error::Tried,
-        heaps::Limit,
         inner::Inner,
-        request::{Request, Target},
+        request::{Limit, Request, Target},
     },
     scrub::ScrubError,
     sheet::Sheet,
