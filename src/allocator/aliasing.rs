@@ -8,10 +8,10 @@ use ash::vk;
 use super::{
     Allocator,
     allocation::Allocation,
-    arena_blocks::Place,
     desc::AllocationDesc,
     error::{AliasError, AllocateError, CreateError},
     inner::Inner,
+    place::Place,
     request::Target,
     resource_desc::{BufferDesc, ImageDesc},
 };

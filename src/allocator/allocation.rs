@@ -9,7 +9,8 @@ use super::{
     Allocator,
     error::{ForeignPoint, KeyError, Refused},
     home::Home,
-    inner::{Inner, LANE_BITS, Lane, Life},
+    inner::{Inner, Lane, Life},
+    lanes::LANE_BITS,
     retire::Keeper,
 };
 use crate::{

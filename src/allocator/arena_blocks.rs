@@ -6,43 +6,17 @@ use super::{
     allocate::Granted,
     error::{AllocateError, Tried},
     inner::{Inner, Lane, LaneState},
+    place::ArenaBlocks,
     plan::Placement,
     request::{Request, Search},
-    reuse::Order,
     telling::tell_block,
 };
 use crate::{
-    guard::GuardPolicy,
-    memory::{ArenaPolicy, Block, BlockList, Grant, Rank},
+    memory::{Block, BlockList, Grant, Rank},
     policy::growth::{Held, NextBlock},
     tlsf,
     vulkan::{Dedicate, External, NewMemory, Resource},
 };
-
-/// Where memory may come from.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Place<'a> {
-    /// Any memory type that fits.
-    Types,
-    /// One arena.
-    Arena(&'a ArenaBlocks),
-    /// Any memory type that fits; ranges that are pending too.
-    Ordered(&'a Order),
-    /// The blocks that a memory type or an arena has, but not those that are to become empty.
-    Others(u32, Option<&'a ArenaBlocks>),
-}
-
-/// What an arena was made with, and which lane it has.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ArenaBlocks {
-    pub(super) lane: u32,
-    pub(super) policy: ArenaPolicy,
-    /// The size of every block; without one they grow as everywhere else.
-    pub(super) block_size: Option<u64>,
-    pub(super) most: u32,
-    pub(super) min_alignment: u64,
-    pub(super) guards: GuardPolicy,
-}
 
 impl ArenaBlocks {
     /// The largest request that a block may be made for.

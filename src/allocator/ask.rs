@@ -4,9 +4,9 @@ use ash::vk;
 
 use super::{
     error::{AllocateError, Tried},
-    heaps::{Limit, Refusal},
+    heaps::Refusal,
     inner::{Inner, Lane},
-    request::{Request, Search},
+    request::{Limit, Request, Search},
     share::Extent,
     telling::tell_block,
 };

@@ -11,10 +11,10 @@ use ash::vk;
 use super::{
     allocate::Granted,
     allocation::Allocation,
-    arena_blocks::Place,
     desc::AllocationDesc,
     error::{AllocateError, CreateError, DescError},
     inner::{Inner, Lane, LaneState, Life},
+    place::Place,
     request::{Request, Target},
     resource::{Buffer, Image},
     resource_desc::{BufferDesc, ImageDesc},

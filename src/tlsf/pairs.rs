@@ -14,7 +14,6 @@
 //! ```
 
 use super::class::BINS;
-use super::region::Node;
 
 /// What the table consists of.
 pub(super) type Pair = [u32; 2];
@@ -68,6 +67,25 @@ pub(super) const PENDING: u32 = u32::MAX - 1;
 pub(super) const VACANT: u32 = u32::MAX - 2;
 /// Mark of a region just reached that waits to be put in a bin. `next` is its serial.
 pub(super) const LOOSE: u32 = u32::MAX - 3;
+
+/// What a node tells of its region, in granules. Its link stands before it in the table; what state the
+/// region is in stands there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Node {
+    /// Where the region begins.
+    pub(super) start: u32,
+    /// Its size.
+    pub(super) size: u32,
+    /// The place of the node of the region before it; the border stands before the first.
+    pub(super) left: u32,
+    /// The place of the node of the region after it; the border stands after the last.
+    pub(super) right: u32,
+}
+
+impl Node {
+    /// Node 0, which stands before the first region and after the last.
+    pub(super) const BORDER: Self = Self { start: 0, size: 0, left: BORDER, right: BORDER };
+}
 
 /// The place of the node with this index, wherever the table ends.
 #[inline]

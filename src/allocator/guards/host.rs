@@ -97,7 +97,7 @@ impl Inner {
         let policy = state.guards;
         let Some(block) = state.blocks.block_mut(entry.slot) else { return };
         let Some(region) = block.region(entry.key) else { return };
-        let site = Site::new(lane, block, &region);
+        let site = Site::new(lane.memory_type, block, &region);
         if policy.poisons() {
             // SAFETY: the region lies inside the mapped block, which stays under the lock, and the
             // owner has not got it yet.
@@ -127,7 +127,7 @@ impl Inner {
         for entries in entries.chunks(many) {
             let site = |entry: &Entry| {
                 let block = state.blocks.block(entry.slot)?;
-                let site = Site::new(lane, block, &block.region(entry.key)?);
+                let site = Site::new(lane.memory_type, block, &block.region(entry.key)?);
                 Some((*entry, mapping_of(block)?, site))
             };
             sites.extend(entries.iter().filter_map(site));
@@ -183,7 +183,7 @@ impl Inner {
             let Some(block) = state.blocks.block(entry.slot) else { continue };
             let region = block.region(entry.key);
             if let (Some(region), Some(mapping)) = (region, mapping_of(block)) {
-                let site = Site::new(lane, block, &region);
+                let site = Site::new(lane.memory_type, block, &region);
                 // SAFETY: the region lies in the mapped block, which stays under the lock; it is pending
                 // and in hand.
                 unsafe { site.check_poison(mapping, block, &mut found) };
@@ -200,7 +200,7 @@ impl Inner {
         for (slot, block) in state.blocks.iter() {
             let Some(mapping) = mapping_of(block) else { continue };
             for region in block.regions() {
-                let site = Site::new(lane, block, &region);
+                let site = Site::new(lane.memory_type, block, &region);
                 let rests = region.key.is_some_and(|key| resting.contains(&(slot, key)));
                 if region.state != State::Free && !rests {
                     // SAFETY: the region lies in the mapped block, which stays under the lock.

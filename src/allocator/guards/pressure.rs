@@ -13,7 +13,7 @@ use super::{
         inner::{Inner, Lane},
         request::Request,
     },
-    work::Step,
+    waiting::Step,
 };
 use crate::{
     ground::sync::lock,
