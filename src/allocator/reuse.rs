@@ -208,7 +208,11 @@ impl Inner {
             (register.passable(queue, MOST_CUTS), register.cuts().reached())
         });
         let newest = cuts.last()?.bag;
+        if !self.objects.reserve(MOST_JOINED) {
+            return None;
+        }
         let mut state = lane.lock();
+        state.heirs.reserve().ok()?;
         let (places, bag) = state.tightest_pending(search.size, search.alignment, newest)?;
         let Passable { points, dependency, .. } = cuts.into_iter().find(|cut| cut.bag >= bag)?;
         let entry_at = |&place: &usize| state.bags.filed().nth(place).map(|(_, &entry)| entry);
@@ -235,8 +239,7 @@ impl Inner {
         };
         // The caller's own count keeps this alive, so the upgrade succeeds.
         if let Some(myself) = self.myself.upgrade() {
-            let index = self.objects.insert(object, vk::Image::null());
-            myself.retire_object(index);
+            myself.retire_new_object(object);
         }
     }
 }

@@ -104,7 +104,9 @@ impl Guards {
         }
         let mut kept = lock(&self.found);
         let room = KEPT.saturating_sub(kept.len()).min(found.len());
-        kept.extend_from_slice(&found[..room]);
+        if kept.try_reserve(room).is_ok() {
+            kept.extend_from_slice(&found[..room]);
+        }
     }
 }
 
