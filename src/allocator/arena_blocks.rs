@@ -12,7 +12,7 @@ use super::{
     telling::tell_block,
 };
 use crate::{
-    memory::{Block, BlockList, Grant, Rank},
+    memory::{Block, Grant, Rank},
     policy::growth::{Held, NextBlock},
     tlsf,
     vulkan::{Dedicate, External, NewMemory, Resource},
@@ -197,15 +197,11 @@ impl Inner {
         // It is asked for until it is there, or another thread would take its place among the most.
         state.asked -= 1;
         let reserved = state.reserve_block().map_err(|_| tlsf::ConfigError::OutOfHostMemory);
-        let insert = |blocks: &mut BlockList| {
-            blocks.insert(|serial| {
-                let granule = lane.granule;
-                let block = Block::shared(arena.policy, memory, size, granule, serial, mapping)?;
-                let block = block.with_tailored(tailored).with_sight(sight);
-                Ok::<_, tlsf::ConfigError>(block.with_rank(rank))
-            })
-        };
-        let slot = reserved.and_then(|()| insert(&mut state.blocks));
+        let slot = reserved.and_then(|()| {
+            let block = Block::shared(memory, size, mapping);
+            let block = block.with_tailored(tailored).with_sight(sight).with_rank(rank);
+            state.blocks.insert(block, arena.policy).map_err(|(_, error)| error)
+        });
         drop(state);
         slot.inspect(|_| tell_block(lane, size, false)).map_err(|_| {
             // SAFETY: the memory was never used, and kept from a reservation of its size.

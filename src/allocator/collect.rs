@@ -245,9 +245,9 @@ impl Inner {
         mut scratch: Scratch,
         collected: &mut Collected,
     ) {
-        let Scratch { entries, batch, .. } = &mut scratch;
+        let Scratch { entries, .. } = &mut scratch;
         let first = state.blocks.empty().len();
-        let (count, bytes) = match state.blocks.reach_all(entries, batch) {
+        let (count, bytes) = match state.blocks.reach_all(entries) {
             Ok(freed) => freed,
             Err(error) => unreachable!("what came out of a bag was pending: {error}"),
         };

@@ -106,12 +106,6 @@ pub(crate) const fn class_of_room(room: u32) -> u8 {
     if class < CLASSES as u32 { class as u8 } else { (CLASSES - 1) as u8 }
 }
 
-/// Whether ranges of such rooms are of one class.
-#[inline(always)]
-pub(crate) const fn is_one_class(room: u32, other: u32) -> bool {
-    room / STEPS == other / STEPS
-}
-
 /// The bytes that every range of a class has. The opposite of [`class_of`].
 const fn least_of(class: u32) -> u64 {
     match class.checked_sub(1) {

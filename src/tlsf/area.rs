@@ -142,7 +142,9 @@ impl Tlsf {
         let mut table = self.table();
         let next = table.link(edge).next;
         table.set_link(before, Link { next, prev: EDGE });
-        table.remove(region);
+        if table.link(region).is_binned() {
+            table.remove(region);
+        }
         table.give_vacant(region);
         table.give_vacant(edge);
         Ok(())
@@ -155,7 +157,7 @@ impl Tlsf {
     #[inline]
     pub fn is_area_empty(&self, area: &Area) -> Result<bool, AreaError> {
         let Node { left, right, .. } = self.edge(area)?;
-        Ok(left == right && link_at(&self.pairs, right).is_binned())
+        Ok(left == right && link_at(&self.pairs, right).is_at_rest())
     }
 
     /// Where an area lies. O(1).
@@ -174,6 +176,20 @@ impl Tlsf {
     pub fn area_regions(&self, area: &Area) -> Result<Regions<'_>, AreaError> {
         let Node { right, .. } = self.edge(area)?;
         Ok(Regions::from(self, right, false))
+    }
+
+    /// The nodes of an area's regions in address order, with their links.
+    #[cfg(feature = "vulkan")]
+    pub(super) fn area_nodes(
+        &self,
+        area: &Area,
+    ) -> Result<impl Iterator<Item = (u32, Link)>, AreaError> {
+        let Node { right, .. } = self.edge(area)?;
+        let linked = |node: u32| Some((node, link_at(&self.pairs, node)));
+        let first = linked(right).filter(|(_, link)| link.prev != EDGE);
+        Ok(successors(first, move |&(node, _)| {
+            linked(node_at(&self.pairs, node).right).filter(|(_, link)| link.prev != EDGE)
+        }))
     }
 
     /// The number of areas; the range that a [`Tlsf`] is made with is none.

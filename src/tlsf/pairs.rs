@@ -51,13 +51,19 @@ impl Link {
     /// Whether this is the link of a region, in whatever state.
     #[inline]
     pub(super) const fn is_of_region(self) -> bool {
-        self.prev <= LOOSE || self.prev >= PENDING
+        self.prev <= LOOSE || self.prev >= SHUT
     }
 
     /// Whether this is the link of a free region, in a bin or loose.
     #[inline]
     pub(super) const fn is_free(self) -> bool {
         self.prev <= LOOSE
+    }
+
+    /// Whether this is the link of a free region that merges with no other but in its area alone: one in a bin, or shut.
+    #[inline]
+    pub(super) const fn is_at_rest(self) -> bool {
+        self.prev < LOOSE || self.prev == SHUT
     }
 
     pub(super) const fn pair(self) -> Pair {
@@ -69,13 +75,15 @@ impl Link {
 pub(super) const USED: u32 = u32::MAX;
 /// Mark of a pending region. `next` is its serial.
 pub(super) const PENDING: u32 = u32::MAX - 1;
+/// Mark of a free region in an area that is shut: in no bin.
+pub(super) const SHUT: u32 = u32::MAX - 2;
 /// Mark of a node that stands for no region. `next` is the next vacant node, or the border.
-pub(super) const VACANT: u32 = u32::MAX - 2;
+pub(super) const VACANT: u32 = u32::MAX - 3;
 /// Mark of an edge: a node that is no region, and stands before the first and after the last of an area. `next` is
 /// the next area's edge, or the border, which is an edge too.
-pub(super) const EDGE: u32 = u32::MAX - 3;
+pub(super) const EDGE: u32 = u32::MAX - 4;
 /// Mark of a region just reached that waits to be put in a bin. `next` is its serial.
-pub(super) const LOOSE: u32 = u32::MAX - 4;
+pub(super) const LOOSE: u32 = u32::MAX - 5;
 
 /// What a node tells of its region, in granules. Its link stands before it in the table; what state the
 /// region is in stands there.

@@ -21,7 +21,7 @@ use super::{Inner, Life};
 use crate::{
     ground::{published::Published, sync::lock},
     guard::GuardPolicy,
-    memory::{Batch, BlockList, Broken, Counters, Entry, Heirs, Stay},
+    memory::{Areas, BlockList, Broken, Counters, Entry, Heirs, Stay},
     policy::{
         growth::Growth,
         select::{MemoryType, bits},
@@ -98,7 +98,6 @@ const LEAST_ENTRIES: usize = 32;
 pub(in super::super) struct Scratch {
     pub(in super::super) entries: Vec<Entry>,
     pub(in super::super) resources: Vec<Resource>,
-    pub(in super::super) batch: Batch,
 }
 
 impl Lane {
@@ -120,7 +119,8 @@ impl Lane {
         let (first, largest) = own.unwrap_or((desc.first_block, desc.largest_block));
         let growth = Growth::for_heap(first, largest, heap_size, properties.max_allocation_size);
         let stay = Stay::lingering(desc.linger, growth.large());
-        let mut blocks = BlockList::new(growth.large(), stay);
+        let granule = Areas::granule_for(heap_size, SMALLEST_GRANULE.max(atom));
+        let mut blocks = BlockList::new(granule, growth.large(), stay);
         blocks.ranked = vulkan.moves_priorities();
         Ok(Self {
             index: memory_type,
@@ -129,7 +129,7 @@ impl Lane {
             heap,
             heap_size,
             growth,
-            granule: SMALLEST_GRANULE.max(atom),
+            granule,
             ..Self::around(LaneState::new(blocks, desc.guards, tape))
         })
     }
@@ -141,7 +141,8 @@ impl Lane {
         (stay, guards): (Stay, GuardPolicy),
         tape: Option<Box<Tape>>,
     ) -> Self {
-        let mut state = LaneState::new(BlockList::new(twin.growth.large(), stay), guards, tape);
+        let mut state =
+            LaneState::new(BlockList::new(twin.granule, twin.growth.large(), stay), guards, tape);
         state.claim(stay, guards);
         Self {
             index,

@@ -1,41 +1,22 @@
 //! What a list of blocks knows without looking at them: written with each change of a block.
 
+use super::{BlockList, Slot};
 use crate::{
     memory::{
-        block::Block,
-        counters::Counters,
-        fit_index::{FitIndex, class_of_room, is_one_class},
+        fit_index::class_of,
         grant::{Entry, Grant},
     },
     tlsf::Placed,
 };
 
-/// The books of a list, while one of its blocks is in hand.
-pub(super) struct Books<'a> {
-    /// As in the list.
-    pub(super) empty: &'a mut Vec<u32>,
-    pub(super) shared: &'a mut FitIndex,
-    pub(super) tailored: &'a mut FitIndex,
-    pub(super) counters: &'a Counters,
-}
-
-impl Books<'_> {
-    /// A range was placed in the block of a slot, which was empty before, or not, and had so much room.
+impl BlockList {
+    /// A range was placed in the block of a slot, at an offset of its own.
     #[inline(always)]
-    pub(super) fn grant(
-        &mut self,
-        slot: u32,
-        block: &Block,
-        (first, room): (bool, u32),
-        placed: Placed,
-    ) -> Grant {
+    pub(super) fn grant(&mut self, slot: u32, placed: Placed, first: bool) -> Option<Grant> {
+        let Some(Slot::Block(block)) = self.slots.get(slot as usize) else { return None };
         let Placed { key, offset, size } = placed;
-        self.note_room(slot, block, room);
         self.counters.grant(size);
-        if first {
-            self.fill(slot);
-        }
-        Grant {
+        let grant = Grant {
             entry: Entry { slot, key },
             memory: block.memory,
             offset,
@@ -43,31 +24,11 @@ impl Books<'_> {
             mapping: block.mapping,
             block_size: block.size,
             first,
+        };
+        if first {
+            self.fill(slot);
         }
-    }
-
-    /// Something has ended in the block of a slot, which had so much room before. Whether it is empty now.
-    #[inline(always)]
-    pub(super) fn end(&mut self, slot: u32, block: &Block, room: u32) -> bool {
-        self.note_room(slot, block, room);
-        let emptied = block.is_empty();
-        if emptied {
-            self.empty.push(slot);
-        }
-        emptied
-    }
-
-    /// Tells the index how much room a block has, which was so much before: nearly always as much. A closed one
-    /// is in no index.
-    #[inline(always)]
-    pub(super) fn note_room(&mut self, slot: u32, block: &Block, before: u32) {
-        if !is_one_class(block.room, before) && !block.closed {
-            let (old, new) = (class_of_room(before), class_of_room(block.room));
-            match block.tailored {
-                false => self.shared.change(&self.counters.shared, slot, old, new),
-                true => self.tailored.change(&self.counters.tailored, slot, old, new),
-            }
-        }
+        Some(grant)
     }
 
     /// The block of a slot is not empty any more.
@@ -75,5 +36,24 @@ impl Books<'_> {
     #[inline(never)]
     pub(super) fn fill(&mut self, slot: u32) {
         self.empty.retain(|&empty| empty != slot);
+    }
+
+    /// How much room a line had, and has.
+    #[inline]
+    pub(super) fn note_line(&mut self, slot: u32, before: u64, now: u64) {
+        let (old, new) = (class_of(before), class_of(now));
+        if old != new {
+            self.lines.change(&self.counters.lines, slot, old, new);
+        }
+    }
+
+    /// Tells how much room there is in blocks that TLSF splits.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn tell_room(&mut self, tailored: bool) {
+        match tailored {
+            false => self.counters.shared.set(self.shared.room().into()),
+            true => self.counters.tailored.set(self.tailored.room().into()),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Empty blocks: which stay, and how they go.
 
 use super::{BlockList, Slot};
-use crate::memory::{block::Block, fit_index::class_of_room};
+use crate::memory::block::{Block, Space, View};
 
 /// Which blocks stay though they are empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,7 +34,7 @@ impl BlockList {
             return None;
         }
         let serial = block.next_serial();
-        let Slot::Block(block) = core::mem::replace(place, Slot::Vacant(serial)) else {
+        let Slot::Block(mut block) = core::mem::replace(place, Slot::Vacant(serial)) else {
             return None;
         };
         self.vacant.push(slot);
@@ -42,12 +42,11 @@ impl BlockList {
         if block.restless {
             self.restless.retain(|&restless| restless != slot);
         }
-        let (index, present) = match block.tailored {
-            false => (&mut self.shared, &self.counters.shared),
-            true => (&mut self.tailored, &self.counters.tailored),
-        };
-        if !block.closed {
-            index.change(present, slot, class_of_room(block.room), 0);
+        self.note_line(slot, block.largest_of_line(), 0);
+        if let Space::Plot(plot) = core::mem::replace(&mut block.space, Space::None) {
+            let areas = if block.tailored { &mut self.tailored } else { &mut self.shared };
+            areas.remove(plot);
+            self.tell_room(block.tailored);
         }
         self.counters.reserved.subtract(block.size);
         self.counters.blocks.subtract(1);
@@ -78,7 +77,7 @@ impl BlockList {
         let spare = self.spare();
         let going = self.empty.iter().filter(|&&slot| spare != Some(slot));
         let blocks = going.filter_map(|&slot| self.block(slot));
-        let expiry = |block: &Block| match block.closed {
+        let expiry = |block: View<'_>| match block.closed {
             true => block.empty_since,
             false => block.empty_since.saturating_add(self.stay.linger),
         };
@@ -87,8 +86,9 @@ impl BlockList {
 
     /// The empty block that stays for good.
     fn spare(&self) -> Option<u32> {
-        let small =
-            |block: &Block| !block.is_dedicated() && !block.closed && block.size <= self.stay.spare;
+        let small = |block: View<'_>| {
+            !block.is_dedicated() && !block.closed && block.size <= self.stay.spare
+        };
         self.empty.iter().copied().find(|&slot| self.block(slot).is_some_and(small))
     }
 
@@ -96,7 +96,7 @@ impl BlockList {
     /// O(empty blocks).
     fn remove_where(&mut self, goes: impl Fn(u32, &Block) -> bool) -> Vec<Block> {
         let empty = self.empty.iter().copied();
-        let slots = empty.filter(|&slot| self.block(slot).is_some_and(|block| goes(slot, block)));
+        let slots = empty.filter(|&slot| self.block(slot).is_some_and(|block| goes(slot, &block)));
         // Dedicated blocks count too, but an arena, which alone has a least, has none.
         let most = self.count().saturating_sub(self.stay.least) as usize;
         let (mut going, mut blocks) = (Vec::new(), Vec::new());

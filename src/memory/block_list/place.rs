@@ -1,15 +1,14 @@
 //! Finding a range in the blocks of a list.
 
-use super::{BlockList, Slot, search::BlockSearch};
+use super::{BlockList, Slot, search::LineSearch};
 use crate::{
-    memory::{block::Block, fit_index::class_of_room, grant::Grant, line::End},
-    tlsf::{Placed, room_of, widened},
+    memory::{areas::Areas, block::Space, grant::Grant, line::End},
+    tlsf::{Placed, ROOM_STEPS, room_of},
 };
 
 impl BlockList {
-    /// A range in the block with the least room that is enough, so that the emptier ones become
-    /// empty. O(1): the number of blocks tried is bounded, however many there are. Where an
-    /// alignment asks for padding, a range may go unseen that
+    /// A range in the tightest room that is found, in whichever block. O(1), however many blocks there are. Where
+    /// an alignment asks for padding, a range may go unseen that
     /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
     #[inline(always)]
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Grant> {
@@ -19,35 +18,38 @@ impl BlockList {
         }
     }
 
-    /// [`allocate`](Self::allocate) in the tightest shared block for the size as it is [rounded](widened),
-    /// which nearly always has room.
+    /// [`allocate`](Self::allocate) in the blocks that are shared by requests of all sizes, if this is not a large
+    /// one: nearly always there is room.
     #[inline(always)]
     pub(crate) fn allocate_at_once(&mut self, size: u64, alignment: u64) -> Option<Grant> {
-        if size >= self.large {
-            return None;
-        }
-        let slot = self.tightest(room_of(widened(size, alignment)))?;
-        #[cfg(test)]
-        {
-            self.tried += 1;
-        }
-        let (slots, mut books) = self.split();
-        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
-        let before = (block.is_empty(), block.room);
-        let placed = block.allocate(size, alignment)?;
-        Some(books.grant(slot, block, before, placed))
+        if size < self.large { self.allocate_shared(size, alignment) } else { None }
     }
 
-    /// The slot of the shared block of the lowest class that has so much room; the oldest of equals.
     #[inline(always)]
-    fn tightest(&self, room: u32) -> Option<u32> {
-        let from = |class: u8| self.shared.tightest(&self.counters.shared, class);
-        let (slot, class) = from(class_of_room(room).max(1))?;
-        // Of the class of the room itself some have less.
-        match self.block(slot)?.room < room {
-            true => Some(from(class.checked_add(1)?)?.0),
-            false => Some(slot),
+    fn allocate_shared(&mut self, size: u64, alignment: u64) -> Option<Grant> {
+        let (slot, placed, cut) = self.shared.allocate(size, alignment, u32::MAX)?;
+        if u64::from(cut) >= self.counters.shared.get() {
+            self.tell_room(false);
         }
+        self.grant_split(slot, placed)
+    }
+
+    /// A range in tailored blocks, from room for less than twice the size.
+    #[cold]
+    fn allocate_tailored(&mut self, size: u64, alignment: u64, most: u32) -> Option<Grant> {
+        let (slot, placed, _) = self.tailored.allocate(size, alignment, most)?;
+        self.tell_room(true);
+        self.grant_split(slot, placed)
+    }
+
+    /// A range of the block of a slot was taken, at an offset among all.
+    #[inline(always)]
+    fn grant_split(&mut self, slot: u32, placed: Placed) -> Option<Grant> {
+        let Some(Slot::Block(block)) = self.slots.get_mut(slot as usize) else { return None };
+        let Space::Plot(plot) = &block.space else { return None };
+        let (first, offset) = (block.taken == 0, placed.offset - plot.start);
+        block.taken += 1;
+        self.grant(slot, Placed { offset, ..placed }, first)
     }
 
     /// [`allocate`](Self::allocate), where the [first look](Self::allocate_at_once) found none.
@@ -59,36 +61,63 @@ impl BlockList {
     #[cold]
     #[inline(never)]
     pub(crate) fn allocate_at(&mut self, end: End, size: u64, alignment: u64) -> Option<Grant> {
-        let mut search = BlockSearch::new(self, size, alignment);
-        while let Some(slot) = search.next(self) {
-            let grant = self.place_in(slot, |block| block.allocate_at(end, size, alignment));
+        if size >= self.large {
+            let grant = self.allocate_tailored(size, alignment, below_twice(size));
             if grant.is_some() {
                 return grant;
             }
         }
-        None
+        self.allocate_shared(size, alignment).or_else(|| {
+            let mut search = LineSearch::new(size, alignment);
+            while let Some(slot) = search.next(self) {
+                let grant = self.allocate_unsplit(slot, end, size, alignment);
+                if grant.is_some() {
+                    return grant;
+                }
+            }
+            None
+        })
     }
 
     /// Whether [`allocate_at`](Self::allocate_at) would find a range. O(1).
     pub(crate) fn holds(&self, end: End, size: u64, alignment: u64) -> bool {
-        let mut search = BlockSearch::new(self, size, alignment);
+        let fits = |areas: &Areas, most: u32| {
+            areas.room_for(size, alignment).is_some_and(|room| room <= most)
+        };
+        if size >= self.large && fits(&self.tailored, below_twice(size)) {
+            return true;
+        }
+        let mut search = LineSearch::new(size, alignment);
         let mut slots = core::iter::from_fn(|| search.next(self));
-        slots.any(|slot| self.block(slot).is_some_and(|block| block.holds(end, size, alignment)))
+        fits(&self.shared, u32::MAX)
+            || slots.any(|slot| {
+                self.block(slot).is_some_and(|block| block.holds_unsplit(size, alignment, end))
+            })
     }
 
-    /// Whether [`allocate_anywhere`](Self::allocate_anywhere) would find a range. O(blocks and free regions).
+    /// Whether [`allocate_anywhere`](Self::allocate_anywhere) would find a range. O(blocks and regions).
     pub(crate) fn holds_anywhere(&self, size: u64, alignment: u64) -> bool {
-        self.iter().any(|(_, block)| block.holds_anywhere(size, alignment))
+        self.iter().any(|(_, block)| block.holds_in_any_region(size, alignment))
     }
 
-    /// A range in any shared block that has one, in whichever free region. O(blocks and free regions): for
-    /// the way out of a failure.
+    /// A range in any block that TLSF splits, in whichever free region, of those that are closed too. O(blocks and
+    /// regions): for the way out of a failure.
     pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Grant> {
-        let place = |block: &mut Block| block.allocate_anywhere(size, alignment);
-        (0..self.slots()).find_map(|slot| self.place_in(slot, place))
+        self.shut_closed(false);
+        let mut found = None;
+        for (areas, tailored) in [(&mut self.shared, false), (&mut self.tailored, true)] {
+            found = areas.allocate_anywhere(size, alignment).map(|found| (found, tailored));
+            if found.is_some() {
+                break;
+            }
+        }
+        self.shut_closed(true);
+        let ((slot, placed), tailored) = found?;
+        self.tell_room(tailored);
+        self.grant_split(slot, placed)
     }
 
-    /// A range in the block of this slot. O(1).
+    /// A range in the new block of this slot, or in another that has tighter room. O(1).
     pub(crate) fn allocate_in(
         &mut self,
         slot: u32,
@@ -96,23 +125,35 @@ impl BlockList {
         size: u64,
         alignment: u64,
     ) -> Option<Grant> {
-        self.place_in(slot, |block| block.allocate_at(end, size, alignment))
+        match self.block(slot)? {
+            block if !block.is_split() => self.allocate_unsplit(slot, end, size, alignment),
+            block if block.tailored => self.allocate_tailored(size, alignment, u32::MAX),
+            _ => self.allocate_shared(size, alignment),
+        }
     }
 
-    /// What `place` finds in the block of this slot.
-    fn place_in(
+    /// A range in a line, or all of a dedicated block.
+    fn allocate_unsplit(
         &mut self,
         slot: u32,
-        place: impl FnOnce(&mut Block) -> Option<Placed>,
+        end: End,
+        size: u64,
+        alignment: u64,
     ) -> Option<Grant> {
         #[cfg(test)]
         {
             self.tried += 1;
         }
-        let (slots, mut books) = self.split();
-        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
-        let before = (block.is_empty(), block.room);
-        let placed = place(block)?;
-        Some(books.grant(slot, block, before, placed))
+        let block = self.block_mut(slot)?;
+        let (first, before) = (block.is_empty(), block.largest_of_line());
+        let placed = block.allocate_unsplit(size, alignment, end)?;
+        let now = block.largest_of_line();
+        self.note_line(slot, before, now);
+        self.grant(slot, placed, first)
     }
+}
+
+/// The most room that is less than twice a size.
+fn below_twice(size: u64) -> u32 {
+    room_of(size) + ROOM_STEPS - 1
 }

@@ -24,8 +24,8 @@ impl BlockList {
     /// Somebody ends, of whom a rank may have been told.
     #[cold]
     pub(super) fn leave(&mut self, Entry { slot, key }: Entry) {
-        let Some(block) = self.block_mut(slot) else { return };
-        if let Some(rank) = block.tenants.set_rank(key, None) {
+        let rank = self.tenants_mut(slot).and_then(|tenants| tenants.set_rank(key, None));
+        if let Some((rank, block)) = rank.zip(self.block_mut(slot)) {
             block.ranks.leave(rank);
             self.told -= 1;
             self.look_at(slot);
@@ -48,8 +48,8 @@ impl BlockList {
             return;
         }
         self.leave(entry);
-        if let (Some(rank), Some(block)) = (rank, self.block_mut(slot)) {
-            block.tenants.set_rank(key, Some(rank));
+        if let (Some(rank), Some(tenants)) = (rank, self.tenants_mut(slot)) {
+            tenants.set_rank(key, Some(rank));
             self.enter(slot, rank);
         }
     }
@@ -73,8 +73,7 @@ impl BlockList {
             let Some(slot) = self.restless.pop_front() else { break };
             let fixed = self.fixed_rank;
             let Some(block) = self.block_mut(slot) else { continue };
-            let [(_, live), _] = block.usage();
-            let rank = fixed.unwrap_or_else(|| block.ranks.of_block(live));
+            let rank = fixed.unwrap_or_else(|| block.ranks.of_block(block.live()));
             if block.told != rank {
                 block.told = rank;
                 block.held = true;

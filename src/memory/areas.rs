@@ -1,0 +1,244 @@
+//! The blocks that TLSF splits, as areas of one: one search, however many blocks there are.
+
+use super::tenants::Tenants;
+use crate::tlsf::{
+    Area, AreaError, ConfigError, Key, KeyError, Placed, Region, TakenOver, Tlsf, Within,
+};
+
+/// Granules of a chunk: a block begins at a multiple, so that a word for each chunk tells whose it is.
+const CHUNK: u64 = 1 << 16;
+
+/// In the place of a slot.
+const NOBODY: u32 = u32::MAX;
+
+/// Blocks beside each other in one space of offsets, each at a multiple of the power of two that is not below its
+/// size: so what is aligned there is aligned in its block.
+#[derive(Debug)]
+pub(crate) struct Areas {
+    /// Made with the first block.
+    tlsf: Option<Tlsf>,
+    /// The slot of the block that lies in each chunk.
+    chunks: Vec<u32>,
+    granule: u64,
+    /// log2 of the bytes of a chunk.
+    chunk_shift: u32,
+    /// Bytes of the largest power of two that a block ever had. Of larger ones only the beginning of a block is a multiple.
+    widest: u64,
+    /// Who lives in the regions of all.
+    pub(super) tenants: Tenants,
+}
+
+/// Where a block lies among the others.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Plot {
+    within: Within,
+    /// Bytes before it.
+    pub(super) start: u64,
+    area: Area,
+}
+
+impl Areas {
+    pub(super) fn new(granule: u64) -> Self {
+        Self {
+            tlsf: None,
+            chunks: Vec::new(),
+            granule,
+            chunk_shift: granule.trailing_zeros() + CHUNK.trailing_zeros(),
+            widest: 1,
+            tenants: Tenants::default(),
+        }
+    }
+
+    /// The granule for blocks of a heap: four times its size, up to 1 TiB, lie in 2³² granules, so that there is a
+    /// place for each block.
+    pub(crate) fn granule_for(heap_size: u64, at_least: u64) -> u64 {
+        let space = heap_size.min(1 << 40) * 4;
+        at_least.max((space >> 32).next_power_of_two())
+    }
+
+    /// Adds an empty block, of a slot. O(chunks).
+    pub(super) fn add(&mut self, slot: u32, size: u64) -> Result<Plot, ConfigError> {
+        let granule = self.granule;
+        let units = size / granule;
+        if units == 0 {
+            return Err(ConfigError::TooSmall { size });
+        }
+        let too_many = ConfigError::TooManyGranules { size, granule };
+        let span = units.checked_next_power_of_two().ok_or(too_many)?.max(CHUNK);
+        let taken = units.div_ceil(CHUNK) as usize;
+        let steps = (0..).step_by((span / CHUNK) as usize);
+        let is_free = |&first: &usize| {
+            let known = self.chunks.len();
+            let found = &self.chunks[first.min(known)..(first + taken).min(known)];
+            found.iter().all(|&slot| slot == NOBODY)
+        };
+        let Some(first) = steps.take(1 + self.chunks.len()).find(is_free) else { unreachable!() };
+        let end = first + taken;
+        self.chunks
+            .try_reserve(end.saturating_sub(self.chunks.len()))
+            .map_err(|_| ConfigError::OutOfHostMemory)?;
+        let tlsf = match &mut self.tlsf {
+            Some(tlsf) => tlsf,
+            none => none.insert(Tlsf::without_areas(granule)?),
+        };
+        let start = first as u64 * CHUNK;
+        let area =
+            tlsf.add_area(start * granule, units * granule).map_err(|error| match error {
+                AreaError::OutOfHostMemory => ConfigError::OutOfHostMemory,
+                _ => too_many,
+            })?;
+        if end > self.chunks.len() {
+            self.chunks.resize(end, NOBODY);
+        }
+        self.chunks[first..end].fill(slot);
+        self.widest = self.widest.max(span * granule);
+        // A place of an area is below 2³².
+        let within = Within { start: start as u32, size: units as u32 };
+        Ok(Plot { area, start: start * granule, within })
+    }
+
+    /// Takes an empty block away. O(areas).
+    pub(super) fn remove(&mut self, plot: Plot) {
+        let first = (u64::from(plot.within.start) / CHUNK) as usize;
+        let taken = u64::from(plot.within.size).div_ceil(CHUNK) as usize;
+        self.chunks[first..first + taken].fill(NOBODY);
+        let removed = self.tlsf.as_mut().map(|tlsf| tlsf.remove_area(plot.area));
+        debug_assert!(matches!(removed, Some(Ok(()))), "{removed:?}");
+    }
+
+    /// The slot whose block an offset lies in.
+    #[inline(always)]
+    fn slot_of(&self, offset: u64) -> u32 {
+        let chunk = offset >> self.chunk_shift;
+        self.chunks.get(chunk as usize).copied().unwrap_or(NOBODY)
+    }
+
+    /// A range in whichever block, from the tightest room for a request, of so much at most: its slot, and the room
+    /// that it was cut from. O(1).
+    #[inline(always)]
+    pub(super) fn allocate(
+        &mut self,
+        size: u64,
+        alignment: u64,
+        most: u32,
+    ) -> Option<(u32, Placed, u32)> {
+        let alignment = alignment.min(self.widest);
+        let (placed, cut) = self.tlsf.as_mut()?.allocate_telling(size, alignment, most)?;
+        Some((self.slot_of(placed.offset), placed, cut))
+    }
+
+    /// The room that [`allocate`](Self::allocate) would cut from. O(1).
+    pub(super) fn room_for(&self, size: u64, alignment: u64) -> Option<u32> {
+        self.tlsf.as_ref()?.room_for(size, alignment.min(self.widest))
+    }
+
+    /// A range in whichever free region holds a request. O(free regions).
+    pub(super) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<(u32, Placed)> {
+        let alignment = alignment.min(self.widest);
+        let placed = self.tlsf.as_mut()?.allocate_anywhere(size, alignment).ok()?;
+        Some((self.slot_of(placed.offset), placed))
+    }
+
+    /// The room of the largest free range. O(1).
+    #[inline]
+    pub(super) fn room(&self) -> u32 {
+        self.tlsf.as_ref().map_or(0, Tlsf::room)
+    }
+
+    /// Used → Free. The bytes, and the room of the free region that there is now. O(1).
+    #[inline(always)]
+    pub(super) fn free(&mut self, key: Key, plot: &Plot) -> Result<(u64, u32), KeyError> {
+        self.tlsf.as_mut().ok_or(KeyError::Stale)?.free_telling(key, plot.within)
+    }
+
+    /// Pending → Free. O(1).
+    #[inline(always)]
+    pub(super) fn reach(&mut self, key: Key, plot: &Plot) -> Result<(u64, u32), KeyError> {
+        self.tlsf.as_mut().ok_or(KeyError::Stale)?.reach_telling(key, plot.within)
+    }
+
+    /// Used or pending → Free in a block that is closed. O(1).
+    pub(super) fn free_shut(
+        &mut self,
+        key: Key,
+        plot: &Plot,
+        pending: bool,
+    ) -> Result<u64, KeyError> {
+        self.tlsf.as_mut().ok_or(KeyError::Stale)?.free_shut(key, plot.within, pending)
+    }
+
+    /// Used → Pending. O(1).
+    #[inline(always)]
+    pub(super) fn retire(&mut self, key: Key, plot: &Plot) -> Result<u64, KeyError> {
+        self.tlsf.as_mut().ok_or(KeyError::Stale)?.retire_within(key, plot.within)
+    }
+
+    /// Pending → Free for many, of blocks that are not closed. The bytes. O(keys).
+    pub(super) fn reach_batch(&mut self, keys: &[Key]) -> Result<u64, KeyError> {
+        let Some(tlsf) = self.tlsf.as_mut().filter(|_| !keys.is_empty()) else { return Ok(0) };
+        let before = tlsf.pending_bytes();
+        tlsf.reach_batch(keys)?;
+        Ok(before - tlsf.pending_bytes())
+    }
+
+    pub(super) fn take_over(&mut self, key: Key, size: u64, alignment: u64) -> Option<TakenOver> {
+        self.tlsf.as_mut()?.take_over(key, size, alignment.min(self.widest)).ok()
+    }
+
+    pub(super) fn join(&mut self, first: Key, second: Key) -> Option<()> {
+        self.tlsf.as_mut()?.join(first, second).ok()
+    }
+
+    /// Takes all that is free in a block: Free → Pending. O(regions of the block).
+    pub(super) fn hold(&mut self, plot: &Plot) -> Vec<Key> {
+        let held = self.tlsf.as_mut().map(|tlsf| tlsf.hold_area(&plot.area));
+        held.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// No search finds what is free in a block, or finds it again. O(regions of the block).
+    pub(super) fn set_shut(&mut self, plot: &Plot, shut: bool) -> bool {
+        let done = self.tlsf.as_mut().map(|tlsf| match shut {
+            true => tlsf.shut_area(&plot.area),
+            false => tlsf.open_area(&plot.area),
+        });
+        matches!(done, Some(Ok(())))
+    }
+
+    /// The region of a key in a block, used or pending, with its offset there. O(1).
+    pub(super) fn region(&self, key: Key, plot: &Plot) -> Result<Region, KeyError> {
+        let region = self.tlsf.as_ref().ok_or(KeyError::Stale)?.get(key)?;
+        let offset = region.offset.wrapping_sub(plot.start);
+        match offset / self.granule < u64::from(plot.within.size) {
+            true => Ok(Region { offset, ..region }),
+            false => Err(KeyError::Stale),
+        }
+    }
+
+    /// All regions of a block in address order.
+    pub(super) fn regions(&self, plot: &Plot) -> impl Iterator<Item = Region> {
+        let regions = self.tlsf.as_ref().and_then(|tlsf| tlsf.area_regions(&plot.area).ok());
+        let start = plot.start;
+        regions
+            .into_iter()
+            .flatten()
+            .map(move |region| Region { offset: region.offset - start, ..region })
+    }
+
+    /// Whether a block's books are whole, and these are its only chunks. O(chunks).
+    pub(super) fn knows(&self, slot: u32, plot: &Plot) -> bool {
+        let first = (u64::from(plot.within.start) / CHUNK) as usize;
+        let taken = u64::from(plot.within.size).div_ceil(CHUNK) as usize;
+        let mine = |(at, &of): (usize, &u32)| (of == slot) == (first..first + taken).contains(&at);
+        self.chunks.iter().enumerate().all(mine)
+    }
+
+    pub(super) fn next_serial(&self) -> u32 {
+        self.tlsf.as_ref().map_or(0, Tlsf::next_serial)
+    }
+
+    /// Verifies what is split. O(regions).
+    pub(super) fn check(&self) -> Result<(), crate::tlsf::Broken> {
+        self.tlsf.as_ref().map_or(Ok(()), Tlsf::check)
+    }
+}
