@@ -37,6 +37,7 @@ mod names;
 mod objects;
 mod origins;
 mod picture;
+mod plain;
 mod plan;
 mod poll;
 mod pressure;

@@ -1,10 +1,7 @@
 //! The host as the guard: fill, check and poison through the block's mapping, at once.
 
 use core::ops::Range;
-use std::{
-    collections::HashSet,
-    sync::{MutexGuard, atomic::Ordering},
-};
+use std::{collections::HashSet, sync::atomic::Ordering};
 
 use super::{
     super::inner::{Inner, Lane, LaneState},
@@ -14,6 +11,7 @@ use super::{
     words::{clear, fill, verify},
 };
 use crate::{
+    ground::lock::Locked,
     guard::{GuardPolicy, Order},
     memory::{Block, Entry, Freed, Sight},
     tlsf::State,
@@ -80,7 +78,7 @@ impl Inner {
     /// What was written in a granted range while it was free?
     pub(super) fn host_hand_out(
         &self,
-        mut state: MutexGuard<'_, LaneState>,
+        mut state: Locked<'_, LaneState>,
         lane: &Lane,
         entry: Entry,
         mapping: Mapping,
@@ -109,10 +107,10 @@ impl Inner {
     pub(super) fn host_ends<'a>(
         &self,
         lane: &'a Lane,
-        state: MutexGuard<'a, LaneState>,
+        state: Locked<'a, LaneState>,
         entries: &[Entry],
         points: &RetirePoints,
-    ) -> MutexGuard<'a, LaneState> {
+    ) -> Locked<'a, LaneState> {
         let site = |entry: &Entry| {
             let block = state.blocks.block(entry.slot)?;
             let site = Site::new(lane, block, &block.region(entry.key)?);

@@ -16,7 +16,7 @@ mod words;
 mod work;
 
 use std::sync::{
-    Mutex, MutexGuard,
+    Mutex,
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
@@ -36,7 +36,7 @@ use super::{
     register::Register,
 };
 use crate::{
-    ground::sync::lock,
+    ground::{lock::Locked, sync::lock},
     guard::{GuardPolicy, GuardedBy},
     memory::{Entry, Fresh, Grave, Graves, Sight},
     retire::Point,
@@ -275,10 +275,10 @@ impl Inner {
     pub(super) fn guard_ends<'a>(
         &self,
         lane: &'a Lane,
-        mut state: MutexGuard<'a, LaneState>,
+        mut state: Locked<'a, LaneState>,
         entries: &mut Vec<Entry>,
         points: &RetirePoints,
-    ) -> MutexGuard<'a, LaneState> {
+    ) -> Locked<'a, LaneState> {
         self.scrub_ends(&mut state, entries, points);
         state = self.host_ends(lane, state, entries, points);
         self.lay_to_rest(lane, &mut state, entries);

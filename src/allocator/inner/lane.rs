@@ -1,7 +1,7 @@
 //! A lane: the lock of one memory type or arena, its constants, and what the lock guards.
 
 use std::sync::{
-    Arc, Mutex, MutexGuard,
+    Arc, Mutex,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -16,7 +16,10 @@ use super::super::{
 };
 use super::{Inner, Life};
 use crate::{
-    ground::{published::Published, sync::lock},
+    ground::{
+        lock::{Lock, Locked},
+        published::Published,
+    },
     guard::GuardPolicy,
     memory::{Batch, BlockList, Broken, Counters, Entry, Heirs, Stay},
     policy::{
@@ -49,7 +52,7 @@ pub(in super::super) struct Lane {
     expiry: AtomicU64,
     /// The collect that ends a rest; a hint too.
     rest: AtomicU64,
-    /// Held while a block is mapped for one access.
+    /// Locked while a block is mapped for one access.
     pub(in super::super) mapping_turn: Mutex<()>,
     /// What its blocks count.
     pub(in super::super) counters: Arc<Counters>,
@@ -57,7 +60,7 @@ pub(in super::super) struct Lane {
     pub(in super::super) untimed: Published,
     #[cfg(test)]
     locks: AtomicU64,
-    state: Mutex<LaneState>,
+    state: Lock<LaneState>,
 }
 
 /// What a lane's lock guards.
@@ -167,15 +170,15 @@ impl Lane {
             untimed: Published::default(),
             #[cfg(test)]
             locks: AtomicU64::new(0),
-            state: Mutex::new(state),
+            state: Lock::new(state),
         }
     }
 
     #[inline]
-    pub(in super::super) fn lock(&self) -> MutexGuard<'_, LaneState> {
+    pub(in super::super) fn lock(&self) -> Locked<'_, LaneState> {
         #[cfg(test)]
         self.locks.fetch_add(1, Ordering::Relaxed);
-        lock(&self.state)
+        self.state.lock()
     }
 
     pub(in super::super) fn is_host_visible(&self) -> bool {

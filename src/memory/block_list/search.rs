@@ -15,9 +15,9 @@ pub(super) struct BlockSearch {
     size: u64,
     alignment: u64,
     /// The next class of room to look for; `None` once the highest was seen.
-    class: Option<u8>,
+    class: Option<u32>,
     /// The highest class of tailored blocks to look for, while those are looked into.
-    tailored: Option<u8>,
+    tailored: Option<u32>,
     /// Shared blocks that may still be tried.
     left: u32,
 }
@@ -27,7 +27,7 @@ impl BlockSearch {
         // Tailored blocks are for requests of at least half the room: smaller ones would keep them from
         // going.
         let class = class_of(size).max(1);
-        let most = class.saturating_add(DOUBLE - 1);
+        let most = class + DOUBLE - 1;
         let tailored = (size >= list.large).then_some(most);
         let class =
             if tailored.is_some() { class } else { class_of(widened(size, alignment)).max(1) };
@@ -37,7 +37,7 @@ impl BlockSearch {
     /// The shared block with the least room of the class in hand or above.
     fn shared(&mut self, list: &BlockList) -> Option<u32> {
         let (slot, found) = list.shared.tightest(&list.counters.shared, self.class?)?;
-        self.class = found.checked_add(1);
+        self.class = Some(found + 1);
         Some(slot)
     }
 
@@ -48,7 +48,7 @@ impl BlockSearch {
             let tightest =
                 self.class.and_then(|class| list.tailored.tightest(&list.counters.tailored, class));
             if let Some((slot, found)) = tightest.filter(|&(_, found)| found <= most) {
-                self.class = found.checked_add(1);
+                self.class = Some(found + 1);
                 return Some(slot);
             }
             self.tailored = None;
