@@ -7,10 +7,10 @@ use ash::vk;
 
 use super::{
     allocation::Allocation,
-    arena_blocks::Place,
     desc::AllocationDesc,
     error::AllocateError,
     inner::{Inner, Lane, LaneState},
+    place::Place,
     request::{Request, Target},
 };
 use crate::{

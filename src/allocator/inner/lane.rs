@@ -1,8 +1,11 @@
 //! A lane: the lock of one memory type or arena, its constants, and what the lock guards.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::TryReserveError,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ash::vk;
@@ -52,7 +55,7 @@ pub(in super::super) struct Lane {
     expiry: AtomicU64,
     /// The collect that ends a rest; a hint too.
     rest: AtomicU64,
-    /// Locked while a block is mapped for one access.
+    /// Held while a block is mapped for one access.
     pub(in super::super) mapping_turn: Mutex<()>,
     /// What its blocks count.
     pub(in super::super) counters: Arc<Counters>,
@@ -89,6 +92,9 @@ pub(in super::super) struct LaneState {
     /// Where changes are written down, if there is a record.
     pub(in super::super) tape: Option<Box<Tape>>,
 }
+
+/// A collect can take so many entries of a lane in hand, however short the host is of memory.
+const LEAST_ENTRIES: usize = 32;
 
 /// The lists that a collect works with.
 #[derive(Default)]
@@ -222,6 +228,20 @@ impl Lane {
     }
 }
 
+impl Scratch {
+    /// For how many entries of so many there is memory. O(1) amortised.
+    pub(in super::super) fn room(&mut self, entries: usize, houses: bool) -> usize {
+        let mut room = entries;
+        if self.entries.try_reserve(room).is_err() {
+            room = self.entries.capacity() - self.entries.len();
+        }
+        if houses && self.resources.try_reserve(room).is_err() {
+            room = self.resources.capacity() - self.resources.len();
+        }
+        room
+    }
+}
+
 impl LaneState {
     fn new(blocks: BlockList, guards: GuardPolicy, tape: Option<Box<Tape>>) -> Self {
         Self {
@@ -239,6 +259,16 @@ impl LaneState {
             asked: 0,
             tape,
         }
+    }
+
+    /// Makes sure that one more block needs no more memory of these books. O(1) amortised.
+    pub(in super::super) fn reserve_block(&mut self) -> Result<(), TryReserveError> {
+        self.blocks.reserve()?;
+        // So that a collect always does something.
+        self.scratch.entries.try_reserve(LEAST_ENTRIES)?;
+        self.scratch.resources.try_reserve(LEAST_ENTRIES)?;
+        let slots = self.blocks.slots() as usize + 1;
+        self.keepers.try_reserve(slots.saturating_sub(self.keepers.len()))
     }
 
     /// A region of `slot` is in use: the block holds the allocator alive.

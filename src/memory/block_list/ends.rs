@@ -2,8 +2,6 @@
 
 use core::{hint::black_box, ops::BitXor};
 
-use smallvec::SmallVec;
-
 use super::{Block, BlockList};
 use crate::{
     memory::{batch::Batch, grant::Entry},
@@ -45,37 +43,29 @@ impl BlockList {
     }
 
     /// Pending → Free for many; those that are [gone](Entry::gone) are left out. Returns how many became
-    /// free, and their bytes; and tells which blocks are empty now. O(entries + slots).
+    /// free, and their bytes; the blocks that are empty now are the last of [`empty`](Self::empty).
+    /// O(entries + slots).
     #[inline(never)]
     pub(crate) fn reach_all(
         &mut self,
         entries: &[Entry],
         batch: &mut Batch,
-        emptied: &mut SmallVec<[u32; 4]>,
     ) -> Result<(u64, u64), KeyError> {
         let (mut count, mut bytes) = (0, 0);
-        if Batch::pays(entries.len(), self.slots()) {
-            batch.fill(entries, self.slots());
+        if Batch::pays(entries.len(), self.slots()) && batch.fill(entries, self.slots()) {
             for (slot, keys) in batch.groups() {
                 let (freed, change) = self.named(slot)?.reach_batch(keys)?;
                 self.note(slot, change);
                 bytes += freed;
                 count += keys.len() as u64;
-                if change.turned {
-                    emptied.push(slot);
-                }
             }
         } else {
             for entries in entries.chunks(FEW) {
                 let glance = |entry: &Entry| Some(self.block(entry.slot)?.glance(entry.key));
                 black_box(entries.iter().filter_map(glance).fold(0, BitXor::bitxor));
                 for &entry in entries.iter().filter(|entry| !entry.is_gone()) {
-                    let (freed, turned) = self.reach_uncounted(entry)?;
-                    bytes += freed;
+                    bytes += self.reach_uncounted(entry)?.0;
                     count += 1;
-                    if turned {
-                        emptied.push(entry.slot);
-                    }
                 }
             }
         }
