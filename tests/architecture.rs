@@ -139,6 +139,133 @@ fn a_planted_upward_import_is_found() {
     assert_eq!(upward(&floors, "unknown", &clean).len(), 1);
 }
 
+/// What a source text imports, a path for each, `{…}` spelled out.
+fn imports(source: &str) -> Vec<String> {
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = source.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let code = code.collect::<Vec<_>>().join(" ");
+    let uses = code.split(';').filter_map(|item| Some(item.rsplit_once("use ")?.1.to_owned()));
+    let mut trees: Vec<String> = uses.collect();
+    let mut paths = Vec::new();
+    while let Some(tree) = trees.pop() {
+        let Some((stem, rest)) = tree.split_once('{') else {
+            paths.push(tree.trim().to_owned());
+            continue;
+        };
+        let (mut depth, mut item) = (0, String::new());
+        for c in rest.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            if depth < 0 || (depth == 0 && c == ',') {
+                trees.push(format!("{}{}", stem.trim(), item.trim()));
+                item.clear();
+            } else {
+                item.push(c);
+            }
+            if depth < 0 {
+                break;
+            }
+        }
+    }
+    paths
+}
+
+/// The files of a directory, by the path of their module, that others of it import and that import those.
+/// A door and what is behind it are one.
+fn cycle(files: &BTreeMap<Vec<String>, String>) -> Vec<String> {
+    let target = |from: &[String], import: &str| {
+        let mut at = from.to_vec();
+        let steps: Vec<&str> = import.split("::").map(str::trim).collect();
+        let mut steps = steps.as_slice();
+        match steps.first() {
+            Some(&"crate") => at.clear(),
+            Some(&("super" | "self")) => {}
+            _ => return None,
+        }
+        if at.is_empty() {
+            steps = &steps[1..];
+        }
+        let mut found = None;
+        for &step in steps {
+            match step {
+                "self" => {}
+                "super" => _ = at.pop(),
+                name => at.push(name.to_owned()),
+            }
+            found = files.contains_key(&at).then(|| at.clone()).or(found);
+        }
+        found.filter(|found| !found.starts_with(from) && !from.starts_with(found))
+    };
+    let mut edges: BTreeMap<&[String], Vec<Vec<String>>> = BTreeMap::new();
+    for (module, source) in files {
+        let found = imports(source).into_iter().filter_map(|import| target(module, &import));
+        edges.insert(module, found.collect());
+    }
+    // Who imports nobody that is left goes, and whom nobody imports, until none does: the rest goes round.
+    let ends = |edges: &BTreeMap<&[String], Vec<Vec<String>>>, module: &[String]| {
+        edges[module].iter().all(|to| !edges.contains_key(&**to))
+            || !edges.values().flatten().any(|to| to == module)
+    };
+    while let Some(module) = edges.keys().copied().find(|module| ends(&edges, module)) {
+        edges.remove(module);
+    }
+    edges.into_keys().map(|module| module.join("/")).collect()
+}
+
+fn modules(directory: &str) -> BTreeMap<Vec<String>, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut files, folder) = (Vec::new(), root.join(directory));
+    if folder.is_dir() {
+        sources(&folder, &mut files);
+    }
+    let module = |path: &str| {
+        let path = Path::new(path).strip_prefix(&root).unwrap().with_extension("");
+        let mut steps: Vec<String> =
+            path.iter().map(|step| step.to_string_lossy().into_owned()).collect();
+        steps.retain(|step| step != "mod");
+        steps
+    };
+    let files = files.into_iter().map(|(path, source)| (module(&path), source));
+    files.filter(|(module, _)| module.last().is_some_and(|name| name != "tests")).collect()
+}
+
+/// But for the chapters of one `State` and of one `Inner`.
+#[test]
+fn files_of_a_directory_form_no_cycle() {
+    let mut directories = 0;
+    for (directory, _) in floors(&readme()) {
+        let files = modules(&directory);
+        if files.is_empty() || ["fake", "allocator"].contains(&directory.as_str()) {
+            continue;
+        }
+        assert_eq!(cycle(&files), [""; 0], "in {directory}");
+        directories += 1;
+    }
+    assert!(directories >= 9, "{directories} directories");
+    // The control: the chapters do.
+    assert!(cycle(&modules("fake")).len() > 2);
+}
+
+/// The control: a planted cycle is found, in each form an import can take.
+#[test]
+fn a_planted_cycle_is_found() {
+    for planted in ["use super::two::B;", "use super::{three, two::{B, C}};", "use crate::x::two;"]
+    {
+        let files = [("one", planted), ("two", "use super::one::A;"), ("three", "use super::two;")];
+        let module = |(name, source): (&str, &str)| {
+            (vec!["x".to_owned(), name.to_owned()], source.to_owned())
+        };
+        let found = cycle(&files.map(module).into());
+        let all = planted.contains("three");
+        assert_eq!(found.len(), 2 + usize::from(all), "{planted}: {found:?}");
+        let clean = [files[1], files[2], ("one", "// use super::two::B;\nuse super::Door;")];
+        assert_eq!(cycle(&clean.map(module).into()), [""; 0]);
+    }
+}
+
 #[test]
 fn pure_floors_forbid_unsafe_code() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

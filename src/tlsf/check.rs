@@ -4,9 +4,8 @@ use thiserror::Error;
 
 use super::class::{BINS, COLUMNS, ROWS, row_of};
 use super::pairs::{
-    BORDER, Link, PAIRS, PENDING, USED, VACANT, index_of, is_node, link_at, node_at,
+    BORDER, Link, Node, PAIRS, PENDING, USED, VACANT, index_of, is_node, link_at, node_at,
 };
-use super::region::Node;
 use super::{Sum, Tlsf, bin_beside};
 
 /// An invariant that does not hold. It is a bug of this crate, never of its user.

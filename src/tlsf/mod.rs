@@ -122,8 +122,7 @@ use alloc::vec::Vec;
 
 use bitmaps::Bitmaps;
 use class::{BINS, TAIL};
-use pairs::{BORDER, Link, NODES_BOUND, PAIRS, Pair, VACANT, index_of};
-use region::Node;
+use pairs::{BORDER, Link, NODES_BOUND, Node, PAIRS, Pair, VACANT, index_of};
 use table::{Table, Vacant, bin_beside};
 
 pub use check::Broken;

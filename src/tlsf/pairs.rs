@@ -14,7 +14,6 @@
 //! ```
 
 use super::class::BINS;
-use super::region::Node;
 
 /// What the table consists of.
 pub(super) type Pair = [u32; 2];
@@ -58,6 +57,25 @@ impl Link {
     pub(super) const fn pair(self) -> Pair {
         [self.next, self.prev]
     }
+}
+
+/// What a node tells of its region, in granules. Its link stands before it in the table; what state the
+/// region is in stands there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Node {
+    /// Where the region begins.
+    pub(super) start: u32,
+    /// Its size.
+    pub(super) size: u32,
+    /// The place of the node of the region before it; the border stands before the first.
+    pub(super) left: u32,
+    /// The place of the node of the region after it; the border stands after the last.
+    pub(super) right: u32,
+}
+
+impl Node {
+    /// Node 0, which stands before the first region and after the last.
+    pub(super) const BORDER: Self = Self { start: 0, size: 0, left: BORDER, right: BORDER };
 }
 
 /// Mark of a used region. `next` is its serial.

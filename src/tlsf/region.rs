@@ -1,9 +1,7 @@
-//! What a block is cut into: regions, their keys, and the nodes that stand for them.
+//! What a block is cut into: regions, and their keys.
 
 use core::fmt;
 use core::num::NonZeroU64;
-
-use super::pairs::BORDER;
 
 /// Names one allocation of one [`Tlsf`](super::Tlsf): 8 bytes, `Copy`, with a niche.
 ///
@@ -105,23 +103,4 @@ pub struct Region {
     pub size: u64,
     /// The allocation's key, for used and pending regions.
     pub key: Option<Key>,
-}
-
-/// What a node tells of its region, in granules. Its link stands before it in the table; what state the
-/// region is in stands there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Node {
-    /// Where the region begins.
-    pub(super) start: u32,
-    /// Its size.
-    pub(super) size: u32,
-    /// The place of the node of the region before it; the border stands before the first.
-    pub(super) left: u32,
-    /// The place of the node of the region after it; the border stands after the last.
-    pub(super) right: u32,
-}
-
-impl Node {
-    /// Node 0, which stands before the first region and after the last.
-    pub(super) const BORDER: Self = Self { start: 0, size: 0, left: BORDER, right: BORDER };
 }

@@ -2,8 +2,8 @@
 
 use super::Tlsf;
 use super::error::KeyError;
-use super::pairs::{BORDER, LOOSE, Link, PAIRS, PENDING, USED, place_of};
-use super::region::{Freed, Key, Node};
+use super::pairs::{BORDER, LOOSE, Link, Node, PAIRS, PENDING, USED, place_of};
+use super::region::{Freed, Key};
 use super::sorted::Sorted;
 
 impl Tlsf {

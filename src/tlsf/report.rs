@@ -6,8 +6,10 @@ use core::iter::{FusedIterator, successors};
 use super::Tlsf;
 use super::class::{TAIL, smallest_of};
 use super::error::KeyError;
-use super::pairs::{BORDER, PENDING, Pair, USED, VACANT, index_of, link_at, node_at, nodes_of};
-use super::region::{Key, Node, Region, State};
+use super::pairs::{
+    BORDER, Node, PENDING, Pair, USED, VACANT, index_of, link_at, node_at, nodes_of,
+};
+use super::region::{Key, Region, State};
 
 impl Tlsf {
     /// Size of the block in bytes, a multiple of the granule.

@@ -5,8 +5,7 @@
 
 use super::bitmaps::Bitmaps;
 use super::class::{TAIL, bin_of};
-use super::pairs::{BORDER, LOOSE, Link, Pair, VACANT, link_at, node_at};
-use super::region::Node;
+use super::pairs::{BORDER, LOOSE, Link, Node, Pair, VACANT, link_at, node_at};
 use super::sorted::Sorted;
 
 /// The nodes that stand for no region, in a list.

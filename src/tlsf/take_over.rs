@@ -4,8 +4,8 @@ use super::Tlsf;
 #[cfg(any(test, feature = "vulkan"))]
 use super::error::KeyError;
 use super::error::TakeOverError;
-use super::pairs::{Link, PENDING, USED, index_of, node_at, place_of};
-use super::region::{Key, Node, Placed};
+use super::pairs::{Link, Node, PENDING, USED, index_of, node_at, place_of};
+use super::region::{Key, Placed};
 
 /// What [`Tlsf::take_over`] made of a pending region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
