@@ -68,8 +68,8 @@ impl Growth {
         if size >= self.large() && size >= share / 8 {
             return NextBlock { size: self.least_block(size), tailored: true };
         }
-        let multiple = (share + share / 4) / size * size;
-        let bytes = if size < share / 3 { share } else { multiple.max(size) };
+        let multiple = (share + share / 4).min(self.largest) / size * size;
+        let bytes = if size < share / 3 { share } else { multiple.max(size).max(self.first) };
         NextBlock { size: self.least_block(bytes), tailored: false }
     }
 

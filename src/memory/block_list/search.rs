@@ -27,7 +27,7 @@ pub(super) struct BlockSearch {
 
 impl BlockSearch {
     pub(super) fn new(list: &BlockList, size: u64, alignment: u64) -> Self {
-        // Tailored blocks are for requests of six tenths of the room and more: smaller ones would keep them
+        // Tailored blocks are for requests of two thirds of the room and more: smaller ones would keep them
         // from going.
         let class = class_of(size).max(1);
         let most = class.saturating_add(TIGHT);
