@@ -183,6 +183,26 @@ fn memory_that_waits_for_scrubs_that_never_come_is_told_once() {
     }
 }
 
+/// What comes back unlooked, because memory is short, is told; the control has room for it.
+#[test]
+fn what_comes_back_unlooked_is_told() {
+    for blocks in [1, 2] {
+        let told = Ear::hear(|| {
+            let world = World::on(&Profile::default(), GuardPolicy::Poison, |it| it);
+            let arena = arena(&world.allocator, |it| it.max_blocks(blocks));
+            let stays = in_arena(&arena, "stays", 64);
+            drop(in_arena(&arena, "ends", 900 << 10));
+            drop((in_arena(&arena, "next", 900 << 10), stays, arena));
+            (0..3).for_each(|_| _ = world.scrub(Scrub::Due));
+            world.end();
+        });
+        let warned = told.iter().filter(|one| one.target == GUARD && one.level == Level::WARN);
+        let bytes: Vec<_> = warned.map(|one| one.fields["bytes"].clone()).collect();
+        assert!(told.iter().all(|one| one.target != GUARD || one.fields["count"] == "1"));
+        assert_eq!(bytes, if blocks == 1 { vec!["921600"] } else { vec![] }, "{told:?}");
+    }
+}
+
 /// Fresh memory is not what somebody had, but it may be what another process had: the first scrub goes
 /// over it, and from then on all that is handed out reads zero. What was handed out before is known.
 #[test]

@@ -8,10 +8,10 @@ use ash::vk;
 use super::{
     Allocator,
     allocation::Allocation,
-    arena_blocks::Place,
     desc::AllocationDesc,
     error::{AliasError, AllocateError, CreateError},
     inner::Inner,
+    place::Place,
     request::Target,
     resource_desc::{BufferDesc, ImageDesc},
 };
@@ -246,12 +246,12 @@ impl Inner {
             Resource::Image(image) => Object::Image(image),
             Resource::None => unreachable!("an aliasing resource was just made"),
         };
-        match bound {
-            Ok(()) => Ok(Ended {
-                inner: Arc::clone(self),
-                index: self.objects.insert(object, vk::Image::null()),
-                memory: Arc::clone(memory),
-            }),
+        let known = bound.and_then(|()| {
+            let index = self.objects.insert(object, vk::Image::null());
+            index.ok_or(CreateError::Allocate(AllocateError::OutOfHostMemory).into())
+        });
+        match known {
+            Ok(index) => Ok(Ended { inner: Arc::clone(self), index, memory: Arc::clone(memory) }),
             Err(error) => {
                 // SAFETY: the device contract; the resource was never used.
                 unsafe { self.vulkan.destroy_resource(resource) };

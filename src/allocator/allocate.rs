@@ -14,16 +14,18 @@
 //! what was tried. The driver is never called under a lock: two threads may both make a block, and then
 //! both stay.
 
+use ash::vk;
+
 use super::{
     choices::Choice,
     error::{AllocateError, Tried},
-    heaps::Limit,
     inner::{Inner, Lane, LaneState},
-    request::{Request, Search},
+    request::{Limit, Question, Request, Search},
     share::Extent,
 };
 use crate::{
     memory::{Grant, Tenant},
+    policy::{intent::wish, select::rank},
     vulkan::Dedicate,
 };
 
@@ -40,6 +42,25 @@ impl Inner {
         }
         let best = self.choices.known(&request.question)?.ranking.best()?;
         Some((self.lane(best)?, self.search(request).ok()?))
+    }
+
+    /// The memory types for a question, best first; `spare` as for [`Choices::get`](super::choices::Choices::get).
+    pub(super) fn choice<'a>(
+        &'a self,
+        question: &Question,
+        spare: &'a mut Option<Choice>,
+    ) -> &'a Choice {
+        self.choices.get(question, spare, || self.answer(question))
+    }
+
+    #[cold]
+    pub(super) fn answer(&self, question: &Question) -> Choice {
+        let wish = wish(&question.taste, question.gpu, self.shape);
+        let types = &self.vulkan.properties().types;
+        Choice {
+            ranking: rank(types, question.type_bits, &wish, &self.rules),
+            required: vk::MemoryPropertyFlags::from_raw(wish.required),
+        }
     }
 
     /// A range in a block of the best memory type, where that has room: nearly always. O(1), one lock.
@@ -249,7 +270,9 @@ impl Inner {
         let (mut best, mut cut) = (None, None);
         for lane in types.filter_map(|memory_type| self.lane(memory_type)) {
             best = best.or(Some(lane.heap));
-            cut = cut.into_iter().chain(Self::earliest_cut(lane, search.size)).min();
+            let cuts =
+                [Self::earliest_cut(lane, search.size), self.earliest_scrub(lane, search.size)];
+            cut = cut.into_iter().chain(cuts.into_iter().flatten()).min();
             let state = lane.lock();
             for (_, block) in state.blocks.iter() {
                 largest_free = largest_free.max(block.largest_free());

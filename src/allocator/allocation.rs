@@ -9,7 +9,8 @@ use super::{
     Allocator,
     error::{ForeignPoint, KeyError, Refused},
     home::Home,
-    inner::{Inner, LANE_BITS, Lane, Life},
+    inner::{Inner, Lane, Life},
+    lanes::LANE_BITS,
     retire::Keeper,
 };
 use crate::{
@@ -301,6 +302,10 @@ fn end_region(
         // Dropping the keeper may end the allocator: `home` is not touched after this.
         Ok(Some(keeper)) if keeper.life() == Life::Closed => _ = keeper.finish_pending(),
         Ok(keeper) => drop(keeper),
+        Err(KeyError::OutOfHostMemory) => tracing::error!(
+            target: crate::events::LEAK, count = 1,
+            "the host has no memory to note an end by: the allocation stays until the allocator is shut down"
+        ),
         Err(error) => unreachable!("{entry:?} was used and its handle is the only one: {error}"),
     }
 }

@@ -7,11 +7,11 @@ use ash::vk;
 
 use super::{
     Allocator,
-    arena_blocks::{ArenaBlocks, Place},
-    choices::Question,
     desc::AllocationDesc,
     error::ArenaError,
     inner::{Inner, Lane, Life},
+    place::{ArenaBlocks, Place},
+    request::Question,
     statistics::MemoryTypeStatistics,
 };
 use crate::{

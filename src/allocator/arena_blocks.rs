@@ -6,43 +6,17 @@ use super::{
     allocate::Granted,
     error::{AllocateError, Tried},
     inner::{Inner, Lane, LaneState},
+    place::ArenaBlocks,
     plan::Placement,
     request::{Request, Search},
-    reuse::Order,
     telling::tell_block,
 };
 use crate::{
-    guard::GuardPolicy,
-    memory::{ArenaPolicy, Block, Grant, Rank},
+    memory::{Block, BlockList, Grant, Rank},
     policy::growth::{Held, NextBlock},
     tlsf,
     vulkan::{Dedicate, External, NewMemory, Resource},
 };
-
-/// Where memory may come from.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Place<'a> {
-    /// Any memory type that fits.
-    Types,
-    /// One arena.
-    Arena(&'a ArenaBlocks),
-    /// Any memory type that fits; ranges that are pending too.
-    Ordered(&'a Order),
-    /// The blocks that a memory type or an arena has, but not those that are to become empty.
-    Others(u32, Option<&'a ArenaBlocks>),
-}
-
-/// What an arena was made with, and which lane it has.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ArenaBlocks {
-    pub(super) lane: u32,
-    pub(super) policy: ArenaPolicy,
-    /// The size of every block; without one they grow as everywhere else.
-    pub(super) block_size: Option<u64>,
-    pub(super) most: u32,
-    pub(super) min_alignment: u64,
-    pub(super) guards: GuardPolicy,
-}
 
 impl ArenaBlocks {
     /// The largest request that a block may be made for.
@@ -222,12 +196,16 @@ impl Inner {
         let mut state = lane.lock();
         // It is asked for until it is there, or another thread would take its place among the most.
         state.asked -= 1;
-        let slot = state.blocks.insert(|serial| {
-            let granule = lane.granule;
-            let block = Block::shared(arena.policy, memory, size, granule, serial, mapping)?;
-            let block = block.with_tailored(tailored).with_sight(sight);
-            Ok::<_, tlsf::ConfigError>(block.with_rank(rank))
-        });
+        let reserved = state.reserve_block().map_err(|_| tlsf::ConfigError::OutOfHostMemory);
+        let insert = |blocks: &mut BlockList| {
+            blocks.insert(|serial| {
+                let granule = lane.granule;
+                let block = Block::shared(arena.policy, memory, size, granule, serial, mapping)?;
+                let block = block.with_tailored(tailored).with_sight(sight);
+                Ok::<_, tlsf::ConfigError>(block.with_rank(rank))
+            })
+        };
+        let slot = reserved.and_then(|()| insert(&mut state.blocks));
         drop(state);
         slot.inspect(|_| tell_block(lane, size, false)).map_err(|_| {
             // SAFETY: the memory was never used, and kept from a reservation of its size.

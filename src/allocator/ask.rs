@@ -4,14 +4,14 @@ use ash::vk;
 
 use super::{
     error::{AllocateError, Tried},
-    heaps::{Limit, Refusal},
+    heaps::Refusal,
     inner::{Inner, Lane},
-    request::{Request, Search},
+    request::{Limit, Request, Search},
     share::Extent,
     telling::tell_block,
 };
 use crate::{
-    memory::{ArenaPolicy, Block, End, Grant, Graves, Rank},
+    memory::{ArenaPolicy, Block, BlockList, End, Grant, Graves, Rank},
     policy::growth::{Held, NextBlock},
     tlsf,
     vulkan::{External, Mapping, NewMemory, Resource, is_out_of_memory},
@@ -66,18 +66,22 @@ impl Inner {
         };
         let sight = self.guard_block(lane, self.guards.policy, memory, block_size, mapping);
         let mut state = lane.lock();
-        let made = state.blocks.insert(|serial| {
-            let block = Block::shared(
-                ArenaPolicy::Tlsf,
-                memory,
-                block_size,
-                lane.granule,
-                serial,
-                mapping,
-            )?;
-            let block = block.with_tailored(tailored).with_sight(sight);
-            Ok::<_, tlsf::ConfigError>(block.with_rank(rank))
-        });
+        let reserved = state.reserve_block().map_err(|_| tlsf::ConfigError::OutOfHostMemory);
+        let insert = |blocks: &mut BlockList| {
+            blocks.insert(|serial| {
+                let block = Block::shared(
+                    ArenaPolicy::Tlsf,
+                    memory,
+                    block_size,
+                    lane.granule,
+                    serial,
+                    mapping,
+                )?;
+                let block = block.with_tailored(tailored).with_sight(sight);
+                Ok::<_, tlsf::ConfigError>(block.with_rank(rank))
+            })
+        };
+        let made = reserved.and_then(|()| insert(&mut state.blocks));
         let granted = made.ok().and_then(|slot| {
             state.blocks.allocate_in(slot, End::Lower, search.size, search.alignment)
         });
@@ -165,7 +169,7 @@ impl Inner {
         };
         let (memory, mapping) =
             self.allocate_memory(lane, &new, request.limit(), &mut search.tried)?;
-        Ok(self.settle_dedicated(lane, &new, memory, mapping, request))
+        self.settle_dedicated(lane, &new, memory, mapping, request)
     }
 
     /// Moves a request into a memory of its own.
@@ -176,7 +180,7 @@ impl Inner {
         memory: vk::DeviceMemory,
         mapping: Option<Mapping>,
         request: &Request,
-    ) -> Grant {
+    ) -> Result<Grant, AllocateError> {
         let size = new.size;
         let graves = match new.external {
             External::None | External::Export(_) => self.open_dedicated(lane, size, mapping),
@@ -187,6 +191,12 @@ impl Inner {
             }
         };
         let mut state = lane.lock();
+        if state.reserve_block().is_err() {
+            drop(state);
+            // SAFETY: the memory was never used, and kept from a reservation of its size.
+            unsafe { self.free_memory(lane.heap, memory, size) };
+            return Err(AllocateError::OutOfHostMemory);
+        }
         let made = state.blocks.insert(|serial| {
             let block = Block::dedicated(memory, size, serial, mapping);
             let mut block = block.with_rank(request.rank);
@@ -205,7 +215,7 @@ impl Inner {
         let grant = self.settle(&mut state, request, request.tenant(), grant);
         drop(state);
         tell_block(lane, size, true);
-        grant
+        Ok(grant)
     }
 
     /// Asks the driver, and maps what is host-visible. Nothing is left behind on failure.

@@ -5,20 +5,8 @@ use std::sync::OnceLock;
 
 use ash::vk;
 
-use super::inner::Inner;
-use crate::policy::{
-    intent::{GpuUse, Taste, wish},
-    select::{Ranking, rank},
-};
-
-/// What the choice of memory types depends on, besides the device.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Question {
-    /// `VkMemoryRequirements::memoryTypeBits`.
-    pub(super) type_bits: u32,
-    pub(super) gpu: GpuUse,
-    pub(super) taste: Taste,
-}
+use super::request::Question;
+use crate::policy::select::Ranking;
 
 impl Question {
     /// Where its answer is looked for first.
@@ -97,35 +85,14 @@ impl Choices {
     }
 }
 
-impl Inner {
-    /// The memory types for a question, best first; `spare` as for [`Choices::get`].
-    pub(super) fn choice<'a>(
-        &'a self,
-        question: &Question,
-        spare: &'a mut Option<Choice>,
-    ) -> &'a Choice {
-        self.choices.get(question, spare, || self.answer(question))
-    }
-
-    #[cold]
-    pub(super) fn answer(&self, question: &Question) -> Choice {
-        let wish = wish(&question.taste, question.gpu, self.shape);
-        let types = &self.vulkan.properties().types;
-        Choice {
-            ranking: rank(types, question.type_bits, &wish, &self.rules),
-            required: vk::MemoryPropertyFlags::from_raw(wish.required),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
 
     use super::*;
     use crate::policy::{
-        intent::{Access, Intent},
-        select::Wish,
+        intent::{Access, GpuUse, Intent, Taste},
+        select::{Wish, rank},
     };
 
     /// More questions than places, asked three times over in turn.

@@ -5,15 +5,12 @@
 
 use std::sync::{Arc, MutexGuard, atomic::Ordering};
 
-use smallvec::SmallVec;
-
 use super::{
     auditor::Finding,
     guards::{PassedCuts, RetirePoints},
     inner::{Inner, Lane, LaneState, Life, Scratch},
     names::named,
     register::Register,
-    retire::Keeper,
     share::Extent,
 };
 use crate::{memory::Block, retire::Reached, vulkan::Resource};
@@ -46,10 +43,12 @@ impl Inner {
         }
     }
 
-    /// Notes which blocks are empty now, and takes out those that linger too long.
-    pub(super) fn sweep(&self, lane: &Lane, state: &mut LaneState, emptied: &[u32]) -> Vec<Block> {
+    /// Notes which blocks are empty now, of those that are the ones from `first` on, and takes out those that
+    /// linger too long.
+    pub(super) fn sweep(&self, lane: &Lane, state: &mut LaneState, first: usize) -> Vec<Block> {
         let now = self.collects.load(Ordering::Relaxed);
-        for &slot in emptied {
+        for at in first..state.blocks.empty().len() {
+            let slot = state.blocks.empty()[at];
             if let Some(block) = state.blocks.block_mut(slot) {
                 block.empty_since = now;
             }
@@ -121,7 +120,9 @@ impl Inner {
         let mut state = lane.lock();
         let mut scratch = core::mem::take(&mut state.scratch);
         let dated = state.bags.has_dated();
-        let most = state.retired.most(extent, now);
+        let most = state.retired.most(extent, now).min(state.bags.len());
+        // Without memory for all of them, a later collect goes on.
+        let most = scratch.room(most, state.blocks.houses());
         // What was dropped before these is seen under this lock: objects that wait for a later
         // share, or that another thread has in hand, hold back what came after them.
         let cleared = self.objects.cleared(reached.bag());
@@ -245,26 +246,28 @@ impl Inner {
         collected: &mut Collected,
     ) {
         let Scratch { entries, batch, .. } = &mut scratch;
-        // The keepers go after the lock; the caller holds a count of its own.
-        let mut keepers: SmallVec<[Keeper; 4]> = SmallVec::new();
-        let mut emptied_slots: SmallVec<[u32; 4]> = SmallVec::new();
-        let (count, bytes) = match state.blocks.reach_all(entries, batch, &mut emptied_slots) {
+        let first = state.blocks.empty().len();
+        let (count, bytes) = match state.blocks.reach_all(entries, batch) {
             Ok(freed) => freed,
             Err(error) => unreachable!("what came out of a bag was pending: {error}"),
         };
         collected.allocations += count;
         collected.bytes += bytes;
-        keepers.extend(emptied_slots.iter().map(|&slot| state.unkeep(slot)));
+        let emptied = first..state.blocks.empty().len();
+        for at in emptied.clone() {
+            let slot = state.blocks.empty()[at];
+            // Never the last: the caller holds a count of its own.
+            drop(state.unkeep(slot));
+        }
         entries.clear();
         state.scratch = scratch;
         let now = self.collects.load(Ordering::Relaxed);
-        let blocks = match emptied_slots.is_empty() && !lane.may_have_expired(now) {
+        let blocks = match emptied.is_empty() && !lane.may_have_expired(now) {
             true => Vec::new(),
-            false => self.sweep(lane, &mut state, &emptied_slots),
+            false => self.sweep(lane, &mut state, first),
         };
         drop(state);
         collected.blocks += self.free_blocks(lane, blocks);
-        drop(keepers);
     }
 
     /// Gives every empty block back to the driver. Returns how many.

@@ -11,10 +11,10 @@ use ash::vk;
 use super::{
     allocate::Granted,
     allocation::Allocation,
-    arena_blocks::Place,
     desc::AllocationDesc,
     error::{AllocateError, CreateError, DescError},
     inner::{Inner, Lane, LaneState, Life},
+    place::Place,
     request::{Request, Target},
     resource::{Buffer, Image},
     resource_desc::{BufferDesc, ImageDesc},
@@ -302,10 +302,14 @@ impl Inner {
             Place::Ordered(order) => self.allocate_ordered(order, &request),
             Place::Others(lane, _) => self.allocate_in_others(lane, &request),
         };
-        let (lane, grant) = match ask() {
+        let granted = match ask() {
             Err(refusal) if !memory.patience.is_zero() => {
-                self.ask_again(memory.patience, refusal, ask)
+                self.ask_again(memory.patience, refusal, &ask)
             }
+            done => done,
+        };
+        let (lane, grant) = match granted {
+            Err(refusal) if self.guards.scrubs() => self.ask_unlooked(&request, refusal, ask),
             done => done,
         }?;
         if guards.is_on() {

@@ -13,9 +13,9 @@ use super::{
     Allocator,
     allocation::{Allocation, RawAllocation},
     arena::Arena,
-    arena_blocks::{ArenaBlocks, Place},
     inner::{Inner, Lane},
     picture::TenantKind,
+    place::{ArenaBlocks, Place},
 };
 use crate::{
     memory::{Block, Entry},

@@ -3,6 +3,8 @@
 use ash::vk;
 use smallvec::SmallVec;
 
+use crate::retire::{BagNumber, Point};
+
 /// What the next submit must make before the first use of an [`Ordered`](super::Ordered) resource.
 ///
 /// On the queue of the resource itself a barrier orders: record
@@ -69,6 +71,14 @@ impl Dependency {
             }
         }
     }
+}
+
+/// A cut that work of one queue can be ordered after.
+pub(super) struct Passable {
+    /// The newest bag that waits for it.
+    pub(super) bag: BagNumber,
+    pub(super) points: SmallVec<[Point; 4]>,
+    pub(super) dependency: Dependency,
 }
 
 #[cfg(test)]

@@ -240,8 +240,13 @@ impl AllocatorDesc<'_> {
     /// by its first owner's name; the footprint grows by so many frames' worth of drops.
     ///
     /// Where the host keeps the guards, for so many [collects](crate::Allocator::collect): then the host looks,
-    /// and it is free; or before a request would fail. Without a quarantine that memory is free once it is poisoned, and looked at when it is
+    /// and it is free. Without a quarantine that memory is free once it is poisoned, and looked at when it is
     /// handed out again: a write that comes later hits its next owner, and is found nowhere.
+    ///
+    /// A quarantine ends before a request fails. The host looks first. The GPU cannot look at once, so what it
+    /// has in quarantine, and then what waits for its first scrub, comes back unlooked, is told and
+    /// [counted](crate::GuardCoverage::unlooked_allocations); but not for a request that may fail by its
+    /// flags, nor under [`GuardPolicy::Zero`](crate::GuardPolicy::Zero).
     #[must_use]
     pub const fn quarantine(mut self, scrubs: u32) -> Self {
         self.quarantine = scrubs;

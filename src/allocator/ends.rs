@@ -25,11 +25,6 @@ use super::{
 };
 use crate::vulkan::{Resource, Vulkan};
 
-/// Counts the clones of an allocator; the last one closes.
-pub(super) struct Facade {
-    pub(super) inner: Arc<Inner>,
-}
-
 /// How an allocator ended.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
@@ -39,13 +34,6 @@ pub struct CloseReport {
     pub leaks: Vec<Leak>,
     /// Bytes that the GPU had not passed by the end policy: they are never freed.
     pub still_pending: u64,
-}
-
-impl Drop for Facade {
-    fn drop(&mut self) {
-        self.inner.close();
-        self.inner.end_record();
-    }
 }
 
 impl Allocator {
@@ -116,7 +104,7 @@ impl Allocator {
 
 impl Inner {
     /// The last facade is gone. Says so once.
-    fn close(self: &Arc<Self>) -> CloseReport {
+    pub(super) fn close(self: &Arc<Self>) -> CloseReport {
         if self.life() != Life::Open {
             return CloseReport::default();
         }

@@ -231,7 +231,7 @@ impl Inner {
             match self.allocate_memory(lane, &new, request.limit(), &mut search.tried) {
                 Ok((memory, mapping)) => {
                     let grant = self.settle_dedicated(lane, &new, memory, mapping, &request);
-                    return Ok((lane, grant));
+                    return Ok((lane, grant.map_err(CreateError::from)?));
                 }
                 Err(error) => failure = error,
             }

@@ -15,16 +15,13 @@ use std::sync::atomic::{
 
 use ash::vk;
 
-use super::{
-    Allocator,
-    inner::{Inner, LANE_BITS},
-};
+use super::{lanes::LANE_BITS, request::Limit};
 use crate::{
     policy::{
-        budget::{budget_of, ceiling, share},
+        budget::{Report, budget_of, ceiling, share},
         select::MemoryHeap,
     },
-    vulkan::{Properties, Vulkan},
+    vulkan::Properties,
 };
 
 /// A report is renewed after so many memories came or went.
@@ -54,6 +51,9 @@ pub(super) struct Heaps {
     reported: AtomicBool,
 }
 
+/// What the driver tells of each heap.
+pub(super) type Reports = [Report; vk::MAX_MEMORY_HEAPS];
+
 /// On cache lines of its own: two heaps are two threads' business.
 #[repr(align(128))]
 struct Heap {
@@ -69,15 +69,6 @@ struct Heap {
     ceiling: AtomicU64,
     budget: AtomicU64,
     usage: AtomicU64,
-}
-
-/// Which limits a reservation keeps to, besides the user's caps.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Limit {
-    /// The budget.
-    Budget,
-    /// None: the driver decides.
-    Driver,
 }
 
 /// Why nothing was reserved.
@@ -159,7 +150,12 @@ impl Heaps {
     }
 
     /// Reserves bytes and one memory. O(1), no lock.
-    fn reserve(&self, heap: u32, bytes: u64, limit: Limit) -> Result<Reservation<'_>, Refusal> {
+    pub(super) fn reserve(
+        &self,
+        heap: u32,
+        bytes: u64,
+        limit: Limit,
+    ) -> Result<Reservation<'_>, Refusal> {
         let heap = self.get(heap).ok_or(Refusal::Budget)?;
         let one_more = |count: u32| (count < self.memory_limit).then_some(count + 1);
         self.memories.fetch_update(Relaxed, Relaxed, one_more).map_err(|_| Refusal::Count)?;
@@ -175,7 +171,7 @@ impl Heaps {
     }
 
     /// How many bytes the limit still leaves.
-    fn left(&self, heap: u32, limit: Limit) -> u64 {
+    pub(super) fn left(&self, heap: u32, limit: Limit) -> u64 {
         self.get(heap)
             .map_or(0, |heap| heap.limit(limit).saturating_sub(heap.reserved.load(Relaxed)))
     }
@@ -218,87 +214,40 @@ impl Heaps {
         }
     }
 
-    fn is_stale(&self, now: u64) -> bool {
+    /// Gives a memory of a heap back, by `free`, and then its bytes to others.
+    pub(super) fn give_back(&self, heap: u32, bytes: u64, free: impl FnOnce()) {
+        let heap = self.get(heap);
+        if let Some(heap) = heap {
+            heap.taken_back.fetch_add(bytes, Release);
+        }
+        free();
+        if let Some(heap) = heap {
+            heap.reserved.fetch_sub(bytes, Relaxed);
+        }
+        self.reserved.fetch_sub(bytes, Relaxed);
+        self.memories.fetch_sub(1, Relaxed);
+        self.frees.fetch_add(1, Relaxed);
+        self.changes.fetch_add(1, Relaxed);
+    }
+
+    /// Whether the last report is old, `now` collects after the start.
+    pub(super) fn is_stale(&self, now: u64) -> bool {
         self.changes.load(Relaxed) >= STALE_CHANGES
             || now.saturating_sub(self.reported_at.load(Relaxed)) >= STALE_COLLECTS
     }
 }
 
-impl Heap {
-    fn limit(&self, limit: Limit) -> u64 {
-        match limit {
-            Limit::Driver => self.cap,
-            Limit::Budget => self.cap.min(self.ceiling.load(Relaxed)),
-        }
-    }
-}
-
-impl Inner {
-    /// Reserves bytes of a heap before the driver is asked for them.
-    pub(super) fn reserve(
-        &self,
-        heap: u32,
-        bytes: u64,
-        limit: Limit,
-    ) -> Result<Reservation<'_>, Refusal> {
-        self.renew_report(false);
-        match self.heaps.reserve(heap, bytes, limit) {
-            // What has come free meanwhile may do.
-            Err(Refusal::Budget) if limit == Limit::Budget && self.renew_report(true) => {
-                self.heaps.reserve(heap, bytes, limit)
-            }
-            done => done,
-        }
-    }
-
-    /// How many bytes of a heap the limit still leaves.
-    pub(super) fn left(&self, heap: u32, limit: Limit) -> u64 {
-        self.renew_report(false);
-        self.heaps.left(heap, limit)
-    }
-
-    /// Gives a memory back to the driver, and then its bytes to others.
-    ///
-    /// # Safety
-    /// As [`Vulkan::free_memory`]; the memory was kept from a reservation of `bytes` of `heap`.
-    pub(super) unsafe fn free_memory(&self, heap: u32, memory: vk::DeviceMemory, bytes: u64) {
-        let heap = self.heaps.get(heap);
-        if let Some(heap) = heap {
-            heap.taken_back.fetch_add(bytes, Release);
-        }
-        // SAFETY: the caller's promise.
-        unsafe { self.vulkan.free_memory(memory) };
-        if let Some(heap) = heap {
-            heap.reserved.fetch_sub(bytes, Relaxed);
-        }
-        self.heaps.reserved.fetch_sub(bytes, Relaxed);
-        self.heaps.memories.fetch_sub(1, Relaxed);
-        self.heaps.frees.fetch_add(1, Relaxed);
-        self.heaps.changes.fetch_add(1, Relaxed);
-    }
-
-    /// Reads the driver's report if it is old, or in any case. Whether it did.
-    fn renew_report(&self, in_any_case: bool) -> bool {
-        let heaps = &self.heaps;
-        let now = self.collects.load(Relaxed);
-        let wanted = self.vulkan.reports_budget() && (in_any_case || heaps.is_stale(now));
-        // One at a time, so that an older report does not come last.
-        if !wanted || heaps.reporting.swap(true, Acquire) {
+impl Heaps {
+    /// Takes in a report that `read` gets of the driver. Whether it did: one thread at a time, so that an older
+    /// report does not come last.
+    pub(super) fn renew(&self, now: u64, read: impl FnOnce() -> Reports) -> bool {
+        if self.reporting.swap(true, Acquire) {
             return false;
         }
-        heaps.changes.store(0, Relaxed);
-        heaps.reported_at.store(now, Relaxed);
-        heaps.read_report(&self.vulkan);
-        heaps.reporting.store(false, Release);
-        true
-    }
-}
-
-impl Heaps {
-    fn read_report(&self, vulkan: &Vulkan) {
+        self.changes.store(0, Relaxed);
+        self.reported_at.store(now, Relaxed);
         let given = self.each(|heap| heap.given.load(Acquire));
-        // SAFETY: the device contract holds while the allocator is open.
-        let reports = unsafe { vulkan.memory_budget() };
+        let reports = read();
         let taken_back = self.each(|heap| heap.taken_back.load(Acquire));
         for (index, heap) in self.heaps.iter().enumerate() {
             let report = reports.get(index).copied().unwrap_or_default();
@@ -310,6 +259,8 @@ impl Heaps {
             heap.ceiling.store(ceiling(heap.size, report, ours), Relaxed);
         }
         self.reported.store(true, Relaxed);
+        self.reporting.store(false, Release);
+        true
     }
 
     fn each(&self, value: impl Fn(&Heap) -> u64) -> [u64; vk::MAX_MEMORY_HEAPS] {
@@ -318,6 +269,30 @@ impl Heaps {
             *slot = value(heap);
         }
         values
+    }
+
+    /// What is known of a heap; `None` if there is no such heap.
+    pub(super) fn budget(&self, heap: u32) -> Option<HeapBudget> {
+        let found = self.get(heap)?;
+        Some(HeapBudget {
+            size: found.size,
+            device_local: found.device_local,
+            budget: found.budget.load(Relaxed),
+            usage: found.usage.load(Relaxed),
+            reserved: found.reserved.load(Relaxed),
+            left: self.left(heap, Limit::Budget),
+            cap: (found.cap != u64::MAX).then_some(found.cap),
+            reported: self.reported.load(Relaxed),
+        })
+    }
+}
+
+impl Heap {
+    fn limit(&self, limit: Limit) -> u64 {
+        match limit {
+            Limit::Driver => self.cap,
+            Limit::Budget => self.cap.min(self.ceiling.load(Relaxed)),
+        }
     }
 }
 
@@ -344,29 +319,4 @@ pub struct HeapBudget {
     /// Whether the driver reports budgets
     /// ([`DeviceFeatures::MEMORY_BUDGET`](crate::DeviceFeatures::MEMORY_BUDGET)).
     pub reported: bool,
-}
-
-impl Allocator {
-    /// The budget of a heap; `None` if there is no such heap.
-    ///
-    /// No lock. The driver is asked only if the last report is old: after 32 memories came or
-    /// went, or 64 collects.
-    pub fn heap_budget(&self, heap: u32) -> Option<HeapBudget> {
-        let inner = self.inner();
-        if self.inner().check_open().is_ok() {
-            inner.renew_report(false);
-        }
-        let heaps = &inner.heaps;
-        let found = heaps.get(heap)?;
-        Some(HeapBudget {
-            size: found.size,
-            device_local: found.device_local,
-            budget: found.budget.load(Relaxed),
-            usage: found.usage.load(Relaxed),
-            reserved: found.reserved.load(Relaxed),
-            left: heaps.left(heap, Limit::Budget),
-            cap: (found.cap != u64::MAX).then_some(found.cap),
-            reported: heaps.reported.load(Relaxed),
-        })
-    }
 }

@@ -8,10 +8,10 @@ use bytemuck::Pod;
 use super::{
     Allocator,
     arena::Arena,
-    arena_blocks::Place,
     desc::AllocationDesc,
     error::{CopyError, InitError},
     inner::Inner,
+    place::Place,
     resource::Buffer,
     resource_desc::BufferDesc,
 };

@@ -94,9 +94,6 @@ pub(super) enum Life {
     ShutDown = 2,
 }
 
-/// A lane's index fits this many bits.
-pub(super) const LANE_BITS: u32 = Lanes::<Lane>::BITS;
-
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
 impl Inner {

@@ -2,6 +2,9 @@
 
 use std::sync::OnceLock;
 
+/// A lane's index fits this many bits.
+pub(super) const LANE_BITS: u32 = 10;
+
 /// Lanes by index. Those of memory types are there from the start; others are added and stay, so
 /// that a reference to one lasts as long as the table. Reads take no lock.
 pub(super) struct Lanes<L> {
@@ -11,13 +14,10 @@ pub(super) struct Lanes<L> {
 }
 
 impl<L> Lanes<L> {
-    /// Indices fit this many bits.
-    pub(super) const BITS: u32 = 10;
-
     /// The index of the first arena: Vulkan has no more memory types.
     const FIRST_ARENA: usize = ash::vk::MAX_MEMORY_TYPES;
 
-    const ARENAS: usize = (1 << Self::BITS) - Self::FIRST_ARENA;
+    const ARENAS: usize = (1 << LANE_BITS) - Self::FIRST_ARENA;
 
     pub(super) fn new(types: Vec<L>) -> Self {
         debug_assert!(types.len() <= Self::FIRST_ARENA, "more memory types than Vulkan has");
@@ -61,7 +61,7 @@ impl<L> Lanes<L> {
 
 #[cfg(test)]
 mod tests {
-    use super::Lanes;
+    use super::{LANE_BITS, Lanes};
 
     #[test]
     fn lanes_are_added_behind_those_of_types_until_the_table_is_full() {
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(lanes.add(|index| index), Some(&32));
         assert_eq!(lanes.iter().collect::<Vec<_>>(), [&100, &101, &32]);
         let added = (0..).map_while(|_| lanes.add(|index| index)).count();
-        assert_eq!(added as u32, (1 << Lanes::<u32>::BITS) - 33);
+        assert_eq!(added as u32, (1 << LANE_BITS) - 33);
         assert_eq!((lanes.get(1023), lanes.get(1024)), (Some(&1023), None));
     }
 }

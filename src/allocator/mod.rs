@@ -1,69 +1,78 @@
-//! The face: [`Allocator`], and everything a user holds.
+//! The face: [`Allocator`], and everything a user holds. In three storeys, each on those above it in this file.
 
+// Words: what is asked for and what is told, the user's and our own.
+mod dependency;
+mod desc;
+mod error;
+mod names;
+mod place;
+mod request;
+mod resource_desc;
+mod share;
+
+// What is kept, behind locks or without: `Inner`, and what it consists of.
+mod auditor;
+mod choices;
+#[cfg(feature = "descriptors")]
+mod descriptor_pools;
+mod fence_ring;
+mod heaps;
+mod inner;
+mod lanes;
+mod objects;
+mod origins;
+mod recorder;
+mod register;
+mod soonest;
+mod sync;
+mod turn;
+
+// What is done with it: flows, and the handles and doors that lead to them.
 mod aliasing;
 mod allocate;
 mod allocation;
 mod arena;
 mod arena_blocks;
 mod ask;
-mod auditor;
-mod choices;
+mod budget;
 mod collect;
 mod create;
 mod defragment;
-mod dependency;
-mod desc;
 #[cfg(feature = "descriptors")]
 mod descriptor;
-#[cfg(feature = "descriptors")]
-mod descriptor_pools;
 mod doors;
 mod ends;
-mod error;
 mod external;
 #[cfg(unix)]
 mod external_fd;
-mod fence_ring;
+mod facade;
 mod guards;
-mod heaps;
 mod home;
 mod init;
-mod inner;
-mod lanes;
 mod leaks;
 mod mapping;
 mod moves;
-mod names;
-mod objects;
-mod origins;
 mod picture;
 mod plan;
 mod poll;
 mod pressure;
-mod recorder;
 mod recording;
-mod register;
-mod request;
 mod resource;
-mod resource_desc;
 mod retire;
 mod reuse;
 mod ring;
-mod share;
 mod shared;
-mod soonest;
 mod statistics;
-mod sync;
 mod telling;
 mod timeline;
-mod turn;
 mod video;
 mod view;
+mod writing;
 
 use core::fmt;
 use std::sync::Arc;
 
-use ends::Facade;
+use facade::Facade;
 use inner::Inner;
 use share::Extent;
 
@@ -212,7 +221,7 @@ impl Allocator {
         &self.facade.inner
     }
 
-    fn place(&self) -> arena_blocks::Place<'_> {
-        arena_blocks::Place::Types
+    fn place(&self) -> place::Place<'_> {
+        place::Place::Types
     }
 }

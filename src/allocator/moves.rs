@@ -7,11 +7,11 @@ use ash::vk;
 use super::{
     allocate::Granted,
     allocation::Allocation,
-    arena_blocks::Place,
     defragment::Defragmentation,
     desc::AllocationDesc,
     error::{AllocateError, CreateError},
     inner::{Inner, Lane},
+    place::Place,
     recording::Recording,
     request::Request,
     resource::{Buffer, Image},

@@ -1,11 +1,15 @@
 //! Objects without memory of their own (views, samplers, framebuffers) that retire like all else.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::TryReserveError,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ash::vk;
+use smallvec::SmallVec;
 
 use super::share::{Extent, Lately};
 use crate::{
@@ -13,6 +17,9 @@ use crate::{
     retire::{BagNumber, Bags},
     vulkan::{Object, Vulkan},
 };
+
+/// So many go at a time where the host has no memory for a list.
+const FEW: usize = 16;
 
 /// All objects of an allocator: those that live, so that `shutdown` can end them, and those that
 /// wait for the GPU.
@@ -44,7 +51,7 @@ struct State {
     /// An index here is no vacant one, though its object may be gone: its image took it along.
     bags: Bags<u32>,
     /// The oldest bag of each batch that a thread is just destroying.
-    in_hand: Vec<BagNumber>,
+    in_hand: SmallVec<[BagNumber; 8]>,
     retired: Lately,
 }
 
@@ -72,6 +79,13 @@ struct Held {
 }
 
 impl State {
+    fn reserve(&mut self, count: usize) -> Result<(), TryReserveError> {
+        let more = count.saturating_sub(self.vacant.len());
+        self.slots.try_reserve(more)?;
+        // All may be vacant in the end.
+        self.vacant.try_reserve(self.slots.len() + more - self.vacant.len())
+    }
+
     /// Empties a slot that is in no bag any more.
     fn take(&mut self, index: u32) -> Option<Object> {
         let held = self.slots.get_mut(index as usize)?.take();
@@ -81,12 +95,14 @@ impl State {
 }
 
 impl ObjectLane {
-    /// Takes a new object in; `image` is what it looks at, or null. O(1) amortised.
-    pub(super) fn insert(&self, object: Object, image: vk::Image) -> u32 {
+    /// Takes a new object in; `image` is what it looks at, or null. `None` if the host has no memory to
+    /// remember it by, and its end. O(1) amortised.
+    pub(super) fn insert(&self, object: Object, image: vk::Image) -> Option<u32> {
         let held = Some(Held { object, image });
         let mut state = lock(&self.state);
+        state.reserve(1).ok()?;
         self.live.add(1);
-        match state.vacant.pop() {
+        Some(match state.vacant.pop() {
             Some(index) => {
                 state.slots[index as usize] = held;
                 index
@@ -95,11 +111,17 @@ impl ObjectLane {
                 state.slots.push(held);
                 state.slots.len() as u32 - 1
             }
-        }
+        })
+    }
+
+    /// Makes room for so many more, unless other threads take it. Whether there is. O(1) amortised.
+    pub(super) fn reserve(&self, count: usize) -> bool {
+        lock(&self.state).reserve(count).is_ok()
     }
 
     /// Files an object into the bag current now. `bags` reads the current and the reached bag,
-    /// under the lock. What is reached at once comes back, to be destroyed. O(1).
+    /// under the lock. What is reached at once comes back, to be destroyed. Where the host has no memory to
+    /// file it, it lives until the allocator is shut down. O(1).
     pub(super) fn retire(
         &self,
         index: u32,
@@ -108,10 +130,14 @@ impl ObjectLane {
     ) -> Option<Object> {
         let mut state = lock(&self.state);
         let (current, reached) = bags();
-        self.live.subtract(1);
         if current.is_reached(reached) {
+            self.live.subtract(1);
             return state.take(index);
         }
+        if state.bags.reserve(current).is_err() {
+            return None;
+        }
+        self.live.subtract(1);
         state.bags.file(current, index);
         self.pending.add(1);
         state.retired.note(collects);
@@ -142,10 +168,7 @@ impl ObjectLane {
         extent: Extent,
         collect: u64,
     ) -> u64 {
-        self.drain(vulkan, |state, out| {
-            let most = state.retired.most(extent, collect);
-            state.bags.take_bags(most, reached, out);
-        })
+        self.drain(vulkan, reached, |state| state.retired.most(extent, collect))
     }
 
     /// The newest bag, up to a reached one, of which nothing waits and nothing is in hand. Asked under
@@ -159,26 +182,38 @@ impl ObjectLane {
     /// Destroys the views of an image that wait: who ends the image at points of their own has said
     /// that nothing uses it, and its views are uses of it. O(objects that wait).
     pub(super) fn end_views(&self, vulkan: &Vulkan, image: vk::Image) {
-        let mut views = Vec::new();
-        {
-            let State { slots, bags, .. } = &mut *lock(&self.state);
-            for (_, &index) in bags.filed() {
-                let slot = &mut slots[index as usize];
-                let view = slot.take_if(|held| held.image == image);
-                views.extend(view.map(|held| held.object));
+        let mut views: SmallVec<[Object; 8]> = SmallVec::new();
+        let mut more = true;
+        while core::mem::take(&mut more) {
+            {
+                let State { slots, bags, .. } = &mut *lock(&self.state);
+                for (_, &index) in bags.filed() {
+                    // More than a list has place for come in the next round.
+                    more = views.len() == views.capacity() && views.try_reserve(1).is_err();
+                    if more {
+                        break;
+                    }
+                    let slot = &mut slots[index as usize];
+                    let view = slot.take_if(|held| held.image == image);
+                    views.extend(view.map(|held| held.object));
+                }
+                self.pending.subtract(views.len() as u64);
             }
-            self.pending.subtract(views.len() as u64);
-        }
-        for object in views {
-            // SAFETY: the device contract; the caller found every use of the image done, and the
-            // view was taken out, so nobody else destroys it.
-            unsafe { vulkan.destroy_object(object) };
+            for object in views.drain(..) {
+                // SAFETY: the device contract; the caller found every use of the image done, and the
+                // view was taken out, so nobody else destroys it.
+                unsafe { vulkan.destroy_object(object) };
+            }
         }
     }
 
     /// Destroys what waits, reached or not. Returns how many.
     pub(super) fn collect_everything(&self, vulkan: &Vulkan) -> u64 {
-        self.drain(vulkan, |state, out| state.bags.take_all(out))
+        let mut count = 0;
+        while !lock(&self.state).bags.is_empty() {
+            count += self.drain(vulkan, BagNumber::NEVER, |_| usize::MAX);
+        }
+        count
     }
 
     /// Destroys all objects, those that live too: the device goes.
@@ -195,13 +230,23 @@ impl ObjectLane {
         }
     }
 
-    fn drain(&self, vulkan: &Vulkan, take: impl FnOnce(&mut State, &mut Vec<u32>)) -> u64 {
-        let mut indices = Vec::new();
+    /// Destroys at most so many of what waits in bags up to one; fewer, if the host has no memory for a list.
+    fn drain(
+        &self,
+        vulkan: &Vulkan,
+        reached: BagNumber,
+        most: impl FnOnce(&State) -> usize,
+    ) -> u64 {
+        let mut indices: SmallVec<[u32; FEW]> = SmallVec::new();
+        let mut objects: SmallVec<[Object; FEW]> = SmallVec::new();
         let mut state = lock(&self.state);
         let bag = state.bags.oldest();
-        take(&mut state, &mut indices);
-        let objects: Vec<Object> =
-            indices.into_iter().filter_map(|index| state.take(index)).collect();
+        let mut most = most(&state).min(state.bags.len());
+        if indices.try_reserve(most).is_err() || objects.try_reserve(most).is_err() {
+            most = most.min(FEW);
+        }
+        state.bags.take_bags(most, reached, &mut indices);
+        objects.extend(indices.into_iter().filter_map(|index| state.take(index)));
         self.pending.subtract(objects.len() as u64);
         state.in_hand.push(bag);
         self.publish(&state);

@@ -4,11 +4,11 @@ use ash::vk;
 
 use super::{
     Allocator,
-    arena_blocks::Place,
     choices::Choice,
     desc::AllocationDesc,
     error::{AllocateError, CreateError},
     inner::{Inner, Lane},
+    place::Place,
     request::{Request, Search, Target},
     resource_desc::{BufferDesc, ImageDesc},
 };

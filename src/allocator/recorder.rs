@@ -1,5 +1,4 @@
-//! The record: events go on tapes under the locks that are held in any case, and `collect` writes
-//! them out with none.
+//! What an allocator keeps of its record: the order of events, and a desk with what it takes to write.
 
 use std::{
     io::{self, Write},
@@ -10,46 +9,37 @@ use std::{
     time::Instant,
 };
 
-use super::{
-    desc::AllocatorDesc,
-    inner::{Inner, LaneState},
-    request::Request,
-};
+use super::desc::AllocatorDesc;
 use crate::{
     ground::sync::lock,
-    memory::Entry,
-    policy::{
-        intent::{Shape, wish},
-        select::bits,
-    },
-    record::{Asked, Device, Encoder, Event, Intent, Sample, Tape, What},
+    record::{Device, Encoder, Event, Sample, Tape},
     vulkan::Properties,
 };
 
 /// What the allocator keeps of its record; nothing, if there is none.
 pub(super) struct Recorder(Option<Shared>);
 
-struct Shared {
+pub(super) struct Shared {
     /// The order of all events.
-    order: Arc<AtomicU64>,
+    pub(super) order: Arc<AtomicU64>,
     /// Events that a tape has room for.
     room: usize,
-    started: Instant,
+    pub(super) started: Instant,
     /// The record is over.
-    ended: AtomicBool,
+    pub(super) ended: AtomicBool,
     /// Whoever writes takes the desk away, so that no lock is held meanwhile. A writer that panics
     /// takes it along, which ends the record.
-    desk: Mutex<Option<Desk>>,
+    pub(super) desk: Mutex<Option<Desk>>,
 }
 
 /// What it takes to write.
-struct Desk {
-    writer: Box<dyn Write + Send>,
-    encoder: Encoder,
+pub(super) struct Desk {
+    pub(super) writer: Box<dyn Write + Send>,
+    pub(super) encoder: Encoder,
     /// An empty list, to be changed for a tape's.
     blank: Vec<Event>,
     /// Of the memory types; here only to keep its memory.
-    samples: Vec<Sample>,
+    pub(super) samples: Vec<Sample>,
 }
 
 impl Recorder {
@@ -84,6 +74,11 @@ impl Recorder {
         self.0.is_some()
     }
 
+    /// The record, if there is one.
+    pub(super) fn shared(&self) -> Option<&Shared> {
+        self.0.as_ref()
+    }
+
     /// A tape for a lane, if there is a record.
     pub(super) fn tape(&self, lane: u32, memory_type: u32) -> Option<Box<Tape>> {
         let shared = self.0.as_ref().filter(|shared| !shared.ended.load(Ordering::Relaxed))?;
@@ -92,161 +87,29 @@ impl Recorder {
     }
 
     /// The desk; none if there is no record, or another thread writes it just now.
-    fn turn(&self) -> Option<(&Shared, Desk)> {
+    pub(super) fn turn(&self) -> Option<(&Shared, Desk)> {
         let shared = self.0.as_ref()?;
         Some((shared, lock(&shared.desk).take()?))
     }
 }
 
-impl Inner {
-    /// Writes what happened since the last time, as one frame. If another thread is at it, the next
-    /// call does.
-    #[inline]
-    pub(super) fn write_record(&self) {
-        if self.recorder.is_on() {
-            self.write_frame();
-        }
-    }
-
-    #[inline(never)]
-    fn write_frame(&self) {
-        let Some((shared, mut desk)) = self.recorder.turn() else { return };
-        let sealed = shared.order.load(Ordering::Relaxed);
-        self.fill(shared, &mut desk, sealed);
-        desk.encoder.frame();
-        match desk.write() {
-            Ok(()) => *lock(&shared.desk) = Some(desk),
-            Err(error) => self.break_off(&error),
-        }
-    }
-
-    /// Writes the rest and the end.
-    pub(super) fn end_record(&self) {
-        let Some((shared, mut desk)) = self.recorder.turn() else { return };
-        self.fill(shared, &mut desk, u64::MAX);
-        desk.encoder.end();
-        self.take_tapes();
-        if let Err(error) = desk.write().and_then(|()| desk.writer.flush()) {
-            self.break_off(&error);
-        }
-    }
-
-    /// Gathers the tapes, one lock at a time, and makes lines of what is below `sealed`: on no tape
-    /// can an event of a lower number come later.
-    fn fill(&self, shared: &Shared, desk: &mut Desk, sealed: u64) {
-        desk.samples.fill(Sample::default());
-        for lane in self.lanes() {
-            let (taken, statistics) = {
-                let mut state = lane.lock();
-                (desk.change(&mut state.tape), lane.statistics())
-            };
-            desk.keep(taken);
-            if let Some(sample) = desk.samples.get_mut(lane.memory_type as usize) {
-                sample.blocks += statistics.blocks;
-                sample.reserved += statistics.reserved;
-                sample.live += statistics.live;
-                sample.pending += statistics.pending;
-                sample.largest_free = sample.largest_free.max(statistics.largest_free);
-            }
-        }
-        let (taken, reached) = self
-            .with_register(|register| (desk.change(&mut register.tape), register.cuts().reached()));
-        desk.keep(taken);
-        let Desk { encoder, samples, .. } = desk;
-        encoder.write_below(sealed);
-        encoder.reached(&reached);
-        for (memory_type, &sample) in (0..).zip(samples.iter()) {
-            encoder.sample(memory_type, sample);
-        }
-        encoder.time(shared.started.elapsed().as_micros());
-    }
-
-    fn break_off(&self, error: &io::Error) {
-        self.take_tapes();
-        tracing::error!(
-            target: crate::events::RECORD, %error,
-            "the record's writer failed: the record ends here"
-        );
-    }
-
-    /// Nothing is written down any more.
-    fn take_tapes(&self) {
-        if let Some(shared) = &self.recorder.0 {
-            shared.ended.store(true, Ordering::Relaxed);
-        }
-        for lane in self.lanes() {
-            // The memory goes after the lock.
-            let tape = lane.lock().tape.take();
-            drop(tape);
-        }
-        drop(self.with_register(|register| register.tape.take()));
-    }
-}
-
 impl Desk {
     /// Takes a tape's events and leaves it the blank.
-    fn change(&mut self, tape: &mut Option<Box<Tape>>) -> Option<(Vec<Event>, u64)> {
+    pub(super) fn change(&mut self, tape: &mut Option<Box<Tape>>) -> Option<(Vec<Event>, u64)> {
         Some(tape.as_mut()?.take(core::mem::take(&mut self.blank)))
     }
 
     /// Keeps what was taken; its memory is the next blank.
-    fn keep(&mut self, taken: Option<(Vec<Event>, u64)>) {
+    pub(super) fn keep(&mut self, taken: Option<(Vec<Event>, u64)>) {
         if let Some((mut events, lost)) = taken {
             self.encoder.keep(&mut events, lost);
             self.blank = events;
         }
     }
 
-    fn write(&mut self) -> io::Result<()> {
+    pub(super) fn write(&mut self) -> io::Result<()> {
         self.writer.write_all(self.encoder.text().as_bytes())?;
         self.encoder.clear();
         Ok(())
     }
-}
-
-impl LaneState {
-    /// A range was granted.
-    #[inline]
-    pub(super) fn record_grant(&mut self, entry: Entry, request: &Request) {
-        if let Some(tape) = &mut self.tape {
-            write_grant(tape, entry, request);
-        }
-    }
-
-    /// An allocation was given up.
-    #[inline]
-    pub(super) fn record_end(&mut self, entry: Entry) {
-        if let Some(tape) = &mut self.tape {
-            write_end(tape, entry);
-        }
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn write_end(tape: &mut Tape, entry: Entry) {
-    let place = tape.place(entry.slot, entry.key);
-    tape.write(What::Retired { place });
-}
-
-#[cold]
-#[inline(never)]
-fn write_grant(tape: &mut Tape, entry: Entry, request: &Request) {
-    // What is asked of the host's view is the same on every device.
-    let wish = wish(&request.question.taste, request.question.gpu, Shape::Unified);
-    let intent = match (wish.required & bits::HOST_VISIBLE, wish.preferred & bits::HOST_CACHED) {
-        (0, _) => Intent::DeviceLocal,
-        (_, 0) => Intent::Upload,
-        _ => Intent::Readback,
-    };
-    let asked = Asked {
-        size: request.size,
-        // It was checked to be a power of two.
-        alignment_log2: request.alignment.trailing_zeros() as u8,
-        kind: request.kind,
-        intent,
-        name: request.name,
-    };
-    let place = tape.place(entry.slot, entry.key);
-    tape.write(What::Granted { place, asked });
 }

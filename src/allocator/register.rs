@@ -7,10 +7,9 @@ use smallvec::SmallVec;
 
 use super::{
     auditor::{Auditor, Finding, Used},
-    dependency::Dependency,
+    dependency::{Dependency, Passable},
     desc::AllocatorDesc,
     guards::PassedCuts,
-    reuse::Passable,
     sync::Sync,
 };
 use crate::{

@@ -3,17 +3,15 @@
 use ash::vk;
 
 use super::{
-    choices::Question,
     desc::{AllocationDesc, AllocationFlags},
     error::Tried,
-    heaps::Limit,
 };
 use crate::{
     guard::{Layout, layout},
     memory::{End, Fence, Rank, Tenant},
     policy::{
         granularity::{ResourceKind, placed},
-        intent::GpuUse,
+        intent::{GpuUse, Taste},
     },
     vulkan::{Dedicate, Requirements, Resource},
 };
@@ -63,6 +61,24 @@ impl Target {
         let (resource, gpu) = (Resource::Image(handle), GpuUse::of_usage(of_gpu.as_raw()));
         Self { resource, kind, disjoint: false, usage, gpu }
     }
+}
+
+/// What the choice of memory types depends on, besides the device.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question {
+    /// `VkMemoryRequirements::memoryTypeBits`.
+    pub(super) type_bits: u32,
+    pub(super) gpu: GpuUse,
+    pub(super) taste: Taste,
+}
+
+/// Which limits a reservation keeps to, besides the user's caps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Limit {
+    /// The budget.
+    Budget,
+    /// None: the driver decides.
+    Driver,
 }
 
 /// A request, in the allocator's own words.

@@ -51,6 +51,9 @@ impl Inner {
         let (bag, reached) = (self.current_bag(), self.reached_bag());
         let is_open = self.life() == Life::Open;
         if is_open && bag > reached {
+            if state.bags.reserve(bag).is_err() {
+                return self.file_seldom(lane, state, entry, bag, plain);
+            }
             state.retire(entry, self.collects.load(Ordering::Relaxed))?;
             if !plain {
                 state.record_end(entry);
@@ -66,13 +69,14 @@ impl Inner {
         self.file_seldom(lane, state, entry, bag, plain)
     }
 
-    /// [`file`](Self::file) where no timeline exists, the device is lost, or the last facade is gone.
+    /// [`file`](Self::file) where no timeline exists, the device is lost, the last facade is gone, or the host
+    /// has no memory to note the end by.
     #[cold]
     #[inline(never)]
     fn file_seldom<'a>(
         &self,
         lane: &'a Lane,
-        mut state: MutexGuard<'a, LaneState>,
+        state: MutexGuard<'a, LaneState>,
         entry: Entry,
         bag: BagNumber,
         plain: bool,
@@ -81,6 +85,7 @@ impl Inner {
         if bag.is_reached(self.reached_bag()) || life == Life::ShutDown {
             return self.end_at_once(lane, state, entry, plain);
         }
+        let (mut state, bag) = self.reserve_end(lane, state)?;
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
         state.record_end(entry);
         state.bags.file(bag, entry);
@@ -94,6 +99,27 @@ impl Inner {
             report_untimed(name);
         }
         Ok(keeper)
+    }
+
+    /// The bag of now, and makes sure that an end can be filed there; if the host has no memory for more, after
+    /// a collect, which takes some out.
+    fn reserve_end<'a>(
+        &self,
+        lane: &'a Lane,
+        mut state: MutexGuard<'a, LaneState>,
+    ) -> Result<(MutexGuard<'a, LaneState>, BagNumber), KeyError> {
+        let bag = self.current_bag();
+        if state.bags.reserve(bag).is_ok() {
+            return Ok((state, bag));
+        }
+        drop(state);
+        if let Some(myself) = self.myself.upgrade() {
+            Inner::collect(&myself, Extent::All);
+        }
+        state = lane.lock();
+        let bag = self.current_bag();
+        state.bags.reserve(bag).map_err(|_| KeyError::OutOfHostMemory)?;
+        Ok((state, bag))
     }
 
     /// Gives an allocation up at points that cover every use of it. O(points + log pending).
@@ -112,16 +138,20 @@ impl Inner {
 
     /// Used → Pending at these points and those of the range's owner before.
     fn file_at(&self, lane: &Lane, entry: Entry, unreached: &[Point]) -> Result<Keeper, KeyError> {
-        let mut state = lane.lock();
+        let (mut state, bag) = self.reserve_end(lane, lane.lock())?;
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
         state.record_end(entry);
         let mut points = state.heirs.take(entry);
-        points.extend_from_slice(unreached);
+        let known = points.try_reserve(unreached.len()).is_ok();
+        points.extend_from_slice(if known { unreached } else { &[] });
         let life = self.life();
-        if life == Life::ShutDown || points.is_empty() {
+        if life == Life::ShutDown || known && points.is_empty() {
             return Ok(self.release(lane, state, entry));
         }
-        state.bags.file_at(&points, entry);
+        if !known || state.bags.file_at(&points, entry).is_err() {
+            // Without memory for points it waits for all that was submitted, which covers them.
+            state.bags.file(bag, entry);
+        }
         lane.publish(&state);
         Ok(state.shared_keeper(life, entry))
     }
@@ -201,11 +231,16 @@ impl Inner {
             self.objects.collect(&self.vulkan, reached, Extent::All, 0);
             self.end_views(resource);
             state = lane.lock();
-            if self.objects.cleared(reached) < reached {
-                // Another thread has some in hand: the next collect ends this.
-                state.bags.file(BagNumber::FIRST, entry);
-                lane.publish(&state);
-                return state.shared_keeper(self.life(), entry);
+            while self.objects.cleared(reached) < reached {
+                // Another thread has some in hand: the next collect ends this, or that thread is waited for.
+                if state.bags.reserve(BagNumber::FIRST).is_ok() {
+                    state.bags.file(BagNumber::FIRST, entry);
+                    lane.publish(&state);
+                    return state.shared_keeper(self.life(), entry);
+                }
+                drop(state);
+                std::thread::yield_now();
+                state = lane.lock();
             }
             state.blocks.take_resource(entry);
             drop(state);
@@ -229,7 +264,8 @@ impl Inner {
     /// The block of `slot` is empty: its count comes out, and blocks that linger too long go.
     fn vacate(&self, lane: &Lane, mut state: MutexGuard<'_, LaneState>, slot: u32) -> Keeper {
         let keeper = state.unkeep(slot);
-        let blocks = self.sweep(lane, &mut state, &[slot]);
+        let last = state.blocks.empty().len() - 1;
+        let blocks = self.sweep(lane, &mut state, last);
         drop(state);
         // The keeper in hand keeps `self` alive to the end of this.
         self.free_blocks(lane, blocks);

@@ -5,8 +5,6 @@
 //! taken only where the alternative is more memory. Only ranges of stamped bags are looked at: every
 //! use of those is submitted, so the points of their cut cover it.
 
-use core::{cell::RefCell, panic::Location};
-
 use ash::vk;
 use smallvec::SmallVec;
 
@@ -14,12 +12,12 @@ use super::{
     Allocator,
     allocate::Granted,
     allocation::Allocation,
-    arena_blocks::Place,
     choices::Choice,
-    dependency::Dependency,
+    dependency::{Dependency, Passable},
     desc::AllocationDesc,
     error::{AllocateError, CreateError},
     inner::{Inner, Lane, LaneState},
+    place::{Order, Place},
     request::{Request, Search},
     resource::{Buffer, Image},
     resource_desc::{BufferDesc, ImageDesc},
@@ -28,7 +26,7 @@ use super::{
 use crate::{
     memory::{Entry, Heritage},
     policy::granularity::ResourceKind,
-    retire::{BagNumber, Point, TimelineId},
+    retire::{BagNumber, TimelineId},
     tlsf::Region,
     vulkan::{Dedicate, Object, Resource},
 };
@@ -50,23 +48,6 @@ pub struct Ordered<T> {
     pub owner: T,
     /// What the submit of its first use must make. Often nothing.
     pub dependency: Dependency,
-}
-
-/// The queue that a request is ordered by, and what came out.
-#[derive(Debug)]
-pub(super) struct Order {
-    queue: TimelineId,
-    dependency: RefCell<Dependency>,
-    /// The user's call.
-    pub(super) origin: &'static Location<'static>,
-}
-
-/// A cut that work of one queue can be ordered after.
-pub(super) struct Passable {
-    /// The newest bag that waits for it.
-    pub(super) bag: BagNumber,
-    pub(super) points: SmallVec<[Point; 4]>,
-    pub(super) dependency: Dependency,
 }
 
 impl Allocator {
@@ -176,7 +157,7 @@ impl Allocator {
         if queue.owner != self.inner().id {
             return Err(AllocateError::ForeignTimeline.into());
         }
-        let order = Order { queue, dependency: RefCell::default(), origin: Location::caller() };
+        let order = Order::by(queue);
         let owner = make(Place::Ordered(&order))?;
         Ok(Ordered { owner, dependency: order.dependency.into_inner() })
     }
@@ -227,7 +208,11 @@ impl Inner {
             (register.passable(queue, MOST_CUTS), register.cuts().reached())
         });
         let newest = cuts.last()?.bag;
+        if !self.objects.reserve(MOST_JOINED) {
+            return None;
+        }
         let mut state = lane.lock();
+        state.heirs.reserve().ok()?;
         let (places, bag) = state.tightest_pending(search.size, search.alignment, newest)?;
         let Passable { points, dependency, .. } = cuts.into_iter().find(|cut| cut.bag >= bag)?;
         let entry_at = |&place: &usize| state.bags.filed().nth(place).map(|(_, &entry)| entry);
@@ -254,8 +239,7 @@ impl Inner {
         };
         // The caller's own count keeps this alive, so the upgrade succeeds.
         if let Some(myself) = self.myself.upgrade() {
-            let index = self.objects.insert(object, vk::Image::null());
-            myself.retire_object(index);
+            myself.retire_new_object(object);
         }
     }
 }

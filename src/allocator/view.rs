@@ -7,7 +7,7 @@ use ash::vk;
 
 use super::{
     Allocator,
-    error::{CreateError, DescError},
+    error::{AllocateError, CreateError, DescError},
     inner::{Inner, Life},
     resource::{Buffer, Image},
     resource_desc::ImageViewDesc,
@@ -104,14 +104,20 @@ impl Allocator {
         // SAFETY: the device contract; the range and the type fit the image.
         let made = unsafe { inner.vulkan.create_image_view(&info) };
         let handle = made.map_err(CreateError::Create)?;
-        let index = inner.objects.insert(Object::ImageView(handle), info.image);
+        let object = Object::ImageView(handle);
+        let Some(index) = inner.objects.insert(object, info.image) else {
+            // SAFETY: the device contract; the view was never used.
+            unsafe { inner.vulkan.destroy_object(object) };
+            return Err(AllocateError::OutOfHostMemory.into());
+        };
         Ok(ImageView { inner: Arc::clone(inner), index, handle })
     }
 
     /// Hands over an object of yours to be destroyed when the GPU is done with it: by the same rule
     /// as a drop, and before any image or buffer that is dropped no earlier. O(1), one lock.
     ///
-    /// After [`shutdown`](Self::shutdown) nothing happens: the device may be gone.
+    /// After [`shutdown`](Self::shutdown) nothing happens: the device may be gone. Where the host has no memory
+    /// to remember it by, it is told and never destroyed.
     ///
     /// # Safety
     /// The object belongs to this device, nobody else destroys it, and work that uses it is
@@ -119,13 +125,23 @@ impl Allocator {
     pub unsafe fn retire_object(&self, object: Object) {
         let inner = self.inner();
         if inner.life() != Life::ShutDown {
-            let index = inner.objects.insert(object, vk::Image::null());
-            inner.retire_object(index);
+            inner.retire_new_object(object);
         }
     }
 }
 
 impl Inner {
+    /// Takes an object in and gives it up. If the host has no memory to remember it by, it is never destroyed.
+    pub(super) fn retire_new_object(self: &Arc<Self>, object: Object) {
+        match self.objects.insert(object, vk::Image::null()) {
+            Some(index) => self.retire_object(index),
+            None => tracing::error!(
+                target: crate::events::LEAK, count = 1,
+                "the host has no memory to remember an object by: it is never destroyed"
+            ),
+        }
+    }
+
     /// Gives an object up. O(1), one lock.
     pub(super) fn retire_object(self: &Arc<Self>, index: u32) {
         if self.life() == Life::ShutDown {

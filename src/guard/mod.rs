@@ -38,8 +38,8 @@ pub enum GuardPolicy {
     /// anybody has it; by the GPU in the first scrub after it was made, which keeps what is free of it until
     /// it is passed, so what is asked for meanwhile may need one block more. What of it was handed out before
     /// that scrub is filled at its owner's end. Of an arena's [ring or stacks](crate::ArenaPolicy) the GPU
-    /// does not reach what is held until its turn comes, nor what alignment skipped. Costs two passes over every allocation, one over every
-    /// block.
+    /// does not reach what alignment skipped: it is part of no range. Costs two passes over every
+    /// allocation, one over every block.
     Poison,
     /// Both.
     Full,

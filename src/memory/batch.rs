@@ -23,15 +23,22 @@ impl Batch {
         entries >= KEYS_THAT_PAY * slots as usize
     }
 
-    /// Takes the entries in, in any order; those that are [gone](Entry::gone) are left out.
-    /// O(entries + slots).
-    pub(crate) fn fill(&mut self, entries: &[Entry], slots: u32) {
+    /// Takes the entries in, in any order; those that are [gone](Entry::gone) are left out. `false`, and none are
+    /// taken in, if the host has no memory for it. O(entries + slots).
+    pub(crate) fn fill(&mut self, entries: &[Entry], slots: u32) -> bool {
         let Self { keys, groups, places } = self;
         let slots = slots as usize;
         keys.clear();
         groups.clear();
-        let Some(&Entry { key: any, .. }) = entries.first() else { return };
         places.clear();
+        let reserved = keys
+            .try_reserve(entries.len())
+            .and_then(|()| groups.try_reserve(slots.min(entries.len())))
+            .and_then(|()| places.try_reserve(slots));
+        if reserved.is_err() {
+            return false;
+        }
+        let Some(&Entry { key: any, .. }) = entries.first() else { return true };
         places.resize(slots, 0);
         for entry in entries {
             // What is gone is of no slot.
@@ -53,6 +60,7 @@ impl Batch {
                 *place += 1;
             }
         }
+        true
     }
 
     /// The slots in rising order, each with its keys.
@@ -92,7 +100,7 @@ mod tests {
             for entry in entries.iter().filter(|entry| !entry.is_gone()) {
                 expected.entry(entry.slot).or_default().push(entry.key);
             }
-            batch.fill(&entries, slots as u32);
+            assert!(batch.fill(&entries, slots as u32));
             let sorted = |keys: &[Key]| {
                 let mut keys = keys.to_vec();
                 keys.sort_unstable_by_key(|key| key.index());

@@ -1,6 +1,9 @@
 //! The blocks of one memory type, in slots that keep their numbers.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{TryReserveError, VecDeque},
+    sync::Arc,
+};
 
 use smallvec::SmallVec;
 
@@ -99,6 +102,19 @@ impl BlockList {
         if let Some(rank) = tenant.rank {
             self.enter(entry.slot, rank);
         }
+    }
+
+    /// Makes sure that the next [`insert`](Self::insert), and all that becomes of its block in these books, needs
+    /// no more memory. O(1) amortised.
+    pub(crate) fn reserve(&mut self) -> Result<(), TryReserveError> {
+        let slots = self.slots.len() + usize::from(self.vacant.is_empty());
+        self.slots.try_reserve(slots - self.slots.len())?;
+        for slots_of in [&mut self.vacant, &mut self.empty] {
+            slots_of.try_reserve(slots - slots_of.len())?;
+        }
+        self.restless.try_reserve(slots - self.restless.len())?;
+        self.shared.reserve(slots)?;
+        self.tailored.reserve(slots)
     }
 
     /// Adds the block that `make` builds, given the serial to continue at. O(1) amortised.
@@ -232,6 +248,16 @@ impl BlockList {
             let taken = entries.iter().map(|&entry| self.take_resource(entry));
             out.extend(taken.filter(|&resource| resource != Resource::None));
         }
+    }
+
+    /// The slots of empty blocks, in the order in which they became so.
+    pub(crate) fn empty(&self) -> &[u32] {
+        &self.empty
+    }
+
+    /// Whether a resource lives here, or did.
+    pub(crate) fn houses(&self) -> bool {
+        self.houses
     }
 
     /// The blocks, and the books on them.

@@ -6,6 +6,8 @@
 //! which of those are not zero. So the block with the least room that is enough, the oldest of equals, is
 //! found in a handful of words, and a change flips a bit or two.
 
+use std::collections::TryReserveError;
+
 use crate::{
     ground::published::Published,
     tlsf::{ROOM_STEPS, room_of},
@@ -135,6 +137,13 @@ impl FitIndex {
             row.is_some_and(|row| row[usize::from(class)] >> (slot % 64) & 1 != 0)
         };
         (1..=u8::MAX).filter(is_in)
+    }
+
+    /// Makes sure that so many slots need no more memory.
+    pub(crate) fn reserve(&mut self, slots: usize) -> Result<(), TryReserveError> {
+        let rows = slots.div_ceil(64);
+        self.rows.try_reserve(rows.saturating_sub(self.rows.len()))?;
+        self.upper.try_reserve(rows.div_ceil(64).saturating_sub(self.upper.len()))
     }
 
     /// A slot goes from one class to another. O(1).

@@ -44,6 +44,15 @@ impl Graves {
     /// Buries an owner in a range, which holds the pattern from now on; who lay there before is
     /// forgotten as far as it goes. O(log graves), and those forgotten.
     pub(crate) fn bury(&mut self, range: Range<u64>, grave: Grave) {
+        let Range { start, end } = range.clone();
+        self.forget(range);
+        if start < end {
+            self.0.insert(start, (end, grave));
+        }
+    }
+
+    /// A range does not hold the pattern any more. O(log graves), and those forgotten.
+    pub(crate) fn forget(&mut self, range: Range<u64>) {
         let Range { start, end } = range;
         while let Some((&from, &(to, older))) = self.0.range(..end).next_back() {
             if to <= start {
@@ -56,9 +65,6 @@ impl Graves {
             if from < start {
                 self.0.insert(from, (start, older));
             }
-        }
-        if start < end {
-            self.0.insert(start, (end, grave));
         }
     }
 
@@ -116,8 +122,14 @@ mod tests {
             let size = (seed >> 45) % (65 - offset);
             let freed_at = Freed { collect: freed, ..Freed::NEVER };
             let grave = Grave { offset, size, name: None, freed: freed_at };
-            graves.bury(offset..offset + size, grave);
-            cells[offset as usize..(offset + size) as usize].fill(Some(grave));
+            let forgotten = freed % 5 == 0;
+            if forgotten {
+                graves.forget(offset..offset + size);
+            } else {
+                graves.bury(offset..offset + size, grave);
+            }
+            let cell = (!forgotten).then_some(grave);
+            cells[offset as usize..(offset + size) as usize].fill(cell);
             for (at, cell) in cells.iter().enumerate() {
                 assert_eq!(graves.at(at as u64), *cell, "byte {at} after {freed}");
             }

@@ -1,6 +1,6 @@
 //! Who took over a range that was pending: the points that its old owner had to wait for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, TryReserveError};
 
 use smallvec::SmallVec;
 
@@ -17,6 +17,11 @@ pub(crate) struct Heirs {
 }
 
 impl Heirs {
+    /// Makes sure that the next [`insert`](Self::insert) needs no memory, for up to four points. O(1) amortised.
+    pub(crate) fn reserve(&mut self) -> Result<(), TryReserveError> {
+        self.points.try_reserve(1)
+    }
+
     /// An allocation inherits points. O(1) amortised.
     pub(crate) fn insert(&mut self, heir: Entry, points: SmallVec<[Point; 4]>, reached: &Reached) {
         if self.points.len() >= self.most {

@@ -210,9 +210,25 @@ impl Line {
         }
     }
 
-    /// Takes all that can be given out, so that nobody gets it meanwhile: Free → Pending. It leaves as
-    /// soon as it is free again, though a ring's older ranges have not. O(1).
+    /// Takes all that is nobody's, so that nobody gets it meanwhile: Free → Pending. What ended and is held
+    /// keeps its turn; what can be given out leaves as soon as it is free again, though a ring's older
+    /// ranges have not. O(ranges).
     pub(super) fn hold(&mut self) -> Vec<Key> {
+        let mut keys = Vec::new();
+        for mut index in self.chains.map(|chain| chain.next) {
+            while index != 0 {
+                let Some(node) = self.nodes.get_mut(index as usize) else { break };
+                if node.state == State::Free {
+                    // The old key stays stale.
+                    node.serial = self.next_serial;
+                    node.state = State::Pending;
+                    self.next_serial = node.serial.wrapping_add(1);
+                    self.pending = (self.pending.0 + node.size, self.pending.1 + 1);
+                    keys.extend(Key::from_bits(u64::from(node.serial) << 32 | u64::from(index)));
+                }
+                index = node.after;
+            }
+        }
         let ends = (self.node(self.chains[0].next), self.node(self.chains[0].last));
         let gaps = match ends {
             (Some(oldest), Some(newest)) if self.is_ring && newest.offset >= oldest.offset => {
@@ -220,7 +236,6 @@ impl Line {
             }
             _ => [self.largest(), 0],
         };
-        let mut keys = Vec::new();
         for gap in gaps.into_iter().filter(|&gap| gap > 0) {
             let Some(placed) = self.allocate(gap, 1, End::Lower) else { break };
             self.nodes[placed.key.index() as usize].is_hold = true;

@@ -17,7 +17,7 @@ impl MemoryPool {
     /// A point that is foreign to whoever tells what is reached never is.
     ///
     /// # Errors
-    /// As `deallocate`.
+    /// As `deallocate`; and if the host has no memory for it.
     pub fn deallocate_at(
         &mut self,
         pointer: *mut u8,
@@ -36,10 +36,16 @@ impl MemoryPool {
             self.expect_guard(live)?;
         }
         let Some(ledger) = self.ledger.as_mut() else { return Ok(()) };
+        if !points.is_empty() {
+            // Room for all that waits, so that no collect needs memory.
+            let room = self.reached.try_reserve(self.waiting.len() + 1);
+            if room.is_err() || self.waiting.file_at(points, live.key).is_err() {
+                return Err(DeallocateError::OutOfHostMemory);
+            }
+        }
         self.counts.deallocated(live.size);
         if !points.is_empty() {
             ledger.retire(live);
-            self.waiting.file_at(points, live.key);
         } else if self.quarantine_limit != 0 {
             ledger.retire(live);
             self.enter_quarantine(live.key);

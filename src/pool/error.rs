@@ -143,6 +143,9 @@ pub enum DeallocateError {
         /// Its size in bytes, as asked for.
         size: u64,
     },
+    /// The host has no memory to note what the memory waits for.
+    #[error("out of host memory")]
+    OutOfHostMemory,
 }
 
 /// What a check of the whole pool found.

@@ -1,11 +1,12 @@
 //! Bags: what was dropped, in the order in which it will be reached.
 
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::{TryReserveError, VecDeque},
     vec::Vec,
 };
 
 use super::{
+    dated::DatedEntries,
     error::Broken,
     point::{BagNumber, Point},
     reached::Reached,
@@ -26,32 +27,8 @@ pub struct Bags<T> {
     entries: VecDeque<T>,
     /// The bags of `entries`: number and count, numbers strictly rising.
     bags: VecDeque<(BagNumber, usize)>,
-    /// Entries that wait for points: filed under the first point that is not reached.
-    dated: BTreeMap<Point, Vec<Dated<T>>>,
+    dated: DatedEntries<T>,
     untimed: Vec<T>,
-}
-
-/// An entry filed under one point, and the other points that it waits for: first those that are reached.
-#[derive(Debug)]
-struct Dated<T> {
-    entry: T,
-    others: Vec<Point>,
-    passed: usize,
-}
-
-impl<T> Dated<T> {
-    /// `point`, which it is filed under, is reached: the next one that is not, if any.
-    fn next(&mut self, point: Point, reached: &Reached) -> Option<Point> {
-        for at in self.passed..self.others.len() {
-            if reached.has(self.others[at]) {
-                self.others.swap(at, self.passed);
-                self.passed += 1;
-            }
-        }
-        let next = self.others.get_mut(self.passed)?;
-        self.passed += 1;
-        Some(core::mem::replace(next, point))
-    }
 }
 
 impl<T> Default for Bags<T> {
@@ -59,7 +36,7 @@ impl<T> Default for Bags<T> {
         Self {
             entries: VecDeque::new(),
             bags: VecDeque::new(),
-            dated: BTreeMap::new(),
+            dated: DatedEntries::default(),
             untimed: Vec::new(),
         }
     }
@@ -74,7 +51,8 @@ impl<T> Bags<T> {
     /// Puts an entry into the bag that is current at its drop ([`Cuts::current`]). O(1).
     ///
     /// Numbers must not fall from call to call; an older number is taken as the newest one here,
-    /// which can only release later. Returns whether the entry is the first of its bag.
+    /// which can only release later. Returns whether the entry is the first of its bag. Where the host may
+    /// be out of memory, [`reserve`](Self::reserve) first.
     ///
     /// [`Cuts::current`]: super::Cuts::current
     #[inline(always)]
@@ -96,18 +74,45 @@ impl<T> Bags<T> {
         }
     }
 
-    /// Files an entry under points: it is reached once all of them are. O(log n).
+    /// Makes sure that the next [`file`](Self::file) needs no memory, for a bag that is timed or not. O(1)
+    /// amortised.
+    ///
+    /// # Errors
+    /// The host has no memory; nothing has changed.
+    #[inline(always)]
+    pub fn reserve(&mut self, bag: BagNumber) -> Result<(), TryReserveError> {
+        let full = self.entries.len() == self.entries.capacity()
+            || self.bags.len() == self.bags.capacity();
+        match full || bag == BagNumber::UNTIMED {
+            true => self.grow(bag),
+            false => Ok(()),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, bag: BagNumber) -> Result<(), TryReserveError> {
+        if bag == BagNumber::UNTIMED {
+            return self.untimed.try_reserve(1);
+        }
+        self.entries.try_reserve(1)?;
+        self.bags.try_reserve(1)
+    }
+
+    /// Files an entry under points: it is reached once all of them are. O(points + timelines + log n).
     ///
     /// No points means reached at the next [`take_reached`](Self::take_reached) that sees any
     /// bag reached; pass only points that are not reached yet, or any superset of them.
-    pub fn file_at(&mut self, points: &[Point], entry: T) {
+    ///
+    /// # Errors
+    /// The entry comes back: the host has no memory. Nothing has changed.
+    pub fn file_at(&mut self, points: &[Point], entry: T) -> Result<(), T> {
         match points.split_first() {
+            Some((&first, rest)) => self.dated.file(first, rest, entry),
+            None if self.reserve(BagNumber::FIRST).is_err() => Err(entry),
             None => {
                 self.file(BagNumber::FIRST, entry);
-            }
-            Some((&first, rest)) => {
-                let dated = Dated { entry, others: rest.to_vec(), passed: 0 };
-                self.dated.entry(first).or_default().push(dated);
+                Ok(())
             }
         }
     }
@@ -132,7 +137,7 @@ impl<T> Bags<T> {
 
     /// After the bags, those filed under points. Whether reached ones are left.
     fn take_more(&mut self, room: usize, reached: &Reached, out: &mut impl Extend<T>) -> bool {
-        let dated_left = !self.dated.is_empty() && self.take_dated(room, reached, out);
+        let dated_left = !self.dated.is_empty() && self.dated.take(room, reached, out);
         dated_left || self.has_reached(reached.bag())
     }
 
@@ -182,42 +187,12 @@ impl<T> Bags<T> {
         taken
     }
 
-    /// Looks at no more than `room` entries whose point is reached, and moves those that wait for no
-    /// other. Returns whether some are left.
-    fn take_dated(&mut self, mut room: usize, reached: &Reached, out: &mut impl Extend<T>) -> bool {
-        let mut from = Some(Point::FIRST);
-        while let Some(start) = from {
-            let Some((&point, _)) = self.dated.range(start..).next() else { break };
-            if !reached.has(point) {
-                // Nor are the later ones of its timeline.
-                from = point.timeline.next().map(|timeline| Point { timeline, ..Point::FIRST });
-                continue;
-            }
-            if room == 0 {
-                return true;
-            }
-            let mut due = self.dated.remove(&point).unwrap_or_default();
-            if room < due.len() {
-                self.dated.insert(point, due.split_off(room));
-            }
-            room -= due.len();
-            for mut dated in due {
-                match dated.next(point, reached) {
-                    None => out.extend([dated.entry]),
-                    Some(next) => self.dated.entry(next).or_default().push(dated),
-                }
-            }
-        }
-        false
-    }
-
     /// Moves every entry to `out`, reached or not: after a wait for the whole device, an
     /// assumption, or its loss. O(n).
     pub fn take_all(&mut self, out: &mut impl Extend<T>) {
         self.bags.clear();
         out.extend(self.entries.drain(..));
-        let dated = core::mem::take(&mut self.dated);
-        out.extend(dated.into_values().flatten().map(|dated| dated.entry));
+        self.dated.take_all(out);
         out.extend(self.untimed.drain(..));
     }
 
@@ -232,7 +207,7 @@ impl<T> Bags<T> {
 
     /// An entry of the oldest bag, or one that waits for something else. O(1).
     pub fn first(&self) -> Option<&T> {
-        let dated = || self.dated.values().flatten().map(|dated| &dated.entry).next();
+        let dated = || self.dated.iter().map(|(.., entry)| entry).next();
         self.entries.front().or_else(dated).or_else(|| self.untimed.first())
     }
 
@@ -246,15 +221,10 @@ impl<T> Bags<T> {
         !self.dated.is_empty()
     }
 
-    /// Of each timeline, the first point that an entry is filed under, by rising number.
-    /// O(log points) each, O(1) where there is none.
+    /// Of each timeline, the first point that an entry is filed under, by rising number. O(timelines).
     #[cfg(feature = "vulkan")]
     pub(crate) fn first_points(&self) -> impl Iterator<Item = Point> + '_ {
-        let first = |from: Point| self.dated.range(from..).next().map(|(&point, _)| point);
-        core::iter::successors(first(Point::FIRST), move |point| {
-            let timeline = point.timeline.next()?;
-            first(Point { timeline, ..Point::FIRST })
-        })
+        self.dated.first_points()
     }
 
     /// How many entries wait for [`take_all`](Self::take_all), because no timeline existed at
@@ -285,10 +255,7 @@ impl<T> Bags<T> {
     /// The entries that wait for points named by hand: the next point, how many come after it, and
     /// the entry. For reports. O(1) per entry.
     pub fn filed_at(&self) -> impl Iterator<Item = (Point, usize, &T)> {
-        let dated = self.dated.iter();
-        dated.flat_map(|(&point, all)| {
-            all.iter().map(move |d| (point, d.others.len() - d.passed, &d.entry))
-        })
+        self.dated.iter()
     }
 
     /// The entries whose points named by hand are all reached: those points, and the entry. O(points).
@@ -297,15 +264,12 @@ impl<T> Bags<T> {
         &'a self,
         reached: &'a Reached,
     ) -> impl Iterator<Item = (impl Iterator<Item = Point> + 'a, &'a T)> {
-        let due = self.dated.iter().filter(|&(&point, _)| reached.has(point));
-        let due = due.flat_map(|(&point, all)| all.iter().map(move |dated| (point, dated)));
-        let due = due.filter(|(_, it)| it.others[it.passed..].iter().all(|&it| reached.has(it)));
-        due.map(|(point, it)| (it.others.iter().copied().chain([point]), &it.entry))
+        self.dated.due(reached)
     }
 
-    /// How many entries wait. O(points filed).
+    /// How many entries wait. O(timelines).
     pub fn len(&self) -> usize {
-        self.entries.len() + self.dated.values().map(Vec::len).sum::<usize>() + self.untimed.len()
+        self.entries.len() + self.dated.len() + self.untimed.len()
     }
 
     /// Verifies that bag counts add up and numbers rise. O(bags).
@@ -316,8 +280,7 @@ impl<T> Bags<T> {
         let counted: usize = self.bags.iter().map(|&(_, count)| count).sum();
         let rising = self.bags.iter().zip(self.bags.iter().skip(1)).all(|(a, b)| a.0 < b.0);
         let filled = self.bags.iter().all(|&(_, count)| count > 0);
-        let dated_filled = self.dated.values().all(|entries| !entries.is_empty());
-        if counted == self.entries.len() && rising && filled && dated_filled {
+        if counted == self.entries.len() && rising && filled && self.dated.check() {
             Ok(())
         } else {
             Err(Broken::Bags)
@@ -393,7 +356,7 @@ mod tests {
         for (first, second) in [(a, b), (b, a)] {
             let mut cuts = cuts.clone();
             let mut bags = Bags::new();
-            bags.file_at(&[Point::new(a, 1), Point::new(b, 1)], "both");
+            bags.file_at(&[Point::new(a, 1), Point::new(b, 1)], "both").unwrap();
             let mut out = Vec::new();
             cuts.signalled(first, 1).unwrap();
             bags.take_reached(&cuts.reached(), &mut out);

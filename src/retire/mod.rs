@@ -24,6 +24,7 @@
 
 mod bags;
 mod cuts;
+mod dated;
 mod error;
 mod point;
 mod reached;

@@ -1,10 +1,11 @@
-//! `VkDeviceMemory`: allocate, free, map, flush, invalidate.
+//! `VkDeviceMemory`: allocate, free, map, flush, invalidate; and how much of it there is.
 
 use core::ptr::NonNull;
 
 use ash::vk;
 
 use super::{DeviceFeatures, External, HOST, Resource, Vulkan};
+use crate::policy::budget::Report;
 
 /// The host address of a mapped memory. It may cross threads: it is only an address, and every use
 /// of it is proved where it happens.
@@ -45,6 +46,30 @@ pub(crate) struct NewMemory<'a> {
 }
 
 impl Vulkan {
+    /// Whether the driver reports budgets. The query is of Vulkan 1.1.
+    pub(crate) fn reports_budget(&self) -> bool {
+        self.features.contains(DeviceFeatures::MEMORY_BUDGET) && self.api >= vk::API_VERSION_1_1
+    }
+
+    /// Budget and usage of each heap, zero where the driver says nothing.
+    ///
+    /// # Safety
+    /// The device contract, for the instance; [`reports_budget`](Self::reports_budget).
+    pub(crate) unsafe fn memory_budget(&self) -> [Report; vk::MAX_MEMORY_HEAPS] {
+        let mut budgets = vk::PhysicalDeviceMemoryBudgetPropertiesEXT::default();
+        let mut properties = vk::PhysicalDeviceMemoryProperties2::default().push_next(&mut budgets);
+        // SAFETY: the instance contract; the version has the call, and the caller enabled the
+        // extension that has the chained struct.
+        unsafe {
+            self.instance
+                .get_physical_device_memory_properties2(self.physical_device, &mut properties);
+        }
+        core::array::from_fn(|heap| Report {
+            budget: budgets.heap_budget[heap],
+            usage: budgets.heap_usage[heap],
+        })
+    }
+
     /// `vkAllocateMemory`.
     ///
     /// # Safety

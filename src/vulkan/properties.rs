@@ -2,12 +2,11 @@
 
 use ash::vk;
 
-use super::{DeviceFeatures, Vulkan};
+use super::DeviceFeatures;
 use crate::{
     guard::Limits,
     policy::{
         addresses::Addresses,
-        budget::Report,
         select::{MemoryHeap, MemoryType},
     },
 };
@@ -124,32 +123,6 @@ impl Properties {
                 limits.max_compute_work_group_count[0],
             ),
         }
-    }
-}
-
-impl Vulkan {
-    /// Whether the driver reports budgets. The query is of Vulkan 1.1.
-    pub(crate) fn reports_budget(&self) -> bool {
-        self.features.contains(DeviceFeatures::MEMORY_BUDGET) && self.api >= vk::API_VERSION_1_1
-    }
-
-    /// Budget and usage of each heap, zero where the driver says nothing.
-    ///
-    /// # Safety
-    /// The device contract, for the instance; [`reports_budget`](Self::reports_budget).
-    pub(crate) unsafe fn memory_budget(&self) -> [Report; vk::MAX_MEMORY_HEAPS] {
-        let mut budgets = vk::PhysicalDeviceMemoryBudgetPropertiesEXT::default();
-        let mut properties = vk::PhysicalDeviceMemoryProperties2::default().push_next(&mut budgets);
-        // SAFETY: the instance contract; the version has the call, and the caller enabled the
-        // extension that has the chained struct.
-        unsafe {
-            self.instance
-                .get_physical_device_memory_properties2(self.physical_device, &mut properties);
-        }
-        core::array::from_fn(|heap| Report {
-            budget: budgets.heap_budget[heap],
-            usage: budgets.heap_usage[heap],
-        })
     }
 }
 

@@ -46,11 +46,11 @@ pub enum AllocateError {
         requested: u64,
         /// The largest free range in the suitable memory types, in bytes.
         largest_free: u64,
-        /// Bytes in the suitable types that wait for the GPU: if they would do, wait for the
-        /// timelines, collect and try again.
+        /// Bytes in the suitable types that wait for the GPU, or for a [scrub](crate::Allocator::scrub): if they
+        /// would do, wait for the timelines, collect and try again.
         pending: u64,
-        /// The earliest drop, counted in bags, by which one block has so many bytes pending as were
-        /// asked for: what [`Allocator::wait_for`](crate::Allocator::wait_for) waits for. `None` if
+        /// The earliest drop or scrub under way, counted in bags, by which one block has so many bytes pending
+        /// as were asked for: what [`Allocator::wait_for`](crate::Allocator::wait_for) waits for. `None` if
         /// no wait will do.
         cut: Option<BagNumber>,
         /// The heap of the best suitable memory type.

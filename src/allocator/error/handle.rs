@@ -17,6 +17,10 @@ pub enum KeyError {
     /// The allocation ended, and its place may belong to another by now.
     #[error("the allocation has ended")]
     Stale,
+    /// The host has no memory to note the end by, and nothing that was reached made way. The allocation lives:
+    /// end it again later.
+    #[error("out of host memory")]
+    OutOfHostMemory,
 }
 
 impl From<RegionKeyError> for KeyError {

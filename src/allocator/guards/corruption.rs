@@ -87,3 +87,10 @@ impl core::fmt::Display for Corruption {
         )
     }
 }
+
+/// Adds to what was found; what the host has no memory for is lost.
+pub(super) fn note(found: &mut Vec<Corruption>, one: Corruption) {
+    if found.try_reserve(1).is_ok() {
+        found.push(one);
+    }
+}

@@ -1,73 +1,19 @@
-//! Scrubs: how the user lets the GPU look after guards.
+//! The doors: scrubs, by which the user lets the GPU look after guards, and what was found.
 
 use ash::vk;
 
 use super::{
     super::{
         Allocator,
-        error::{AllocateError, BeginError, SubmitRefusal},
         inner::{Inner, Life},
         recording::{Recording, SubmitError},
         timeline::Timeline,
     },
-    scrubs::Job,
+    corruption::Corruption,
+    scrub::{Scrub, ScrubError, Scrubbed},
+    state::Job,
 };
 use crate::{ground::sync::lock, retire::Point};
-
-/// How much a scrub looks at.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
-#[non_exhaustive]
-pub enum Scrub {
-    /// What was handed out, what has ended, and what is in quarantine since the last scrub: for each
-    /// frame.
-    #[default]
-    Due,
-    /// Also every margin, and all free memory that was filled. That memory is handed out to nobody until
-    /// the GPU has passed the scrub. For a test's end, or a debug key.
-    Everything,
-}
-
-/// What a scrub has the GPU do.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-#[non_exhaustive]
-pub struct Scrubbed {
-    /// Bytes that it checks.
-    pub checked: u64,
-    /// Bytes that it fills, with the pattern or with zeros.
-    pub filled: u64,
-    /// `vkCmdDispatch` calls.
-    pub dispatches: u64,
-}
-
-/// Why nothing was scrubbed. What was due still is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ScrubError {
-    /// Guards are off, or the host's alone.
-    #[error("the GPU keeps no guards: see `AllocatorDesc::guarded_by`")]
-    Off,
-    /// The recording or the timeline is of another allocator.
-    #[error("the recording is of another allocator")]
-    Foreign,
-    /// The allocator has been shut down.
-    #[error("the allocator has been shut down")]
-    ShutDown,
-    /// No memory type is host-visible and coherent: the driver is broken.
-    #[error("no memory type is host-visible and coherent")]
-    NoMemoryType,
-    /// No memory for the tables and the report.
-    #[error("no memory for the tables: {0}")]
-    Memory(AllocateError),
-    /// The timeline begins no recording.
-    #[error("no recording: {0}")]
-    Begin(BeginError),
-    /// The timeline takes no submission.
-    #[error("no submission: {0}")]
-    Submit(SubmitRefusal),
-    /// The driver refused.
-    #[error("the driver refused: {0}")]
-    Driver(vk::Result),
-}
 
 impl Allocator {
     /// Records into your own command buffer what the GPU has to do for guards, in memory that
@@ -112,7 +58,7 @@ impl Allocator {
             }
         };
         // SAFETY: the caller's promise.
-        unsafe { sheet.record(inner, &compute, &dispatches, commands) };
+        unsafe { sheet.record(&inner.vulkan, &compute, &dispatches, commands) };
         let scrubbed = work.scrubbed();
         // The recording is open, so this bag is reached once the GPU has passed its submission.
         inner.add_job(Job { bag: inner.current_bag(), work, sheet });
@@ -173,6 +119,36 @@ impl Allocator {
 }
 
 impl Allocator {
+    /// Checks every margin and all poison that the host watches now, and returns what was found since
+    /// the last call, here, when memory was handed out or ended, or by a scrub that the GPU is done
+    /// with. Each damaged word is repaired, so it is told once.
+    ///
+    /// For a test's end or a debug key: reads all free memory of the watched blocks, under the lock
+    /// of its memory type. Of more than 1024 findings the rest is traced and not kept. What the GPU
+    /// watches is checked by [`scrub`](Self::scrub) with [`Scrub::Everything`].
+    ///
+    /// # Example
+    /// ```
+    /// # let fake = fencepost::fake::FakeDriver::new(&Default::default());
+    /// use fencepost::{Allocator, AllocatorDesc, GuardPolicy};
+    /// let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
+    ///     .guards(GuardPolicy::Full);
+    /// // SAFETY: the fake device outlives the allocator, and no feature is named.
+    /// let allocator = unsafe { Allocator::new(&desc) }.expect("a device with memory");
+    /// assert!(allocator.check_guards().is_empty());
+    /// ```
+    pub fn check_guards(&self) -> Vec<Corruption> {
+        let inner = self.inner();
+        if inner.guards.is_on() {
+            if inner.guards.scrubs() {
+                let reached = inner.poll();
+                inner.finish_scrubs(reached.bag(), &mut Default::default());
+            }
+            inner.lanes().for_each(|lane| inner.host_check(lane));
+        }
+        core::mem::take(&mut lock(&inner.guards.found))
+    }
+
     /// What all scrubs so far had the GPU do, those of recordings that were abandoned included. O(1).
     pub fn scrubbed(&self) -> Scrubbed {
         lock(&self.inner().guards.scrubs).total
@@ -215,7 +191,7 @@ impl Inner {
             }
         };
         // SAFETY: the caller's promise; the dispatches are the sheet's.
-        let recorded = unsafe { sheet.record_own(self, &compute, &dispatches, family) };
+        let recorded = unsafe { sheet.record_own(&self.vulkan, &compute, &dispatches, family) };
         let bag = self.current_bag();
         let submitted = match recorded {
             Err(error) => Err((recording, ScrubError::Driver(error))),

@@ -6,9 +6,11 @@ use std::{
     sync::{MutexGuard, atomic::Ordering},
 };
 
+use smallvec::SmallVec;
+
 use super::{
     super::inner::{Inner, Lane, LaneState},
-    corruption::{Corruption, Damage},
+    corruption::{Corruption, Damage, note},
     passed::RetirePoints,
     site::{Site, owner_of},
     words::{clear, fill, verify},
@@ -19,6 +21,12 @@ use crate::{
     tlsf::State,
     vulkan::Mapping,
 };
+
+/// Entries in hand, where they lie.
+type Sites = SmallVec<[(Entry, Mapping, Site); FEW]>;
+
+/// So many are looked at where the host has no memory for a list.
+const FEW: usize = 2;
 
 /// A block is new and this thread's alone.
 pub(super) fn open_block(policy: GuardPolicy, mapping: Mapping, size: u64) {
@@ -50,7 +58,7 @@ impl Site {
         for (damage, range) in self.whole_margins() {
             let source = self.source(damage, Some(self.owner(None)));
             // SAFETY: the caller's promise; margins lie inside the region.
-            unsafe { verify(mapping, range, |run| found.push(source.tell(run))) };
+            unsafe { verify(mapping, range, |run| note(found, source.tell(run))) };
         }
     }
 
@@ -63,7 +71,7 @@ impl Site {
         unsafe {
             verify(mapping, self.region.clone(), |run| {
                 let owner = block.graves.at(run.offset).and_then(owner_of);
-                found.push(self.source(Damage::AfterFree, owner).tell(run));
+                note(found, self.source(Damage::AfterFree, owner).tell(run));
             });
         };
     }
@@ -89,7 +97,7 @@ impl Inner {
         let policy = state.guards;
         let Some(block) = state.blocks.block_mut(entry.slot) else { return };
         let Some(region) = block.region(entry.key) else { return };
-        let site = Site::new(lane, block, &region);
+        let site = Site::new(lane.memory_type, block, &region);
         if policy.poisons() {
             // SAFETY: the region lies inside the mapped block, which stays under the lock, and the
             // owner has not got it yet.
@@ -109,23 +117,39 @@ impl Inner {
     pub(super) fn host_ends<'a>(
         &self,
         lane: &'a Lane,
-        state: MutexGuard<'a, LaneState>,
+        mut state: MutexGuard<'a, LaneState>,
         entries: &[Entry],
         points: &RetirePoints,
     ) -> MutexGuard<'a, LaneState> {
-        let site = |entry: &Entry| {
-            let block = state.blocks.block(entry.slot)?;
-            let site = Site::new(lane, block, &block.region(entry.key)?);
-            Some((*entry, mapping_of(block)?, site))
-        };
-        let policy = state.guards;
-        let sites: Vec<(Entry, Mapping, Site)> = entries.iter().filter_map(site).collect();
-        if sites.is_empty() {
-            return state;
+        let mut sites = Sites::new();
+        // All at once, or without memory for that a few.
+        let many = sites.try_reserve(entries.len()).map_or(FEW, |()| entries.len().max(FEW));
+        for entries in entries.chunks(many) {
+            let site = |entry: &Entry| {
+                let block = state.blocks.block(entry.slot)?;
+                let site = Site::new(lane.memory_type, block, &block.region(entry.key)?);
+                Some((*entry, mapping_of(block)?, site))
+            };
+            sites.extend(entries.iter().filter_map(site));
+            if !sites.is_empty() {
+                state = self.end_sites(lane, state, &sites, points);
+                sites.clear();
+            }
         }
+        state
+    }
+
+    fn end_sites<'a>(
+        &self,
+        lane: &'a Lane,
+        state: MutexGuard<'a, LaneState>,
+        sites: &Sites,
+        points: &RetirePoints,
+    ) -> MutexGuard<'a, LaneState> {
+        let policy = state.guards;
         drop(state);
         let mut found = Vec::new();
-        for (_, mapping, site) in &sites {
+        for (_, mapping, site) in sites {
             // SAFETY: the region is pending and in hand, so its block and mapping stay, and nobody
             // else may use its bytes.
             unsafe {
@@ -138,7 +162,7 @@ impl Inner {
         if policy.poisons() {
             let collect = self.collects.load(Ordering::Relaxed);
             for (entry, _, site) in sites {
-                let freed = Freed { collect, at: points.of(entry) };
+                let freed = Freed { collect, at: points.of(*entry) };
                 if let Some(block) = state.blocks.block_mut(entry.slot) {
                     block.graves.bury(site.region.clone(), site.grave(freed));
                 }
@@ -159,7 +183,7 @@ impl Inner {
             let Some(block) = state.blocks.block(entry.slot) else { continue };
             let region = block.region(entry.key);
             if let (Some(region), Some(mapping)) = (region, mapping_of(block)) {
-                let site = Site::new(lane, block, &region);
+                let site = Site::new(lane.memory_type, block, &region);
                 // SAFETY: the region lies in the mapped block, which stays under the lock; it is pending
                 // and in hand.
                 unsafe { site.check_poison(mapping, block, &mut found) };
@@ -176,7 +200,7 @@ impl Inner {
         for (slot, block) in state.blocks.iter() {
             let Some(mapping) = mapping_of(block) else { continue };
             for region in block.regions() {
-                let site = Site::new(lane, block, &region);
+                let site = Site::new(lane.memory_type, block, &region);
                 let rests = region.key.is_some_and(|key| resting.contains(&(slot, key)));
                 if region.state != State::Free && !rests {
                     // SAFETY: the region lies in the mapped block, which stays under the lock.

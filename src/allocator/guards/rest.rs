@@ -1,7 +1,7 @@
 //! The quarantine of what the host watches: what ended rests, pending and poisoned, for so many collects,
 //! and is looked at before it is free. A write that comes meanwhile hits nobody and is found.
 
-use std::{collections::VecDeque, sync::atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use super::{
     super::{
@@ -11,45 +11,6 @@ use super::{
     host::mapping_of,
 };
 use crate::memory::Entry;
-
-/// What rests in a lane, oldest first.
-#[derive(Default, Debug)]
-pub(in super::super) struct Resting {
-    /// With the collect that ends the rest, and the bytes.
-    entries: VecDeque<(Entry, u64, u64)>,
-    bytes: u64,
-}
-
-impl Resting {
-    /// An entry rests until a collect; not if the host has no memory to remember it by. O(1).
-    fn push(&mut self, entry: Entry, until: u64, bytes: u64) -> bool {
-        if self.entries.try_reserve(1).is_err() {
-            return false;
-        }
-        self.entries.push_back((entry, until, bytes));
-        self.bytes += bytes;
-        true
-    }
-
-    fn pop(&mut self) -> Option<Entry> {
-        let (entry, _, bytes) = self.entries.pop_front()?;
-        self.bytes -= bytes;
-        Some(entry)
-    }
-
-    /// The collect that ends the oldest one's rest: the next, if more bytes rest than may.
-    fn next_end(&self, most: u64) -> u64 {
-        if self.bytes > most {
-            return 0;
-        }
-        self.entries.front().map_or(u64::MAX, |&(_, until, _)| until)
-    }
-
-    /// All that rests.
-    pub(in super::super) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().map(|(entry, ..)| entry)
-    }
-}
 
 impl Inner {
     /// Takes out of entries that ended and are poisoned those that rest. Under the lock, so that a close

@@ -12,39 +12,21 @@ use super::{
         collect::Collected,
         inner::{Inner, Lane, LaneState, Life},
     },
-    doors::{Scrub, Scrubbed},
     passed::RetirePoints,
+    scrub::{Scrub, Scrubbed},
     sheet::Sheet,
     site::Site,
-    work::{Step, Waiting, Work, reads_zero, rest},
+    state::{Job, Scrubs},
+    waiting::{Step, Waiting, rest},
+    work::{Watched, Work},
 };
 use crate::{
     ground::sync::lock,
-    memory::{Entry, Freed, Fresh, Grave, Sight},
+    guard::GuardPolicy,
+    memory::{Block, Entry, Freed, Fresh, Grave, Sight},
     retire::BagNumber,
     tlsf::Region,
-    vulkan::Compute,
 };
-
-/// All scrubs of an allocator. Behind a lock that no driver call is made under.
-#[derive(Debug, Default)]
-pub(super) struct Scrubs {
-    pub(super) compute: Option<Compute>,
-    pub(super) sheets: Vec<Sheet>,
-    /// Submitted, or about to be.
-    jobs: Vec<Job>,
-    /// All that was ever recorded.
-    pub(super) total: Scrubbed,
-}
-
-/// A scrub on its way.
-#[derive(Debug)]
-pub(super) struct Job {
-    /// Once it is reached, so is the scrub.
-    pub(super) bag: BagNumber,
-    pub(super) work: Work,
-    pub(super) sheet: Sheet,
-}
 
 impl Inner {
     /// No scrub comes any more, and nothing rests: what waits is let go.
@@ -130,13 +112,15 @@ impl Inner {
                 self.hold_free(&mut state, &mut waiting, Step::Held);
             }
             waiting.sort_by_key(|waiting| (waiting.entry.slot, waiting.entry.key.index()));
+            let (policy, blocks) = (state.guards, &state.blocks);
+            let watched = Watched { memory_type: lane.memory_type, policy, blocks };
             for waiting in waiting {
-                if work.plan(lane, &state, waiting).is_some() {
+                if work.plan(&watched, waiting).is_some() {
                     work.waiting.push((lane.index, waiting));
                 }
             }
             if extent == Scrub::Everything {
-                work.check_live_margins(lane, &state);
+                work.check_live_margins(&watched);
             }
         }
         work
@@ -297,7 +281,7 @@ impl Inner {
         drop(scrubs);
         for sheet in sheets.into_iter().chain(jobs.into_iter().map(|job| job.sheet)) {
             // SAFETY: the device contract; the caller found the GPU idle.
-            unsafe { sheet.destroy(self) };
+            unsafe { sheet.destroy(&self.vulkan, &self.heaps) };
         }
         if let Some(compute) = compute {
             // SAFETY: as above.
@@ -309,6 +293,16 @@ impl Inner {
 fn bury(lane: &Lane, state: &mut LaneState, waiting: Waiting) {
     let Some(block) = state.blocks.block_mut(waiting.entry.slot) else { return };
     let Some(region) = block.region(waiting.entry.key) else { return };
-    let site = Site::new(lane, block, &region);
+    let site = Site::new(lane.memory_type, block, &region);
     block.graves.bury(site.region.clone(), site.grave(waiting.freed));
+}
+
+/// Whether all of a region was filled with zeros, and nobody had it since but its owner now.
+pub(super) fn reads_zero(state: &LaneState, entry: Entry) -> bool {
+    let Some(block) = state.blocks.block(entry.slot) else { return false };
+    let zeroed = |block: &Block| {
+        let region = block.region(entry.key);
+        region.is_some_and(|it| block.graves.cover(it.offset..it.offset + it.size))
+    };
+    state.guards == GuardPolicy::Zero && (matches!(block.sight, Sight::Host(_)) || zeroed(block))
 }

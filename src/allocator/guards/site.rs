@@ -2,10 +2,7 @@
 
 use core::ops::Range;
 
-use super::{
-    super::inner::Lane,
-    corruption::{Corruption, Damage, Owner},
-};
+use super::corruption::{Corruption, Damage, Owner};
 use crate::{
     memory::{Block, Freed, Grave, RetiredAt, Tenant},
     tlsf::Region,
@@ -23,11 +20,11 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn new(lane: &Lane, block: &Block, region: &Region) -> Self {
+    pub(super) fn new(memory_type: u32, block: &Block, region: &Region) -> Self {
         let tenant = region.key.map_or_else(Tenant::default, |key| block.tenants.get(key));
         let (offset, size) = tenant.fence.inside(region.offset, region.size);
         Self {
-            memory_type: lane.memory_type,
+            memory_type,
             region: region.offset..region.offset + region.size,
             inside: offset..offset + size,
             tenant,

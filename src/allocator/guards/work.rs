@@ -1,48 +1,27 @@
-//! What waits for a scrub, and what one scrub is to do for it. Nothing here calls the driver.
-//!
-//! ```text
-//! handed out: Used            ── Open ──▶ its margins hold the pattern
-//! ended:      Pending         ── End ───▶ margins checked, all of it filled: Pending, in quarantine
-//!             in quarantine   ── Recheck ▶ a word that changed is a write after free: Free
-//! free:       Pending meanwhile ─ Held ──▶ likewise: Free again
-//! fresh:      Pending meanwhile ─ Fresh ─▶ filled, with the pattern or with zeros: Free again
-//! ```
+//! What one scrub is to do for what waits for it. Nothing here calls the driver.
 
 use core::ops::Range;
 
 use ash::vk;
 
 use super::{
-    super::inner::{Lane, LaneState},
     corruption::{Corruption, Damage},
-    doors::Scrubbed,
+    scrub::Scrubbed,
     site::{Run, Site, Source, owner_of},
+    waiting::{Step, Waiting},
 };
 use crate::{
     guard::{GuardPolicy, Limits, Order, Placed, Seen, Table, pattern},
-    memory::{Block, BlockList, Entry, Freed, Sight},
+    memory::{BlockList, Sight},
     tlsf::State,
 };
 
-/// What a scrub does for an entry, and what comes next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Step {
-    Open,
-    End,
-    /// `rest` scrubs pass before it.
-    Recheck {
-        rest: u32,
-    },
-    Held,
-    Fresh,
-}
-
-/// An entry that waits for a scrub, or for the GPU to have passed one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in super::super) struct Waiting {
-    pub(super) entry: Entry,
-    pub(super) step: Step,
-    pub(super) freed: Freed,
+/// A memory type or an arena, whose blocks the GPU watches.
+#[derive(Clone, Copy)]
+pub(super) struct Watched<'a> {
+    pub(super) memory_type: u32,
+    pub(super) policy: GuardPolicy,
+    pub(super) blocks: &'a BlockList,
 }
 
 /// What one scrub does.
@@ -115,11 +94,12 @@ impl Work {
     }
 
     /// Adds what is to be done for an entry; `None` if it is no more.
-    pub(super) fn plan(&mut self, lane: &Lane, state: &LaneState, waiting: Waiting) -> Option<()> {
-        let block = state.blocks.block(waiting.entry.slot)?;
+    pub(super) fn plan(&mut self, watched: &Watched<'_>, waiting: Waiting) -> Option<()> {
+        let Watched { memory_type, policy, blocks } = *watched;
+        let block = blocks.block(waiting.entry.slot)?;
         let Sight::Gpu(buffer) = block.sight else { return None };
         let region = block.region(waiting.entry.key)?;
-        let site = Site::new(lane, block, &region);
+        let site = Site::new(memory_type, block, &region);
         let buffer = (buffer, block.size);
         match waiting.step {
             Step::Open => {
@@ -131,7 +111,7 @@ impl Work {
                 for (damage, range) in site.whole_margins() {
                     self.check(buffer, range, site.source(damage, Some(site.owner(None))));
                 }
-                if let Some(order) = state.guards.at_end() {
+                if let Some(order) = policy.at_end() {
                     self.fills.add(buffer, order, site.region.clone());
                 }
             }
@@ -141,7 +121,7 @@ impl Work {
                 self.check(buffer, site.region.clone(), source);
             }
             Step::Fresh => {
-                if let Some(order) = state.guards.at_end() {
+                if let Some(order) = policy.at_end() {
                     self.fills.add(buffer, order, site.region.clone());
                 }
             }
@@ -156,11 +136,11 @@ impl Work {
     }
 
     /// Margins of those who live. Those of entries that wait are checked as their step says.
-    pub(super) fn check_live_margins(&mut self, lane: &Lane, state: &LaneState) {
-        for (_, block) in state.blocks.iter() {
+    pub(super) fn check_live_margins(&mut self, watched: &Watched<'_>) {
+        for (_, block) in watched.blocks.iter() {
             let Sight::Gpu(buffer) = block.sight else { continue };
             for region in block.regions().iter().filter(|region| region.state == State::Used) {
-                let site = Site::new(lane, block, region);
+                let site = Site::new(watched.memory_type, block, region);
                 for (damage, range) in site.whole_margins() {
                     let source = site.source(damage, Some(site.owner(None)));
                     self.check((buffer, block.size), range, source);
@@ -168,38 +148,4 @@ impl Work {
             }
         }
     }
-}
-
-/// Takes out those whose quarantine goes on after the next scrub: the newest, as far as so many bytes
-/// go.
-pub(super) fn rest(waiting: &mut Vec<Waiting>, blocks: &BlockList, bytes: u64) -> Vec<Waiting> {
-    let mut left = Some(bytes);
-    let mut resting: Vec<Waiting> = Vec::new();
-    let mut due = Vec::with_capacity(waiting.len());
-    for one in waiting.drain(..).rev() {
-        let rests = matches!(one.step, Step::Recheck { rest: 1.. });
-        if rests {
-            left = left.and_then(|left| left.checked_sub(blocks.pending_size(one.entry)));
-        }
-        if rests && left.is_some() { resting.push(one) } else { due.push(one) }
-    }
-    // Oldest first.
-    resting.reverse();
-    *waiting = due;
-    for one in &mut resting {
-        if let Step::Recheck { rest } = &mut one.step {
-            *rest -= 1;
-        }
-    }
-    resting
-}
-
-/// Whether all of a region was filled with zeros, and nobody had it since but its owner now.
-pub(super) fn reads_zero(state: &LaneState, entry: Entry) -> bool {
-    let Some(block) = state.blocks.block(entry.slot) else { return false };
-    let zeroed = |block: &Block| {
-        let region = block.region(entry.key);
-        region.is_some_and(|it| block.graves.cover(it.offset..it.offset + it.size))
-    };
-    state.guards == GuardPolicy::Zero && (matches!(block.sight, Sight::Host(_)) || zeroed(block))
 }

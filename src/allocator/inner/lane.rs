@@ -1,8 +1,11 @@
 //! A lane: the lock of one memory type or arena, its constants, and what the lock guards.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::TryReserveError,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ash::vk;
@@ -86,6 +89,9 @@ pub(in super::super) struct LaneState {
     /// Where changes are written down, if there is a record.
     pub(in super::super) tape: Option<Box<Tape>>,
 }
+
+/// A collect can take so many entries of a lane in hand, however short the host is of memory.
+const LEAST_ENTRIES: usize = 32;
 
 /// The lists that a collect works with.
 #[derive(Default)]
@@ -219,6 +225,20 @@ impl Lane {
     }
 }
 
+impl Scratch {
+    /// For how many entries of so many there is memory. O(1) amortised.
+    pub(in super::super) fn room(&mut self, entries: usize, houses: bool) -> usize {
+        let mut room = entries;
+        if self.entries.try_reserve(room).is_err() {
+            room = self.entries.capacity() - self.entries.len();
+        }
+        if houses && self.resources.try_reserve(room).is_err() {
+            room = self.resources.capacity() - self.resources.len();
+        }
+        room
+    }
+}
+
 impl LaneState {
     fn new(blocks: BlockList, guards: GuardPolicy, tape: Option<Box<Tape>>) -> Self {
         Self {
@@ -236,6 +256,16 @@ impl LaneState {
             asked: 0,
             tape,
         }
+    }
+
+    /// Makes sure that one more block needs no more memory of these books. O(1) amortised.
+    pub(in super::super) fn reserve_block(&mut self) -> Result<(), TryReserveError> {
+        self.blocks.reserve()?;
+        // So that a collect always does something.
+        self.scratch.entries.try_reserve(LEAST_ENTRIES)?;
+        self.scratch.resources.try_reserve(LEAST_ENTRIES)?;
+        let slots = self.blocks.slots() as usize + 1;
+        self.keepers.try_reserve(slots.saturating_sub(self.keepers.len()))
     }
 
     /// A region of `slot` is in use: the block holds the allocator alive.

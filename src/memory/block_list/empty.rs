@@ -113,13 +113,19 @@ impl BlockList {
         self.empty.iter().copied().find(|&slot| self.block(slot).is_some_and(small))
     }
 
-    /// Takes out the empty blocks that `goes` says. O(empty blocks).
+    /// Takes out the empty blocks that `goes` says; none, if the host has no memory for the list of them.
+    /// O(empty blocks).
     fn remove_where(&mut self, goes: impl Fn(u32, &Block) -> bool) -> Vec<Block> {
         let empty = self.empty.iter().copied();
         let slots = empty.filter(|&slot| self.block(slot).is_some_and(|block| goes(slot, block)));
         // Dedicated blocks count too, but an arena, which alone has a least, has none.
-        let mut slots: Vec<u32> = slots.collect();
-        slots.truncate(self.count().saturating_sub(self.stay.least) as usize);
-        slots.into_iter().filter_map(|slot| self.remove(slot)).collect()
+        let most = self.count().saturating_sub(self.stay.least) as usize;
+        let (mut going, mut blocks) = (Vec::new(), Vec::new());
+        let count = slots.clone().take(most).count();
+        if going.try_reserve_exact(count).is_ok() && blocks.try_reserve_exact(count).is_ok() {
+            going.extend(slots.take(most));
+            blocks.extend(going.into_iter().filter_map(|slot| self.remove(slot)));
+        }
+        blocks
     }
 }

@@ -2,8 +2,6 @@
 
 use core::{hint::black_box, ops::BitXor};
 
-use smallvec::SmallVec;
-
 use super::{BlockList, Books, Slot};
 use crate::{
     memory::{batch::Batch, block::Block, grant::Entry},
@@ -48,25 +46,22 @@ impl BlockList {
     }
 
     /// Pending → Free for many; those that are [gone](Entry::gone) are left out. Returns how many became
-    /// free, and their bytes; and tells which blocks are empty now. O(entries + slots).
+    /// free, and their bytes; the blocks that are empty now are the last of [`empty`](Self::empty).
+    /// O(entries + slots).
     #[inline(never)]
     pub(crate) fn reach_all(
         &mut self,
         entries: &[Entry],
         batch: &mut Batch,
-        emptied: &mut SmallVec<[u32; 4]>,
     ) -> Result<(u64, u64), KeyError> {
         let (mut count, mut bytes) = (0, 0);
-        if Batch::pays(entries.len(), self.slots()) {
-            batch.fill(entries, self.slots());
+        if Batch::pays(entries.len(), self.slots()) && batch.fill(entries, self.slots()) {
             for (slot, keys) in batch.groups() {
                 let (block, mut books) = self.apart(slot)?;
                 let room = block.room;
                 bytes += block.reach_batch(keys)?;
                 count += keys.len() as u64;
-                if books.end(slot, block, room) {
-                    emptied.push(slot);
-                }
+                books.end(slot, block, room);
             }
         } else {
             for entries in entries.chunks(FEW) {
@@ -77,9 +72,7 @@ impl BlockList {
                     let room = block.room;
                     bytes += block.reach(key)?;
                     count += 1;
-                    if books.end(slot, block, room) {
-                        emptied.push(slot);
-                    }
+                    books.end(slot, block, room);
                 }
             }
         }

@@ -87,9 +87,13 @@ fn run(is_ring: bool, seed: u64) -> [u32; 3] {
         // What is withheld, while others end, and let go is as if it never had been.
         if below(20) == 0 {
             let largest = line.largest();
+            let held = naive.taken.iter().filter(|(.., state)| *state == State::Free);
+            let held: u64 = held.map(|(placed, ..)| placed.size).sum();
             withheld = line.hold();
             let bytes: u64 = withheld.iter().map(|&key| line.get(key).unwrap().size).sum();
-            assert!(bytes >= largest && (bytes > 0) == (largest > 0));
+            let gaps = bytes - held;
+            assert!(gaps >= largest && (gaps > 0) == (largest > 0));
+            assert_eq!(line.hold(), [], "all of it is taken");
             assert_eq!((line.largest(), line.holds(1, 1, End::Lower)), (0, false));
             line.check().unwrap();
         }

@@ -1,0 +1,150 @@
+//! The hooks of the other flows: a block is made or goes, a range is handed out, allocations end.
+
+use std::sync::{MutexGuard, atomic::Ordering};
+
+use ash::vk;
+
+use super::{
+    super::{
+        inner::{Inner, Lane, LaneState},
+        register::Register,
+    },
+    host::open_block,
+    passed::RetirePoints,
+    scrubs::reads_zero,
+};
+use crate::{
+    guard::{GuardPolicy, GuardedBy},
+    memory::{Entry, Fresh, Grave, Graves, Sight},
+    vulkan::{Mapping, Resource},
+};
+
+impl Inner {
+    /// Blocks will be watched so.
+    pub(in super::super) fn watch(&self, policy: GuardPolicy) {
+        if policy.is_on() && !self.guards.on.swap(true, Ordering::Relaxed) {
+            self.with_register(Register::remember_cuts);
+        }
+    }
+
+    /// A block is new, and nobody has it yet: who is to watch it? The host poisons it as a whole.
+    pub(in super::super) fn guard_block(
+        &self,
+        lane: &Lane,
+        policy: GuardPolicy,
+        memory: vk::DeviceMemory,
+        size: u64,
+        mapping: Option<Mapping>,
+    ) -> Sight {
+        if !policy.is_on() {
+            return Sight::None;
+        }
+        let by = self.guards.by;
+        let mut refused = None;
+        if let Some(mapping) = self.seen(lane, mapping) {
+            open_block(policy, mapping, size);
+            return Sight::Host(mapping);
+        }
+        if by != GuardedBy::Host {
+            // SAFETY: the device contract; the memory is new, shared, and of this type and size.
+            match unsafe { self.vulkan.create_overlay(memory, lane.memory_type, size) } {
+                Ok(Some(buffer)) => return Sight::Gpu(buffer),
+                Ok(None) => {}
+                Err(error) => refused = Some(error),
+            }
+        }
+        tracing::warn!(
+            target: crate::events::GUARD, memory_type = lane.memory_type, bytes = size, ?by, ?refused,
+            "a block is unguarded: neither does the host see it, nor can the GPU scrub it"
+        );
+        Sight::None
+    }
+
+    /// A memory of its own is new, and not somebody else's: it is not guarded. Where all is to read
+    /// zero, the host sees to it, if it can: then it is one whole grave.
+    pub(in super::super) fn open_dedicated(
+        &self,
+        lane: &Lane,
+        size: u64,
+        mapping: Option<Mapping>,
+    ) -> Graves {
+        let mut graves = Graves::default();
+        let zeroed = self.guards.policy == GuardPolicy::Zero;
+        if let Some(mapping) = self.seen(lane, mapping).filter(|_| zeroed) {
+            open_block(GuardPolicy::Zero, mapping, size);
+            graves.bury(0..size, Grave::of_nobody());
+        } else {
+            self.tell_unguarded(lane, size);
+        }
+        graves
+    }
+
+    /// The mapping of a new memory, if it is the host that watches it.
+    fn seen(&self, lane: &Lane, mapping: Option<Mapping>) -> Option<Mapping> {
+        mapping.filter(|_| lane.is_coherent() && self.guards.by != GuardedBy::Gpu)
+    }
+
+    /// A memory of its own is not guarded.
+    pub(in super::super) fn tell_unguarded(&self, lane: &Lane, size: u64) {
+        if self.guards.policy.is_on() {
+            tracing::warn!(
+                target: crate::events::GUARD, memory_type = lane.memory_type, bytes = size,
+                "a dedicated memory is unguarded: guards watch blocks that allocations share"
+            );
+        }
+    }
+
+    /// The block of a sight goes: what it looks through goes before.
+    ///
+    /// # Safety
+    /// The device contract; no submitted work uses the block.
+    pub(in super::super) unsafe fn close_sight(&self, sight: Sight) {
+        if let Sight::Gpu(buffer) = sight {
+            let overlay = Resource::Buffer(buffer);
+            // SAFETY: the caller's promise; the buffer is the block's alone.
+            unsafe { self.vulkan.destroy_resource(overlay) };
+        }
+    }
+
+    /// A range was granted where guards are on, and its owner does not know of it yet.
+    #[cold]
+    #[inline(never)]
+    pub(in super::super) fn guard_hand_out(&self, lane: &Lane, entry: Entry) {
+        let mut state = lane.lock();
+        if state.guards == GuardPolicy::Zero && !reads_zero(&state, entry) {
+            self.guards.unzeroed.fetch_add(1, Ordering::Relaxed);
+            let block = state.blocks.block_mut(entry.slot);
+            if let Some(block) = block.filter(|block| block.fresh == Fresh::Yes) {
+                block.fresh = Fresh::Told;
+                let bytes = block.size;
+                drop(state);
+                tracing::warn!(
+                    target: crate::events::GUARD, memory_type = lane.memory_type, bytes,
+                    "memory is handed out as the driver gave it: no scrub has gone over its block"
+                );
+                return;
+            }
+        }
+        match state.blocks.block(entry.slot).map(|block| block.sight) {
+            Some(Sight::Host(mapping)) => self.host_hand_out(state, lane, entry, mapping),
+            Some(Sight::Gpu(_)) => self.scrub_hand_out(state, entry),
+            Some(Sight::None) | None => {}
+        }
+    }
+
+    /// Allocations end: their entries are pending and in the caller's hands alone, their resources
+    /// destroyed. What the host watches is checked and poisoned, without the lock; what the GPU
+    /// watches is taken out of the entries, and is free only after a scrub.
+    pub(in super::super) fn guard_ends<'a>(
+        &self,
+        lane: &'a Lane,
+        mut state: MutexGuard<'a, LaneState>,
+        entries: &mut Vec<Entry>,
+        points: &RetirePoints,
+    ) -> MutexGuard<'a, LaneState> {
+        self.scrub_ends(&mut state, entries, points);
+        state = self.host_ends(lane, state, entries, points);
+        self.lay_to_rest(lane, &mut state, entries);
+        state
+    }
+}

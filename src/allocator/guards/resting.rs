@@ -1,0 +1,44 @@
+//! What the host has in quarantine.
+
+use std::collections::VecDeque;
+
+use crate::memory::Entry;
+
+/// What rests in a lane, oldest first.
+#[derive(Default, Debug)]
+pub(in super::super) struct Resting {
+    /// With the collect that ends the rest, and the bytes.
+    entries: VecDeque<(Entry, u64, u64)>,
+    bytes: u64,
+}
+
+impl Resting {
+    /// An entry rests until a collect; not if the host has no memory to remember it by. O(1).
+    pub(super) fn push(&mut self, entry: Entry, until: u64, bytes: u64) -> bool {
+        if self.entries.try_reserve(1).is_err() {
+            return false;
+        }
+        self.entries.push_back((entry, until, bytes));
+        self.bytes += bytes;
+        true
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        let (entry, _, bytes) = self.entries.pop_front()?;
+        self.bytes -= bytes;
+        Some(entry)
+    }
+
+    /// The collect that ends the oldest one's rest: the next, if more bytes rest than may.
+    pub(super) fn next_end(&self, most: u64) -> u64 {
+        if self.bytes > most {
+            return 0;
+        }
+        self.entries.front().map_or(u64::MAX, |&(_, until, _)| until)
+    }
+
+    /// All that rests.
+    pub(in super::super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().map(|(entry, ..)| entry)
+    }
+}
