@@ -58,16 +58,16 @@ fn a_small_buffer_holds_little_on_every_gpu_and_a_spike_leaves_nothing() {
         let fake = FakeDriver::new(&profile);
         let allocator = allocator(&fake);
         let small = buffer(&allocator, KIB);
-        let held = allocator.statistics().reserved;
+        let held = allocator.statistics().total.reserved;
         assert!(held <= 4 * MIB, "{}: {held} bytes for 1 KiB", profile.name());
         let spike: Vec<_> = (0..40)
             .map(|n| take(&allocator, MIB + n * 64 * KIB).unwrap())
             .chain((0..2000).map(|_| take(&allocator, 10 * KIB).unwrap()))
             .collect();
-        assert!(allocator.statistics().reserved > 40 * MIB);
+        assert!(allocator.statistics().total.reserved > 40 * MIB);
         spike.into_iter().for_each(free);
         allocator.trim();
-        assert_eq!(allocator.statistics().reserved, held, "{}", profile.name());
+        assert_eq!(allocator.statistics().total.reserved, held, "{}", profile.name());
         drop(small);
     }
 }
@@ -79,12 +79,12 @@ fn a_spike_goes_away_by_itself() {
     let allocator = allocator(&fake);
     let _frames = allocator.timeline(fake.queue(0)).unwrap();
     let small = buffer(&allocator, KIB);
-    let held = allocator.statistics().reserved;
+    let held = allocator.statistics().total.reserved;
     drop((0..50).map(|n| buffer(&allocator, (1 + n) * MIB)).collect::<Vec<_>>());
     for _ in 0..1100 {
         allocator.collect();
     }
-    assert!(allocator.statistics().reserved <= held + 4 * MIB);
+    assert!(allocator.statistics().total.reserved <= held + 4 * MIB);
     drop(small);
 }
 

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::class::{BINS, COLUMNS, ROWS, row_of};
 use super::pairs::{
-    BORDER, Link, Node, PAIRS, PENDING, USED, VACANT, index_of, is_node, link_at, node_at,
+    BORDER, EDGE, Link, Node, PAIRS, PENDING, USED, VACANT, index_of, is_node, link_at, node_at,
 };
 use super::{Sum, Tlsf, bin_beside};
 
@@ -12,10 +12,10 @@ use super::{Sum, Tlsf, bin_beside};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum Broken {
-    /// The regions do not lie side by side, or not from 0 to the end of the block.
+    /// The regions do not lie side by side, or not from the beginning of the block or area to its end.
     #[error("node {node}: the regions do not lie side by side")]
     Gap {
-        /// The node after the gap; 0 is the end.
+        /// The node after the gap; that of the edge at the end, 0 for the block's.
         node: u32,
     },
     /// A node and its neighbour do not name each other.
@@ -80,7 +80,7 @@ pub enum Broken {
 impl Tlsf {
     /// Checks every invariant; meant for tests. O(nodes).
     ///
-    /// The regions cover the block without gap or overlap; no two neighbours are both free; each free
+    /// The regions cover the block, and each area, without gap or overlap; no two neighbours are both free; each free
     /// region is in exactly the bin of its size, the tail in its own; a bit is set iff its bin has a
     /// region; the counts and sums are those of the regions; every other node is vacant.
     ///
@@ -99,50 +99,70 @@ impl Tlsf {
         is_one.then(|| (link_at(&self.pairs, node), node_at(&self.pairs, node)))
     }
 
-    /// Walks the regions in address order; tells how many are free.
+    /// Walks the areas, and tells how many regions are free.
     fn check_regions(&self) -> Result<u32, Broken> {
-        let (mut taken, mut pending) = (Sum::default(), Sum::default());
-        let (mut free, mut end) = (0, 0);
-        let border = node_at(&self.pairs, BORDER);
-        let (mut left, mut at) = (BORDER, border.right);
+        let mut counts = Counts::default();
+        let (mut edge, mut areas, mut end) = (BORDER, 0, 0);
+        loop {
+            let lost = Broken::Neighbour { node: number(edge) };
+            let (link, node) = self.record(edge).ok_or(lost)?;
+            if link.prev != EDGE || areas > self.areas || node.start < end {
+                return Err(lost);
+            }
+            self.check_area(edge, &mut counts)?;
+            end = node.start.checked_add(node.size).ok_or(Broken::Gap { node: number(edge) })?;
+            counts.units += u64::from(node.size);
+            edge = link.next;
+            if edge == BORDER {
+                break;
+            }
+            areas += 1;
+        }
+        let Counts { taken, pending, free, units } = counts;
+        let sums = taken == self.taken && pending == self.pending && units == u64::from(self.units);
+        if areas == self.areas && sums && free == self.free_count() {
+            Ok(free)
+        } else {
+            Err(Broken::Count)
+        }
+    }
+
+    /// Walks the regions of an area in address order, and counts them.
+    fn check_area(&self, edge: u32, counts: &mut Counts) -> Result<(), Broken> {
+        let area = node_at(&self.pairs, edge);
+        let (mut left, mut at, mut end) = (edge, area.right, u64::from(area.start));
+        let area_end = end + u64::from(area.size);
         let mut left_free = false;
-        while at != BORDER {
+        while at != edge {
             let (link, region) = self.record(at).ok_or(Broken::Neighbour { node: number(at) })?;
             let node = index_of(at);
             if region.left != left {
                 return Err(Broken::Neighbour { node });
             }
-            if region.start != end || region.size == 0 || region.size > self.units - end {
+            let outside = u64::from(region.size) > area_end - end;
+            if u64::from(region.start) != end || region.size == 0 || outside {
                 return Err(Broken::Gap { node });
             }
             match link.prev {
-                USED => taken.add(region.size),
+                USED => counts.taken.add(region.size),
                 PENDING => {
-                    taken.add(region.size);
-                    pending.add(region.size);
+                    counts.taken.add(region.size);
+                    counts.pending.add(region.size);
                 }
-                _ if link.is_binned() => free += 1,
+                _ if link.is_binned() => counts.free += 1,
                 _ => return Err(Broken::Mark { node }),
             }
             if link.is_binned() && left_free {
                 return Err(Broken::NotMerged { node });
             }
             left_free = link.is_binned();
-            end += region.size;
+            end += u64::from(region.size);
             (left, at) = (at, region.right);
         }
-        if end != self.units {
-            return Err(Broken::Gap { node: 0 });
+        if end != area_end {
+            return Err(Broken::Gap { node: index_of(edge) });
         }
-        if border != (Node { left, right: border.right, ..Node::BORDER })
-            || link_at(&self.pairs, BORDER) != (Link { next: BORDER, prev: VACANT })
-        {
-            return Err(Broken::Neighbour { node: 0 });
-        }
-        if taken != self.taken || pending != self.pending || free != self.free_count() {
-            return Err(Broken::Count);
-        }
-        Ok(free)
+        if area.left != left { Err(Broken::Neighbour { node: index_of(edge) }) } else { Ok(()) }
     }
 
     /// Walks every bin that is not empty.
@@ -196,7 +216,7 @@ impl Tlsf {
     /// Walks the list of vacant nodes.
     fn check_vacant(&self) -> Result<(), Broken> {
         let regions = self.taken.count + self.free_count();
-        let expected = self.index_bound() - 1 - regions;
+        let expected = self.index_bound() - 1 - self.areas - regions;
         let (mut found, mut at) = (0, self.vacant.first);
         while at != BORDER && found <= expected {
             match self.record(at) {
@@ -210,6 +230,16 @@ impl Tlsf {
         }
         Ok(())
     }
+}
+
+/// What a walk over all regions counts.
+#[derive(Default)]
+struct Counts {
+    taken: Sum,
+    pending: Sum,
+    free: u32,
+    /// Granules of all areas.
+    units: u64,
 }
 
 /// What a report calls a place that should be a node's: the index of the node there.

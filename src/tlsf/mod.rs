@@ -65,6 +65,11 @@
 //! to. [`Tlsf::largest_class`] tells what is sure for *a* = 1, and
 //! [`Tlsf::allocate_anywhere`] looks at all regions.
 //!
+//! # Several ranges
+//! What lies apart and is searched as one is an [area](Tlsf::add_area): the blocks of a heap, the files of a
+//! store. A search does not know of areas, so a hundred cost what one does; their ends stand in the ring of
+//! regions as nodes that nothing merges with.
+//!
 //! # Constant time
 //! Per operation, whatever the number of regions:
 //! - A search visits at most 3 bins and 5 free regions: up to 2 regions in the bin of the size, up to 2
@@ -102,6 +107,7 @@
 #![forbid(unsafe_code)]
 
 mod anywhere;
+mod area;
 mod bitmaps;
 mod check;
 mod class;
@@ -122,9 +128,10 @@ use alloc::vec::Vec;
 
 use bitmaps::Bitmaps;
 use class::{BINS, TAIL};
-use pairs::{BORDER, Link, NODES_BOUND, Node, PAIRS, Pair, VACANT, index_of};
+use pairs::{BORDER, EDGE, Link, NODES_BOUND, Node, PAIRS, Pair, VACANT, index_of};
 use table::{Table, Vacant, bin_beside};
 
+pub use area::{Area, AreaError, AreaRange};
 pub use check::Broken;
 pub use config::Config;
 pub use error::{AllocateError, ConfigError, KeyError, TakeOverError};
@@ -146,7 +153,7 @@ pub use take_over::TakenOver;
 #[repr(C)]
 pub struct Tlsf {
     /// The bins' links, then the nodes. The regions and the border, node 0, form a ring in address
-    /// order.
+    /// order; those of an area and its edge another.
     pairs: Vec<Pair>,
     /// The nodes that stand for no region.
     vacant: Vacant,
@@ -164,6 +171,8 @@ pub struct Tlsf {
     pending: Sum,
     /// Which bins have a region.
     bitmaps: Bitmaps,
+    /// How many areas there are, besides the range that it was made with.
+    areas: u32,
 }
 
 /// How many regions, and how many granules in them.
@@ -197,27 +206,46 @@ impl Tlsf {
     /// The granule is no power of two, or does not suit the size; or the host is out of memory.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         let (units, shift) = config.units()?;
+        let mut tlsf = Self::of_nothing(shift, config.first_serial)?;
+        (tlsf.units, tlsf.roomy) = (units, units - units / 8);
+        let mut table = tlsf.table();
+        let first = table.take_vacant();
+        table.set_node(first, Node { start: 0, size: units, left: BORDER, right: BORDER });
+        table.set_node(BORDER, Node { start: 0, size: units, left: first, right: first });
+        table.insert(first, TAIL);
+        Ok(tlsf)
+    }
+
+    /// Nothing to give out until there are [areas](Self::add_area), of granules of so many bytes.
+    ///
+    /// # Errors
+    /// The granule is no power of two; or the host is out of memory.
+    pub fn without_areas(granule: u64) -> Result<Self, ConfigError> {
+        match granule.is_power_of_two() {
+            true => Self::of_nothing(granule.trailing_zeros(), 0),
+            false => Err(ConfigError::Granule { granule }),
+        }
+    }
+
+    /// A block of no size.
+    fn of_nothing(shift: u32, serial: u32) -> Result<Self, ConfigError> {
         let mut tlsf = Self {
             pairs: Vec::new(),
             bitmaps: Bitmaps::default(),
             vacant: Vacant::default(),
             shift,
-            units,
-            roomy: units - units / 8,
-            serial: config.first_serial,
+            units: 0,
+            roomy: 0,
+            serial,
             taken: Sum::default(),
             pending: Sum::default(),
+            areas: 0,
         };
         let bins_and_nodes = BINS as usize + (1 + STEP) * PAIRS as usize;
         tlsf.pairs.try_reserve_exact(bins_and_nodes).map_err(|_| ConfigError::OutOfHostMemory)?;
         tlsf.pairs.extend((0..BINS).map(|bin| Link { next: bin, prev: bin }.pair()));
-        tlsf.pairs.extend([Link { next: BORDER, prev: VACANT }.pair(), [0, 0], [BORDER, BORDER]]);
+        tlsf.pairs.extend([Link { next: BORDER, prev: EDGE }.pair(), [0, 0], [BORDER, BORDER]]);
         tlsf.grow().ok_or(ConfigError::OutOfHostMemory)?;
-        let mut table = tlsf.table();
-        let first = table.take_vacant();
-        table.set_node(first, Node { start: 0, size: units, left: BORDER, right: BORDER });
-        table.set_node(BORDER, Node { left: first, right: first, ..Node::BORDER });
-        table.insert(first, TAIL);
         Ok(tlsf)
     }
 

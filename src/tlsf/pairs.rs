@@ -48,6 +48,12 @@ impl Link {
         self.prev < LOOSE
     }
 
+    /// Whether this is the link of a region, in whatever state.
+    #[inline]
+    pub(super) const fn is_of_region(self) -> bool {
+        self.prev <= LOOSE || self.prev >= PENDING
+    }
+
     /// Whether this is the link of a free region, in a bin or loose.
     #[inline]
     pub(super) const fn is_free(self) -> bool {
@@ -65,8 +71,11 @@ pub(super) const USED: u32 = u32::MAX;
 pub(super) const PENDING: u32 = u32::MAX - 1;
 /// Mark of a node that stands for no region. `next` is the next vacant node, or the border.
 pub(super) const VACANT: u32 = u32::MAX - 2;
+/// Mark of an edge: a node that is no region, and stands before the first and after the last of an area. `next` is
+/// the next area's edge, or the border, which is an edge too.
+pub(super) const EDGE: u32 = u32::MAX - 3;
 /// Mark of a region just reached that waits to be put in a bin. `next` is its serial.
-pub(super) const LOOSE: u32 = u32::MAX - 3;
+pub(super) const LOOSE: u32 = u32::MAX - 4;
 
 /// What a node tells of its region, in granules. Its link stands before it in the table; what state the
 /// region is in stands there.
@@ -80,11 +89,6 @@ pub(super) struct Node {
     pub(super) left: u32,
     /// The place of the node of the region after it; the border stands after the last.
     pub(super) right: u32,
-}
-
-impl Node {
-    /// Node 0, which stands before the first region and after the last.
-    pub(super) const BORDER: Self = Self { start: 0, size: 0, left: BORDER, right: BORDER };
 }
 
 /// The place of the node with this index, wherever the table ends.

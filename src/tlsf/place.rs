@@ -242,7 +242,7 @@ impl Tlsf {
 
     /// Nodes for an allocation, and for what is left before or after it.
     #[inline(always)]
-    fn prepare(&mut self) -> Option<()> {
+    pub(super) fn prepare(&mut self) -> Option<()> {
         if self.vacant.count < 2 { self.grow() } else { Some(()) }
     }
 

@@ -6,13 +6,11 @@ use core::iter::{FusedIterator, successors};
 use super::Tlsf;
 use super::class::{TAIL, smallest_of};
 use super::error::KeyError;
-use super::pairs::{
-    BORDER, Node, PENDING, Pair, USED, VACANT, index_of, link_at, node_at, nodes_of,
-};
+use super::pairs::{BORDER, EDGE, Node, PENDING, Pair, USED, index_of, link_at, node_at, nodes_of};
 use super::region::{Key, Region, State};
 
 impl Tlsf {
-    /// Size of the block in bytes, a multiple of the granule.
+    /// Size of the block in bytes, a multiple of the granule; with that of all [areas](Self::add_area).
     #[inline]
     pub fn size(&self) -> u64 {
         self.bytes(self.units)
@@ -45,8 +43,8 @@ impl Tlsf {
     /// Number of free regions.
     #[inline]
     pub fn free_count(&self) -> u32 {
-        // All nodes but the border and the vacant ones stand for regions.
-        self.index_bound() - 1 - self.vacant.count - self.taken.count
+        // All nodes but the edges and the vacant ones stand for regions.
+        self.index_bound() - 1 - self.areas - self.vacant.count - self.taken.count
     }
 
     /// Number of used regions.
@@ -139,7 +137,7 @@ impl Tlsf {
     #[inline]
     pub fn region_at(&self, index: u32) -> Option<Region> {
         let (node, link, _) = self.find_node(index)?;
-        (link.prev != VACANT).then(|| self.region_of(node))
+        link.is_of_region().then(|| self.region_of(node))
     }
 
     /// The region whose node is at a place, as [`place`](Self::place) tells it.
@@ -148,9 +146,10 @@ impl Tlsf {
         self.region_at(index_of(place))
     }
 
-    /// All regions in the order of their addresses. O(1) per region.
+    /// All regions in the order of their addresses; those of the range that it was made with before those of
+    /// areas. O(1) per region.
     pub fn regions(&self) -> Regions<'_> {
-        Regions { tlsf: self, next: node_at(&self.pairs, BORDER).right }
+        Regions::from(self, node_at(&self.pairs, BORDER).right, true)
     }
 
     /// Where the free regions begin, in the order of the bins. With [`regions`](Self::regions) it is
@@ -190,23 +189,45 @@ impl fmt::Debug for Tlsf {
     }
 }
 
-/// The regions of a block in the order of their addresses, made by [`Tlsf::regions`].
+/// The regions of a block or of an area in the order of their addresses, made by [`Tlsf::regions`] and
+/// [`Tlsf::area_regions`].
 #[derive(Clone, Debug)]
 pub struct Regions<'a> {
     tlsf: &'a Tlsf,
-    next: u32,
+    next: Option<u32>,
+    /// It goes on with the next area.
+    all: bool,
+}
+
+impl<'a> Regions<'a> {
+    /// The regions from the one at a place on, or from the edge there.
+    pub(super) fn from(tlsf: &'a Tlsf, place: u32, all: bool) -> Self {
+        let mut regions = Self { tlsf, next: None, all };
+        regions.go_to(place);
+        regions
+    }
+
+    /// Goes to a region, or over an edge to the first region of the next area.
+    fn go_to(&mut self, mut place: u32) {
+        let pairs = &self.tlsf.pairs;
+        loop {
+            let link = link_at(pairs, place);
+            self.next = (link.prev != EDGE).then_some(place);
+            if self.next.is_some() || !self.all || link.next == BORDER {
+                return;
+            }
+            place = node_at(pairs, link.next).right;
+        }
+    }
 }
 
 impl Iterator for Regions<'_> {
     type Item = Region;
 
     fn next(&mut self) -> Option<Region> {
-        if self.next == BORDER {
-            return None;
-        }
-        let region = self.tlsf.region_of(self.next);
-        self.next = node_at(&self.tlsf.pairs, self.next).right;
-        Some(region)
+        let place = self.next?;
+        self.go_to(node_at(&self.tlsf.pairs, place).right);
+        Some(self.tlsf.region_of(place))
     }
 }
 

@@ -9,6 +9,9 @@ use crate::{
 /// How many blocks are tried that may have room, before one that surely has.
 pub(super) const TRIES: u32 = 3;
 
+/// So many classes more room than it asks for a large request takes.
+const TIGHT: u8 = DOUBLE * 5 / 8;
+
 /// Which blocks a request tries, in the order of preference: the one with the least room that is
 /// enough, so that the emptier ones become empty. A bounded number, however many blocks there are.
 pub(super) struct BlockSearch {
@@ -24,10 +27,10 @@ pub(super) struct BlockSearch {
 
 impl BlockSearch {
     pub(super) fn new(list: &BlockList, size: u64, alignment: u64) -> Self {
-        // Tailored blocks are for requests of at least half the room: smaller ones would keep them from
-        // going.
+        // Tailored blocks are for requests of two thirds of the room and more: smaller ones would keep them
+        // from going.
         let class = class_of(size).max(1);
-        let most = class.saturating_add(DOUBLE - 1);
+        let most = class.saturating_add(TIGHT);
         let tailored = (size >= list.large).then_some(most);
         let class =
             if tailored.is_some() { class } else { class_of(widened(size, alignment)).max(1) };

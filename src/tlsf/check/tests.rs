@@ -73,7 +73,8 @@ fn neighbours_that_do_not_agree_are_found() {
         broken(|tlsf| change(tlsf, 0, |node| node.left = at(4))),
         Broken::Neighbour { node: 0 }
     );
-    assert_eq!(broken(|tlsf| change(tlsf, 0, |node| node.size = 1)), Broken::Neighbour { node: 0 });
+    assert_eq!(broken(|tlsf| change(tlsf, 0, |node| node.size = 1)), Broken::Gap { node: 2 });
+    assert_eq!(broken(|tlsf| change(tlsf, 0, |node| node.size += 1)), Broken::Gap { node: 0 });
 }
 
 #[test]
@@ -180,4 +181,33 @@ fn wrong_counts_are_found() {
     assert_eq!(broken(|tlsf| tlsf.taken.add(1)), Broken::Count);
     assert_eq!(broken(|tlsf| tlsf.pending.units += 1), Broken::Count);
     assert_eq!(broken(|tlsf| tlsf.vacant.count -= 1), Broken::Count);
+}
+
+#[test]
+fn a_broken_edge_is_found() {
+    /// The node of the first of two areas' edges.
+    const EDGE_NODE: u32 = 5;
+    let broken = |harm: fn(&mut Tlsf)| {
+        let mut tlsf = block();
+        tlsf.add_area(1 << 20, 100).unwrap();
+        tlsf.add_area(1 << 21, 100).unwrap();
+        assert_eq!(tlsf.edges().nth(1), Some(at(EDGE_NODE)));
+        assert_eq!(tlsf.check(), Ok(()), "the control");
+        harm(&mut tlsf);
+        tlsf.check().unwrap_err()
+    };
+    let lost = Broken::Neighbour { node: EDGE_NODE };
+    assert_eq!(broken(|tlsf| relink(tlsf, at(EDGE_NODE), |link| link.prev = VACANT)), lost);
+    assert_eq!(broken(|tlsf| relink(tlsf, at(EDGE_NODE), |link| link.next = at(EDGE_NODE))), lost);
+    assert_eq!(
+        broken(|tlsf| relink(tlsf, at(EDGE_NODE), |link| link.next = BORDER)),
+        Broken::Count
+    );
+    assert_eq!(
+        broken(|tlsf| change(tlsf, EDGE_NODE, |node| node.size += 1)),
+        Broken::Gap { node: EDGE_NODE }
+    );
+    assert_eq!(broken(|tlsf| change(tlsf, EDGE_NODE, |node| node.left = BORDER)), lost);
+    assert_eq!(broken(|tlsf| tlsf.areas = 1), Broken::Neighbour { node: EDGE_NODE + 2 });
+    assert_eq!(broken(|tlsf| tlsf.areas = 3), Broken::Count);
 }
