@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     drop(buffer);
     // SAFETY: no batch at all is valid: only the signal is submitted.
     let point = recording.submit(|signal| unsafe { signal.queue_submit(&[]) })?;
-    println!("{}: {} bytes wait for the GPU", gpu.driver(), allocator.statistics().pending);
+    println!("{}: {} bytes wait for the GPU", gpu.driver(), allocator.statistics().total.pending);
 
     timeline.wait(point, Duration::from_secs(10))?;
     println!("{} bytes are free again", allocator.collect().bytes);

@@ -102,8 +102,8 @@ fn play(program: &Program<'_>, out: &Path) -> Result<[u64; 2], Box<dyn Error>> {
     println!(
         "{}: {} bytes are reserved for {}; {} go if {} of {} meshes move",
         program.gpu.driver(),
-        before.reserved,
-        before.live,
+        before.total.reserved,
+        before.total.live,
         run.bytes(),
         run.moves().len(),
         meshes.len()
@@ -123,9 +123,12 @@ fn play(program: &Program<'_>, out: &Path) -> Result<[u64; 2], Box<dyn Error>> {
     }
     drop(run);
     let after = allocator.statistics();
-    println!("after {frames} frames {} bytes are reserved for {}", after.reserved, after.live);
+    println!(
+        "after {frames} frames {} bytes are reserved for {}",
+        after.total.reserved, after.total.live
+    );
     fs::write(out.join("defragment_after.svg"), allocator.snapshot().to_svg())?;
-    Ok([before.reserved, after.reserved])
+    Ok([before.total.reserved, after.total.reserved])
 }
 
 impl Program<'_> {

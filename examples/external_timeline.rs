@@ -150,9 +150,9 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
         gpu.driver(),
         if right { "right" } else { "WRONG" },
         collected.bytes,
-        statistics.reserved,
+        statistics.total.reserved,
     );
-    assert!(right && statistics.pending_count == 0, "{statistics:?}");
+    assert!(right && statistics.total.pending_count == 0, "{statistics:?}");
     drop((timeline, result));
     Ok(())
 }

@@ -162,7 +162,7 @@ pub use allocator::{
     BlockPicture, BlockSizes, Buffer, BufferDesc, BufferInit, CloseReport, Collected, Copies,
     CopyError, CreateError, DefragmentDesc, Defragmentation, Dependency, DescError, EndPolicy,
     ExternalError, ForeignPoint, FrameRing, HeapBudget, HostRange, Image, ImageDesc, ImageView,
-    ImageViewDesc, InitError, JoinError, KeyError, Leak, MemoryTypeStatistics, Move, MoveError,
+    ImageViewDesc, InitError, JoinError, KeyError, Leak, MemoryStatistics, Move, MoveError,
     NewError, Ordered, Placement, Plan, RawAllocation, Recording, Refused, RegionPicture,
     RegionState, ReportError, RingError, RingPiece, Signal, Statistics, SubmitError, SubmitRefusal,
     Submitted, SubmittedError, Timeline, TimelineError, Tried, WaitError, aliasing_requirements,

@@ -40,7 +40,7 @@ fn shared_memory_stays_until_the_last_resource_and_the_gpu_are_done() {
         let image = allocator.create_aliasing_image(&memory, 0, &image_desc()).unwrap();
         drop(memory);
         drop(image);
-        assert_eq!((fake.live().images, allocator.statistics().live_count), (0, 1));
+        assert_eq!((fake.live().images, allocator.statistics().total.live_count), (0, 1));
         let recording = frames.begin().unwrap();
         let commands = [fake.record(&[Use::buffer(buffer.handle())])];
         assert_eq!(Arc::strong_count(buffer.memory()), 1);
@@ -48,11 +48,11 @@ fn shared_memory_stays_until_the_last_resource_and_the_gpu_are_done() {
         submit(recording, &commands).unwrap();
         allocator.collect();
         assert_eq!(fake.live().buffers, 1);
-        assert_eq!(allocator.statistics().pending_count, 1);
+        assert_eq!(allocator.statistics().total.pending_count, 1);
         fake.run();
         allocator.collect();
         assert_eq!(fake.live().buffers, 0);
-        assert_eq!(allocator.statistics().pending_count, 0);
+        assert_eq!(allocator.statistics().total.pending_count, 0);
     }
     fake.finish().unwrap();
 }
@@ -159,7 +159,7 @@ fn many_allocations_are_made_or_none() {
         let mixed = [requirements(64), requirements(0), requirements(64)];
         let refused = allocator.allocate_many(&mixed, linear, &memory).unwrap_err();
         assert_eq!(refused, AllocateError::ZeroSize);
-        assert_eq!(allocator.statistics().live_count, 10);
+        assert_eq!(allocator.statistics().total.live_count, 10);
         assert!(allocator.allocate_many(&[], linear, &memory).unwrap().is_empty());
         // Every position at which the driver may fail.
         let large = [requirements(200 << 20); 4];
@@ -170,7 +170,7 @@ fn many_allocations_are_made_or_none() {
             let refused = allocator.allocate_many(&large, linear, &memory).unwrap_err();
             let driver = AllocateError::Driver(vk::Result::ERROR_INITIALIZATION_FAILED);
             assert_eq!(refused, driver, "{position}");
-            assert_eq!(allocator.statistics().live_count, 10);
+            assert_eq!(allocator.statistics().total.live_count, 10);
         }
         // SAFETY: nothing was submitted.
         unsafe { allocator.assume_idle() };

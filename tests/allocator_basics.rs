@@ -33,12 +33,12 @@ fn a_frame_holds_what_is_dropped_during_it_until_the_gpu_is_done() {
         let point = submit(frame, &commands).unwrap();
         assert_eq!(allocator.collect().allocations, 0);
         let statistics = allocator.statistics();
-        assert_eq!((statistics.live_count, statistics.pending_count), (0, 1));
+        assert_eq!((statistics.total.live_count, statistics.total.pending_count), (0, 1));
         assert!(!frames.is_reached(point).unwrap());
         assert!(fake.run() > 0);
         assert!(frames.is_reached(point).unwrap());
         assert_eq!(allocator.collect().allocations, 1);
-        assert_eq!(allocator.statistics().pending_count, 0);
+        assert_eq!(allocator.statistics().total.pending_count, 0);
         allocator.check().unwrap();
     }
     fake.finish().unwrap();
@@ -51,7 +51,7 @@ fn with_nothing_open_and_nothing_submitted_a_drop_is_free_at_once() {
         let allocator = allocator(&fake);
         let _frames = allocator.timeline(fake.queue(0)).unwrap();
         drop(buffer(&allocator, 100));
-        assert_eq!(allocator.statistics().pending_count, 0);
+        assert_eq!(allocator.statistics().total.pending_count, 0);
         assert_eq!(fake.calls(Call::DestroyBuffer), 1);
     }
     fake.finish().unwrap();
@@ -67,10 +67,10 @@ fn without_a_timeline_a_drop_waits_for_the_assumption() {
         assert_eq!(allocator.statistics().untimed_count, 1);
         let _frames = allocator.timeline(fake.queue(0)).unwrap();
         allocator.collect();
-        assert_eq!(allocator.statistics().pending_count, 1);
+        assert_eq!(allocator.statistics().total.pending_count, 1);
         // SAFETY: nothing was ever submitted.
         unsafe { allocator.assume_idle() };
-        assert_eq!(allocator.statistics().pending_count, 0);
+        assert_eq!(allocator.statistics().total.pending_count, 0);
         allocator.check().unwrap();
     }
     fake.finish().unwrap();
@@ -315,7 +315,7 @@ fn raw_keys_are_ended_without_a_handle() {
     {
         let (allocator, stranger) = (allocator(&fake), allocator(&other));
         let frames = allocator.timeline(fake.queue(0)).unwrap();
-        let live = || allocator.statistics().live_count;
+        let live = || allocator.statistics().total.live_count;
         let [retired, freed] = [(); 2].map(|()| allocate(&allocator).into_raw());
         let recording = frames.begin().unwrap();
         // SAFETY: each key is turned back once, or refused; no GPU work exists.
@@ -350,7 +350,7 @@ fn an_empty_block_lingers_for_a_while_and_one_stays() {
     let _frames = allocator.timeline(fake.queue(0)).unwrap();
     let fill = || -> Vec<_> { (0..6).map(|_| buffer(&allocator, 1 << 20)).collect() };
     drop(fill());
-    let blocks = allocator.statistics().blocks;
+    let blocks = allocator.statistics().total.blocks;
     assert!(blocks > 2);
     for _ in 0..200 {
         // A program that empties itself every frame does not call the driver.
@@ -361,7 +361,7 @@ fn an_empty_block_lingers_for_a_while_and_one_stays() {
     for _ in 0..1100 {
         allocator.collect();
     }
-    assert_eq!((allocator.statistics().blocks, fake.live().memories), (1, 1));
+    assert_eq!((allocator.statistics().total.blocks, fake.live().memories), (1, 1));
     assert_eq!(allocator.trim(), 1);
     assert_eq!(fake.live().memories, 0);
 }

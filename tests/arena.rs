@@ -38,8 +38,8 @@ fn an_arena_fills_its_blocks_exactly_and_then_refuses() {
             Err(AllocateError::OutOfDeviceMemory { largest_free: 0, pending: 0, .. })
         ));
         // Nothing of it went elsewhere, and the allocator's figures count it in.
-        assert_eq!(allocator.statistics().blocks, 4);
-        assert_eq!(allocator.statistics().live, 100 * MIB);
+        assert_eq!(allocator.statistics().total.blocks, 4);
+        assert_eq!(allocator.statistics().total.live, 100 * MIB);
         held.pop();
         held.push(allocate(&arena, MIB).unwrap());
         allocator.check().unwrap();
@@ -202,7 +202,7 @@ fn a_growing_arena_gives_a_large_request_a_block() {
     let arena = allocator.create_arena(&ArenaDesc::new(AllocationDesc::upload())).unwrap();
     assert!(arena.memory_properties().contains(vk::MemoryPropertyFlags::HOST_VISIBLE));
     let small = allocate(&arena, 100).unwrap();
-    assert!(allocator.statistics().reserved <= MIB);
+    assert!(allocator.statistics().total.reserved <= MIB);
     let large = allocate(&arena, 700 * MIB).unwrap();
     assert_ne!(small.memory(), large.memory());
     assert!(allocator.blocks().iter().all(|block| !block.dedicated));
@@ -286,7 +286,7 @@ fn counts_survive_the_arena_that_they_are_of() {
         assert_eq!(own.peak_live, own.live, "of this arena alone");
         let all = allocator.statistics();
         // 3, then 3 + 2, then 3 + 2 + 1: nothing falls though the lane is another arena's.
-        assert_eq!(all.allocations, [3, 5, 6][round as usize - 1]);
+        assert_eq!(all.total.allocations, [3, 5, 6][round as usize - 1]);
         assert_eq!(all.heaps.iter().map(|heap| heap.peak_live).sum::<u64>(), 3 * 1024);
         for allocation in held {
             // SAFETY: no GPU is there.

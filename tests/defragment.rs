@@ -81,16 +81,16 @@ fn the_old_place_lives_until_the_gpu_has_copied() {
     assert!(mesh.allocation().key() != old && mesh.handle() != place);
     drop(copies);
     assert_eq!((fake.calls(Call::CmdCopyBuffer), fake.calls(Call::CmdPipelineBarrier)), (1, 2));
-    let pending = allocator.statistics().pending;
+    let pending = allocator.statistics().total.pending;
     assert_eq!(pending, 300 * KIB);
     stage.submit(frame);
     allocator.collect();
-    assert_eq!(allocator.statistics().pending, pending, "the GPU has not copied yet");
+    assert_eq!(allocator.statistics().total.pending, pending, "the GPU has not copied yet");
     let destroyed = fake.calls(Call::DestroyBuffer);
     fake.run();
     assert_eq!(read(fake, mesh), 77);
     allocator.collect();
-    assert_eq!(allocator.statistics().pending, 0);
+    assert_eq!(allocator.statistics().total.pending, 0);
     assert_eq!(fake.calls(Call::DestroyBuffer), destroyed + 1);
 }
 
@@ -241,7 +241,7 @@ fn a_move_that_cannot_be_is_a_typed_error_and_changes_nothing() {
         fake.clear_faults();
     }
     assert_eq!(before.1, state().1);
-    assert_eq!(before.0.live, state().0.live);
+    assert_eq!(before.0.total.live, state().0.total.live);
     assert_eq!((going.allocation().key(), copies.moved()), (key, 0));
     allocator.check().unwrap();
     drop(copies);
@@ -354,7 +354,7 @@ fn margins_move_too() {
     let mut meshes: Vec<Buffer> = (0..64).map(make).collect();
     thin_out(&mut meshes);
     allocator.collect();
-    let before = allocator.statistics().reserved;
+    let before = allocator.statistics().total.reserved;
     let run = allocator.defragment(&DefragmentDesc::new(), everything);
     let bytes = run.bytes();
     assert!(bytes > 0 && run.moves().iter().all(|one| one.size == 100 * KIB), "without margins");
@@ -366,7 +366,7 @@ fn margins_move_too() {
         }
     }
     allocator.collect();
-    assert_eq!(allocator.statistics().reserved, before - bytes);
+    assert_eq!(allocator.statistics().total.reserved, before - bytes);
     assert!(allocator.check_guards().is_empty());
     let (memory, offset) = moved[0];
     assert!(fake.gpu_write(memory, offset + 100 * KIB, &[0; 4]));

@@ -150,7 +150,7 @@ fn after_shutdown_handles_are_inert_and_the_device_may_go() {
     // SAFETY: turned back once.
     drop(unsafe { allocator.from_raw(raw) }.unwrap());
     allocator.check().unwrap();
-    assert_eq!(allocator.statistics().live_count, 0);
+    assert_eq!(allocator.statistics().total.live_count, 0);
     // SAFETY: as above.
     unsafe { allocator.shutdown() }.unwrap();
     drop(allocator);
@@ -221,7 +221,7 @@ fn a_jumped_counter_releases_nothing() {
         fake.set_counter(frames.semaphore().unwrap(), jump);
         assert_eq!(allocator.collect().allocations, 0);
     }
-    assert_eq!(allocator.statistics().pending_count, 1);
+    assert_eq!(allocator.statistics().total.pending_count, 1);
     assert_eq!(fake.live().buffers, 1);
     std::mem::forget(allocator);
 }
@@ -258,7 +258,7 @@ fn a_recording_that_is_merely_dropped_holds_everything_back() {
     drop(buffer(&allocator, 64));
     allocator.collect();
     let statistics = allocator.statistics();
-    assert_eq!((statistics.pending_count, statistics.open_recordings), (1, 1));
+    assert_eq!((statistics.total.pending_count, statistics.open_recordings), (1, 1));
     // SAFETY: nothing was recorded, and nothing is submitted.
     unsafe { allocator.shutdown() }.unwrap();
     fake.finish().unwrap();
@@ -282,7 +282,7 @@ fn every_recorded_gpu_serves_every_intent_from_a_few_megabytes() {
             unsafe { made.free_now() };
         }
         let statistics = allocator.statistics();
-        assert!(statistics.reserved <= 4 << 20, "{statistics:?}");
+        assert!(statistics.total.reserved <= 4 << 20, "{statistics:?}");
         assert!(fake.calls(Call::AllocateMemory) <= 4);
         drop(allocator);
         fake.finish().unwrap();

@@ -128,7 +128,7 @@ fn reuse_in_the_order_of_the_queue_raises_no_peak_and_lowers_those_it_can() {
         assert!(with[0] <= without[0], "{trace}: {with:?} instead of {without:?}");
         // The others hold nothing that what asks for a block could take over.
         if *trace == "pygfx-wgpu" {
-            assert!(with[0] * 100 < without[0] * 97, "{with:?} instead of {without:?}");
+            assert!(with[0] * 100 < without[0] * 99, "{with:?} instead of {without:?}");
             assert!(without[1] > 0, "it waits, and is there to be taken over: {without:?}");
         }
     }

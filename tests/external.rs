@@ -134,7 +134,7 @@ fn no_descriptor_is_lost_wherever_the_driver_fails() {
                     }
                     allocator.check().unwrap();
                     drop(round);
-                    assert_eq!(allocator.statistics().live_count, 0);
+                    assert_eq!(allocator.statistics().total.live_count, 0);
                     fake.clear_faults();
                     let ours = exportable(&allocator, kind).unwrap();
                     drop(import(&allocator, ours.allocation().export(kind).unwrap()).unwrap());
@@ -269,7 +269,7 @@ fn the_hosts_memory_is_a_buffer() {
         ] {
             fake.fail(call, 0, vk::Result::ERROR_INVALID_EXTERNAL_HANDLE);
             import(address, 8192).unwrap_err();
-            assert_eq!(allocator.statistics().live_count, 1, "{call:?}");
+            assert_eq!(allocator.statistics().total.live_count, 1, "{call:?}");
             allocator.check().unwrap();
         }
         drop(buffer);

@@ -104,7 +104,11 @@ fn quarantine_keeps_so_many_bytes_at_most() {
         assert_eq!(world.scrub(Scrub::Due), []);
         let ended = (round + 1) as u64;
         // One more than the quarantine holds is in the scrub that has just poisoned it.
-        assert_eq!(world.allocator.statistics().pending, 4096 * ended.min(4), "round {round}");
+        assert_eq!(
+            world.allocator.statistics().total.pending,
+            4096 * ended.min(4),
+            "round {round}"
+        );
         for (index, place) in places.iter().enumerate() {
             assert_eq!(free(place), index + 4 <= round, "{index} in round {round}");
         }
@@ -127,11 +131,11 @@ fn quarantine_keeps_what_ended_for_so_many_scrubs() {
         drop(culprit);
         for scrub in 0..=rest {
             assert_eq!(world.scrub(Scrub::Due), []);
-            assert_eq!(world.allocator.statistics().pending, 4096, "after {scrub} of {rest}");
+            assert_eq!(world.allocator.statistics().total.pending, 4096, "after {scrub} of {rest}");
         }
         assert!(world.fake.gpu_write(memory, offset, &[9; 4]));
         assert_eq!(name(&only(&world.scrub(Scrub::Due))), Some("culprit"));
-        assert_eq!(world.allocator.statistics().pending, 0, "it is free");
+        assert_eq!(world.allocator.statistics().total.pending, 0, "it is free");
         drop(stays);
         world.end();
     }
@@ -150,7 +154,7 @@ fn a_late_write_hits_nobody_in_the_hosts_quarantine() {
         let culprit = in_types(&world, "culprit", 4000);
         let (memory, offset) = (culprit.memory(), culprit.offset());
         drop(culprit);
-        let pending = world.allocator.statistics().pending;
+        let pending = world.allocator.statistics().total.pending;
         assert_eq!(pending > 0, rest > 0);
         let snapshot = world.allocator.snapshot();
         let mut regions = snapshot.blocks().flat_map(|block| &block.regions);
@@ -171,7 +175,7 @@ fn a_late_write_hits_nobody_in_the_hosts_quarantine() {
         drop(more);
         (0..3).for_each(|_| _ = world.allocator.collect());
         world.allocator.check().unwrap();
-        let left = world.allocator.statistics().pending;
+        let left = world.allocator.statistics().total.pending;
         assert_eq!(left, if by_bytes { pending } else { 0 }, "the oldest made way");
         let blocks = world.allocator.blocks();
         let mut regions = blocks.iter().flat_map(|block| &block.regions);
@@ -200,7 +204,7 @@ fn every_end_lets_go_what_rests() {
         });
         let lives = in_types(&world, "lives", 300);
         drop(in_types(&world, "rests", 300));
-        assert!(world.allocator.statistics().pending > 0);
+        assert!(world.allocator.statistics().total.pending > 0);
         let World { fake, allocator, timeline } = world;
         drop(timeline);
         match end {
@@ -254,7 +258,11 @@ fn the_free_parts_of_rings_and_stacks_are_watched() {
             let all = [(places[0], Some("first")), (places[1], None)];
             let expected = if policy == GuardPolicy::Margins { &[][..] } else { &all };
             assert_eq!(told, expected, "{placed:?} {policy:?}");
-            assert_eq!(world.allocator.statistics().pending, 0, "what was held is free again");
+            assert_eq!(
+                world.allocator.statistics().total.pending,
+                0,
+                "what was held is free again"
+            );
             let next = in_arena(&arena, "next", 256 << 10);
             assert_eq!(next.memory(), memory, "and is handed out");
             drop((second, next, arena));
@@ -357,7 +365,7 @@ fn a_stray_write_into_fresh_memory_is_found_where_memory_is_poisoned() {
         for one in found {
             assert_eq!((one.damage, one.words, one.owner), (Damage::AfterFree, 2, None));
         }
-        assert_eq!(world.allocator.statistics().pending, 0, "what was held is free again");
+        assert_eq!(world.allocator.statistics().total.pending, 0, "what was held is free again");
         let place = one.offset();
         drop(one);
         (0..2).for_each(|_| assert_eq!(world.scrub(Scrub::Due), []));

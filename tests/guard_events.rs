@@ -238,7 +238,7 @@ fn fresh_memory_reads_zero_from_the_first_scrub_on() {
             assert_eq!(unzeroed, if zero { 3 } else { 0 }, "early, second, meanwhile");
             drop((early, second, later, arena));
             (0..3).for_each(|_| _ = world.scrub(Scrub::Due));
-            assert_eq!(world.allocator.statistics().pending, 0);
+            assert_eq!(world.allocator.statistics().total.pending, 0);
             world.end();
         });
         let warned = told.iter().filter(|one| one.fields["message"].contains("as the driver gave"));

@@ -47,7 +47,7 @@ fn a_quarantine_is_never_the_reason_to_fail() {
             (0..1002).for_each(|_| found.extend(world.scrub_if_on(Scrub::Due)));
             let told: Vec<_> = found.iter().map(name).collect();
             assert_eq!(told, if lost { vec![] } else { vec![Some("culprit")] }, "{by:?} {blocks}");
-            assert_eq!(world.allocator.statistics().pending, 0);
+            assert_eq!(world.allocator.statistics().total.pending, 0);
             world.end();
         }
     }
@@ -158,7 +158,7 @@ fn a_full_heap_gets_back_what_is_in_quarantine_there() {
         };
         drop(take(1, "first"));
         (0..2).for_each(|_| assert_eq!(world.scrub(Scrub::Due), []));
-        assert_eq!(world.allocator.statistics().pending, 3 << 20);
+        assert_eq!(world.allocator.statistics().total.pending, 3 << 20);
         // Another memory type comes before the loss.
         let next = take(if falls_back { 3 } else { 1 }, "next");
         assert_eq!(unlooked(&world), u64::from(!falls_back));

@@ -70,7 +70,7 @@ fn ordered(count: u64) -> bool {
     let take = |size| allocator.allocate(&needs(size), ResourceKind::Linear, &memory).unwrap();
     let small: Vec<_> = (0..count).map(|_| take(4 * KIB)).collect();
     let rest = take(BLOCK - count * 4 * KIB);
-    assert_eq!(allocator.statistics().free, 0);
+    assert_eq!(allocator.statistics().total.free, 0);
     let frame = frames.begin().unwrap();
     drop((small, rest));
     submit_nothing(frame).unwrap();
@@ -86,13 +86,13 @@ fn ordered(count: u64) -> bool {
     let taken = made.iter().all(|made| made.dependency.needs_barrier());
     assert_eq!(taken, refused == 0, "{count}");
     // Else it lies in a block that was made for it.
-    assert_eq!(allocator.statistics().blocks, if taken { 1 } else { 2 }, "{count}");
+    assert_eq!(allocator.statistics().total.blocks, if taken { 1 } else { 2 }, "{count}");
     allocator.check().unwrap();
     fake.run();
     drop(made);
     allocator.collect_all();
     allocator.check().unwrap();
-    assert_eq!(allocator.statistics().pending, 0);
+    assert_eq!(allocator.statistics().total.pending, 0);
     taken
 }
 
@@ -131,7 +131,7 @@ fn a_line_without_memory_for_its_books_refuses_and_loses_nothing() {
                     assert!(times > 0, "{policy:?}: {error}");
                     refusals += 1;
                     allocator.check().unwrap();
-                    assert_eq!(allocator.statistics().live_count, live.len() as u64);
+                    assert_eq!(allocator.statistics().total.live_count, live.len() as u64);
                     // With memory it is granted, and makes room for those that come.
                     live.push(take().unwrap());
                 }
@@ -158,7 +158,7 @@ fn a_line_without_memory_for_its_books_refuses_and_loses_nothing() {
             assert_eq!((collected.allocations, times), (1 << 10, 0), "{policy:?}");
         }
         allocator.check().unwrap();
-        assert_eq!(allocator.statistics().pending, 0);
+        assert_eq!(allocator.statistics().total.pending, 0);
     }
 }
 
@@ -215,5 +215,5 @@ fn a_collect_without_memory_for_the_points_of_its_reports_reports_the_same() {
     assert!(told[0] == 0 && told.is_sorted(), "{told:?}");
     told.dedup();
     assert!(told.len() > 3, "{told:?}");
-    assert_eq!(allocator.statistics().pending, 0);
+    assert_eq!(allocator.statistics().total.pending, 0);
 }

@@ -131,9 +131,9 @@ fn a_raw_end_that_cannot_be_noted_is_refused_and_nothing_has_changed() {
             assert_eq!((error, times > 0), (KeyError::OutOfHostMemory, true));
             allocator.check().unwrap();
             let statistics = allocator.statistics();
-            assert_eq!(statistics.live_count as usize, MANY - ended);
+            assert_eq!(statistics.total.live_count as usize, MANY - ended);
             // The first one's place was taken again.
-            assert_eq!(statistics.pending_count as usize, ended + usize::from(!reached));
+            assert_eq!(statistics.total.pending_count as usize, ended + usize::from(!reached));
             // SAFETY: as above.
             unsafe { allocator.retire_raw(key) }.unwrap();
             // SAFETY: of a raw key that has been turned back, only its refusal is asked for.
@@ -153,7 +153,7 @@ fn a_raw_end_that_cannot_be_noted_is_refused_and_nothing_has_changed() {
             allocator.collect_all();
             allocator.check().unwrap();
             let statistics = allocator.statistics();
-            assert_eq!((statistics.live_count, statistics.pending), (0, 0));
+            assert_eq!((statistics.total.live_count, statistics.total.pending), (0, 0));
             drop(frames);
             assert_eq!(allocator.close().map(|report| report.leaks.len()), Some(0));
             fake.finish().unwrap();
@@ -174,7 +174,7 @@ fn an_end_at_points_without_memory_for_them_waits_for_all() {
     // SAFETY: nothing uses it.
     let (done, times) = short_of_memory(0, || unsafe { one.retire_at(&[point]) });
     assert!(done.is_ok() && times > 0);
-    assert_eq!(allocator.statistics().pending_count, 4);
+    assert_eq!(allocator.statistics().total.pending_count, 4);
     fake.run();
     assert_eq!(allocator.collect_all().allocations, 4);
     allocator.check().unwrap();
@@ -189,7 +189,7 @@ fn a_drop_that_cannot_be_noted_is_a_leak_and_not_the_end() {
     let (_, times) = short_of_memory(0, || all.into_iter().for_each(drop));
     assert!(times > 0);
     allocator.check().unwrap();
-    let stays = allocator.statistics().live_count as usize;
+    let stays = allocator.statistics().total.live_count as usize;
     assert!(stays > 0, "none was lost");
     submit_nothing(frame).unwrap();
     fake.run();
@@ -258,7 +258,7 @@ fn a_memory_without_books_is_refused_and_goes() {
     // The index of blocks, which comes with the first, takes 2 KiB.
     let (made, times) = short_of_memory(2000, take);
     assert_eq!((made.err(), times > 0), (Some(AllocateError::OutOfHostMemory), true));
-    assert_eq!((fake.live().memories, allocator.statistics().reserved), (0, 0));
+    assert_eq!((fake.live().memories, allocator.statistics().total.reserved), (0, 0));
     allocator.check().unwrap();
     drop(take().unwrap());
     drop(frames);

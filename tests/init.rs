@@ -85,7 +85,7 @@ fn a_seen_buffer_is_written_and_an_unseen_one_is_copied() {
         assert_eq!(seen_by_gpu(&fake, &made), expected);
         drop(made);
         allocator.collect();
-        assert_eq!(allocator.statistics().pending, 0);
+        assert_eq!(allocator.statistics().total.pending, 0);
         drop((frames, allocator));
         fake.finish().unwrap();
     }
@@ -118,7 +118,7 @@ fn too_many_values_and_none_at_all() {
     assert!(matches!(refused, Err(InitError::Create(CreateError::Desc(_)))));
     let untouched = allocator.create_buffer_init(&small, &memory(), &empty).unwrap();
     assert!(untouched.staging.is_none());
-    assert_eq!(allocator.statistics().live_count, 1);
+    assert_eq!(allocator.statistics().total.live_count, 1);
 }
 
 fn desc_usage() -> vk::BufferUsageFlags {
@@ -137,10 +137,10 @@ fn a_refused_staging_buffer_takes_the_buffer_with_it() {
     let error = CreateError::Create(vk::Result::ERROR_OUT_OF_HOST_MEMORY);
     assert_eq!(refused, InitError::Create(error));
     let statistics = allocator.statistics();
-    assert_eq!((statistics.live, statistics.pending), (0, 0));
+    assert_eq!((statistics.total.live, statistics.total.pending), (0, 0));
     // The control: a buffer that is merely dropped is held back.
     drop(made(&allocator, &memory()));
-    assert!(allocator.statistics().pending > 0);
+    assert!(allocator.statistics().total.pending > 0);
     let never = memory().flags(fencepost::AllocationFlags::NEVER_ALLOCATE);
     let large = BufferDesc::new(1 << 30, desc_usage());
     let refused = allocator.create_buffer_init(&large, &never, &VALUES).unwrap_err();

@@ -272,7 +272,7 @@ fn counts_nest() {
         assert_eq!((now.since(&room).allocations, now.since(&room).live), (1, 8192));
         assert_eq!((now.since(&level).allocations, now.since(&level).live), (2, 12288));
         let heaps: u64 = now.heaps.iter().map(|heap| heap.live).sum();
-        assert_eq!(heaps, now.live);
+        assert_eq!(heaps, now.total.live);
         assert!(now.heaps.iter().any(|heap| heap.fragmentation() > 0.0));
         drop((a, b));
         assert_eq!(allocator.statistics().since(&level).live, 0);

@@ -31,7 +31,7 @@ fn case(
     assert!(!timeline.is_reached(point).unwrap());
     fake.run();
     allocator.collect_all();
-    assert_eq!(allocator.statistics().pending, 0);
+    assert_eq!(allocator.statistics().total.pending, 0);
     assert_eq!(allocator.statistics().open_recordings, 0);
 }
 
@@ -92,7 +92,7 @@ fn encoders_of_a_host_with_its_own_semaphore_end_at_one_value() {
             assert_eq!(allocator.statistics().open_recordings, 3);
             all.submitted(value).unwrap();
             assert_eq!(
-                (allocator.collect().allocations, allocator.statistics().pending_count),
+                (allocator.collect().allocations, allocator.statistics().total.pending_count),
                 (0, 1)
             );
             fake.run();

@@ -58,16 +58,16 @@ fn a_small_buffer_holds_little_on_every_gpu_and_a_spike_leaves_nothing() {
         let fake = FakeDriver::new(&profile);
         let allocator = allocator(&fake);
         let small = buffer(&allocator, KIB);
-        let held = allocator.statistics().reserved;
+        let held = allocator.statistics().total.reserved;
         assert!(held <= 4 * MIB, "{}: {held} bytes for 1 KiB", profile.name());
         let spike: Vec<_> = (0..40)
             .map(|n| take(&allocator, MIB + n * 64 * KIB).unwrap())
             .chain((0..2000).map(|_| take(&allocator, 10 * KIB).unwrap()))
             .collect();
-        assert!(allocator.statistics().reserved > 40 * MIB);
+        assert!(allocator.statistics().total.reserved > 40 * MIB);
         spike.into_iter().for_each(free);
         allocator.trim();
-        assert_eq!(allocator.statistics().reserved, held, "{}", profile.name());
+        assert_eq!(allocator.statistics().total.reserved, held, "{}", profile.name());
         drop(small);
     }
 }
@@ -79,12 +79,12 @@ fn a_spike_goes_away_by_itself() {
     let allocator = allocator(&fake);
     let _frames = allocator.timeline(fake.queue(0)).unwrap();
     let small = buffer(&allocator, KIB);
-    let held = allocator.statistics().reserved;
+    let held = allocator.statistics().total.reserved;
     drop((0..50).map(|n| buffer(&allocator, (1 + n) * MIB)).collect::<Vec<_>>());
     for _ in 0..1100 {
         allocator.collect();
     }
-    assert!(allocator.statistics().reserved <= held + 4 * MIB);
+    assert!(allocator.statistics().total.reserved <= held + 4 * MIB);
     drop(small);
 }
 
@@ -111,6 +111,26 @@ fn a_full_heap_is_halved_into_and_small_requests_get_no_memory_of_their_own() {
     assert!(fake.calls(Call::AllocateMemory) - calls < 8);
     held.into_iter().for_each(free);
     allocator.check().unwrap();
+}
+
+#[test]
+fn who_asks_for_a_memory_of_its_own_gets_it_though_a_block_has_room() {
+    let fake = FakeDriver::new(&Profile::default());
+    let allocator = allocator(&fake);
+    let requirements = vk::MemoryRequirements { size: 4096, alignment: 64, memory_type_bits: !0 };
+    let beside = take(&allocator, 4096).unwrap();
+    for name in [None, Some("alone")] {
+        let mut desc = AllocationDesc::device_local().dedicated(true);
+        desc = name.map_or(desc, |name| desc.name(name));
+        let alone = allocator.allocate(&requirements, ResourceKind::Linear, &desc).unwrap();
+        assert!(alone.memory() != beside.memory() && alone.offset() == 0);
+        assert_eq!(allocator.statistics().total.blocks, 2);
+        drop(alone);
+        // SAFETY: nothing was submitted.
+        unsafe { allocator.assume_idle() };
+        allocator.trim();
+    }
+    assert_eq!(take(&allocator, 4096).unwrap().memory(), beside.memory(), "the control");
 }
 
 #[test]

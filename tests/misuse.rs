@@ -82,7 +82,11 @@ fn a_panic_in_the_closure_leaves_the_recording_open_and_the_timeline_usable() {
     submit_nothing(next).unwrap();
     fake.run();
     allocator.collect();
-    assert_eq!(allocator.statistics().pending_count, 1, "whether it was submitted is unknown");
+    assert_eq!(
+        allocator.statistics().total.pending_count,
+        1,
+        "whether it was submitted is unknown"
+    );
     allocator.check().unwrap();
 }
 
@@ -149,7 +153,7 @@ fn points_of_another_allocator_are_refused_and_the_handle_comes_back() {
     assert_eq!(timeline.wait(foreign, Duration::ZERO), Err(WaitError::Foreign));
     // SAFETY: as above.
     unsafe { refused.handle.retire_at(&[own]) }.unwrap();
-    assert_eq!(allocator.statistics().pending_count, 1);
+    assert_eq!(allocator.statistics().total.pending_count, 1);
     fake.run();
     assert_eq!(allocator.collect().allocations, 1);
 }
@@ -179,7 +183,7 @@ fn explicit_points_release_exactly_when_all_are_reached_in_any_order() {
         unsafe { open.abandon() };
         // SAFETY: all points are reached: the buffer goes at once.
         unsafe { buffer(&allocator, 64).retire_at(&points) }.unwrap();
-        assert_eq!(allocator.statistics().pending_count, 0);
+        assert_eq!(allocator.statistics().total.pending_count, 0);
     }
 }
 

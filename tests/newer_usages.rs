@@ -256,7 +256,7 @@ fn a_video_session_gets_all_its_memory_on_every_gpu() {
             assert_eq!(fake.live().video_sessions, 1);
             fake.run();
             allocator.collect();
-            assert_eq!((fake.live().video_sessions, allocator.statistics().pending), (0, 0));
+            assert_eq!((fake.live().video_sessions, allocator.statistics().total.pending), (0, 0));
             allocator.check().unwrap();
         }
         fake.finish().unwrap_or_else(|violations| panic!("{}: {violations}", profile.name()));
@@ -280,7 +280,7 @@ fn a_video_session_gets_nothing_if_not_all() {
                 matches!(refused, CreateError::Allocate(AllocateError::NoMemoryType { .. }));
             assert_eq!(no_type, types, "{refused}");
             assert_eq!(fake.calls(Call::BindVideoSessionMemory), 0);
-            assert_eq!(allocator.statistics().live_count, 0);
+            assert_eq!(allocator.statistics().total.live_count, 0);
             end(&fake, session);
         }
         fake.finish().unwrap();
@@ -300,7 +300,7 @@ fn a_video_session_gets_nothing_if_not_all() {
             // SAFETY: the session is new.
             let bind = || unsafe { allocator.bind_video_session(session, &memory) };
             bind().unwrap_err();
-            assert_eq!(allocator.statistics().live_count, 0, "{call:?}");
+            assert_eq!(allocator.statistics().total.live_count, 0, "{call:?}");
             fake.clear_faults();
             assert_eq!(bind().unwrap().len(), 3, "it has no memory yet");
             end(&fake, session);

@@ -79,7 +79,11 @@ fn what_fails_leaves_nothing_behind() {
             fake.fail(call, 0, vk::Result::ERROR_UNKNOWN);
             create(&allocator, THREE, own).unwrap_err();
             fake.clear_faults();
-            assert_eq!((fake.live().images, allocator.statistics().live_count), (0, 0), "{call:?}");
+            assert_eq!(
+                (fake.live().images, allocator.statistics().total.live_count),
+                (0, 0),
+                "{call:?}"
+            );
             drop(create(&allocator, THREE, own).unwrap());
             // SAFETY: nothing was submitted.
             unsafe { allocator.assume_idle() };

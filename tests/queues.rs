@@ -175,7 +175,7 @@ fn a_full_ring_refuses_and_what_waits_for_it_is_not_lost() {
             submit(frame, &[commands]).unwrap();
         }
         assert_eq!(frames.begin().unwrap_err(), BeginError::RingFull);
-        assert_eq!(allocator.statistics().pending_count, 2 * u64::from(is_drop));
+        assert_eq!(allocator.statistics().total.pending_count, 2 * u64::from(is_drop));
         fake.run();
         assert!(frames.begin().is_ok_and(|frame| submit_nothing(frame).is_ok()));
         assert_eq!(allocator.collect().allocations, 2 * u64::from(is_drop));
@@ -201,7 +201,7 @@ fn a_counter_that_lags_its_fence_is_believed_and_not_the_fence() {
             frames.wait(point, Duration::from_millis(1)),
             Err(fencepost::WaitError::Timeout)
         );
-        assert_eq!(allocator.statistics().pending_count, 1);
+        assert_eq!(allocator.statistics().total.pending_count, 1);
         fake.set_counter(semaphore, point.value());
         frames.wait(point, Duration::ZERO).unwrap();
         assert_eq!(allocator.collect().allocations, 1);

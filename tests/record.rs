@@ -60,7 +60,7 @@ fn requirements(request: &Request, type_bits: u32) -> vk::MemoryRequirements {
 /// Live bytes and allocations.
 fn live(allocator: &Allocator) -> (u64, u64) {
     let statistics = allocator.statistics();
-    (statistics.live, statistics.live_count)
+    (statistics.total.live, statistics.total.live_count)
 }
 
 #[test]

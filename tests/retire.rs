@@ -122,7 +122,7 @@ fn dependants_go_with_their_owner_whoever_records_meanwhile() {
         let second = frames.begin().unwrap();
         submit(first, &[used]).unwrap();
         allocator.collect();
-        assert_eq!((fake.live().images, allocator.statistics().pending_count), (1, 1));
+        assert_eq!((fake.live().images, allocator.statistics().total.pending_count), (1, 1));
         fake.run();
         let collected = allocator.collect();
         assert_eq!((collected.objects, collected.allocations), (3, 1));

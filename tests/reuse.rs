@@ -75,7 +75,7 @@ fn on_one_queue_a_barrier_orders_and_without_it_the_submit_is_caught() {
             fill_and_drop(&fake, &allocator, &frames);
             let Ordered { owner: new, dependency } = ordered(&allocator, BLOCK / 2, &frames);
             assert!(dependency.needs_barrier() && dependency.waits().is_empty());
-            assert_eq!(allocator.statistics().blocks, 1, "no more memory was asked for");
+            assert_eq!(allocator.statistics().total.blocks, 1, "no more memory was asked for");
             let more = ordered(&allocator, BLOCK / 4, &frames);
             assert!(more.dependency.needs_barrier(), "what is left of it is pending too");
             allocator.check().unwrap();
@@ -134,7 +134,7 @@ fn neighbours_are_taken_over_together_and_every_wait_of_theirs_is_due() {
             assert_eq!(dependency.waits(), [(loads.semaphore().unwrap(), 1)]);
             let statistics = allocator.statistics();
             assert_eq!(
-                (statistics.blocks, statistics.pending),
+                (statistics.total.blocks, statistics.total.pending),
                 (1, BLOCK / 8),
                 "the last one's rest"
             );
@@ -148,7 +148,7 @@ fn neighbours_are_taken_over_together_and_every_wait_of_theirs_is_due() {
             drop((new, more));
             fake.run();
             allocator.collect_all();
-            assert_eq!(allocator.statistics().pending, 0);
+            assert_eq!(allocator.statistics().total.pending, 0);
             assert_eq!(fake.live().buffers, 0, "those of all three");
             allocator.check().unwrap();
         }
@@ -169,11 +169,11 @@ fn only_neighbours_are_taken_over_together() {
         submit(frame, &[fake.record(&uses)]).unwrap();
         drop((first, last));
         let other = ordered(&allocator, BLOCK / 2, &frames);
-        assert!(other.dependency.is_none() && allocator.statistics().blocks == 2);
+        assert!(other.dependency.is_none() && allocator.statistics().total.blocks == 2);
         drop(between);
         let both = ordered(&allocator, BLOCK / 5 * 3, &frames);
         assert!(both.dependency.needs_barrier(), "the control");
-        assert_eq!(allocator.statistics().blocks, 2);
+        assert_eq!(allocator.statistics().total.blocks, 2);
         fake.run();
     }
     // Nothing was submitted with the new ones.
@@ -190,10 +190,10 @@ fn a_ring_of_fences_serves_its_own_queue_only() {
         fill_and_drop(&fake, &allocator, &loads);
         let other = ordered(&allocator, BLOCK, &frames);
         assert!(other.dependency.is_none());
-        assert_eq!(allocator.statistics().blocks, 2);
+        assert_eq!(allocator.statistics().total.blocks, 2);
         let own = ordered(&allocator, BLOCK, &loads);
         assert!(own.dependency.needs_barrier() && own.dependency.waits().is_empty());
-        assert_eq!(allocator.statistics().blocks, 2);
+        assert_eq!(allocator.statistics().total.blocks, 2);
         fake.run();
     }
     fake.finish().unwrap();
@@ -213,7 +213,7 @@ fn only_what_is_submitted_is_taken_over() {
         assert!(early.dependency.is_none(), "its use is still being recorded");
         submit(frame, &[commands]).unwrap();
         assert!(ordered(&allocator, BLOCK, &frames).dependency.needs_barrier());
-        assert_eq!(allocator.statistics().blocks, 2);
+        assert_eq!(allocator.statistics().total.blocks, 2);
         fake.run();
     }
     fake.finish().unwrap();
@@ -246,9 +246,9 @@ fn every_end_of_the_new_owner_waits_for_the_old_one_too() {
             assert!(dependency.needs_barrier());
             let handle = new.handle();
             end(new);
-            assert_eq!(allocator.statistics().pending_count, 1, "{name}");
+            assert_eq!(allocator.statistics().total.pending_count, 1, "{name}");
             let plain = buffer(&allocator, BLOCK);
-            assert_eq!(allocator.statistics().blocks, 2, "{name}: it got a range of its own");
+            assert_eq!(allocator.statistics().total.blocks, 2, "{name}: it got a range of its own");
             submit_after(
                 &fake,
                 frames.begin().unwrap(),
@@ -281,7 +281,7 @@ fn a_bind_that_fails_leaves_the_range_pending() {
             unsafe { allocator.create_buffer_ordered(&buffer_desc(BLOCK), &memory(), &frames) };
         assert!(matches!(refused, Err(CreateError::Bind(_))), "{refused:?}");
         let statistics = allocator.statistics();
-        assert_eq!((statistics.pending_count, statistics.blocks), (1, 1));
+        assert_eq!((statistics.total.pending_count, statistics.total.blocks), (1, 1));
         assert!(ordered(&allocator, BLOCK, &frames).dependency.is_none(), "its points are dated");
         fake.run();
         assert!(allocator.collect().allocations >= 1);
@@ -418,7 +418,7 @@ fn churn(seed: u64, steps: u32, honest: bool) -> (u32, bool) {
         fake.run();
         allocator.collect_all();
         allocator.check().unwrap();
-        assert_eq!(allocator.statistics().pending_count, 0, "seed {seed}");
+        assert_eq!(allocator.statistics().total.pending_count, 0, "seed {seed}");
     }
     (taken, fake.finish().is_ok())
 }

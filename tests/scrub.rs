@@ -45,7 +45,7 @@ fn a_clean_run_finds_nothing_and_its_memory_comes_back() {
             }
             assert_eq!(world.scrub(Scrub::Everything), []);
             let statistics = world.allocator.statistics();
-            assert_eq!(statistics.pending, 0, "nothing waits that was scrubbed twice");
+            assert_eq!(statistics.total.pending, 0, "nothing waits that was scrubbed twice");
             assert_eq!(world.fake.live().memories, blocks, "no block more than in the first round");
             let coverage = world.allocator.guard_coverage();
             assert!(coverage.scrubbed_blocks > 0, "{coverage:?}");

@@ -299,7 +299,7 @@ impl World {
         self.allocator.collect();
         self.allocator.check().unwrap();
         let statistics = self.allocator.statistics();
-        assert_eq!((statistics.live_count, statistics.pending_count), (0, 0));
+        assert_eq!((statistics.total.live_count, statistics.total.pending_count), (0, 0));
         drop((self.timelines, self.allocator));
         self.fake.finish().unwrap();
     }

@@ -179,16 +179,19 @@ fn statistics_before_with_and_after_and_their_sums() {
     let before = allocator.statistics();
     let held: Vec<_> = (0..4).map(|_| device_buffer(&allocator, 10 * MIB).unwrap()).collect();
     let with = allocator.statistics();
-    assert_eq!((with.live, with.live_count), (before.live + 40 * MIB, before.live_count + 4));
-    assert_eq!(with.live + with.pending + with.free, with.reserved);
+    assert_eq!(
+        (with.total.live, with.total.live_count),
+        (before.total.live + 40 * MIB, before.total.live_count + 4)
+    );
+    assert_eq!(with.total.live + with.total.pending + with.total.free, with.total.reserved);
     let sum: u64 = with.memory_types.iter().map(|figures| figures.reserved).sum();
     let heaps: u64 = (0..3).map(|heap| allocator.heap_budget(heap).unwrap().reserved).sum();
-    assert_eq!((sum, heaps), (with.reserved, with.reserved));
+    assert_eq!((sum, heaps), (with.total.reserved, with.total.reserved));
     assert_eq!(heaps, (0..3).map(|heap| fake.heap_used(heap)).sum::<u64>());
     drop(held);
     allocator.trim();
     let after = allocator.statistics();
-    assert_eq!((after.live, after.live_count, after.reserved), (0, 0, 0));
+    assert_eq!((after.total.live, after.total.live_count, after.total.reserved), (0, 0, 0));
 }
 
 #[test]
@@ -216,7 +219,7 @@ fn sixteen_threads_map_write_and_read() {
             }
         });
         allocator.check().unwrap();
-        assert_eq!(allocator.statistics().live_count, 0);
+        assert_eq!(allocator.statistics().total.live_count, 0);
     }
 }
 
@@ -256,7 +259,7 @@ fn defect_a_double_free_is_an_error_and_aliases_nothing() {
     // SAFETY: the key has been turned back, so it is refused.
     assert_eq!(unsafe { allocator.from_raw(raw) }.unwrap_err(), KeyError::Stale);
     assert_ne!(first.offset(), second.offset());
-    assert_eq!(allocator.statistics().live_count, 2);
+    assert_eq!(allocator.statistics().total.live_count, 2);
 }
 
 #[test]

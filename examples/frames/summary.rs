@@ -51,13 +51,15 @@ impl Summary {
 
     /// Looks at the memory as it is now: the peaks are the most that was ever seen.
     pub(crate) fn look(&mut self, now: &Statistics) {
-        (self.live, self.pending, self.reserved) = (now.live, now.pending, now.reserved);
-        self.peak_live = self.peak_live.max(now.live);
-        self.peak_pending = self.peak_pending.max(now.pending);
+        (self.live, self.pending, self.reserved) =
+            (now.total.live, now.total.pending, now.total.reserved);
+        self.peak_live = self.peak_live.max(now.total.live);
+        self.peak_pending = self.peak_pending.max(now.total.pending);
         self.peak_reserved = self.peak_reserved.max(now.peak_reserved);
-        self.allocations = now.allocations;
+        self.allocations = now.total.allocations;
         self.driver_allocations = now.driver_allocations;
-        self.driver_allocations_saved = now.allocations.saturating_sub(now.driver_allocations);
+        self.driver_allocations_saved =
+            now.total.allocations.saturating_sub(now.driver_allocations);
     }
 }
 

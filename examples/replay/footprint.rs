@@ -37,9 +37,9 @@ impl Footprint {
         *tenants += 1;
         if *tenants == 1 {
             // The memory may be new: only then can more be reserved than before.
-            let Statistics { pending, peak_reserved, .. } = allocator.statistics();
+            let Statistics { total, peak_reserved, .. } = allocator.statistics();
             if peak_reserved > self.peak_reserved {
-                (self.peak_reserved, self.pending_at_peak) = (peak_reserved, pending);
+                (self.peak_reserved, self.pending_at_peak) = (peak_reserved, total.pending);
             }
         }
     }
@@ -53,12 +53,11 @@ impl Footprint {
 
     /// Looks at the allocator, before it collects.
     pub(crate) fn sample(&mut self, allocator: &Allocator) {
-        let Statistics { live, pending, blocks, peak_reserved, driver_allocations, .. } =
-            allocator.statistics();
-        self.peak_pending = self.peak_pending.max(pending);
-        self.peak_held = self.peak_held.max(live + pending);
+        let Statistics { total, peak_reserved, driver_allocations, .. } = allocator.statistics();
+        self.peak_pending = self.peak_pending.max(total.pending);
+        self.peak_held = self.peak_held.max(total.live + total.pending);
         self.peak_reserved = peak_reserved;
-        self.peak_blocks = self.peak_blocks.max(blocks);
+        self.peak_blocks = self.peak_blocks.max(total.blocks);
         self.driver_allocations = driver_allocations;
     }
 

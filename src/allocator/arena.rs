@@ -12,7 +12,7 @@ use super::{
     inner::{Inner, Lane, Life},
     place::{ArenaBlocks, Place},
     request::Question,
-    statistics::MemoryTypeStatistics,
+    statistics::MemoryStatistics,
 };
 use crate::{
     guard::GuardPolicy,
@@ -296,7 +296,7 @@ impl Arena {
     }
 
     /// What it holds. O(1), no lock; as [`Allocator::statistics`].
-    pub fn statistics(&self) -> MemoryTypeStatistics {
+    pub fn statistics(&self) -> MemoryStatistics {
         self.lane().map_or_else(Default::default, Lane::statistics_of_arena)
     }
 

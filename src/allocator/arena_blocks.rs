@@ -29,7 +29,7 @@ impl ArenaBlocks {
     fn next_block(&self, lane: &Lane, reserved: u64, size: u64) -> NextBlock {
         match self.block_size {
             Some(size) => NextBlock { size, tailored: false },
-            None => lane.growth.next_block(Held { all: reserved, own: reserved }, size),
+            None => lane.growth.next_block(Held { all: reserved, own: reserved, below: 0 }, size),
         }
     }
 }

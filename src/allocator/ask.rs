@@ -97,7 +97,8 @@ impl Inner {
 
     /// What the size of the lane's next block goes by.
     pub(super) fn held(&self, lane: &Lane) -> Held {
-        Held { all: self.heaps.held(), own: lane.counters.reserved.get() }
+        let (all, own) = (self.heaps.held(), lane.counters.reserved.get());
+        Held { all, own, below: self.heaps.peak_reserved().saturating_sub(all) }
     }
 
     /// The next block: the policy's, or a smaller one where that goes over the budget and the
@@ -116,13 +117,14 @@ impl Inner {
         next
     }
 
-    /// Before more is held than ever, what is empty goes: a footprint grows by what is used.
+    /// Before more is held than ever, empty blocks go, the oldest first: a footprint grows by what is used.
     fn make_way(&self, bytes: u64) {
-        if self.heaps.would_be_most(bytes) {
-            for lane in self.lanes() {
-                let blocks = lane.lock().blocks.remove_empty();
-                self.free_blocks(lane, blocks);
-            }
+        while self.heaps.would_be_most(bytes) {
+            let since = |lane: &&Lane| lane.lock().blocks.oldest_empty().map(|(since, _)| since);
+            let oldest = self.lanes().filter_map(|lane| Some((since(&lane)?, lane)));
+            let Some((_, lane)) = oldest.min_by_key(|&(since, _)| since) else { return };
+            let block = lane.lock().blocks.remove_oldest();
+            self.free_blocks(lane, block.into_iter().collect());
         }
     }
 

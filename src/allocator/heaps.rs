@@ -181,9 +181,14 @@ impl Heaps {
         self.reserved.load(Relaxed)
     }
 
+    /// The most that was ever held of all heaps.
+    pub(super) fn peak_reserved(&self) -> u64 {
+        self.peak_reserved.load(Relaxed)
+    }
+
     /// Whether more would be held with `bytes` more than ever was.
     pub(super) fn would_be_most(&self, bytes: u64) -> bool {
-        self.held().saturating_add(bytes) > self.peak_reserved.load(Relaxed)
+        self.held().saturating_add(bytes) > self.peak_reserved()
     }
 
     /// Whether a heap is beyond its budget or cap.
@@ -203,7 +208,7 @@ impl Heaps {
 
     pub(super) fn totals(&self) -> Totals {
         Totals {
-            peak_reserved: self.peak_reserved.load(Relaxed),
+            peak_reserved: self.peak_reserved(),
             allocations: self.allocations.load(Relaxed),
             frees: self.frees.load(Relaxed),
         }

@@ -53,6 +53,7 @@ mod leaks;
 mod mapping;
 mod moves;
 mod picture;
+mod plain;
 mod plan;
 mod poll;
 mod pressure;
@@ -112,7 +113,7 @@ pub use resource::{Buffer, Image};
 pub use resource_desc::{BufferDesc, ImageDesc, ImageViewDesc};
 pub use reuse::Ordered;
 pub use ring::{FrameRing, RingPiece};
-pub use statistics::{Difference, MemoryTypeStatistics, Statistics};
+pub use statistics::{Difference, MemoryStatistics, Statistics};
 pub use timeline::Timeline;
 pub use view::ImageView;
 

@@ -1,6 +1,6 @@
 //! Pictures of blocks, region by region.
 
-use super::{Allocator, inner::Lane, statistics::MemoryTypeStatistics};
+use super::{Allocator, inner::Lane, statistics::MemoryStatistics};
 use crate::{
     memory::{Entry, Sight},
     policy::granularity::ResourceKind,
@@ -163,7 +163,7 @@ pub(crate) struct LanePicture {
     pub(crate) memory_type: u32,
     pub(crate) is_arena: bool,
     pub(crate) name: Option<&'static str>,
-    pub(crate) statistics: MemoryTypeStatistics,
+    pub(crate) statistics: MemoryStatistics,
     /// The size of the next block.
     pub(crate) next_block: u64,
     pub(crate) blocks: Vec<BlockPicture>,

@@ -13,22 +13,8 @@ use crate::tlsf::least_of_room;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Statistics {
-    /// Device memory held: all blocks, dedicated ones among them.
-    pub reserved: u64,
-    /// In live allocations.
-    pub live: u64,
-    /// Retired, and not yet passed by the GPU or not yet collected.
-    pub pending: u64,
-    /// Free inside blocks.
-    pub free: u64,
-    /// Live allocations.
-    pub live_count: u64,
-    /// Pending allocations.
-    pub pending_count: u64,
-    /// Allocations ever made.
-    pub allocations: u64,
-    /// Blocks, dedicated ones among them.
-    pub blocks: u32,
+    /// All memory types together.
+    pub total: MemoryStatistics,
     /// Views and descriptor sets that live.
     pub live_objects: u64,
     /// Views and descriptor sets that are retired and not yet destroyed.
@@ -44,9 +30,9 @@ pub struct Statistics {
     /// Recordings begun and not ended.
     pub open_recordings: u64,
     /// The figures of each memory type.
-    pub memory_types: Vec<MemoryTypeStatistics>,
+    pub memory_types: Vec<MemoryStatistics>,
     /// The figures of each heap: the sums of its memory types.
-    pub heaps: Vec<MemoryTypeStatistics>,
+    pub heaps: Vec<MemoryStatistics>,
 }
 
 impl Statistics {
@@ -70,14 +56,15 @@ impl Statistics {
     /// ```
     pub fn since(&self, before: &Self) -> Difference {
         let signed = |now: u64, then: u64| now.wrapping_sub(then) as i64;
+        let (now, then) = (&self.total, &before.total);
         Difference {
-            allocations: self.allocations.saturating_sub(before.allocations),
+            allocations: now.allocations.saturating_sub(then.allocations),
             driver_allocations: self.driver_allocations.saturating_sub(before.driver_allocations),
             driver_frees: self.driver_frees.saturating_sub(before.driver_frees),
-            live_count: signed(self.live_count, before.live_count),
-            live: signed(self.live, before.live),
-            pending: signed(self.pending, before.pending),
-            reserved: signed(self.reserved, before.reserved),
+            live_count: signed(now.live_count, then.live_count),
+            live: signed(now.live, then.live),
+            pending: signed(now.pending, then.pending),
+            reserved: signed(now.reserved, then.reserved),
         }
     }
 }
@@ -104,16 +91,16 @@ pub struct Difference {
     pub reserved: i64,
 }
 
-/// The figures of one memory type, arenas counted in, or of one arena. All sizes in bytes.
+/// The figures of a memory type, of a heap or of all, arenas counted in, or of one arena. All sizes in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct MemoryTypeStatistics {
-    /// Device memory held.
+pub struct MemoryStatistics {
+    /// Device memory held: all blocks, dedicated ones among them.
     pub reserved: u64,
     /// In live allocations.
     pub live: u64,
-    /// Retired, and not yet free.
+    /// Retired, and not yet passed by the GPU or not yet collected.
     pub pending: u64,
     /// Free inside blocks.
     pub free: u64,
@@ -123,9 +110,9 @@ pub struct MemoryTypeStatistics {
     pub pending_count: u64,
     /// Allocations ever made.
     pub allocations: u64,
-    /// Blocks.
+    /// Blocks, dedicated ones among them.
     pub blocks: u32,
-    /// The most that ever lived at a time; for a type with arenas, and for a heap, the sum of the
+    /// The most that ever lived at a time; for a type with arenas, a heap and all, the sum of the
     /// parts' peaks.
     pub peak_live: u64,
     /// A request of this many bytes is granted without a new block. The largest free range is less
@@ -133,7 +120,7 @@ pub struct MemoryTypeStatistics {
     pub largest_free: u64,
 }
 
-impl MemoryTypeStatistics {
+impl MemoryStatistics {
     /// How scattered the free bytes are: 1 - [`largest_free`](Self::largest_free) / free. 0 where all
     /// free bytes are one range, near 1 where they are crumbs, 0 where none are free.
     pub fn fragmentation(&self) -> f64 {
@@ -160,7 +147,7 @@ impl MemoryTypeStatistics {
 
 impl Lane {
     /// What its blocks count, of all arenas that had the lane. No lock, O(1).
-    pub(super) fn statistics(&self) -> MemoryTypeStatistics {
+    pub(super) fn statistics(&self) -> MemoryStatistics {
         let counters = &*self.counters;
         let (reserved, live) = (counters.reserved.get(), counters.live.get());
         let pending = counters.pending.get();
@@ -168,7 +155,7 @@ impl Lane {
         let tailored = least_of_room(counters.tailored.get() as u32);
         let tailored = if tailored < self.growth.large() { 0 } else { tailored };
         let shared = least_of_room(counters.shared.get() as u32).max(counters.lines.most());
-        MemoryTypeStatistics {
+        MemoryStatistics {
             reserved,
             live,
             pending,
@@ -184,10 +171,10 @@ impl Lane {
     }
 
     /// [`statistics`](Self::statistics) of the arena alone that has the lane now.
-    pub(super) fn statistics_of_arena(&self) -> MemoryTypeStatistics {
+    pub(super) fn statistics_of_arena(&self) -> MemoryStatistics {
         let before = self.counters.granted_before.get();
         let statistics = self.statistics();
-        MemoryTypeStatistics {
+        MemoryStatistics {
             peak_live: self.counters.peak_live.get(),
             allocations: statistics.allocations.saturating_sub(before),
             ..statistics
@@ -207,45 +194,36 @@ impl Allocator {
 impl Inner {
     pub(super) fn statistics(&self) -> Statistics {
         let heap_count = self.vulkan.properties().heaps.len();
-        let mut total = Statistics {
-            heaps: vec![MemoryTypeStatistics::default(); heap_count],
+        let mut statistics = Statistics {
+            heaps: vec![MemoryStatistics::default(); heap_count],
             ..Default::default()
         };
-        let mut sum = MemoryTypeStatistics::default();
         for lane in self.lanes() {
             let of_lane = lane.statistics();
-            total.untimed_count += lane.untimed.get();
-            sum.add(&of_lane);
-            if let Some(heap) = total.heaps.get_mut(lane.heap as usize) {
+            statistics.untimed_count += lane.untimed.get();
+            statistics.total.add(&of_lane);
+            if let Some(heap) = statistics.heaps.get_mut(lane.heap as usize) {
                 heap.add(&of_lane);
             }
-            match total.memory_types.get_mut(lane.memory_type as usize) {
-                None => total.memory_types.push(of_lane),
+            match statistics.memory_types.get_mut(lane.memory_type as usize) {
+                None => statistics.memory_types.push(of_lane),
                 Some(of_type) => of_type.add(&of_lane),
             }
         }
-        (total.live_objects, total.pending_objects) = self.objects.counts();
+        (statistics.live_objects, statistics.pending_objects) = self.objects.counts();
         #[cfg(feature = "descriptors")]
         {
             let (live, pending) = self.descriptors.counts();
-            total.live_objects += live;
-            total.pending_objects += pending;
+            statistics.live_objects += live;
+            statistics.pending_objects += pending;
         }
         let heaps = self.heaps.totals();
         Statistics {
-            reserved: sum.reserved,
-            live: sum.live,
-            pending: sum.pending,
-            free: sum.free,
-            live_count: sum.live_count,
-            pending_count: sum.pending_count,
-            allocations: sum.allocations,
-            blocks: sum.blocks,
             peak_reserved: heaps.peak_reserved,
             driver_allocations: heaps.allocations,
             driver_frees: heaps.frees,
             open_recordings: self.open_recordings.get(),
-            ..total
+            ..statistics
         }
     }
 }

@@ -78,11 +78,11 @@ impl Inner {
         let statistics = self.statistics();
         tracing::trace!(
             target: events::MEMORY,
-            live = statistics.live,
-            pending = statistics.pending,
-            free = statistics.free,
-            reserved = statistics.reserved,
-            allocations = statistics.live_count,
+            live = statistics.total.live,
+            pending = statistics.total.pending,
+            free = statistics.total.free,
+            reserved = statistics.total.reserved,
+            allocations = statistics.total.live_count,
             "counters"
         );
     }

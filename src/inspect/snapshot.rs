@@ -2,7 +2,7 @@
 
 use ash::vk;
 
-use crate::allocator::{Allocator, BlockPicture, HeapBudget, LanePicture, MemoryTypeStatistics};
+use crate::allocator::{Allocator, BlockPicture, HeapBudget, LanePicture, MemoryStatistics};
 
 /// An owned picture of all memory, made by [`Allocator::snapshot`].
 ///
@@ -91,7 +91,7 @@ pub struct BlockSet {
     /// two pictures with one number show the same allocations.
     pub sequence: u64,
     /// Its figures, of the same moment.
-    pub statistics: MemoryTypeStatistics,
+    pub statistics: MemoryStatistics,
     /// How large the next block would be, in bytes.
     pub next_block: u64,
     /// Its blocks.

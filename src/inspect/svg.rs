@@ -10,7 +10,7 @@ use super::{
     paint::{LETTER, MARGIN, WIDTH, bytes, legend, paper, text},
     snapshot::{BlockSet, MemoryTypeSnapshot, Snapshot},
 };
-use crate::allocator::{BlockPicture, MemoryTypeStatistics};
+use crate::allocator::{BlockPicture, MemoryStatistics};
 
 /// What a block's words take above its bars, and what is left below them and beside it.
 const WORDS: f64 = 16.0;
@@ -26,7 +26,7 @@ impl Snapshot {
     pub fn to_svg(&self) -> String {
         let mut y = MARGIN + 20.0;
         let sum = self.memory_types().flat_map(|memory_type| &memory_type.sets).fold(
-            MemoryTypeStatistics::default(),
+            MemoryStatistics::default(),
             |mut sum, set| {
                 sum.add(&set.statistics);
                 sum

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::allocator::{MemoryTypeStatistics, Statistics};
+use crate::allocator::{MemoryStatistics, Statistics};
 
 /// Bytes in the largest binary unit that they fill.
 struct Bytes(u64);
@@ -18,18 +18,6 @@ impl fmt::Display for Bytes {
             }
         }
     }
-}
-
-/// Live, pending, free, reserved, blocks.
-type Figures = ((u64, u64), (u64, u64), u64, u64, u32);
-
-fn line(
-    f: &mut fmt::Formatter<'_>,
-    (live, pending, free, reserved, blocks): Figures,
-) -> fmt::Result {
-    let (live_bytes, pending_bytes, free) = (Bytes(live.1), Bytes(pending.1), Bytes(free));
-    write!(f, "{} live in {live_bytes}, {} pending in {pending_bytes}, ", live.0, pending.0)?;
-    write!(f, "{free} free; {} reserved in {blocks} blocks", Bytes(reserved))
 }
 
 /// One line for a log: counts and bytes of what is live and pending, and what is held for it.
@@ -52,16 +40,20 @@ fn line(
 /// ```
 impl fmt::Display for Statistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (live, pending) = ((self.live_count, self.live), (self.pending_count, self.pending));
-        line(f, (live, pending, self.free, self.reserved, self.blocks))
+        self.total.fmt(f)
     }
 }
 
 /// One line for a log, as that of [`Statistics`].
-impl fmt::Display for MemoryTypeStatistics {
+impl fmt::Display for MemoryStatistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (live, pending) = ((self.live_count, self.live), (self.pending_count, self.pending));
-        line(f, (live, pending, self.free, self.reserved, self.blocks))
+        let [live, pending, free] = [self.live, self.pending, self.free].map(Bytes);
+        write!(
+            f,
+            "{} live in {live}, {} pending in {pending}, ",
+            self.live_count, self.pending_count
+        )?;
+        write!(f, "{free} free; {} reserved in {} blocks", Bytes(self.reserved), self.blocks)
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Held {
     pub(crate) all: u64,
     /// By the block's own.
     pub(crate) own: u64,
+    /// By how much it is less than the most that was ever held.
+    pub(crate) below: u64,
 }
 
 /// A block to be made.
@@ -52,18 +54,23 @@ impl Growth {
 
     /// The next block, for a request that no block holds. At least `size`.
     ///
-    /// A shared block is a sixteenth of all that is held, so that its unused end is little beside
+    /// A shared block is a thirty-second of all that is held, so that its unused end is little beside
     /// the rest, and a type that comes late does not begin with dozens of tiny blocks; but at most
-    /// eight times what its own type holds, so that a type that is hardly used takes little. A large
-    /// request that would fill an eighth of a shared block or more gets one to measure.
+    /// sixteen times what its own type holds, so that a type that is hardly used takes little. Where
+    /// more was held before, it is larger: what stays below that costs nobody anything. A request of a third
+    /// of it and more is seldom alone, so the block is a multiple of it. A large one that would fill an
+    /// eighth or more gets a block to measure.
     pub(crate) fn next_block(&self, held: Held, size: u64) -> NextBlock {
-        let least = if held.own <= self.first { self.first } else { 2 * self.first };
-        let share = (held.all / 16).min(held.own.saturating_mul(8));
-        let share = floor_power_of_two(share).max(least).min(self.largest);
+        let least = if held.own <= self.first { self.first } else { 4 * self.first };
+        let rising = (held.all / 32).min(held.own.saturating_mul(16));
+        let again = (held.below / 3).min(held.all / 4);
+        let share = (rising.max(again) / SMALLEST * SMALLEST).max(least).min(self.largest);
         if size >= self.large() && size >= share / 8 {
             return NextBlock { size: self.least_block(size), tailored: true };
         }
-        NextBlock { size: share.max(self.least_block(size)), tailored: false }
+        let multiple = (share + share / 4).min(self.largest) / size * size;
+        let bytes = if size < share / 3 { share } else { multiple.max(size).max(self.first) };
+        NextBlock { size: self.least_block(bytes), tailored: false }
     }
 
     /// The smallest block for a request.
@@ -87,7 +94,7 @@ mod tests {
     const GROWTH: Growth = Growth { first: MIB, largest: 256 * MIB };
 
     const fn alone(held: u64) -> Held {
-        Held { all: held, own: held }
+        Held { all: held, own: held, below: 0 }
     }
 
     #[test]
@@ -96,7 +103,7 @@ mod tests {
         let mut blocks = 0;
         while held < 4 << 30 {
             let NextBlock { size, tailored } = GROWTH.next_block(alone(held), 1);
-            assert!(!tailored && (size <= 2 * MIB || size <= held / 16));
+            assert!(!tailored && (size <= 4 * MIB || size <= held / 32));
             held += size;
             blocks += 1;
         }
@@ -106,9 +113,29 @@ mod tests {
 
     #[test]
     fn a_type_that_comes_late_grows_fast_and_takes_little() {
-        let sizes = |own: u64| GROWTH.next_block(Held { all: 4 << 30, own }, 1).size;
-        assert_eq!([0, MIB, 9 * MIB].map(sizes), [MIB, 8 * MIB, 64 * MIB]);
-        assert_eq!(sizes(1 << 30), 256 * MIB);
+        let sizes = |own: u64| GROWTH.next_block(Held { all: 4 << 30, own, below: 0 }, 1).size;
+        assert_eq!([0, MIB, 6 * MIB].map(sizes), [MIB, 16 * MIB, 96 * MIB]);
+        assert_eq!(sizes(1 << 30), 128 * MIB);
+    }
+
+    #[test]
+    fn what_was_held_before_is_taken_again_in_larger_blocks() {
+        let sizes =
+            |below: u64| GROWTH.next_block(Held { all: 256 * MIB, own: 256 * MIB, below }, 1).size;
+        assert_eq!([0, 24 * MIB, 90 * MIB].map(sizes), [8 * MIB, 8 * MIB, 30 * MIB]);
+        assert_eq!(sizes(4 << 30), 64 * MIB);
+        // But a device with hardly anything holds hardly anything, whatever it once held.
+        let held = Held { all: MIB, own: MIB, below: 4 << 30 };
+        assert_eq!(GROWTH.next_block(held, 1).size, MIB);
+    }
+
+    #[test]
+    fn a_block_is_a_multiple_of_a_request_that_is_seldom_alone() {
+        let size = |size: u64| GROWTH.next_block(alone(384 * MIB), size).size;
+        assert_eq!([1, MIB, 3 * MIB].map(size), [12 * MIB; 3], "others are alone");
+        let large = Growth { first: 4 * MIB, largest: 256 * MIB };
+        let multiple = |size: u64| large.next_block(alone(512 * MIB), size).size;
+        assert_eq!([6 * MIB, 7 * MIB, 9 * MIB].map(multiple), [18 * MIB, 14 * MIB, 18 * MIB]);
     }
 
     #[test]
@@ -136,7 +163,7 @@ mod tests {
         let tailored = |size| NextBlock { size, tailored: true };
         assert_eq!(block(0, 30 * MIB), tailored(30 * MIB));
         assert_eq!(block(0, 3 * MIB), NextBlock { size: 3 * MIB, tailored: false });
-        assert_eq!(block(1 << 30, 8 * MIB), tailored(8 * MIB));
-        assert_eq!(block(1 << 30, 7 * MIB), NextBlock { size: 64 * MIB, tailored: false });
+        assert_eq!(block(2 << 30, 8 * MIB), tailored(8 * MIB));
+        assert_eq!(block(2 << 30, 7 * MIB), NextBlock { size: 64 * MIB, tailored: false });
     }
 }

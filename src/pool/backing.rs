@@ -81,7 +81,14 @@ impl Backing {
         self.size
     }
 
-    /// The pointer to a byte.
+    /// The pointer to a byte that lies in the memory.
+    #[inline]
+    pub(super) fn at(&self, offset: usize) -> *mut u8 {
+        debug_assert!(offset < self.size);
+        self.base.as_ptr().wrapping_add(offset)
+    }
+
+    /// [`at`](Self::at), never null.
     #[inline]
     pub(super) fn pointer(&self, offset: usize) -> NonNull<u8> {
         assert!(offset < self.size);

@@ -12,7 +12,7 @@ use super::{
     starts::Starts,
     statistics::Fragmentation,
 };
-use crate::tlsf::{self, Config, Freed, Key, Placed, Region, State, Tlsf};
+use crate::tlsf::{self, Config, Freed, Key, Placed, Region, State, Taken, Tlsf};
 
 /// The books of a pool. Offsets are in bytes from the pool's first granule.
 ///
@@ -61,10 +61,11 @@ impl Ledger {
         }
         let shift = granule.trailing_zeros();
         let granules = usize::try_from(size >> shift).map_err(|_| none)?;
+        let lead_granules = (lead >> shift) as usize;
         Ok(Self {
             tlsf,
             starts: Starts::default(),
-            began: Began::new(granules).ok_or(none)?,
+            began: Began::new(lead_granules + granules).ok_or(none)?,
             lead,
             lead_granules: (lead >> shift) as u32,
             size,
@@ -94,8 +95,13 @@ impl Ledger {
         if alignment > self.plain_alignment {
             return None;
         }
-        let placed = self.tlsf.allocate(size, alignment).ok()?;
-        self.enter(&placed, size, false).then(|| placed.offset - self.lead)
+        let Taken { place, start, units } = self.tlsf.allocate_place(size, alignment)?;
+        let slack = ((u64::from(units) << self.shift) - size) as u32;
+        if !self.enter(start, place.get(), Note(slack)) {
+            self.give_back(place.get());
+            return None;
+        }
+        Some((u64::from(start) << self.shift) - self.lead)
     }
 
     /// Gives a range out.
@@ -113,27 +119,28 @@ impl Ledger {
             Ok(placed) => placed,
             Err(error) => return Err(self.refusal(size, alignment, margin, error)),
         };
-        if !self.enter(&placed, size, by_handle) {
+        // Less than an alignment and a margin, so far from the topmost bit.
+        let slack = (placed.size - size) as u32;
+        let note = Note(slack | if by_handle { Note::BY_HANDLE } else { 0 });
+        let place = Tlsf::place(placed.key);
+        if !self.enter(self.granule_of(placed.offset), place, note) {
+            self.give_back(place);
             return Err(AllocateError::OutOfHostMemory);
         }
         let offset = placed.offset - self.lead;
         Ok(Live { key: placed.key, offset, size, reserved: placed.size, by_handle })
     }
 
-    /// Enters what was given out into the books. If the host has no memory for it, it is undone.
+    /// Enters what was given out into the books; `false`, and nothing has changed, if the host has no memory
+    /// for it.
     #[inline]
-    fn enter(&mut self, placed: &Placed, size: u64, by_handle: bool) -> bool {
-        // Less than an alignment and a margin, so far from the topmost bit.
-        let slack = (placed.size - size) as u32;
-        let note = Note(slack | if by_handle { Note::BY_HANDLE } else { 0 });
-        let granule = self.granule_of(placed.offset);
-        let entry = Entry { node: Tlsf::place(placed.key), note: note.0 };
+    fn enter(&mut self, granule: u32, node: u32, note: Note) -> bool {
+        let entry = Entry { node, note: note.0 };
         let generation = self.began.generation();
         let Some(again) = self.starts.insert(granule, entry, generation, &self.tlsf) else {
-            self.give_back(placed.key);
             return false;
         };
-        self.began.insert(granule - self.lead_granules, again);
+        self.began.insert(granule, again);
         true
     }
 
@@ -179,7 +186,7 @@ impl Ledger {
         if !crosses(placed.offset) {
             return Ok(placed);
         }
-        self.give_back(placed.key);
+        self.give_back(Tlsf::place(placed.key));
         let placed = self.tlsf.allocate(room, alignment.max(size.next_power_of_two()))?;
         assert!(!crosses(placed.offset), "{placed:?} crosses {boundary}");
         Ok(placed)
@@ -187,8 +194,8 @@ impl Ledger {
 
     /// Undoes an allocation that nobody has seen.
     #[cold]
-    fn give_back(&mut self, key: Key) {
-        assert!(self.tlsf.free(key).is_ok(), "{key:?} was just given out");
+    fn give_back(&mut self, node: u32) {
+        assert!(self.tlsf.free_at(node).is_some(), "{node} was just given out");
     }
 
     /// The live allocation that a used region is.
@@ -263,14 +270,20 @@ impl Ledger {
             return Found::Inside(live);
         }
         let ended =
-            self.granule_at(offset).is_some_and(|granule| self.began.was_in(granule as usize));
+            self.granule_at(offset).is_some_and(|granule| self.began.was_in(self.in_core(granule)));
         if ended { Found::Freed } else { Found::Untracked }
     }
 
     /// The last granule up to one where a live allocation begins.
     fn last_start(&self, granule: u32) -> Option<u32> {
-        let is_live = |granule: usize| self.entry(granule as u32).is_some();
-        self.began.last_up_to(granule as usize, is_live).map(|granule| granule as u32)
+        let is_live = |granule: usize| self.starts.find(granule as u32, &self.tlsf).is_some();
+        let last = self.began.last_up_to(self.in_core(granule), is_live)?;
+        Some(last as u32 - self.lead_granules)
+    }
+
+    /// A granule of the pool as the core counts it.
+    fn in_core(&self, granule: u32) -> usize {
+        (granule + self.lead_granules) as usize
     }
 
     /// No live allocation begins there any more. Before its node is another's: that tells where it begins.

@@ -131,7 +131,7 @@ impl MemoryPool {
             ledger.and_then(|it| Some((it.allocate_plain(size, alignment)?, it.live_count())));
         if let Some((offset, count)) = plain {
             self.counts.allocated(size, count);
-            return Ok(self.backing.pointer(offset as usize).as_ptr());
+            return Ok(self.backing.at(offset as usize));
         }
         Ok(self.grant(size, alignment, false)?.pointer.as_ptr())
     }

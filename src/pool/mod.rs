@@ -38,7 +38,9 @@
 //! live ones. A pointer that is refused asks also the last 1024 starts, those that ever were among 256
 //! granules, and two words in each of up to four levels of a bitmap: so much at most, but that the first that
 //! passes where allocations ended unseen clears up behind them, each once. All is O(1): the hash table in
-//! expectation, clearing up amortised. Each 1024th start that is not known to be written down already
+//! expectation, clearing up amortised. One call passes a group for each 256 granules of the pool at most; a
+//! right pointer asks for none of it, and so never pays: a bound for each refused one would be a count of the live
+//! starts of each group, which every allocation and deallocation would have to write. Each 1024th start that is not known to be written down already
 //! writes down all since the last time. The books take a bit for each granule of 16 bytes or more, rounded up to
 //! 2 KiB, to which the host gives pages only where allocations begin, 4 KiB for the last starts, and 56 to 88
 //! bytes for each allocation.

@@ -139,6 +139,7 @@ pub use config::Config;
 pub use error::{AllocateError, ConfigError, KeyError, TakeOverError};
 #[doc(hidden)]
 pub use place::Probes;
+pub(crate) use place::Taken;
 pub use region::{Freed, Key, Placed, Region, State};
 pub use report::Regions;
 #[cfg(feature = "vulkan")]

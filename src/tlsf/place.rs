@@ -1,5 +1,7 @@
 //! Allocation: the search for a free region, and cutting the request out of it.
 
+use core::num::NonZeroU32;
+
 use super::Tlsf;
 use super::bitmaps::Bitmaps;
 use super::class::{UNITS_BOUND, bin_at_least, bin_of};
@@ -87,6 +89,15 @@ pub(super) struct Found {
     pub(super) bin: u32,
     /// Granules before the first aligned one.
     pub(super) padding: u32,
+}
+
+/// What an allocation has taken, in granules, and the place of its node.
+#[derive(Clone, Copy)]
+pub(crate) struct Taken {
+    /// Never 0, so that none fits into registers too.
+    pub(crate) place: NonZeroU32,
+    pub(crate) start: u32,
+    pub(crate) units: u32,
 }
 
 impl Tlsf {
@@ -179,6 +190,18 @@ impl Tlsf {
     pub(super) fn bin_for(&self, size: u64, alignment: u64) -> Option<u32> {
         let asked = self.in_granules(size, alignment)?;
         Some(self.search(asked, &mut ())?.1.bin)
+    }
+
+    /// [`allocate`](Self::allocate) for tables of places, who do not ask why not. The alignment is a power of two.
+    /// What it returns fits into registers.
+    #[inline]
+    pub(crate) fn allocate_place(&mut self, size: u64, alignment: u64) -> Option<Taken> {
+        debug_assert!(alignment.is_power_of_two());
+        let asked = self.in_granules(size, alignment)?;
+        let (request, found) = self.search(asked, &mut ())?;
+        self.prepare()?;
+        let (node, start, _) = self.cut(request, found);
+        Some(Taken { place: NonZeroU32::new(node)?, start, units: request.size })
     }
 
     /// A free region for what is asked for, and what to cut out of it: as much as the alignment makes of the
@@ -275,9 +298,20 @@ impl Tlsf {
         AllocateError::Full { largest_class: self.largest_class(), pending: self.pending_bytes() }
     }
 
-    /// Cuts the request out of a free region that holds it.
+    /// Gives the request out of a free region that holds it.
     #[inline(always)]
     fn take(&mut self, request: Request, found: Found) -> Placed {
+        let (node, start, serial) = self.cut(request, found);
+        Placed {
+            key: Key::new(index_of(node), serial),
+            offset: self.bytes(start),
+            size: self.bytes(request.size),
+        }
+    }
+
+    /// Cuts the request out of a free region that holds it: its node, where it begins, and its serial.
+    #[inline(always)]
+    fn cut(&mut self, request: Request, found: Found) -> (u32, u32, u32) {
         let Found { node, bin, padding } = found;
         let serial = self.serial;
         self.serial = serial.wrapping_add(1);
@@ -290,11 +324,7 @@ impl Tlsf {
             table.cut_middle(node, padding, request.size)
         };
         table.set_link(node, Link { next: serial, prev: USED });
-        Placed {
-            key: Key::new(index_of(node), serial),
-            offset: self.bytes(start),
-            size: self.bytes(request.size),
-        }
+        (node, start, serial)
     }
 }
 

@@ -67,7 +67,7 @@ impl World {
         let mut objects = self.fake.live();
         objects.memories = 0;
         // What is dropped lives until the GPU is done: here buffers alone are dropped.
-        objects.buffers -= statistics.pending_count as usize;
+        objects.buffers -= statistics.total.pending_count as usize;
         (live, statistics.live_objects, statistics.open_recordings, objects)
     }
 }

@@ -87,7 +87,7 @@ impl Stage {
     }
 
     pub fn reserved(&self) -> u64 {
-        self.allocator.statistics().reserved
+        self.allocator.statistics().total.reserved
     }
 }
 

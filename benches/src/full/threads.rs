@@ -1,69 +1,118 @@
 //! Threads that allocate and free at the same time, each on a memory type of its own or all on one.
 
+use std::hint::black_box;
 use std::sync::{Barrier, Mutex};
 
 use fencepost::fake::{FakeDriver, Profile};
 
 use super::{FullPath, Purpose, Request};
-use crate::clock::ticks;
+use crate::clock::{cpu_time, ticks};
 use crate::random::Random;
 
 /// Allocations that each thread keeps.
 const LIVE: usize = 1_000;
 
-/// Pairs that each thread makes in a round.
+/// Pairs that each thread makes in a round: few milliseconds, which may find the machine at rest. But the
+/// system may have both threads on one processor all that time, so it takes many rounds to see what they can.
 const PAIRS: usize = 20_000;
 
-/// Pairs per second of so many threads together, the best of some rounds: what the machine does besides
-/// only ever slows them.
-pub fn pairs_per_second<F: FullPath>(
+/// Pairs of an allocator that is too slow for so many.
+const FEW_PAIRS: usize = 1_000;
+
+/// How fast some threads were, the best of some rounds: what the machine does besides only ever slows them.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Pace {
+    /// Pairs per second of all together.
+    pub rate: f64,
+    /// Nanoseconds that a thread ran for a pair. What threads take from each other by writing the same cache
+    /// lines is in it; that one had to wait for a processor or a lock is not. `None` where the system does not
+    /// tell.
+    pub cpu: Option<f64>,
+}
+
+/// Pairs of free and allocate by so many threads.
+pub fn pace<F: FullPath>(
     profile: &Profile,
-    threads: usize,
-    one_type: bool,
+    (threads, one_type): (usize, bool),
     rounds: u64,
     tick: f64,
-) -> f64 {
+) -> Pace {
     let purposes = [Purpose::DeviceLocal, Purpose::Upload, Purpose::Readback];
     let driver = FakeDriver::new(profile);
     let allocator = F::new(&driver, 0);
-    let mut best = 0.0_f64;
+    let count = if F::LARGEST_LIVE == usize::MAX { PAIRS } else { FEW_PAIRS };
+    let pace = measure((threads, count), rounds, tick, |round, thread| {
+        let purpose = if one_type { purposes[0] } else { purposes[thread % 3] };
+        let mut random = Random::new(round * 64 + thread as u64);
+        let allocator = &allocator;
+        let allocate = move |size: u64| {
+            let request = Request { size, alignment: 16, is_image: false, purpose };
+            allocator.allocate(&request).expect("room for small things")
+        };
+        let mut live: Vec<F::Handle> =
+            (0..LIVE).map(|_| allocate(random.log_uniform(8, 17))).collect();
+        // Chosen before: what is timed is what a stream's replay times.
+        let pairs: Vec<(usize, u64)> =
+            (0..count).map(|_| (random.below(LIVE), random.log_uniform(8, 17))).collect();
+        let run = move || {
+            for (at, size) in pairs {
+                allocator.free(live.swap_remove(at));
+                live.push(allocate(size));
+            }
+            live
+        };
+        (run, |live: Vec<F::Handle>| live.into_iter().for_each(|handle| allocator.free(handle)))
+    });
+    drop(allocator);
+    pace
+}
+
+/// The control: threads that calculate and share nothing. What they do not gain the machine does not give.
+pub fn arithmetic(threads: usize, rounds: u64, tick: f64) -> Pace {
+    measure((threads, PAIRS), rounds, tick, |_, thread| {
+        let run = move || {
+            (0..PAIRS as u64 * 64).fold(thread as u64, |sum, step| {
+                black_box(sum.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(step))
+            })
+        };
+        (run, |_| ())
+    })
+}
+
+/// Times the pairs that each thread of a round has to do, once all have prepared it; what it leaves is cleared off the
+/// clock.
+fn measure<T, R: FnOnce() -> T, C: FnOnce(T)>(
+    (threads, count): (usize, usize),
+    rounds: u64,
+    tick: f64,
+    prepare: impl Fn(u64, usize) -> (R, C) + Sync,
+) -> Pace {
+    let mut best = Pace { rate: 0.0, cpu: None };
     for round in 0..rounds {
         let barrier = Barrier::new(threads);
-        let span = Mutex::new((u64::MAX, 0));
+        let spans = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for thread in 0..threads {
-                let (allocator, barrier, span) = (&allocator, &barrier, &span);
-                let purpose = if one_type { purposes[0] } else { purposes[thread % 3] };
+                let (prepare, barrier, spans) = (&prepare, &barrier, &spans);
                 scope.spawn(move || {
-                    let mut random = Random::new(round * 64 + thread as u64);
-                    let allocate = |size: u64| {
-                        let request = Request { size, alignment: 16, is_image: false, purpose };
-                        allocator.allocate(&request).expect("room for small things")
-                    };
-                    let mut live: Vec<F::Handle> =
-                        (0..LIVE).map(|_| allocate(random.log_uniform(8, 17))).collect();
-                    // Chosen before: what is timed is what a stream's replay times.
-                    let pairs: Vec<(usize, u64)> = (0..PAIRS)
-                        .map(|_| (random.below(LIVE), random.log_uniform(8, 17)))
-                        .collect();
+                    let (run, clear) = prepare(round, thread);
                     barrier.wait();
-                    let start = ticks();
-                    for (at, size) in pairs {
-                        allocator.free(live.swap_remove(at));
-                        live.push(allocate(size));
-                    }
-                    let end = ticks();
-                    {
-                        let mut span = span.lock().expect("no thread panics");
-                        *span = (span.0.min(start), span.1.max(end));
-                    }
-                    live.into_iter().for_each(|handle| allocator.free(handle));
+                    let (start, ran) = (ticks(), cpu_time());
+                    let left = run();
+                    let ran = cpu_time().zip(ran).map(|(after, before)| after - before);
+                    spans.lock().expect("no thread panics").push((start, ticks(), ran));
+                    clear(left);
                 });
             }
         });
-        let (start, end) = span.into_inner().expect("no thread panics");
-        best = best.max((threads * PAIRS) as f64 / ((end - start) as f64 * tick) * 1e9);
+        let spans = spans.into_inner().expect("no thread panics");
+        let start = spans.iter().map(|&(start, ..)| start).min().unwrap_or(0);
+        let end = spans.iter().map(|&(_, end, _)| end).max().unwrap_or(0);
+        let rate = (threads * count) as f64 / ((end - start) as f64 * tick) * 1e9;
+        let ran = spans.iter().map(|&(.., ran)| Some(ran?.as_nanos())).sum::<Option<u128>>();
+        let cpu = ran.map(|ran| ran as f64 / (threads * count) as f64);
+        best.rate = best.rate.max(rate);
+        best.cpu = best.cpu.into_iter().chain(cpu).reduce(f64::min);
     }
-    drop(allocator);
     best
 }

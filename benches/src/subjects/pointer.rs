@@ -1,39 +1,49 @@
 //! What allocates by pointer: this crate's `MemoryPool`, and the host's `malloc`.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::ptr::NonNull;
 
 use fencepost::{MemoryPool, PoolDesc};
 
 use crate::subject::{Placed, Subject, granule};
 
 /// `MemoryPool` over the host heap, freed by bare pointers.
-pub struct Pool(MemoryPool);
+pub struct Pool {
+    pool: MemoryPool,
+    /// Where its memory begins: offsets are for the checks alone, and nothing is asked for one.
+    base: usize,
+}
 
 /// Larger arenas are left out, as for `rlsf`.
 const LARGEST: u64 = 16 << 30;
 
 impl Subject for Pool {
     const NAME: &'static str = "fencepost, pool";
-    type Handle = *mut u8;
+    // With a niche, as the core's key: an empty slot costs no word more.
+    type Handle = NonNull<u8>;
 
     fn new(bytes: u64, _live: usize) -> Option<Self> {
         if bytes > LARGEST {
             return None;
         }
         let desc = PoolDesc::new().granule(granule(bytes));
-        MemoryPool::owned(usize::try_from(bytes).ok()?, &desc).ok().map(Self)
+        let mut pool = MemoryPool::owned(usize::try_from(bytes).ok()?, &desc).ok()?;
+        let first = pool.allocate(1).ok()?;
+        let base = first.addr() - usize::try_from(pool.offset_of(first)?).ok()?;
+        pool.deallocate(first).ok()?;
+        Some(Self { pool, base })
     }
 
     #[inline]
-    fn allocate(&mut self, size: u64, alignment: u64) -> Option<Placed<*mut u8>> {
+    fn allocate(&mut self, size: u64, alignment: u64) -> Option<Placed<NonNull<u8>>> {
         let layout = Layout::from_size_align(size as usize, alignment as usize).ok()?;
-        let pointer = self.0.allocate_layout(layout).ok()?;
-        Some(Placed { handle: pointer, offset: self.0.offset_of(pointer)? })
+        let handle = NonNull::new(self.pool.allocate_layout(layout).ok()?)?;
+        Some(Placed { handle, offset: (handle.addr().get() - self.base) as u64 })
     }
 
     #[inline]
-    fn free(&mut self, pointer: *mut u8) {
-        self.0.deallocate(pointer).expect("a live pointer");
+    fn free(&mut self, pointer: NonNull<u8>) {
+        self.pool.deallocate(pointer.as_ptr()).expect("a live pointer");
     }
 }
 

@@ -81,7 +81,7 @@ fn statistics_wait_for_no_lock() {
     let lanes: Vec<_> = inner.lanes().map(Lane::lock).collect();
     let register = lock(&inner.register);
     assert_eq!(allocator.statistics(), before);
-    assert_eq!((before.live_count, before.live), (1, held.size()));
+    assert_eq!((before.total.live_count, before.total.live), (1, held.size()));
     // The control: a picture does wait.
     let (done, seen) = mpsc::channel();
     thread::scope(|scope| {

@@ -5,7 +5,7 @@ use crate::memory::{broken::Broken, fit_index::class_of};
 
 impl BlockList {
     /// Whether the index of lines knows the slot by this class.
-    fn is_indexed(&self, slot: u32, class: u8) -> bool {
+    fn is_indexed(&self, slot: u32, class: u32) -> bool {
         self.lines.classes(slot).eq(Some(class).filter(|&class| class != 0))
     }
 

@@ -1,5 +1,7 @@
 //! Empty blocks: which stay, and how they go.
 
+use core::cmp::Reverse;
+
 use super::{BlockList, Slot};
 use crate::memory::block::{Block, Space, View};
 
@@ -51,6 +53,25 @@ impl BlockList {
         self.counters.reserved.subtract(block.size);
         self.counters.blocks.subtract(1);
         Some(block)
+    }
+
+    /// The block that is to go first of the empty ones, if one may: who was so for longest, and of those the
+    /// largest. Tells since which collect. O(empty blocks).
+    pub(crate) fn oldest_empty(&self) -> Option<(u64, u32)> {
+        if self.count() <= self.stay.least {
+            return None;
+        }
+        let blocks = self.empty.iter().filter_map(|&slot| Some((slot, self.block(slot)?)));
+        let oldest = blocks
+            .filter(|(_, block)| !block.held)
+            .min_by_key(|(_, block)| (block.empty_since, Reverse(block.size)))?;
+        Some((oldest.1.empty_since, oldest.0))
+    }
+
+    /// Takes out the [oldest empty](Self::oldest_empty) block.
+    pub(crate) fn remove_oldest(&mut self) -> Option<Block> {
+        let (_, slot) = self.oldest_empty()?;
+        self.remove(slot)
     }
 
     /// Takes every empty block out, as far as none must stay.

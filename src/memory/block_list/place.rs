@@ -6,6 +6,9 @@ use crate::{
     tlsf::{Placed, ROOM_STEPS, room_of},
 };
 
+/// So many steps of room more than it asks for a large request takes.
+const TIGHT: u32 = ROOM_STEPS * 5 / 8;
+
 impl BlockList {
     /// A range in the tightest room that is found, in whichever block. O(1), however many blocks there are. Where
     /// an alignment asks for padding, a range may go unseen that
@@ -34,7 +37,7 @@ impl BlockList {
         self.grant_split(slot, placed)
     }
 
-    /// A range in tailored blocks, from room for less than twice the size.
+    /// A range in tailored blocks, from so much room at most.
     #[cold]
     fn allocate_tailored(&mut self, size: u64, alignment: u64, most: u32) -> Option<Grant> {
         let (slot, placed, _) = self.tailored.allocate(size, alignment, most)?;
@@ -62,7 +65,7 @@ impl BlockList {
     #[inline(never)]
     pub(crate) fn allocate_at(&mut self, end: End, size: u64, alignment: u64) -> Option<Grant> {
         if size >= self.large {
-            let grant = self.allocate_tailored(size, alignment, below_twice(size));
+            let grant = self.allocate_tailored(size, alignment, tight(size));
             if grant.is_some() {
                 return grant;
             }
@@ -84,7 +87,7 @@ impl BlockList {
         let fits = |areas: &Areas, most: u32| {
             areas.room_for(size, alignment).is_some_and(|room| room <= most)
         };
-        if size >= self.large && fits(&self.tailored, below_twice(size)) {
+        if size >= self.large && fits(&self.tailored, tight(size)) {
             return true;
         }
         let mut search = LineSearch::new(size, alignment);
@@ -153,7 +156,8 @@ impl BlockList {
     }
 }
 
-/// The most room that is less than twice a size.
-fn below_twice(size: u64) -> u32 {
-    room_of(size) + ROOM_STEPS - 1
+/// The most room that a large request takes in a tailored block: smaller requests than two thirds of it would keep
+/// it from going.
+fn tight(size: u64) -> u32 {
+    room_of(size) + TIGHT
 }

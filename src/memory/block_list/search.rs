@@ -12,7 +12,7 @@ pub(super) struct LineSearch {
     size: u64,
     alignment: u64,
     /// The next class of room to look for; `None` once the highest was seen.
-    class: Option<u8>,
+    class: Option<u32>,
     /// Lines that may still be tried.
     left: u32,
 }

@@ -149,8 +149,9 @@ fn small_requests_stay_out_of_tailored_blocks() {
     for small in [1, 1000, LARGE - 1] {
         assert!(!list.holds(End::Lower, small, 64) && list.allocate(small, 64).is_none());
     }
-    assert!(list.holds(End::Lower, LARGE + 4096, 64));
-    let large = list.allocate(LARGE + 4096, 64).unwrap();
+    assert!(!list.holds(End::Lower, BLOCK * 5 / 8, 64), "nor is that much of the room");
+    assert!(list.holds(End::Lower, BLOCK * 3 / 4, 64));
+    let large = list.allocate(BLOCK * 3 / 4, 64).unwrap();
     assert_eq!(large.entry.slot, slot);
     list.check().unwrap();
     // At need anybody may.

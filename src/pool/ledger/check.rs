@@ -17,7 +17,7 @@ impl Ledger {
                     Some(live) if Some(live.key) == region.key => bytes += live.size,
                     _ => return broken,
                 }
-                if !self.began.shows(self.granule_of(region.offset) as usize) {
+                if !self.began.shows(self.in_core(self.granule_of(region.offset))) {
                     return Err(Broken::Starts);
                 }
                 count += 1;

@@ -199,13 +199,13 @@ fn use_images_and_sets(
     drop(sets);
     allocator.collect();
     let held = allocator.statistics();
-    assert!(held.pending_count >= 6 && held.pending_objects >= 10, "all is held: {held:?}");
+    assert!(held.total.pending_count >= 6 && held.pending_objects >= 10, "all is held: {held:?}");
     gate.open(ticket);
     line.wait(point);
     let collected = allocator.collect();
     assert!(collected.allocations >= 6 && collected.objects >= 10, "{collected:?}");
     let done = allocator.statistics();
-    assert_eq!((done.pending_count, done.pending_objects), (0, 0), "all is done");
+    assert_eq!((done.total.pending_count, done.pending_objects), (0, 0), "all is done");
 }
 
 /// The ends of a life: explicit points, at once, into parts, abandoned recordings.
@@ -228,7 +228,7 @@ fn use_ends(allocator: &Allocator, line: &Line, commands: &Commands, gate: &Gate
     // SAFETY: nothing was recorded.
     unsafe { recording.abandon() };
     allocator.collect();
-    assert_eq!(allocator.statistics().pending_count, 0, "all is done");
+    assert_eq!(allocator.statistics().total.pending_count, 0, "all is done");
 }
 
 /// A descriptor set layout, and a pipeline layout over it.

@@ -148,7 +148,12 @@ fn frames(room: &Room<'_>, kind: Kind) -> (Vec<Message>, usize) {
     allocator.collect();
     let before = allocator.statistics();
     let run = allocator.defragment(&DefragmentDesc::new(), |_| true);
-    assert!(run.bytes() > before.reserved / 4, "{} of {}", run.bytes(), before.reserved);
+    assert!(
+        run.bytes() > before.total.reserved / 4,
+        "{} of {}",
+        run.bytes(),
+        before.total.reserved
+    );
 
     let mut moved = 0;
     let mut out: Vec<(Point, Vec<Thing>)> = Vec::new();
@@ -189,7 +194,7 @@ fn frames(room: &Room<'_>, kind: Kind) -> (Vec<Message>, usize) {
     }
     assert_eq!((run.remaining(), moved), (0, run.moves().len()), "all of it moved");
     allocator.collect();
-    let gone = before.reserved - allocator.statistics().reserved;
+    let gone = before.total.reserved - allocator.statistics().total.reserved;
     assert_eq!(gone, run.bytes(), "the emptied blocks went");
     drop((run, world));
     (messages.take(), moved)

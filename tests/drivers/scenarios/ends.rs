@@ -125,12 +125,12 @@ fn timeline_first(room: &Room<'_>) {
         let beside = Handles::new(&allocator);
         allocator.collect();
         let pending = allocator.statistics();
-        assert_eq!((pending.pending_count, pending.pending_objects), (2, 1), "{kind:?}");
+        assert_eq!((pending.total.pending_count, pending.pending_objects), (2, 1), "{kind:?}");
         gate.open(1);
         line.run(line.begin(&gate), beside.write(&commands));
         allocator.collect_all();
         let left = allocator.statistics();
-        assert_eq!((left.pending_count, left.live_count), (0, 2), "{kind:?}");
+        assert_eq!((left.total.pending_count, left.total.live_count), (0, 2), "{kind:?}");
     }
     assert_clean(&end(gpu));
 }
@@ -165,7 +165,7 @@ fn close_waits(room: &Room<'_>) {
     let gpu = room.open();
     let world = World::new(&gpu, PATIENT);
     drop((world.handles, world.line));
-    assert_eq!(world.allocator.statistics().pending_count, 2);
+    assert_eq!(world.allocator.statistics().total.pending_count, 2);
     let (gate, allocator) = (&world.gate, world.allocator);
     let report = thread::scope(|scope| {
         scope.spawn(|| {

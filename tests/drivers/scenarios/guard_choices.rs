@@ -174,7 +174,7 @@ fn quarantine(room: &Room<'_>) {
             assert_eq!((found.damage, name(&found)), (Damage::AfterFree, Some("culprit")));
             assert_eq!(found.words, SIZE / 4);
             next.assert_words(SIZE, 9, "what the next owner wrote");
-            assert_eq!(allocator.statistics().pending, 0, "it is free");
+            assert_eq!(allocator.statistics().total.pending, 0, "it is free");
         }
         drop((stays, next));
     }

@@ -161,7 +161,7 @@ fn late_write(room: &Room<'_>, give_up: GiveUp) -> Seen {
     let spoilt =
         buffers.iter().map(|buffer| differing(&buffer.read_words(BYTES), MARK)).sum::<usize>();
     allocator.collect();
-    assert_eq!(allocator.statistics().pending_count, 0, "all work is done");
+    assert_eq!(allocator.statistics().total.pending_count, 0, "all work is done");
     Seen { overlaps, spoilt_words: spoilt }
 }
 

@@ -57,13 +57,13 @@ fn fence_first(room: &Room<'_>) {
         let collected = allocator.collect();
         late += u32::from(collected.allocations == 0);
         assert_eq!(
-            allocator.statistics().pending_count,
+            allocator.statistics().total.pending_count,
             1 - collected.allocations,
             "the buffer is pending, or it was collected"
         );
         line.wait(point);
         allocator.collect();
-        assert_eq!(allocator.statistics().pending_count, 0, "the semaphore has come");
+        assert_eq!(allocator.statistics().total.pending_count, 0, "the semaphore has come");
     }
     room.note(format_args!("the semaphore was late in {late} of {ROUNDS} rounds"));
 }
@@ -98,7 +98,7 @@ fn semaphore_first(room: &Room<'_>) {
         late += u32::from(collected.allocations == 0);
         line.wait(point);
         allocator.collect();
-        assert_eq!(allocator.statistics().pending_count, 0, "the fence has come");
+        assert_eq!(allocator.statistics().total.pending_count, 0, "the fence has come");
     }
     room.note(format_args!("the fence was late in {late} of {ROUNDS} rounds"));
 }
@@ -130,11 +130,15 @@ fn late_report(room: &Room<'_>) {
         drop(thing);
         wait_semaphore(&gpu, semaphores[0], value);
         allocator.collect();
-        assert_eq!(allocator.statistics().pending_count, 1, "its recording is open");
+        assert_eq!(allocator.statistics().total.pending_count, 1, "its recording is open");
         let point = recording.submitted(value).unwrap_or_else(|error| panic!("{error}"));
         timeline.wait(point, Duration::from_secs(20)).expect("it ended before");
         allocator.collect();
-        assert_eq!(allocator.statistics().pending_count, 0, "the value is reported and reached");
+        assert_eq!(
+            allocator.statistics().total.pending_count,
+            0,
+            "the value is reported and reached"
+        );
     }
     drop((commands, timeline));
     assert!(allocator.close().expect("the last clone").leaks.is_empty());

@@ -222,7 +222,7 @@ impl Lap<'_> {
         }
         self.allocator.collect_all();
         self.allocator.check().expect("the bookkeeping is whole");
-        let pending = self.allocator.statistics().pending_count;
+        let pending = self.allocator.statistics().total.pending_count;
         assert_eq!(pending, 0, "all is done, and something is still held");
         self.verdict.wrong_words += self.live.iter().map(Live::wrong_words).sum::<usize>();
         self.verdict.damage += self.allocator.check_guards().len();

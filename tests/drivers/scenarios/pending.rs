@@ -314,7 +314,11 @@ impl Program {
             live.thing.assert_words(live.size, live.word, &format!("#{}", live.number));
         }
         let statistics = self.allocator.statistics();
-        assert_eq!((statistics.pending, statistics.pending_count), (0, 0), "all work is done");
+        assert_eq!(
+            (statistics.total.pending, statistics.total.pending_count),
+            (0, 0),
+            "all work is done"
+        );
     }
 
     /// Gives everything up; the report tells of no leak.

@@ -144,9 +144,9 @@ fn mapped(room: &Room<'_>) {
     let boxed = shared.insert_slice(100, |index| index).unwrap();
     drop(shared);
     assert!(boxed.iter().enumerate().all(|(index, &value)| index == value));
-    assert_eq!(allocator.statistics().live_count, 1);
+    assert_eq!(allocator.statistics().total.live_count, 1);
     drop(boxed);
-    assert_eq!(allocator.statistics().live_count, 0);
+    assert_eq!(allocator.statistics().total.live_count, 0);
 }
 
 /// Pages of the host's, and what the GPU calls them.

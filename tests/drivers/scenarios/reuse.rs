@@ -146,11 +146,12 @@ fn frames(room: &Room<'_>, plan: Plan, seed: u64, frames: usize) -> Seen {
                     (65536 << random.below(3), random.below(3) == 0 && plan.contents);
                 // What is reached goes first, so that what is fewer was taken over.
                 allocator.collect();
-                let pending = allocator.statistics().pending_count;
+                let pending = allocator.statistics().total.pending_count;
                 let (scratch, dependency) = Scratch::new(&allocator, &line, size, image);
                 if !dependency.is_none() {
                     taken += 1;
-                    together += usize::from(allocator.statistics().pending_count + 2 <= pending);
+                    together +=
+                        usize::from(allocator.statistics().total.pending_count + 2 <= pending);
                 }
                 demand.join(&dependency);
                 scratch
@@ -211,6 +212,6 @@ fn frames(room: &Room<'_>, plan: Plan, seed: u64, frames: usize) -> Seen {
     line.timeline.wait(last, Duration::from_secs(20)).expect("it ends");
     out.into_iter().for_each(settle);
     allocator.collect();
-    assert_eq!(allocator.statistics().pending_count, 0, "all work is done");
+    assert_eq!(allocator.statistics().total.pending_count, 0, "all work is done");
     Seen { messages: messages.take(), taken, together }
 }

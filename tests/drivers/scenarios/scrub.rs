@@ -88,7 +88,7 @@ fn clean(room: &Room<'_>) {
             assert_eq!(look(Scrub::Due), [], "{policy:?} in round {round}");
             assert_eq!(look(Scrub::Due), [], "{policy:?} in round {round}");
         }
-        assert_eq!(allocator.statistics().pending, 0, "what was scrubbed is free");
+        assert_eq!(allocator.statistics().total.pending, 0, "what was scrubbed is free");
         let coverage = allocator.guard_coverage();
         assert!(coverage.scrubbed_blocks > 0 && coverage.unseen_blocks == 0, "{coverage:?}");
     }

@@ -128,7 +128,7 @@ fn run(room: &Room<'_>, kind: Kind) {
         }
         world.allocator.collect();
         world.allocator.check().expect("the bookkeeping is whole");
-        assert_eq!(world.allocator.statistics().pending_count, 0, "all work is done");
+        assert_eq!(world.allocator.statistics().total.pending_count, 0, "all work is done");
         world.checker().assert_no_overlap();
         println!("{} ranges given again", world.checker().reused);
         reused += world.checker().reused;

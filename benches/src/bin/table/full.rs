@@ -6,7 +6,7 @@ use fencepost_benches::full::FullPath;
 use fencepost_benches::full::lane::lane;
 use fencepost_benches::full::reserved::{Captured, Reserved, least, reserved};
 use fencepost_benches::full::retire::{Costs, costs, throughput};
-use fencepost_benches::full::threads::pairs_per_second;
+use fencepost_benches::full::threads::{Pace, arithmetic, pace};
 use fencepost_benches::race::{Lane, race};
 use fencepost_benches::replay::segments;
 use fencepost_benches::stream::Stream;
@@ -160,25 +160,33 @@ pub fn threads(quick: bool, tick: f64) {
         "Threads",
         &format!(
             "Million pairs of free and allocate per second of all threads together, 1,000 alive for each, \
-             granularity 1; in brackets over one thread. This machine has {cores} cores."
+             granularity 1; in brackets over one thread, and how long a thread ran for a pair, over one \
+             thread: what threads take from each other by writing the same cache lines is in that, and a \
+             wait for a processor or a lock is not. The last column calculates and shares nothing. This \
+             machine has {cores} cores."
         ),
-        &names_and(&[]),
+        &names_and(&["arithmetic"]),
     );
-    let (profile, rounds) = (roomy(1), if quick { 3 } else { 9 });
+    let (profile, rounds) = (roomy(1), if quick { 24 } else { 96 });
     let mut ones = Vec::new();
     for (threads, one_type) in [(1, true), (2, false), (2, true), (4, false), (4, true)] {
-        let mut rates = Vec::new();
+        let mut paces = Vec::new();
         macro_rules! push {
             ($subject:ty) => {
-                rates.push(pairs_per_second::<$subject>(&profile, threads, one_type, rounds, tick));
+                paces.push(pace::<$subject>(&profile, (threads, one_type), rounds, tick));
             };
         }
         for_each_full_path!(push);
+        paces.push(arithmetic(threads, rounds, tick));
         if ones.is_empty() {
-            ones.clone_from(&rates);
+            ones.clone_from(&paces);
         }
-        let cell = |(rate, one): (&f64, &f64)| format!("{:.2} ({:.2}×)", rate / 1e6, rate / one);
-        let cells: Vec<String> = rates.iter().zip(&ones).map(cell).collect();
+        let cell = |(pace, one): (&Pace, &Pace)| {
+            let ran = pace.cpu.zip(one.cpu).map(|(cpu, one)| format!("; {:.2}", cpu / one));
+            let over = format!("{:.2}×{}", pace.rate / one.rate, ran.unwrap_or_default());
+            format!("{:.2} ({over})", pace.rate / 1e6)
+        };
+        let cells: Vec<String> = paces.iter().zip(&ones).map(cell).collect();
         let types = match (threads, one_type) {
             (1, _) => "",
             (_, true) => " on one memory type",

@@ -54,7 +54,10 @@ fn play_all(room: &Room<'_>, kind: Kind) {
             taken += usize::from(play(case, &mut device, issued, &mut checker));
             checker.assert_no_overlap();
             let statistics = allocator.statistics();
-            assert_eq!(statistics.pending_count, 0, "all is done, and something is still held");
+            assert_eq!(
+                statistics.total.pending_count, 0,
+                "all is done, and something is still held"
+            );
         }
     });
     room.note(format_args!("{} orders, {} submits", cases.len(), gate.issued()));
@@ -91,7 +94,11 @@ fn idle_timeline(room: &Room<'_>) {
         let _after = anchor(&allocator);
         let range = Range::of(buffer.allocation());
         drop(buffer);
-        assert_eq!(allocator.statistics().pending_count, 0, "round {round}: it is free at once");
+        assert_eq!(
+            allocator.statistics().total.pending_count,
+            0,
+            "round {round}: it is free at once"
+        );
         let again = Thing::buffer(&allocator, SIZE);
         assert_eq!(Range::of(again.allocation()), range, "round {round}");
         // The timeline has worked, is idle again, and that is known.
@@ -129,7 +136,7 @@ fn no_timeline(room: &Room<'_>) {
         // SAFETY: the GPU never saw it.
         unsafe { probe.free_now() };
         checker.assert_no_overlap();
-        (allocator.statistics().pending_count, got.overlaps(&range))
+        (allocator.statistics().total.pending_count, got.overlaps(&range))
     };
     assert_eq!(probe(&mut checker), (1, false), "it is pending");
     gate.open(ticket);

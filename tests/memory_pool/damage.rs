@@ -1,0 +1,80 @@
+//! Damage: what a checked pool finds, and that others look at nothing.
+
+use fencepost::PoolDesc;
+use fencepost::pool::{AllocateError, CheckError, DeallocateError, Lookup};
+
+use super::{pool, region};
+
+/// Each kind of damage is found where it is, reported once, and what comes after goes on. The same
+/// writes within bounds are not reported.
+#[test]
+fn damage_is_found() {
+    let mut pool = pool(4096, PoolDesc::new().checked());
+    let first = pool.allocate(100).unwrap();
+    let second = pool.allocate(100).unwrap();
+    // SAFETY: within bounds.
+    unsafe { first.write_bytes(0, 100) };
+    pool.check().unwrap();
+
+    // An overrun by one byte.
+    // SAFETY: the byte behind is the pool's guard, of the pool's memory.
+    unsafe { first.add(100).write(7) };
+    let (address, start, size) = (first.addr() + 100, first.addr(), 100);
+    assert_eq!(pool.check(), Err(CheckError::Overrun { address, start, size }));
+    let refused = DeallocateError::Corrupted { address, start, size };
+    assert_eq!(pool.deallocate(first), Err(refused));
+    assert_eq!(pool.lookup(first), Lookup::Start { size: 100, by_handle: false });
+    pool.check().unwrap();
+    pool.deallocate(first).unwrap();
+
+    // An underrun hits the memory before: free here.
+    // SAFETY: as above.
+    unsafe { second.sub(1).write(7) };
+    let (address, start) = (second.addr() - 1, first.addr());
+    assert_eq!(pool.check(), Err(CheckError::WriteAfterFree { address, start }));
+    let refused = AllocateError::WriteAfterFree { address, start };
+    assert_eq!(pool.allocate(100), Err(refused));
+    pool.check().unwrap();
+
+    // A write after free, of the first byte and of the last.
+    for offset in [0, 99] {
+        let third = pool.allocate(100).unwrap();
+        pool.deallocate(third).unwrap();
+        // SAFETY: as above.
+        unsafe { third.add(offset).write(!third.add(offset).read()) };
+        let (address, start) = (third.addr() + offset, third.addr());
+        assert_eq!(pool.check(), Err(CheckError::WriteAfterFree { address, start }));
+        assert_eq!(pool.allocate(100), Err(AllocateError::WriteAfterFree { address, start }));
+        pool.check().unwrap();
+    }
+    assert_eq!(pool.stats().corruptions, 4);
+    assert_eq!(pool.stats().current_allocations, 1);
+    pool.deallocate(second).unwrap();
+    assert_eq!(pool.fragmentation().largest_free, 4096);
+}
+
+#[test]
+fn damage_in_quarantine_is_found() {
+    let mut pool = pool(4096, PoolDesc::new().checked().quarantine(1024));
+    let first = pool.allocate(100).unwrap();
+    pool.deallocate(first).unwrap();
+    pool.check().unwrap();
+    // SAFETY: the pool's memory.
+    unsafe { first.add(50).write(7) };
+    let (address, start) = (first.addr() + 50, first.addr());
+    assert_eq!(pool.check(), Err(CheckError::WriteAfterFree { address, start }));
+}
+
+/// The control of the checks: a pool that is not checked writes nothing and sees nothing.
+#[test]
+fn an_unchecked_pool_touches_nothing() {
+    let (mut pool, base) = region(4096, &PoolDesc::new());
+    let first = pool.allocate(100).unwrap();
+    // SAFETY: the region's bytes.
+    unsafe { first.add(100).write(7) };
+    pool.deallocate(first).unwrap();
+    pool.check().unwrap();
+    // SAFETY: the pool's keeper holds the pages, and they were zeroed.
+    let touched = (0..4096).filter(|&at| unsafe { base.add(at).read() } != 0).count();
+    assert_eq!(touched, 1);
+}
