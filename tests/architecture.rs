@@ -201,11 +201,18 @@ fn pure_floors_forbid_unsafe_code() {
     }
 }
 
-/// In `pool` the files that touch memory, or take the caller's word for it, are these.
+/// In `pool` the files that touch memory, or take the caller's word for it, are these; in `ground` it is the lock.
 #[test]
-fn only_three_files_of_the_pool_have_unsafe_code() {
+fn only_these_files_of_the_pool_and_the_ground_have_unsafe_code() {
+    let files = with_unsafe_code("src/pool");
+    assert_eq!(files, ["backing.rs", "mod.rs", "pooled.rs", "promise.rs"], "mod.rs is docs alone");
+    assert_eq!(with_unsafe_code("src/ground"), ["lock.rs", "mod.rs"], "so it is here");
+}
+
+/// The files of a directory that may have unsafe code.
+fn with_unsafe_code(directory: &str) -> Vec<String> {
     let mut files = Vec::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pool"), &mut files);
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut files);
     let forbids = |source: &str| source.contains("#![forbid(unsafe_code)]");
     let mut free = files
         .iter()
@@ -213,7 +220,7 @@ fn only_three_files_of_the_pool_have_unsafe_code() {
         .map(|(path, _)| Path::new(path).file_name().unwrap().to_string_lossy().into_owned());
     let mut names: Vec<String> = free.by_ref().collect();
     names.sort();
-    assert_eq!(names, ["backing.rs", "mod.rs", "pooled.rs", "promise.rs"], "mod.rs is docs alone");
+    names
 }
 
 /// Lines that chain a `let`: the compiler that `Cargo.toml` names as the oldest does not know that yet.

@@ -114,6 +114,26 @@ fn a_full_heap_is_halved_into_and_small_requests_get_no_memory_of_their_own() {
 }
 
 #[test]
+fn who_asks_for_a_memory_of_its_own_gets_it_though_a_block_has_room() {
+    let fake = FakeDriver::new(&Profile::default());
+    let allocator = allocator(&fake);
+    let requirements = vk::MemoryRequirements { size: 4096, alignment: 64, memory_type_bits: !0 };
+    let beside = take(&allocator, 4096).unwrap();
+    for name in [None, Some("alone")] {
+        let mut desc = AllocationDesc::device_local().dedicated(true);
+        desc = name.map_or(desc, |name| desc.name(name));
+        let alone = allocator.allocate(&requirements, ResourceKind::Linear, &desc).unwrap();
+        assert!(alone.memory() != beside.memory() && alone.offset() == 0);
+        assert_eq!(allocator.statistics().total.blocks, 2);
+        drop(alone);
+        // SAFETY: nothing was submitted.
+        unsafe { allocator.assume_idle() };
+        allocator.trim();
+    }
+    assert_eq!(take(&allocator, 4096).unwrap().memory(), beside.memory(), "the control");
+}
+
+#[test]
 fn what_is_large_ends_in_a_memory_of_its_own() {
     let fake = FakeDriver::new(&profile(&[10 * MIB + 100], &[0]));
     let allocator = allocator(&fake);

@@ -41,7 +41,7 @@ impl Inner {
             return None;
         }
         let best = self.choices.known(&request.question)?.ranking.best()?;
-        Some((self.lane(best)?, self.search(request).ok()?))
+        Some((self.lane_of_type(best)?, self.search(request).ok()?))
     }
 
     /// The memory types for a question, best first; `spare` as for [`Choices::get`](super::choices::Choices::get).
@@ -63,8 +63,12 @@ impl Inner {
         }
     }
 
-    /// A range in a block of the best memory type, where that has room: nearly always. O(1), one lock.
+    /// A range in a block of the best memory type, where that has room and the request is for no memory of its
+    /// own: nearly always. O(1), one lock.
     pub(super) fn allocate_at_best(&self, request: &Request) -> Option<Granted<'_>> {
+        if request.dedicate != Dedicate::No {
+            return None;
+        }
         let (lane, search) = self.best(request)?;
         let mut state = lane.lock();
         let grant = state.blocks.allocate(search.size, search.alignment)?;
@@ -76,10 +80,8 @@ impl Inner {
     ///
     /// O(1) where a block has room; else driver calls, outside all locks.
     pub(super) fn allocate(&self, request: &Request) -> Result<Granted<'_>, AllocateError> {
-        if request.dedicate == Dedicate::No {
-            if let Some(granted) = self.allocate_at_best(request) {
-                return Ok(granted);
-            }
+        if let Some(granted) = self.allocate_at_best(request) {
+            return Ok(granted);
         }
         self.validate(request)?;
         let mut spare = None;
@@ -246,12 +248,18 @@ impl Inner {
             state.blocks.move_in(grant.entry, tenant);
         }
         if grant.first {
-            // The caller's own count keeps this alive, so the upgrade succeeds.
-            if let Some(myself) = self.myself.upgrade() {
-                state.keep(grant.entry.slot, myself);
-            }
+            self.keep(state, grant.entry.slot);
         }
         grant
+    }
+
+    /// A block is empty no more: it holds a count.
+    #[cold]
+    pub(super) fn keep(&self, state: &mut LaneState, slot: u32) {
+        // The caller's own count keeps this alive, so the upgrade succeeds.
+        if let Some(myself) = self.myself.upgrade() {
+            state.keep(slot, myself);
+        }
     }
 
     /// Collects if anything of this type may be reached. Whether something was.

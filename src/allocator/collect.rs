@@ -3,7 +3,7 @@
 //! *Collect* reads every busy timeline once, before any lock; visits only the memory types whose oldest bag
 //! or first point is reached; destroys what sat on the ranges; and then frees the ranges as a batch.
 
-use std::sync::{Arc, MutexGuard, atomic::Ordering};
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{
     auditor::Finding,
@@ -13,7 +13,7 @@ use super::{
     register::Register,
     share::Extent,
 };
-use crate::{memory::Block, retire::Reached, vulkan::Resource};
+use crate::{ground::lock::Locked, memory::Block, retire::Reached, vulkan::Resource};
 
 /// What [`Allocator::collect`](crate::Allocator::collect) took back.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -212,7 +212,7 @@ impl Inner {
     fn release_batch<'a>(
         &self,
         lane: &'a Lane,
-        mut state: MutexGuard<'a, LaneState>,
+        mut state: Locked<'a, LaneState>,
         mut scratch: Scratch,
         (points, dated): (&RetirePoints, bool),
         collected: &mut Collected,
@@ -241,7 +241,7 @@ impl Inner {
     pub(super) fn free_batch<'a>(
         &self,
         lane: &'a Lane,
-        mut state: MutexGuard<'a, LaneState>,
+        mut state: Locked<'a, LaneState>,
         mut scratch: Scratch,
         collected: &mut Collected,
     ) {

@@ -1,10 +1,7 @@
 //! The flow of a resource: create it, ask what it needs, find memory, bind. Nothing is left behind
 //! on failure.
 
-use std::{
-    panic::Location,
-    sync::{Arc, MutexGuard},
-};
+use std::{panic::Location, sync::Arc};
 
 use ash::vk;
 
@@ -13,7 +10,7 @@ use super::{
     allocation::Allocation,
     desc::AllocationDesc,
     error::{AllocateError, CreateError, DescError},
-    inner::{Inner, Lane, LaneState, Life},
+    inner::{Inner, Lane, Life},
     place::Place,
     request::{Request, Target},
     resource::{Buffer, Image},
@@ -22,8 +19,7 @@ use super::{
 use crate::{
     guard::GuardPolicy,
     memory::Grant,
-    policy::granularity::ResourceKind,
-    vulkan::{Dedicate, Requirements, Resource, is_linear},
+    vulkan::{Requirements, Resource, is_linear},
 };
 
 impl Inner {
@@ -189,78 +185,6 @@ impl Inner {
         }
     }
 
-    /// Memory for a resource that is not ours.
-    #[inline]
-    #[track_caller]
-    pub(super) fn allocate_plain(
-        self: &Arc<Self>,
-        requirements: &vk::MemoryRequirements,
-        kind: ResourceKind,
-        memory: &AllocationDesc,
-        place: Place<'_>,
-    ) -> Result<Allocation, AllocateError> {
-        // Nearly always this; it never leaves the registers.
-        if matches!(place, Place::Types) && self.plain {
-            let needs = Requirements { memory: *requirements, dedicate: Dedicate::No };
-            let request = Request::new(&needs, Target::unknown(kind), memory);
-            if let Some((lane, search)) = self.best(&request) {
-                let mut state = lane.lock();
-                if let Some(grant) = state.blocks.allocate_at_once(search.size, search.alignment) {
-                    let grant = self.move_in(&mut state, search.tenant(), grant);
-                    drop(state);
-                    return Ok(Allocation::new(self, lane, &grant));
-                }
-                return self.allocate_further((lane, state), requirements, kind, memory);
-            }
-        }
-        self.allocate_watched(requirements, kind, memory, place)
-    }
-
-    /// [`allocate_plain`](Self::allocate_plain), where the first look into the lane in hand found no room. What
-    /// the caller has in registers is made once more.
-    #[cold]
-    #[inline(never)]
-    #[track_caller]
-    fn allocate_further<'a>(
-        self: &'a Arc<Self>,
-        (lane, mut state): (&'a Lane, MutexGuard<'a, LaneState>),
-        requirements: &vk::MemoryRequirements,
-        kind: ResourceKind,
-        memory: &AllocationDesc,
-    ) -> Result<Allocation, AllocateError> {
-        let needs = Requirements { memory: *requirements, dedicate: Dedicate::No };
-        let request = Request::new(&needs, Target::unknown(kind), memory);
-        let search = self.search(&request)?;
-        if let Some(grant) = state.blocks.allocate_further(search.size, search.alignment) {
-            let grant = self.move_in(&mut state, search.tenant(), grant);
-            return Ok(Allocation::new(self, lane, &grant));
-        }
-        drop(state);
-        self.allocate_watched(requirements, kind, memory, Place::Types)
-    }
-
-    /// [`allocate_plain`](Self::allocate_plain), where somebody records, or anything is not as nearly always.
-    #[cold]
-    #[inline(never)]
-    #[track_caller]
-    fn allocate_watched(
-        self: &Arc<Self>,
-        requirements: &vk::MemoryRequirements,
-        kind: ResourceKind,
-        memory: &AllocationDesc,
-        place: Place<'_>,
-    ) -> Result<Allocation, AllocateError> {
-        let needs = Requirements { memory: *requirements, dedicate: Dedicate::No };
-        if matches!(place, Place::Types) && self.unwatched {
-            let request = Request::new(&needs, Target::unknown(kind), memory);
-            if let Some((lane, grant)) = self.allocate_at_best(&request) {
-                return Ok(Allocation::new(self, lane, &grant));
-            }
-        }
-        let (lane, grant) = self.grant(&needs, Target::unknown(kind), memory, place)?;
-        Ok(Allocation::new(self, lane, &grant))
-    }
-
     /// How what is allocated there is watched.
     fn guards_at(&self, place: Place<'_>) -> GuardPolicy {
         match place {
@@ -287,7 +211,7 @@ impl Inner {
 
     #[inline(never)]
     #[track_caller]
-    fn grant(
+    pub(super) fn grant(
         &self,
         requirements: &Requirements,
         target: Target,

@@ -362,6 +362,20 @@ pub struct AllocationDesc {
     pub(crate) rank: Option<Rank>,
 }
 
+impl AllocationDesc {
+    /// Nothing is said of the memory but where it is to be, and who lives there.
+    #[inline(always)]
+    pub(crate) const fn is_usual(&self) -> bool {
+        self.min_alignment <= 1 && !self.dedicated
+    }
+
+    /// Whether there is anything to remember of who lives on the range, besides the resource.
+    #[inline(always)]
+    pub(crate) const fn is_told(&self) -> bool {
+        self.name.is_some() || self.rank.is_some()
+    }
+}
+
 impl Default for AllocationDesc {
     /// [`device_local`](Self::device_local).
     fn default() -> Self {

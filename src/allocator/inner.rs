@@ -179,6 +179,12 @@ impl Inner {
         self.lanes.get(index)
     }
 
+    /// The lane of a memory type.
+    #[inline(always)]
+    pub(super) fn lane_of_type(&self, memory_type: u32) -> Option<&Lane> {
+        self.lanes.of_type(memory_type)
+    }
+
     /// A lane for an arena of a memory type: one that another arena left, or a new one. `None` if
     /// as many arenas live as can, or there is no such type. O(arenas).
     pub(super) fn claim_lane(

@@ -33,6 +33,12 @@ impl<L> Lanes<L> {
         }
     }
 
+    /// The lane of a memory type. O(1).
+    #[inline(always)]
+    pub(super) fn of_type(&self, memory_type: u32) -> Option<&L> {
+        self.types.get(memory_type as usize)
+    }
+
     /// The lanes of memory types, and then those of arenas.
     pub(super) fn iter(&self) -> impl Iterator<Item = &L> {
         self.types.iter().chain(self.arenas())

@@ -53,6 +53,7 @@ mod leaks;
 mod mapping;
 mod moves;
 mod picture;
+mod plain;
 mod plan;
 mod poll;
 mod pressure;

@@ -3,7 +3,7 @@
 //! *Retire* takes one lock, its memory type's, and makes no driver call unless the GPU is already past
 //! everything.
 
-use std::sync::{Arc, MutexGuard, atomic::Ordering};
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{
     error::KeyError,
@@ -13,6 +13,7 @@ use super::{
     share::Extent,
 };
 use crate::{
+    ground::lock::Locked,
     memory::Entry,
     retire::{BagNumber, Point},
     vulkan::Resource,
@@ -64,7 +65,7 @@ impl Inner {
             return Ok(None);
         }
         if is_open && bag.is_reached(reached) {
-            return self.end_at_once(lane, state, entry, plain);
+            return self.end_at_once(lane, state, entry, Life::Open, plain);
         }
         self.file_seldom(lane, state, entry, bag, plain)
     }
@@ -76,14 +77,14 @@ impl Inner {
     fn file_seldom<'a>(
         &self,
         lane: &'a Lane,
-        state: MutexGuard<'a, LaneState>,
+        state: Locked<'a, LaneState>,
         entry: Entry,
         bag: BagNumber,
         plain: bool,
     ) -> Result<Keeper, KeyError> {
         let life = self.life();
         if bag.is_reached(self.reached_bag()) || life == Life::ShutDown {
-            return self.end_at_once(lane, state, entry, plain);
+            return self.end_at_once(lane, state, entry, life, plain);
         }
         let (mut state, bag) = self.reserve_end(lane, state)?;
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
@@ -106,8 +107,8 @@ impl Inner {
     fn reserve_end<'a>(
         &self,
         lane: &'a Lane,
-        mut state: MutexGuard<'a, LaneState>,
-    ) -> Result<(MutexGuard<'a, LaneState>, BagNumber), KeyError> {
+        mut state: Locked<'a, LaneState>,
+    ) -> Result<(Locked<'a, LaneState>, BagNumber), KeyError> {
         let bag = self.current_bag();
         if state.bags.reserve(bag).is_ok() {
             return Ok((state, bag));
@@ -185,7 +186,8 @@ impl Inner {
             // Its owner is done, but the one before may not be.
             return self.file_at(lane, entry, &[]);
         }
-        self.end_at_once(lane, state, entry, plain)
+        let life = self.life();
+        self.end_at_once(lane, state, entry, life, plain)
     }
 
     /// Used → Free for an allocation whose uses are all done.
@@ -193,8 +195,9 @@ impl Inner {
     fn end_at_once<'a>(
         &self,
         lane: &'a Lane,
-        mut state: MutexGuard<'a, LaneState>,
+        mut state: Locked<'a, LaneState>,
         entry: Entry,
+        life: Life,
         plain: bool,
     ) -> Result<Keeper, KeyError> {
         let freed = match state.guards.is_on() {
@@ -212,7 +215,7 @@ impl Inner {
         }
         Ok(match emptied {
             true => self.vacate(lane, state, entry.slot),
-            false => state.shared_keeper(self.life(), entry),
+            false => state.shared_keeper(life, entry),
         })
     }
 
@@ -220,7 +223,7 @@ impl Inner {
     fn release<'a>(
         &self,
         lane: &'a Lane,
-        mut state: MutexGuard<'a, LaneState>,
+        mut state: Locked<'a, LaneState>,
         entry: Entry,
     ) -> Keeper {
         let resource = state.blocks.tenant(entry).resource;
@@ -262,7 +265,7 @@ impl Inner {
     }
 
     /// The block of `slot` is empty: its count comes out, and blocks that linger too long go.
-    fn vacate(&self, lane: &Lane, mut state: MutexGuard<'_, LaneState>, slot: u32) -> Keeper {
+    fn vacate(&self, lane: &Lane, mut state: Locked<'_, LaneState>, slot: u32) -> Keeper {
         let keeper = state.unkeep(slot);
         let last = state.blocks.empty().len() - 1;
         let blocks = self.sweep(lane, &mut state, last);

@@ -1,6 +1,8 @@
 //! The ground floor: what every other floor may stand on, and nothing of Vulkan.
 
 #[cfg(feature = "vulkan")]
+pub(crate) mod lock;
+#[cfg(feature = "vulkan")]
 pub(crate) mod published;
 #[cfg(feature = "std")]
 pub(crate) mod sync;

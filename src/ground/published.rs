@@ -1,4 +1,5 @@
 //! Numbers that are written under a lock and read without it.
+#![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

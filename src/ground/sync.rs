@@ -1,4 +1,5 @@
 //! Locks that a panic elsewhere does not close.
+#![forbid(unsafe_code)]
 
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 

@@ -3,8 +3,8 @@
 use ash::vk;
 
 use super::{
-    broken::Broken,
     dedicated::Dedicated,
+    grant::{Entry, Grant},
     graves::Graves,
     line::{ArenaPolicy, End, Line},
     rank::{Rank, Ranks},
@@ -12,9 +12,11 @@ use super::{
     tenants::Tenants,
 };
 use crate::{
-    tlsf::{self, Config, Key, KeyError, Placed, Region, State, TakenOver, Tlsf, room_of},
-    vulkan::{Mapping, Resource},
+    tlsf::{self, Config, Key, KeyError, Placed, State, TakenOver, Tlsf, room_of},
+    vulkan::Mapping,
 };
+
+mod report;
 
 /// A block, with what lives in it. The memory itself is allocated and freed by the allocator.
 ///
@@ -37,6 +39,8 @@ pub(crate) struct Block {
     pub(crate) closed: bool,
     /// No other resource than the one it was made for may be bound to it.
     pub(crate) exclusive: bool,
+    /// There is no block: the slot waits for the next.
+    pub(super) vacant: bool,
     space: Space,
     pub(crate) graves: Graves,
     pub(crate) sight: Sight,
@@ -62,6 +66,16 @@ enum Space {
     Shared(Tlsf),
     Line(Line),
     Dedicated(Dedicated),
+}
+
+/// What a list of blocks writes down of a change in one of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    /// The [room](Block::room) before and now.
+    pub(super) before: u32,
+    pub(super) now: u32,
+    /// It was empty and is so no more, or the other way round.
+    pub(super) turned: bool,
 }
 
 impl Block {
@@ -115,6 +129,13 @@ impl Block {
         Self::new(memory, size, mapping, space)
     }
 
+    /// What stands in a slot without a block: nothing fits there, and no key is of it. The next block's serials
+    /// continue at `serial`.
+    pub(super) fn vacant(serial: u32) -> Self {
+        let none = Self::dedicated(vk::DeviceMemory::null(), 0, serial.wrapping_sub(1), None);
+        Self { vacant: true, ..none }
+    }
+
     /// A block of which nothing is known but its memory.
     fn new(memory: vk::DeviceMemory, size: u64, mapping: Option<Mapping>, space: Space) -> Self {
         let mut block = Self {
@@ -130,6 +151,7 @@ impl Block {
             empty_since: 0,
             tailored: false,
             closed: false,
+            vacant: false,
             ranks: Ranks::default(),
             told: Rank::USUAL,
             restless: false,
@@ -152,35 +174,66 @@ impl Block {
 
     /// A range for a request, if one is free. O(1).
     #[inline(always)]
-    pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Placed> {
+    pub(super) fn allocate(&mut self, size: u64, alignment: u64) -> Option<(Placed, Change)> {
         let Space::Shared(tlsf) = &mut self.space else {
             return self.allocate_at(End::Lower, size, alignment);
         };
+        let before = self.room;
         let (placed, cut) = tlsf.allocate_telling(size, alignment)?;
-        if cut >= self.room {
-            self.room = tlsf.room();
+        let turned = tlsf.taken_count() == 1;
+        if cut < before {
+            return Some((placed, Change { before, now: before, turned }));
         }
-        Some(placed)
+        self.room = tlsf.room();
+        Some((placed, Change { before, now: self.room, turned }))
+    }
+
+    /// What is granted with a range that was placed here.
+    #[inline(always)]
+    pub(super) fn grant(&self, slot: u32, placed: Placed, first: bool) -> Grant {
+        let Placed { key, offset, size } = placed;
+        let &Self { memory, mapping, size: block_size, .. } = self;
+        Grant { entry: Entry { slot, key }, memory, offset, size, mapping, block_size, first }
     }
 
     /// [`allocate`](Self::allocate) at the upper end, where there is one.
     #[inline(never)]
-    pub(crate) fn allocate_at(&mut self, end: End, size: u64, alignment: u64) -> Option<Placed> {
-        let placed = match &mut self.space {
-            Space::Shared(_) => return self.allocate(size, alignment),
+    pub(super) fn allocate_at(
+        &mut self,
+        end: End,
+        size: u64,
+        alignment: u64,
+    ) -> Option<(Placed, Change)> {
+        if self.is_split() {
+            return self.allocate(size, alignment);
+        }
+        let (placed, change) = self.change(|block| match &mut block.space {
             Space::Line(line) => line.allocate(size, alignment, end),
             Space::Dedicated(dedicated) => dedicated.allocate(size),
-        };
-        self.measure();
-        placed
+            Space::Shared(_) => None,
+        });
+        Some((placed?, change))
     }
 
     /// A range for a request, if any free region holds it. O(free regions).
-    pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Placed> {
-        let Space::Shared(tlsf) = &mut self.space else { return None };
-        let placed = tlsf.allocate_anywhere(size, alignment).ok();
+    pub(super) fn allocate_anywhere(
+        &mut self,
+        size: u64,
+        alignment: u64,
+    ) -> Option<(Placed, Change)> {
+        let (placed, change) = self.change(|block| match &mut block.space {
+            Space::Shared(tlsf) => tlsf.allocate_anywhere(size, alignment).ok(),
+            Space::Line(_) | Space::Dedicated(_) => None,
+        });
+        Some((placed?, change))
+    }
+
+    /// Does something to the block, and tells what has changed.
+    fn change<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> (T, Change) {
+        let (before, was_empty) = (self.room, self.is_empty());
+        let done = act(self);
         self.measure();
-        placed
+        (done, Change { before, now: self.room, turned: was_empty != self.is_empty() })
     }
 
     /// Whether [`allocate_at`](Self::allocate_at) would find a range. O(1).
@@ -201,23 +254,21 @@ impl Block {
     }
 
     /// Takes all that is free, so that nobody gets it meanwhile: Free → Pending. O(free regions).
-    pub(crate) fn hold(&mut self) -> Vec<Key> {
+    pub(super) fn hold(&mut self) -> (Vec<Key>, Change) {
+        self.change(|block| match &mut block.space {
+            Space::Shared(tlsf) => Self::hold_regions(tlsf),
+            Space::Line(line) => line.hold(),
+            Space::Dedicated(_) => Vec::new(),
+        })
+    }
+
+    fn hold_regions(tlsf: &mut Tlsf) -> Vec<Key> {
         let mut keys = Vec::new();
-        let tlsf = match &mut self.space {
-            Space::Shared(tlsf) => tlsf,
-            Space::Line(line) => {
-                keys = line.hold();
-                self.measure();
-                return keys;
-            }
-            Space::Dedicated(_) => return keys,
-        };
         loop {
             // A range of the largest class is always found; the largest range itself, mostly.
             let sizes = [tlsf.largest_free(), tlsf.largest_class()];
             let size = sizes.into_iter().filter(|&size| size > 0);
             let Some(placed) = size.into_iter().find_map(|size| tlsf.allocate(size, 1).ok()) else {
-                self.measure();
                 return keys;
             };
             match tlsf.retire(placed.key) {
@@ -232,19 +283,27 @@ impl Block {
     pub(crate) fn retire(&mut self, key: Key) -> Result<u64, KeyError> {
         match &mut self.space {
             Space::Shared(tlsf) => tlsf.retire(key).map(|freed| freed.size),
-            _ => self.turn_unsplit(key, State::Used, State::Pending),
+            _ => self.turn_unsplit(key, State::Used, State::Pending).map(|(bytes, _)| bytes),
         }
     }
 
     /// Pending → Free. O(1).
     #[inline(always)]
-    pub(crate) fn reach(&mut self, key: Key) -> Result<u64, KeyError> {
+    pub(super) fn reach(&mut self, key: Key) -> Result<(u64, Change), KeyError> {
         let Space::Shared(tlsf) = &mut self.space else {
             return self.turn_unsplit(key, State::Pending, State::Free);
         };
         let (bytes, room) = tlsf.reach_telling(key)?;
-        self.room = self.room.max(room);
-        Ok(bytes)
+        let turned = tlsf.is_empty();
+        Ok((bytes, self.gain(room, turned)))
+    }
+
+    /// A region has become free that has so much room.
+    #[inline(always)]
+    fn gain(&mut self, room: u32, turned: bool) -> Change {
+        let before = self.room;
+        self.room = before.max(room);
+        Change { before, now: self.room, turned }
     }
 
     /// Reads what [`reach`](Self::reach) is about to: a number that means nothing. O(1).
@@ -257,8 +316,8 @@ impl Block {
     }
 
     /// Pending → Free for many: neighbours merge before they meet the bins. O(keys).
-    pub(crate) fn reach_batch(&mut self, keys: &[Key]) -> Result<u64, KeyError> {
-        let reached = match &mut self.space {
+    pub(super) fn reach_batch(&mut self, keys: &[Key]) -> Result<(u64, Change), KeyError> {
+        let (reached, change) = self.change(|block| match &mut block.space {
             Space::Shared(tlsf) => {
                 let before = tlsf.pending_bytes();
                 tlsf.reach_batch(keys).map(|()| before - tlsf.pending_bytes())
@@ -269,9 +328,8 @@ impl Block {
             Space::Dedicated(dedicated) => {
                 keys.iter().map(|&key| dedicated.turn(key, State::Pending, State::Free)).sum()
             }
-        };
-        self.measure();
-        reached
+        });
+        Ok((reached?, change))
     }
 
     /// Pending → Used by another, whose range begins where the pending one did. `None` for what does
@@ -294,99 +352,29 @@ impl Block {
 
     /// Used → Free. O(1).
     #[inline(always)]
-    pub(crate) fn free(&mut self, key: Key) -> Result<u64, KeyError> {
+    pub(super) fn free(&mut self, key: Key) -> Result<(u64, Change), KeyError> {
         let Space::Shared(tlsf) = &mut self.space else {
             return self.turn_unsplit(key, State::Used, State::Free);
         };
         let (bytes, room) = tlsf.free_telling(key)?;
-        self.room = self.room.max(room);
-        Ok(bytes)
+        let turned = tlsf.is_empty();
+        Ok((bytes, self.gain(room, turned)))
     }
 
     /// From one state to another, where no TLSF splits the block.
     #[inline(never)]
-    fn turn_unsplit(&mut self, key: Key, from: State, to: State) -> Result<u64, KeyError> {
-        let turned = match &mut self.space {
+    fn turn_unsplit(
+        &mut self,
+        key: Key,
+        from: State,
+        to: State,
+    ) -> Result<(u64, Change), KeyError> {
+        let (bytes, change) = self.change(|block| match &mut block.space {
             Space::Shared(_) => unreachable!("a TLSF splits the block"),
             Space::Line(line) => line.turn(key, from, to),
             Space::Dedicated(dedicated) => dedicated.turn(key, from, to),
-        };
-        self.measure();
-        turned
-    }
-
-    /// The region of a key that is used. O(1).
-    pub(crate) fn used(&self, key: Key) -> Result<Region, KeyError> {
-        let region = match &self.space {
-            Space::Shared(tlsf) => tlsf.get(key)?,
-            Space::Line(line) => line.get(key)?,
-            Space::Dedicated(dedicated) => dedicated.get(key)?,
-        };
-        match region.state {
-            State::Used => Ok(region),
-            State::Pending => Err(KeyError::AlreadyRetired),
-            State::Free => Err(KeyError::Stale),
-        }
-    }
-
-    /// The region of a key that is used or pending. O(1).
-    pub(crate) fn region(&self, key: Key) -> Option<Region> {
-        match &self.space {
-            Space::Shared(tlsf) => tlsf.get(key).ok(),
-            Space::Line(line) => line.get(key).ok(),
-            Space::Dedicated(dedicated) => dedicated.get(key).ok(),
-        }
-    }
-
-    /// The bytes of a key's region, retired or used; 0 for a stale key. O(1).
-    pub(crate) fn size_of(&self, key: Key) -> u64 {
-        self.region(key).map_or(0, |region| region.size)
-    }
-
-    /// Neither used nor pending ranges. O(1).
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        match &self.space {
-            Space::Shared(tlsf) => tlsf.is_empty(),
-            Space::Line(line) => line.is_empty(),
-            Space::Dedicated(dedicated) => dedicated.state == State::Free,
-        }
-    }
-
-    /// Bytes and counts: (used, pending) each. O(1).
-    pub(crate) fn usage(&self) -> [(u64, u32); 2] {
-        match &self.space {
-            Space::Shared(tlsf) => [
-                (tlsf.used_bytes(), tlsf.used_count()),
-                (tlsf.pending_bytes(), tlsf.pending_count()),
-            ],
-            Space::Line(line) => line.usage(),
-            Space::Dedicated(dedicated) => match dedicated.state {
-                State::Free => [(0, 0), (0, 0)],
-                State::Used => [(self.size, 1), (0, 0)],
-                State::Pending => [(0, 0), (self.size, 1)],
-            },
-        }
-    }
-
-    /// The largest free range. Walks the top bin.
-    pub(crate) fn largest_free(&self) -> u64 {
-        match &self.space {
-            Space::Shared(tlsf) => tlsf.largest_free(),
-            Space::Line(line) => line.largest(),
-            Space::Dedicated(_) => 0,
-        }
-    }
-
-    /// A request of this many bytes is granted, at the granule's alignment; 0 for a dedicated block.
-    /// O(1).
-    #[inline]
-    pub(crate) fn largest_class(&self) -> u64 {
-        match &self.space {
-            Space::Shared(tlsf) => tlsf.largest_class(),
-            Space::Line(line) => line.largest(),
-            Space::Dedicated(_) => 0,
-        }
+        });
+        Ok((bytes?, change))
     }
 
     /// The room of what [`largest_class`](Self::largest_class) tells. O(1).
@@ -401,45 +389,5 @@ impl Block {
     /// Looks how much room there is now.
     fn measure(&mut self) {
         self.room = self.measured();
-    }
-
-    /// The number after the last key's serial, for the next block of the slot.
-    pub(crate) fn next_serial(&self) -> u32 {
-        match &self.space {
-            Space::Shared(tlsf) => tlsf.next_serial(),
-            Space::Line(line) => line.next_serial(),
-            Space::Dedicated(dedicated) => dedicated.serial.wrapping_add(1),
-        }
-    }
-
-    /// All regions in address order.
-    pub(crate) fn regions(&self) -> Vec<Region> {
-        match &self.space {
-            Space::Shared(tlsf) => tlsf.regions().collect(),
-            Space::Line(line) => line.regions(),
-            Space::Dedicated(dedicated) => vec![dedicated.region()],
-        }
-    }
-
-    /// Verifies the block. O(regions).
-    pub(crate) fn check(&self) -> Result<(), Broken> {
-        match &self.space {
-            Space::Shared(tlsf) => tlsf.check()?,
-            Space::Line(line) => line.check()?,
-            Space::Dedicated(_) => {}
-        }
-        if self.room != self.measured() {
-            return Err(Broken::Index);
-        }
-        let regions = self.regions();
-        let total: u64 = regions.iter().map(|region| region.size).sum();
-        let [(used, _), (pending, _)] = self.usage();
-        if total > self.size || used + pending > total {
-            return Err(Broken::Count);
-        }
-        // Those of regions that live are all there are.
-        let keys = regions.iter().filter_map(|region| region.key);
-        let housed = keys.filter(|&key| self.tenants.get(key).resource != Resource::None).count();
-        if housed == self.tenants.resources() { Ok(()) } else { Err(Broken::Tenant) }
     }
 }

@@ -8,9 +8,9 @@ use std::{
 use smallvec::SmallVec;
 
 use super::{
-    block::Block,
+    block::{Block, Change},
     counters::Counters,
-    fit_index::FitIndex,
+    fit_index::{FitIndex, class_of_room, is_one_class},
     grant::{Entry, Grant, Heritage},
     rank::Rank,
     tenants::Tenant,
@@ -20,7 +20,6 @@ use crate::{
     vulkan::Resource,
 };
 
-mod books;
 mod check;
 mod closed;
 mod empty;
@@ -31,22 +30,14 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-use books::Books;
 pub(crate) use empty::Stay;
-
-/// What a slot holds.
-#[expect(clippy::large_enum_variant, reason = "few slots, and nearly all of them hold a block")]
-#[derive(Debug)]
-enum Slot {
-    /// Nothing; the next block continues at this serial.
-    Vacant(u32),
-    Block(Block),
-}
 
 /// All blocks of one memory type or arena.
 #[derive(Debug)]
 pub(crate) struct BlockList {
-    slots: Vec<Slot>,
+    /// By slot; some are [vacant](Block::vacant). No flag of theirs is read on the way to a block: no key fits a
+    /// vacant one, and the index never tells it.
+    slots: Vec<Block>,
     vacant: Vec<u32>,
     /// The slots of empty blocks, in the order in which they became so.
     empty: Vec<u32>,
@@ -122,46 +113,33 @@ impl BlockList {
         &mut self,
         make: impl FnOnce(u32) -> Result<Block, E>,
     ) -> Result<u32, E> {
-        let (slot, serial) = match self.vacant.last() {
-            None => (self.slots.len() as u32, 1),
-            Some(&slot) => match self.slots.get(slot as usize) {
-                Some(Slot::Vacant(serial)) => (slot, *serial),
-                _ => unreachable!("a vacant slot holds no block"),
-            },
-        };
+        let next = || (self.slots.len() as u32, 1);
+        let (slot, serial) = self
+            .vacant
+            .last()
+            .map_or_else(next, |&slot| (slot, self.slots[slot as usize].next_serial()));
         let block = make(serial)?;
+        let (tailored, room) = (block.tailored, block.room);
         self.counters.reserved.add(block.size);
         self.counters.blocks.add(1);
         self.empty.push(slot);
-        if self.vacant.pop().is_some() {
-            self.slots[slot as usize] = Slot::Block(block);
-        } else {
-            self.slots.push(Slot::Block(block));
+        match self.vacant.pop() {
+            Some(_) => self.slots[slot as usize] = block,
+            None => self.slots.push(block),
         }
-        let (slots, mut books) = self.split();
-        if let Some(Slot::Block(block)) = slots.get(slot as usize) {
-            books.note_room(slot, block, 0);
-        }
+        self.index(slot, tailored, 0, room);
         Ok(slot)
     }
 
     /// Takes all that is free in a block, so that nobody gets it meanwhile: Free → Pending. Returns
     /// whether the block was empty before. O(free regions).
     pub(crate) fn hold(&mut self, slot: u32) -> (Vec<Entry>, bool) {
-        let (slots, mut books) = self.split();
-        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else {
-            return (Vec::new(), false);
-        };
-        let (was_empty, room) = (block.is_empty(), block.room);
-        let keys = block.hold();
+        let Some(block) = self.block_mut(slot) else { return (Vec::new(), false) };
+        let (keys, change) = block.hold();
         let bytes = keys.iter().map(|&key| block.size_of(key)).sum();
-        books.counters.wait(bytes, keys.len() as u64);
-        let first = was_empty && !keys.is_empty();
-        if first {
-            books.fill(slot);
-        }
-        books.note_room(slot, block, room);
-        (keys.into_iter().map(|key| Entry { slot, key }).collect(), first)
+        self.note(slot, change);
+        self.counters.wait(bytes, keys.len() as u64);
+        (keys.into_iter().map(|key| Entry { slot, key }).collect(), change.turned)
     }
 
     /// Used → Pending. O(1).
@@ -260,27 +238,53 @@ impl BlockList {
         self.houses
     }
 
-    /// The blocks, and the books on them.
+    /// Writes down that the block of a slot has changed. Nearly always that is nothing.
     #[inline(always)]
-    fn split(&mut self) -> (&mut [Slot], Books<'_>) {
-        let Self { slots, empty, shared, tailored, counters, .. } = self;
-        (slots, Books { empty, shared, tailored, counters })
+    fn note(&mut self, slot: u32, Change { before, now, turned }: Change) {
+        if !is_one_class(before, now) {
+            self.note_room(slot, before, now);
+        }
+        if turned {
+            self.note_turn(slot);
+        }
+    }
+
+    /// Tells the index how much room a block had and has. A closed one is in no index.
+    #[inline(never)]
+    fn note_room(&mut self, slot: u32, before: u32, now: u32) {
+        if let Some(&Block { tailored, closed: false, .. }) = self.slots.get(slot as usize) {
+            self.index(slot, tailored, before, now);
+        }
+    }
+
+    /// [`note_room`](Self::note_room), of the index of these blocks.
+    #[inline(always)]
+    fn index(&mut self, slot: u32, tailored: bool, before: u32, now: u32) {
+        let (index, present) = match tailored {
+            false => (&mut self.shared, &self.counters.shared),
+            true => (&mut self.tailored, &self.counters.tailored),
+        };
+        index.change(present, slot, class_of_room(before), class_of_room(now));
+    }
+
+    /// A block became empty, or is so no more.
+    #[cold]
+    #[inline(never)]
+    fn note_turn(&mut self, slot: u32) {
+        match self.block(slot).is_some_and(Block::is_empty) {
+            true => self.empty.push(slot),
+            false => self.empty.retain(|&empty| empty != slot),
+        }
     }
 
     #[inline]
     pub(crate) fn block(&self, slot: u32) -> Option<&Block> {
-        match self.slots.get(slot as usize)? {
-            Slot::Block(block) => Some(block),
-            Slot::Vacant(_) => None,
-        }
+        self.slots.get(slot as usize).filter(|block| !block.vacant)
     }
 
     #[inline]
     pub(crate) fn block_mut(&mut self, slot: u32) -> Option<&mut Block> {
-        match self.slots.get_mut(slot as usize)? {
-            Slot::Block(block) => Some(block),
-            Slot::Vacant(_) => None,
-        }
+        self.slots.get_mut(slot as usize).filter(|block| !block.vacant)
     }
 
     /// How many slots there are, vacant ones among them.
@@ -290,11 +294,7 @@ impl BlockList {
 
     /// All blocks with their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Block)> {
-        let slots = self.slots.iter().enumerate();
-        slots.filter_map(|(slot, content)| match content {
-            Slot::Block(block) => Some((slot as u32, block)),
-            Slot::Vacant(_) => None,
-        })
+        (0..).zip(&self.slots).filter(|(_, block)| !block.vacant)
     }
 
     /// Bytes of device memory held.

@@ -1,7 +1,7 @@
 //! Which block has room, without looking at the blocks: slots by the class of their largest free
 //! range.
 //!
-//! A class is a few steps of [room](room_of), eight to a power of two. A bitmap of two levels tells which classes
+//! A class is a few steps of [room](room_of), eight to a power of two. A bitmap tells which classes
 //! have a block; for each class one word for 64 slots tells which, and a second level of words tells
 //! which of those are not zero. So the block with the least room that is enough, the oldest of equals, is
 //! found in a handful of words, and a change flips a bit or two.
@@ -13,73 +13,73 @@ use crate::{
     tlsf::{ROOM_STEPS, room_of},
 };
 
-/// Bytes of the smallest class; what is free in smaller pieces counts as nothing.
+/// No block has a smaller granule, in bytes.
 pub(crate) const UNIT: u64 = 64;
 
-/// Steps of room in a class: an eighth of a power of two. Finer ones find tighter blocks and fewer old ones, and
-/// hold more memory.
-const STEPS: u32 = ROOM_STEPS / 8;
+/// Classes in a power of two. Finer ones find tighter blocks and fewer old ones, and hold more memory.
+pub(crate) const DOUBLE: u32 = 8;
 
-/// Classes in a power of two.
-pub(crate) const DOUBLE: u8 = (ROOM_STEPS / STEPS) as u8;
+/// Steps of room in a class.
+const STEPS: u32 = ROOM_STEPS / DOUBLE;
 
-/// Classes up to 128 GiB, with that of no room; a free range above counts as one of that size.
-const CLASSES: usize = 256;
+/// As many as a size can have; the first is that of no room.
+const CLASSES: usize = (u64::BITS * DOUBLE) as usize;
 
 /// For each class, a bit for each of 64.
 type Row = [u64; CLASSES];
 
 const NOBODY: Row = [0; CLASSES];
 
-/// A bit for each class that a slot has, and one for each word of those. What stands in class 0, of no room,
-/// is never asked. Readable without the lock of the index.
+/// Words with a bit for each class.
+const WORDS: u32 = (CLASSES / 64) as u32;
+
+/// A bit for each class that a slot has. What stands in class 0, of no room, is never asked. Readable without
+/// the lock of the index.
 #[derive(Debug, Default)]
-pub(crate) struct Present {
-    words: [Published; CLASSES / 64],
-    any: Published,
-}
+pub(crate) struct Present([Published; WORDS as usize]);
 
 impl Present {
     /// The bytes that every range of the highest class has; 0 if none has any room. O(1).
     pub(crate) fn most(&self) -> u64 {
-        let words = self.words.iter().map(Published::get);
+        let words = self.0.iter().map(Published::get);
         let highest = words
             .zip(0..)
             .filter_map(|(word, place)| Some(place * u64::BITS + word.checked_ilog2()?));
-        highest.max().map_or(0, least_of)
+        highest.max().filter(|&class| class > 0).map_or(0, least_of)
     }
 
     /// A slot has this class.
     #[inline(always)]
-    fn mark(&self, class: u8) {
-        let word = class / 64;
-        self.words[usize::from(word)].mark(1 << (class % 64));
-        self.any.mark(1 << word);
+    fn mark(&self, class: u32) {
+        self.0[(class / 64 % WORDS) as usize].mark(1 << (class % 64));
     }
 
     /// None has this class any more, if so. Nothing branches on it.
     #[inline(always)]
-    fn clear_if(&self, is_gone: bool, class: u8) {
-        let word = class / 64;
-        let place = &self.words[usize::from(word)];
-        place.clear(u64::from(is_gone) << (class % 64));
-        self.any.clear(u64::from(place.get() == 0) << word);
+    fn clear_if(&self, is_gone: bool, class: u32) {
+        self.0[(class / 64 % WORDS) as usize].clear(u64::from(is_gone) << (class % 64));
     }
 
     /// The lowest class from `class` on that a slot has.
     #[inline(always)]
-    fn first_from(&self, class: u8) -> Option<u8> {
+    fn first_from(&self, class: u32) -> Option<u32> {
         let word = class / 64;
-        let classes = self.words[usize::from(word)].get() & (u64::MAX << (class % 64));
-        if classes != 0 {
-            return Some(word * 64 + classes.trailing_zeros() as u8);
+        let classes = self.0.get(word as usize)?.get() & (u64::MAX << (class % 64));
+        match classes {
+            0 => self.first_above(word),
+            _ => Some(word * 64 + classes.trailing_zeros()),
         }
-        let any = self.any.get() & (u64::MAX << word << 1);
-        if any == 0 {
-            return None;
-        }
-        let word = any.trailing_zeros() as u8 % 4;
-        Some(word * 64 + self.words[usize::from(word)].get().trailing_zeros() as u8)
+    }
+
+    /// The lowest class in the words after this one: seldom, as a word has a factor of 256.
+    #[cold]
+    #[inline(never)]
+    fn first_above(&self, word: u32) -> Option<u32> {
+        let mut words = (word + 1..).zip(self.0.iter().skip(word as usize + 1));
+        words.find_map(|(word, classes)| match classes.get() {
+            0 => None,
+            classes => Some(word * 64 + classes.trailing_zeros()),
+        })
     }
 }
 
@@ -95,15 +95,14 @@ pub(crate) struct FitIndex {
 
 /// The class of a free range of `bytes`: ranges of one class differ by less than an eighth; 0 is below all others.
 #[inline(always)]
-pub(crate) const fn class_of(bytes: u64) -> u8 {
+pub(crate) const fn class_of(bytes: u64) -> u32 {
     class_of_room(room_of(bytes))
 }
 
 /// The class of a free range of so much [room](room_of).
 #[inline(always)]
-pub(crate) const fn class_of_room(room: u32) -> u8 {
-    let class = (room / STEPS + 1).saturating_sub(room_of(UNIT) / STEPS);
-    if class < CLASSES as u32 { class as u8 } else { (CLASSES - 1) as u8 }
+pub(crate) const fn class_of_room(room: u32) -> u32 {
+    room / STEPS
 }
 
 /// Whether ranges of such rooms are of one class.
@@ -112,31 +111,26 @@ pub(crate) const fn is_one_class(room: u32, other: u32) -> bool {
     room / STEPS == other / STEPS
 }
 
-/// The bytes that every range of a class has. The opposite of [`class_of`].
+/// The bytes that every range of a class has, of [`UNIT`] at least. The opposite of [`class_of`].
 const fn least_of(class: u32) -> u64 {
-    match class.checked_sub(1) {
-        None => 0,
-        Some(above) => {
-            let classes = DOUBLE as u64;
-            (classes + above as u64 % classes) << (above / DOUBLE as u32) << UNIT.ilog2()
-                >> classes.ilog2()
-        }
-    }
+    ((DOUBLE + class % DOUBLE) as u64) << (class / DOUBLE) >> DOUBLE.ilog2()
 }
 
 /// The lowest class whose ranges all have `bytes`, if there is one. `bytes` is at least 1.
-pub(crate) const fn class_at_least(bytes: u64) -> Option<u8> {
-    class_of(bytes - 1).checked_add(1)
+pub(crate) const fn class_at_least(bytes: u64) -> Option<u32> {
+    match class_of(bytes - 1) + 1 {
+        class if class < CLASSES as u32 => Some(class),
+        _ => None,
+    }
 }
 
 impl FitIndex {
     /// The classes of a slot: the one that it went to last, unless that is 0. O(classes): for checks.
-    pub(crate) fn classes(&self, slot: u32) -> impl Iterator<Item = u8> {
+    pub(crate) fn classes(&self, slot: u32) -> impl Iterator<Item = u32> {
         let row = self.rows.get(slot as usize / 64);
-        let is_in = move |&class: &u8| {
-            row.is_some_and(|row| row[usize::from(class)] >> (slot % 64) & 1 != 0)
-        };
-        (1..=u8::MAX).filter(is_in)
+        let is_in =
+            move |&class: &u32| row.is_some_and(|row| row[class as usize] >> (slot % 64) & 1 != 0);
+        (1..CLASSES as u32).filter(is_in)
     }
 
     /// Makes sure that so many slots need no more memory.
@@ -147,13 +141,14 @@ impl FitIndex {
     }
 
     /// A slot goes from one class to another. O(1).
-    #[inline(never)]
-    pub(crate) fn change(&mut self, present: &Present, slot: u32, old: u8, new: u8) {
+    #[inline]
+    pub(crate) fn change(&mut self, present: &Present, slot: u32, old: u32, new: u32) {
         match self.rows.as_mut_slice() {
             [row] if slot < 64 => {
-                let left = row[usize::from(old)] & !(1 << slot);
-                row[usize::from(old)] = left;
-                row[usize::from(new)] |= 1 << slot;
+                let place = &mut row[old as usize % CLASSES];
+                *place &= !(1 << slot);
+                let left = *place;
+                row[new as usize % CLASSES] |= 1 << slot;
                 present.clear_if(left == 0, old);
                 present.mark(new);
             }
@@ -164,7 +159,7 @@ impl FitIndex {
     /// [`change`](Self::change) where there are more than 64 slots, or the first.
     #[cold]
     #[inline(never)]
-    fn change_among_many(&mut self, present: &Present, slot: usize, old: u8, new: u8) {
+    fn change_among_many(&mut self, present: &Present, slot: usize, old: u32, new: u32) {
         let (row, bit) = (slot / 64, 1 << (slot % 64));
         let (group, row_bit) = (row / 64, 1 << (row % 64));
         if row >= self.rows.len() {
@@ -175,20 +170,20 @@ impl FitIndex {
                 *upper = *upper & !1 | u64::from(*first != 0);
             }
         }
-        let place = usize::from(old);
+        let (place, new_place) = (old as usize % CLASSES, new as usize % CLASSES);
         self.rows[row][place] &= !bit;
         if self.rows[row][place] == 0 {
             self.upper[group][place] &= !row_bit;
             present.clear_if(self.upper.iter().all(|upper| upper[place] == 0), old);
         }
-        self.rows[row][usize::from(new)] |= bit;
-        self.upper[group][usize::from(new)] |= row_bit;
+        self.rows[row][new_place] |= bit;
+        self.upper[group][new_place] |= row_bit;
         present.mark(new);
     }
 
     /// The oldest slot of the lowest class from `class` on, and that class.
     #[inline(always)]
-    pub(crate) fn tightest(&self, present: &Present, class: u8) -> Option<(u32, u8)> {
+    pub(crate) fn tightest(&self, present: &Present, class: u32) -> Option<(u32, u32)> {
         debug_assert!(class > 0, "class 0 is no room");
         let class = present.first_from(class)?;
         Some((self.oldest(class)?, class))
@@ -196,8 +191,8 @@ impl FitIndex {
 
     /// The lowest slot of a class that is present.
     #[inline(always)]
-    fn oldest(&self, class: u8) -> Option<u32> {
-        let class = usize::from(class);
+    fn oldest(&self, class: u32) -> Option<u32> {
+        let class = class as usize % CLASSES;
         if let [row] = self.rows.as_slice() {
             return Some(row[class].trailing_zeros());
         }
@@ -220,21 +215,20 @@ mod tests {
         sizes.sort_unstable();
         assert!(sizes.is_sorted_by_key(|&size| class_of(size)));
         for &size in &sizes {
-            let Some(class) = class_at_least(size) else {
-                assert!(size > 100 << 30, "{size}");
-                continue;
-            };
+            let class = class_at_least(size).unwrap();
             // Whatever is of that class holds the size, and one class lower not all do.
             let smallest = sizes.iter().find(|&&other| class_of(other) >= class);
             assert!(smallest.is_none_or(|&smallest| smallest >= size), "{size}");
             assert!(class_of(size) >= class - 1, "{size}");
         }
-        for class in 1..=255_u8 {
-            let least = least_of(class.into());
+        for class in class_of(UNIT)..class_of(1 << 52) {
+            let least = least_of(class);
             assert_eq!((class_of(least), class_of(least - 1)), (class, class - 1));
         }
-        assert_eq!((class_of(63), class_of(64), class_at_least(64)), (0, 1, Some(1)));
-        assert_eq!((class_of(u64::MAX), class_at_least(u64::MAX)), (255, None));
+        assert_eq!(class_of(0), 0);
+        assert_eq!((class_of(63), class_of(64), class_at_least(64)), (47, 48, Some(48)));
+        assert!(class_of(i64::MAX as u64) < CLASSES as u32);
+        assert!(class_of(u64::MAX) >= CLASSES as u32 && class_at_least(u64::MAX).is_none());
     }
 
     #[test]
@@ -252,20 +246,20 @@ mod tests {
                 0 => random(10_000),
                 _ => random(200),
             };
-            let size = random(2) * (1 << random(30)) * (1 + random(7));
+            let size = random(2) * (UNIT << random(24)) * (1 + random(7));
             let old = core::mem::replace(&mut sizes[slot as usize], size);
             index.change(&present, slot as u32, class_of(old), class_of(size));
             if round % 100 == 0 {
                 let known = Some(class_of(size)).filter(|&class| class != 0);
                 assert!(index.classes(slot as u32).eq(known));
             }
-            let class = class_at_least(1 << random(34)).unwrap();
+            let class = class_at_least(UNIT << random(28)).unwrap();
             let enough = (0..10_000).filter(|&slot| class_of(sizes[slot as usize]) >= class);
             let walked = enough.min_by_key(|&slot| (class_of(sizes[slot as usize]), slot));
             let walked = walked.map(|slot| (slot, class_of(sizes[slot as usize])));
             assert_eq!(index.tightest(&present, class), walked, "round {round}");
-            let most = sizes.iter().map(|&size| class_of(size)).max().map_or(0, u32::from);
-            assert_eq!(present.most(), least_of(most), "round {round}");
+            let most = sizes.iter().map(|&size| class_of(size)).max().filter(|&class| class > 0);
+            assert_eq!(present.most(), most.map_or(0, least_of), "round {round}");
             found += usize::from(walked.is_some());
         }
         assert!(found > 10_000 && found < 20_000, "{found}");

@@ -1,6 +1,6 @@
 //! The hooks of the other flows: a block is made or goes, a range is handed out, allocations end.
 
-use std::sync::{MutexGuard, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use ash::vk;
 
@@ -14,6 +14,7 @@ use super::{
     scrubs::reads_zero,
 };
 use crate::{
+    ground::lock::Locked,
     guard::{GuardPolicy, GuardedBy},
     memory::{Entry, Fresh, Grave, Graves, Sight},
     vulkan::{Mapping, Resource},
@@ -138,10 +139,10 @@ impl Inner {
     pub(in super::super) fn guard_ends<'a>(
         &self,
         lane: &'a Lane,
-        mut state: MutexGuard<'a, LaneState>,
+        mut state: Locked<'a, LaneState>,
         entries: &mut Vec<Entry>,
         points: &RetirePoints,
-    ) -> MutexGuard<'a, LaneState> {
+    ) -> Locked<'a, LaneState> {
         self.scrub_ends(&mut state, entries, points);
         state = self.host_ends(lane, state, entries, points);
         self.lay_to_rest(lane, &mut state, entries);

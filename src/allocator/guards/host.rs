@@ -1,10 +1,7 @@
 //! The host as the guard: fill, check and poison through the block's mapping, at once.
 
 use core::ops::Range;
-use std::{
-    collections::HashSet,
-    sync::{MutexGuard, atomic::Ordering},
-};
+use std::{collections::HashSet, sync::atomic::Ordering};
 
 use smallvec::SmallVec;
 
@@ -16,6 +13,7 @@ use super::{
     words::{clear, fill, verify},
 };
 use crate::{
+    ground::lock::Locked,
     guard::{GuardPolicy, Order},
     memory::{Block, Entry, Freed, Sight},
     tlsf::State,
@@ -88,7 +86,7 @@ impl Inner {
     /// What was written in a granted range while it was free?
     pub(super) fn host_hand_out(
         &self,
-        mut state: MutexGuard<'_, LaneState>,
+        mut state: Locked<'_, LaneState>,
         lane: &Lane,
         entry: Entry,
         mapping: Mapping,
@@ -117,10 +115,10 @@ impl Inner {
     pub(super) fn host_ends<'a>(
         &self,
         lane: &'a Lane,
-        mut state: MutexGuard<'a, LaneState>,
+        mut state: Locked<'a, LaneState>,
         entries: &[Entry],
         points: &RetirePoints,
-    ) -> MutexGuard<'a, LaneState> {
+    ) -> Locked<'a, LaneState> {
         let mut sites = Sites::new();
         // All at once, or without memory for that a few.
         let many = sites.try_reserve(entries.len()).map_or(FEW, |()| entries.len().max(FEW));
@@ -142,10 +140,10 @@ impl Inner {
     fn end_sites<'a>(
         &self,
         lane: &'a Lane,
-        state: MutexGuard<'a, LaneState>,
+        state: Locked<'a, LaneState>,
         sites: &Sites,
         points: &RetirePoints,
-    ) -> MutexGuard<'a, LaneState> {
+    ) -> Locked<'a, LaneState> {
         let policy = state.guards;
         drop(state);
         let mut found = Vec::new();

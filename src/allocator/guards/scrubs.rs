@@ -4,7 +4,7 @@
 //! Whatever a scrub touches is nobody's until the GPU has passed it: a margin, or a range that stays
 //! pending. So scrubs need no order with the user's work but that of their queue.
 
-use std::sync::{MutexGuard, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use super::{
     super::{
@@ -21,7 +21,7 @@ use super::{
     work::{Watched, Work},
 };
 use crate::{
-    ground::sync::lock,
+    ground::{lock::Locked, sync::lock},
     guard::GuardPolicy,
     memory::{Block, Entry, Freed, Fresh, Grave, Sight},
     retire::BagNumber,
@@ -39,7 +39,7 @@ impl Inner {
     }
 
     /// A range was granted: its margins are nobody's, and are filled by the next scrub.
-    pub(super) fn scrub_hand_out(&self, mut state: MutexGuard<'_, LaneState>, entry: Entry) {
+    pub(super) fn scrub_hand_out(&self, mut state: Locked<'_, LaneState>, entry: Entry) {
         if state.guards.margin() > 0 {
             state.waiting.push(Waiting { entry, step: Step::Open, freed: Freed::NEVER });
         }

@@ -3,7 +3,7 @@
 use std::{
     collections::TryReserveError,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -19,7 +19,10 @@ use super::super::{
 };
 use super::{Inner, Life};
 use crate::{
-    ground::{published::Published, sync::lock},
+    ground::{
+        lock::{Lock, Locked},
+        published::Published,
+    },
     guard::GuardPolicy,
     memory::{Batch, BlockList, Broken, Counters, Entry, Heirs, Stay},
     policy::{
@@ -60,7 +63,7 @@ pub(in super::super) struct Lane {
     pub(in super::super) untimed: Published,
     #[cfg(test)]
     locks: AtomicU64,
-    state: Mutex<LaneState>,
+    state: Lock<LaneState>,
 }
 
 /// What a lane's lock guards.
@@ -173,15 +176,15 @@ impl Lane {
             untimed: Published::default(),
             #[cfg(test)]
             locks: AtomicU64::new(0),
-            state: Mutex::new(state),
+            state: Lock::new(state),
         }
     }
 
     #[inline]
-    pub(in super::super) fn lock(&self) -> MutexGuard<'_, LaneState> {
+    pub(in super::super) fn lock(&self) -> Locked<'_, LaneState> {
         #[cfg(test)]
         self.locks.fetch_add(1, Ordering::Relaxed);
-        lock(&self.state)
+        self.state.lock()
     }
 
     pub(in super::super) fn is_host_visible(&self) -> bool {

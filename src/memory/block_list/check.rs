@@ -8,8 +8,8 @@ use crate::memory::{
 
 impl BlockList {
     /// Whether the indices, of shared and of tailored blocks, know the slot by these classes.
-    fn is_indexed(&self, slot: u32, [shared, tailored]: [u8; 2]) -> bool {
-        let known = |index: &FitIndex, class: u8| {
+    fn is_indexed(&self, slot: u32, [shared, tailored]: [u32; 2]) -> bool {
+        let known = |index: &FitIndex, class: u32| {
             index.classes(slot).eq(Some(class).filter(|&class| class != 0))
         };
         known(&self.shared, shared) && known(&self.tailored, tailored)

@@ -2,8 +2,7 @@
 
 use ash::vk;
 
-use super::{BlockList, Slot};
-use crate::memory::fit_index::class_of_room;
+use super::{Block, BlockList};
 
 impl BlockList {
     /// Keeps new tenants out of a block that has some, for as long as another will do. `false`, and
@@ -32,14 +31,8 @@ impl BlockList {
 
     /// The index forgets a block that was closed, and knows one that was opened.
     fn index_anew(&mut self, slot: u32) {
-        let Self { slots, shared, tailored, counters, .. } = self;
-        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return };
-        let (index, present) = match block.tailored {
-            false => (shared, &counters.shared),
-            true => (tailored, &counters.tailored),
-        };
-        let room = class_of_room(block.room);
-        let (old, new) = if block.closed { (room, 0) } else { (0, room) };
-        index.change(present, slot, old, new);
+        let Some(&Block { room, closed, tailored, .. }) = self.block(slot) else { return };
+        let (before, now) = if closed { (room, 0) } else { (0, room) };
+        self.index(slot, tailored, before, now);
     }
 }

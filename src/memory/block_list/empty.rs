@@ -2,8 +2,7 @@
 
 use core::cmp::Reverse;
 
-use super::{BlockList, Slot};
-use crate::memory::{block::Block, fit_index::class_of_room};
+use super::{Block, BlockList};
 
 /// Which blocks stay though they are empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,26 +29,16 @@ impl Stay {
 impl BlockList {
     /// Takes an empty block out.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Block> {
-        let place = self.slots.get_mut(slot as usize)?;
-        let Slot::Block(block) = place else { return None };
-        if !block.is_empty() || block.held {
-            return None;
-        }
-        let serial = block.next_serial();
-        let Slot::Block(block) = core::mem::replace(place, Slot::Vacant(serial)) else {
-            return None;
-        };
+        let place = self.block_mut(slot).filter(|block| block.is_empty() && !block.held)?;
+        let vacant = Block::vacant(place.next_serial());
+        let block = core::mem::replace(place, vacant);
         self.vacant.push(slot);
         self.empty.retain(|&empty| empty != slot);
         if block.restless {
             self.restless.retain(|&restless| restless != slot);
         }
-        let (index, present) = match block.tailored {
-            false => (&mut self.shared, &self.counters.shared),
-            true => (&mut self.tailored, &self.counters.tailored),
-        };
         if !block.closed {
-            index.change(present, slot, class_of_room(block.room), 0);
+            self.index(slot, block.tailored, block.room, 0);
         }
         self.counters.reserved.subtract(block.size);
         self.counters.blocks.subtract(1);

@@ -2,9 +2,9 @@
 
 use core::{hint::black_box, ops::BitXor};
 
-use super::{BlockList, Books, Slot};
+use super::{Block, BlockList};
 use crate::{
-    memory::{batch::Batch, block::Block, grant::Entry},
+    memory::{batch::Batch, grant::Entry},
     tlsf::KeyError,
 };
 
@@ -16,33 +16,30 @@ impl BlockList {
     /// there. Returns the bytes, and whether the block is empty now. O(1).
     #[inline(always)]
     pub(crate) fn free(&mut self, entry: Entry) -> Option<Result<(u64, bool), KeyError>> {
-        let (block, mut books) = match self.apart(entry.slot) {
-            Ok(apart) => apart,
+        let block = match self.named(entry.slot) {
+            Ok(block) => block,
             Err(error) => return Some(Err(error)),
         };
         if block.tenants.has_resource(entry.key) {
             return None;
         }
-        let room = block.room;
-        let size = match block.free(entry.key) {
-            Ok(size) => size,
+        let (size, change) = match block.free(entry.key) {
+            Ok(freed) => freed,
             Err(error) => return Some(Err(error)),
         };
-        let emptied = books.end(entry.slot, block, room);
-        books.counters.end(size);
+        self.note(entry.slot, change);
+        self.counters.end(size);
         if self.told > 0 {
             self.leave(entry);
         }
-        Some(Ok((size, emptied)))
+        Some(Ok((size, change.turned)))
     }
 
     /// Pending → Free. Returns the bytes, and whether the block is empty now. O(1).
     pub(crate) fn reach(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        let (block, mut books) = self.apart(entry.slot)?;
-        let room = block.room;
-        let size = block.reach(entry.key)?;
-        books.counters.reach(size, 1);
-        Ok((size, books.end(entry.slot, block, room)))
+        let (size, emptied) = self.reach_uncounted(entry)?;
+        self.counters.reach(size, 1);
+        Ok((size, emptied))
     }
 
     /// Pending → Free for many; those that are [gone](Entry::gone) are left out. Returns how many became
@@ -57,22 +54,18 @@ impl BlockList {
         let (mut count, mut bytes) = (0, 0);
         if Batch::pays(entries.len(), self.slots()) && batch.fill(entries, self.slots()) {
             for (slot, keys) in batch.groups() {
-                let (block, mut books) = self.apart(slot)?;
-                let room = block.room;
-                bytes += block.reach_batch(keys)?;
+                let (freed, change) = self.named(slot)?.reach_batch(keys)?;
+                self.note(slot, change);
+                bytes += freed;
                 count += keys.len() as u64;
-                books.end(slot, block, room);
             }
         } else {
             for entries in entries.chunks(FEW) {
                 let glance = |entry: &Entry| Some(self.block(entry.slot)?.glance(entry.key));
                 black_box(entries.iter().filter_map(glance).fold(0, BitXor::bitxor));
-                for &Entry { slot, key } in entries.iter().filter(|entry| !entry.is_gone()) {
-                    let (block, mut books) = self.apart(slot)?;
-                    let room = block.room;
-                    bytes += block.reach(key)?;
+                for &entry in entries.iter().filter(|entry| !entry.is_gone()) {
+                    bytes += self.reach_uncounted(entry)?.0;
                     count += 1;
-                    books.end(slot, block, room);
                 }
             }
         }
@@ -80,13 +73,17 @@ impl BlockList {
         Ok((count, bytes))
     }
 
-    /// A block, and the books on it.
+    /// [`reach`](Self::reach), but for the sums.
     #[inline(always)]
-    fn apart(&mut self, slot: u32) -> Result<(&mut Block, Books<'_>), KeyError> {
-        let (slots, books) = self.split();
-        match slots.get_mut(slot as usize) {
-            Some(Slot::Block(block)) => Ok((block, books)),
-            _ => Err(KeyError::Stale),
-        }
+    fn reach_uncounted(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
+        let (size, change) = self.named(entry.slot)?.reach(entry.key)?;
+        self.note(entry.slot, change);
+        Ok((size, change.turned))
+    }
+
+    /// What stands in a slot, if only a [vacant](Block::vacant) block, which knows no key.
+    #[inline(always)]
+    fn named(&mut self, slot: u32) -> Result<&mut Block, KeyError> {
+        self.slots.get_mut(slot as usize).ok_or(KeyError::Stale)
     }
 }

@@ -1,8 +1,8 @@
 //! Finding a range in the blocks of a list.
 
-use super::{BlockList, Slot, search::BlockSearch};
+use super::{Block, BlockList, Change, search::BlockSearch};
 use crate::{
-    memory::{block::Block, fit_index::class_of_room, grant::Grant, line::End},
+    memory::{fit_index::class_of_room, grant::Grant, line::End},
     tlsf::{Placed, room_of, widened},
 };
 
@@ -26,28 +26,18 @@ impl BlockList {
         if size >= self.large {
             return None;
         }
-        let slot = self.tightest(room_of(widened(size, alignment)))?;
-        #[cfg(test)]
-        {
-            self.tried += 1;
-        }
-        let (slots, mut books) = self.split();
-        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
-        let before = (block.is_empty(), block.room);
-        let placed = block.allocate(size, alignment)?;
-        Some(books.grant(slot, block, before, placed))
-    }
-
-    /// The slot of the shared block of the lowest class that has so much room; the oldest of equals.
-    #[inline(always)]
-    fn tightest(&self, room: u32) -> Option<u32> {
-        let from = |class: u8| self.shared.tightest(&self.counters.shared, class);
-        let (slot, class) = from(class_of_room(room).max(1))?;
+        // The shared block of the lowest class that has so much room; the oldest of equals.
+        let room = room_of(widened(size, alignment));
+        let from = |class: u32| self.shared.tightest(&self.counters.shared, class);
+        let (mut slot, class) = from(class_of_room(room).max(1))?;
         // Of the class of the room itself some have less.
-        match self.block(slot)?.room < room {
-            true => Some(from(class.checked_add(1)?)?.0),
-            false => Some(slot),
+        if self.slots.get(slot as usize)?.room < room {
+            (slot, _) = from(class + 1)?;
         }
+        let block = self.at(slot)?;
+        let (placed, change) = block.allocate(size, alignment)?;
+        let grant = block.grant(slot, placed, change.turned);
+        Some(self.note_grant(grant, change))
     }
 
     /// [`allocate`](Self::allocate), where the [first look](Self::allocate_at_once) found none.
@@ -103,16 +93,29 @@ impl BlockList {
     fn place_in(
         &mut self,
         slot: u32,
-        place: impl FnOnce(&mut Block) -> Option<Placed>,
+        place: impl FnOnce(&mut Block) -> Option<(Placed, Change)>,
     ) -> Option<Grant> {
+        let block = self.at(slot)?;
+        let (placed, change) = place(block)?;
+        let grant = block.grant(slot, placed, change.turned);
+        Some(self.note_grant(grant, change))
+    }
+
+    /// The block of a slot, to look for a range there.
+    #[inline(always)]
+    fn at(&mut self, slot: u32) -> Option<&mut Block> {
         #[cfg(test)]
         {
             self.tried += 1;
         }
-        let (slots, mut books) = self.split();
-        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
-        let before = (block.is_empty(), block.room);
-        let placed = place(block)?;
-        Some(books.grant(slot, block, before, placed))
+        self.slots.get_mut(slot as usize)
+    }
+
+    /// Writes down what was granted.
+    #[inline(always)]
+    fn note_grant(&mut self, grant: Grant, change: Change) -> Grant {
+        self.note(grant.entry.slot, change);
+        self.counters.grant(grant.size);
+        grant
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 pub(super) const TRIES: u32 = 3;
 
 /// So many classes more room than it asks for a large request takes.
-const TIGHT: u8 = DOUBLE * 5 / 8;
+const TIGHT: u32 = DOUBLE * 5 / 8;
 
 /// Which blocks a request tries, in the order of preference: the one with the least room that is
 /// enough, so that the emptier ones become empty. A bounded number, however many blocks there are.
@@ -18,9 +18,9 @@ pub(super) struct BlockSearch {
     size: u64,
     alignment: u64,
     /// The next class of room to look for; `None` once the highest was seen.
-    class: Option<u8>,
+    class: Option<u32>,
     /// The highest class of tailored blocks to look for, while those are looked into.
-    tailored: Option<u8>,
+    tailored: Option<u32>,
     /// Shared blocks that may still be tried.
     left: u32,
 }
@@ -30,7 +30,7 @@ impl BlockSearch {
         // Tailored blocks are for requests of two thirds of the room and more: smaller ones would keep them
         // from going.
         let class = class_of(size).max(1);
-        let most = class.saturating_add(TIGHT);
+        let most = class + TIGHT;
         let tailored = (size >= list.large).then_some(most);
         let class =
             if tailored.is_some() { class } else { class_of(widened(size, alignment)).max(1) };
@@ -40,7 +40,7 @@ impl BlockSearch {
     /// The shared block with the least room of the class in hand or above.
     fn shared(&mut self, list: &BlockList) -> Option<u32> {
         let (slot, found) = list.shared.tightest(&list.counters.shared, self.class?)?;
-        self.class = found.checked_add(1);
+        self.class = Some(found + 1);
         Some(slot)
     }
 
@@ -51,7 +51,7 @@ impl BlockSearch {
             let tightest =
                 self.class.and_then(|class| list.tailored.tightest(&list.counters.tailored, class));
             if let Some((slot, found)) = tightest.filter(|&(_, found)| found <= most) {
-                self.class = found.checked_add(1);
+                self.class = Some(found + 1);
                 return Some(slot);
             }
             self.tailored = None;

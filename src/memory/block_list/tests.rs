@@ -49,7 +49,7 @@ fn hundreds_of_blocks_are_not_walked() {
             |block: &Block| class_of(block.largest_class()) >= class_at_least(size).unwrap();
         let room = |(slot, block): (u32, &Block)| (class_of(block.largest_class()), slot);
         let sure = list.iter().filter(|(_, block)| enough(block)).map(room).min();
-        let class_before: Vec<u8> = (0..300)
+        let class_before: Vec<u32> = (0..300)
             .map(|slot| list.block(slot).map_or(0, |block| class_of_room(block.room)))
             .collect();
         let before = list.tried;
@@ -168,6 +168,34 @@ fn a_block_stays_while_the_driver_is_told_its_rank() {
     assert_eq!(list.remove_empty().len(), 1);
     // Nobody looks at a block that has gone.
     assert!(list.take_ranks(8).is_empty());
+    list.check().unwrap();
+}
+
+/// A slot without a block has no room, and no key opens it: neither an old one nor one of the next block.
+#[test]
+fn a_vacant_slot_knows_no_key() {
+    let mut list = list();
+    list.stay = Stay::NONE;
+    add_blocks(&mut list, 1);
+    let old = list.allocate(100, 64).unwrap().entry;
+    list.free(old).unwrap().unwrap();
+    assert_eq!(list.remove_empty().len(), 1);
+    list.check().unwrap();
+    let serials = old.key.serial()..old.key.serial() + 3;
+    for serial in serials {
+        let key = crate::tlsf::Key::from_bits(u64::from(serial) << 32 | 1).unwrap();
+        let entry = Entry { key, ..old };
+        assert_eq!(list.free(entry), Some(Err(KeyError::Stale)));
+        assert_eq!(list.retire(entry), Err(KeyError::Stale));
+        assert_eq!(list.reach(entry), Err(KeyError::Stale));
+        assert!(list.used(entry).is_err() && list.block(old.slot).is_none());
+    }
+    assert!(list.allocate(1, 1).is_none() && list.allocate_anywhere(1, 1).is_none());
+    assert!(list.hold(old.slot).0.is_empty() && !list.close(old.slot, vk::DeviceMemory::null()));
+    assert_eq!((list.iter().count(), list.remove(old.slot).is_none()), (0, true));
+    add_blocks(&mut list, 1);
+    let next = list.allocate(100, 64).unwrap().entry;
+    assert!(next.slot == old.slot && next.key.serial() == old.key.serial() + 1);
     list.check().unwrap();
 }
 

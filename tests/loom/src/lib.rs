@@ -1,4 +1,4 @@
-//! Every order in which threads can meet, for the two places where fencepost is clever about them.
+//! Every order in which threads can meet, for the places where fencepost is clever about them.
 //!
 //! ```sh
 //! cargo test --manifest-path tests/loom/Cargo.toml --release
@@ -6,5 +6,6 @@
 #![cfg(test)]
 
 mod close;
+mod lock;
 mod stamp;
 mod world;

@@ -1,0 +1,144 @@
+//! Memory for a resource that is not ours: what is nearly always so in one straight door that never leaves the
+//! registers, and all else out of line.
+
+use std::sync::Arc;
+
+use ash::vk;
+
+use super::{
+    allocation::Allocation,
+    desc::AllocationDesc,
+    error::AllocateError,
+    inner::{Inner, Lane, LaneState},
+    place::Place,
+    request::{Request, Target},
+};
+use crate::{
+    ground::lock::Locked,
+    memory::Entry,
+    policy::granularity::ResourceKind,
+    vulkan::{Dedicate, Requirements},
+};
+
+/// What is asked for, in the allocator's own words. It is made anew where it is needed: that costs less than to keep
+/// it.
+#[inline(always)]
+fn request(
+    requirements: &vk::MemoryRequirements,
+    kind: ResourceKind,
+    memory: &AllocationDesc,
+) -> Request {
+    Request::new(&needs(requirements), Target::unknown(kind), memory)
+}
+
+#[inline(always)]
+fn needs(requirements: &vk::MemoryRequirements) -> Requirements {
+    Requirements { memory: *requirements, dedicate: Dedicate::No }
+}
+
+impl Inner {
+    /// Memory for a resource that is not ours.
+    #[inline(always)]
+    #[track_caller]
+    pub(super) fn allocate_plain(
+        self: &Arc<Self>,
+        requirements: &vk::MemoryRequirements,
+        kind: ResourceKind,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Result<Allocation, AllocateError> {
+        match place {
+            Place::Types if self.plain && memory.is_usual() => {}
+            Place::Types => return self.allocate_watched(requirements, kind, memory),
+            _ => return self.allocate_at(requirements, kind, memory, place),
+        }
+        let request = request(requirements, kind, memory);
+        let Some((lane, search)) = self.best(&request) else {
+            return self.allocate_watched(requirements, kind, memory);
+        };
+        let mut state = lane.lock();
+        let Some(grant) = state.blocks.allocate_at_once(search.size, search.alignment) else {
+            return self.allocate_further(lane, state, requirements, kind, memory);
+        };
+        if grant.first || memory.is_told() {
+            self.move_in_plain(&mut state, requirements, kind, memory, (grant.entry, grant.first));
+        }
+        drop(state);
+        Ok(Allocation::new(self, lane, &grant))
+    }
+
+    /// The tenant of a range without margins moves in, if there is anything to tell.
+    #[inline(never)]
+    fn move_in_plain(
+        &self,
+        state: &mut LaneState,
+        requirements: &vk::MemoryRequirements,
+        kind: ResourceKind,
+        memory: &AllocationDesc,
+        (entry, first): (Entry, bool),
+    ) {
+        if let Some(tenant) = request(requirements, kind, memory).tenant() {
+            state.blocks.move_in(entry, tenant);
+        }
+        if first {
+            self.keep(state, entry.slot);
+        }
+    }
+
+    /// [`allocate_plain`](Self::allocate_plain), where the first look into the lane in hand found no room.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn allocate_further<'a>(
+        self: &'a Arc<Self>,
+        lane: &'a Lane,
+        mut state: Locked<'a, LaneState>,
+        requirements: &vk::MemoryRequirements,
+        kind: ResourceKind,
+        memory: &AllocationDesc,
+    ) -> Result<Allocation, AllocateError> {
+        let request = request(requirements, kind, memory);
+        let search = self.search(&request)?;
+        if let Some(grant) = state.blocks.allocate_further(search.size, search.alignment) {
+            let grant = self.move_in(&mut state, search.tenant(), grant);
+            return Ok(Allocation::new(self, lane, &grant));
+        }
+        drop(state);
+        self.allocate_watched(requirements, kind, memory)
+    }
+
+    /// [`allocate_plain`](Self::allocate_plain) of any memory type, where somebody records, or anything is not as
+    /// nearly always.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn allocate_watched(
+        self: &Arc<Self>,
+        requirements: &vk::MemoryRequirements,
+        kind: ResourceKind,
+        memory: &AllocationDesc,
+    ) -> Result<Allocation, AllocateError> {
+        if self.unwatched {
+            let request = request(requirements, kind, memory);
+            if let Some((lane, grant)) = self.allocate_at_best(&request) {
+                return Ok(Allocation::new(self, lane, &grant));
+            }
+        }
+        self.allocate_at(requirements, kind, memory, Place::Types)
+    }
+
+    /// Memory for a resource that is not ours, at any place, whatever is watched.
+    #[inline(never)]
+    #[track_caller]
+    fn allocate_at(
+        self: &Arc<Self>,
+        requirements: &vk::MemoryRequirements,
+        kind: ResourceKind,
+        memory: &AllocationDesc,
+        place: Place<'_>,
+    ) -> Result<Allocation, AllocateError> {
+        let target = Target::unknown(kind);
+        let (lane, grant) = self.grant(&needs(requirements), target, memory, place)?;
+        Ok(Allocation::new(self, lane, &grant))
+    }
+}
