@@ -1,5 +1,7 @@
 //! The blocks that TLSF splits, as areas of one: one search, however many blocks there are.
 
+use std::collections::TryReserveError;
+
 use super::tenants::Tenants;
 use crate::tlsf::{
     Area, AreaError, ConfigError, Key, KeyError, Placed, Region, TakenOver, Tlsf, Within,
@@ -180,6 +182,12 @@ impl Areas {
         let before = tlsf.pending_bytes();
         tlsf.reach_batch(keys)?;
         Ok(before - tlsf.pending_bytes())
+    }
+
+    /// Makes sure that who comes to one region more, or to what is left of it, needs no more memory to be known.
+    pub(super) fn reserve_tenants(&mut self) -> Result<(), TryReserveError> {
+        let bound = self.tlsf.as_ref().map_or(0, Tlsf::index_bound_after_growth);
+        self.tenants.reserve(bound)
     }
 
     pub(super) fn take_over(&mut self, key: Key, size: u64, alignment: u64) -> Option<TakenOver> {

@@ -238,6 +238,7 @@ impl BlockList {
         let areas = if block.tailored { tailored } else { shared };
         let Space::Plot(plot) = &block.space else { return None };
         let old = areas.tenants.get(last);
+        areas.reserve_tenants().ok()?;
         let mut resources = SmallVec::new();
         for entry in behind {
             areas.join(key, entry.key)?;

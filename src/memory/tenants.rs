@@ -1,5 +1,7 @@
 //! Who lives on a region: the resource that ends with it, and its name. A side table by index.
 
+use std::collections::TryReserveError;
+
 use super::rank::Rank;
 use crate::{policy::granularity::ResourceKind, tlsf::Key, vulkan::Resource};
 
@@ -50,6 +52,11 @@ impl Tenants {
             self.0.resize(index + 1, (0, Tenant::default()));
         }
         self.0[index] = (key.serial(), tenant);
+    }
+
+    /// Makes sure that those of keys with an index below this one need no more memory.
+    pub(super) fn reserve(&mut self, bound: u32) -> Result<(), TryReserveError> {
+        self.0.try_reserve((bound as usize).saturating_sub(self.0.len()))
     }
 
     /// Who lives there; nobody for a key that has none, or is gone.

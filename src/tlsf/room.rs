@@ -4,11 +4,11 @@
 //! *Room* is the logarithm of a size in bytes, in [`ROOM_STEPS`] and rounded down. It is the number of a
 //! bin and that of the granule, so it costs no arithmetic.
 
-use super::Tlsf;
 use super::class::{BELOW, COLUMNS, ONE};
 use super::error::KeyError;
 use super::pairs::{Link, Node, PENDING, USED};
 use super::region::{Key, Placed};
+use super::{STEP, Tlsf};
 
 /// Steps of room in a power of two.
 pub(crate) const ROOM_STEPS: u32 = COLUMNS;
@@ -66,6 +66,11 @@ impl Tlsf {
     /// The room of the region that [`allocate_telling`](Self::allocate_telling) would cut from. O(1).
     pub(crate) fn room_for(&self, size: u64, alignment: u64) -> Option<u32> {
         Some(self.granule_room() + self.bin_for(size, alignment)?)
+    }
+
+    /// What [`index_bound`](Self::index_bound) is at most after one operation more.
+    pub(crate) fn index_bound_after_growth(&self) -> u32 {
+        self.index_bound() + STEP as u32
     }
 
     /// [`free`](Self::free), with the freed bytes and the room of the free region that there is now. O(1).
