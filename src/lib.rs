@@ -7,13 +7,15 @@
 //! # A renderer's loop
 //!
 //! ```
-//! # use fencepost::{fake::{FakeDriver, Profile}, *};
-//! # use std::time::Duration;
+//! # use fencepost::fake::{self, FakeDriver, Profile};
 //! # let fake = FakeDriver::new(&Profile::default());
 //! # let (instance, physical_device, device) = (fake.instance(), fake.physical_device(), fake.device());
 //! # let queue = fake.queue(0);
 //! # fake.set_automatic(true);
 //! # let record = |mesh: vk::Buffer| [fake.record(&[fake::Use::buffer(mesh)])];
+//! use fencepost::*;
+//! use std::time::Duration;
+//!
 //! let desc = AllocatorDesc::new(instance, physical_device, device)
 //!     .api_version(vk::API_VERSION_1_3)
 //!     .features(DeviceFeatures::TIMELINE_SEMAPHORE);

@@ -10,7 +10,7 @@ use crate::{events, memory::Entry, tlsf::State};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Leak {
-    /// Its size in bytes.
+    /// Its size in bytes, as it was granted: rounded up.
     pub size: u64,
     /// Its name.
     pub name: Option<&'static str>,
