@@ -54,7 +54,7 @@ impl Growth {
 
     /// The next block, for a request that no block holds. At least `size`.
     ///
-    /// A shared block is a thirty-second of all that is held, so that its unused end is little beside
+    /// A shared block is a forty-eighth of all that is held, so that its unused end is little beside
     /// the rest, and a type that comes late does not begin with dozens of tiny blocks; but at most
     /// sixteen times what its own type holds, so that a type that is hardly used takes little. Where
     /// more was held before, it is larger: what stays below that costs nobody anything. A request of a third
@@ -62,8 +62,8 @@ impl Growth {
     /// eighth or more gets a block to measure.
     pub(crate) fn next_block(&self, held: Held, size: u64) -> NextBlock {
         let least = if held.own <= self.first { self.first } else { 4 * self.first };
-        let rising = (held.all / 32).min(held.own.saturating_mul(16));
-        let again = (held.below / 3).min(held.all / 4);
+        let rising = (held.all / 48).min(held.own.saturating_mul(16));
+        let again = (held.below / 2).min(held.all / 3);
         let share = (rising.max(again) / SMALLEST * SMALLEST).max(least).min(self.largest);
         if size >= self.large() && size >= share / 8 {
             return NextBlock { size: self.least_block(size), tailored: true };
