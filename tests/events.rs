@@ -24,7 +24,7 @@ use tracing::Level;
 use tracing_subscriber::{Layer, layer::Context, prelude::*};
 
 /// Every scene of this file: together they have the allocator say all that it can say.
-const SCENES: [fn(); 12] = [
+const SCENES: [fn(); 13] = [
     blocks_and_counters,
     a_full_heap,
     smaller_blocks,
@@ -35,6 +35,7 @@ const SCENES: [fn(); 12] = [
     an_end_before_a_recorded_use,
     damage,
     a_late_write,
+    what_comes_back_unlooked,
     losses,
     a_leak,
 ];
@@ -351,6 +352,26 @@ fn a_late_write() {
     assert!(fake.gpu_write(block, offset, &[7; 4]));
     assert_eq!(allocator.check_guards().len(), 1);
     drop((stays, frames));
+}
+
+/// No scrub ever comes, and memory is short.
+fn what_comes_back_unlooked() {
+    let fake = fake();
+    fake.set_aliasing(true);
+    let desc = desc(&fake).guards(GuardPolicy::Poison).guarded_by(GuardedBy::Gpu);
+    let allocator = made(&desc);
+    let frames = allocator.timeline(fake.queue(0)).unwrap();
+    let memory = AllocationDesc::device_local();
+    let arena = ArenaDesc::new(memory).block_size(1 << 20).max_blocks(1);
+    let arena = allocator.create_arena(&arena).unwrap();
+    let make = || arena.create_buffer(&buffer_desc(900 << 10), &memory).unwrap();
+    let frame = frames.begin().unwrap();
+    drop(make());
+    submit_nothing(frame).unwrap();
+    fake.run();
+    allocator.collect();
+    free(make());
+    drop((arena, frames));
 }
 
 fn losses() {
