@@ -300,7 +300,7 @@ fn areas_come_and_go_without_growth() {
 }
 
 #[test]
-#[ignore = "deep: a minute; more seeds and steps of the first test"]
+#[ignore = "deep: minutes; more seeds and steps of the first test"]
 fn areas_agree_with_a_twin_each_for_long() {
     let seed = fresh_seed();
     for seed in seed..seed + 20 {
