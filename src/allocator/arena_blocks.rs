@@ -139,7 +139,7 @@ impl Inner {
         let mut state = lane.lock();
         let end = search.request.end();
         let grant = state.blocks.allocate_at(end, search.size, search.alignment)?;
-        Some(self.settle(&mut state, search.request, search.tenant(), grant))
+        self.settle(&mut state, search.request, search.tenant(), grant)
     }
 
     fn allocate_in_arena_block(
@@ -158,7 +158,8 @@ impl Inner {
         let granted = state.blocks.allocate_in(slot, end, size, alignment);
         let granted = granted.or_else(|| state.blocks.allocate_at(end, size, alignment));
         let grant = granted.ok_or(AllocateError::out_of_memory())?;
-        Ok(self.settle(&mut state, search.request, search.tenant(), grant))
+        let settled = self.settle(&mut state, search.request, search.tenant(), grant);
+        settled.ok_or(AllocateError::OutOfHostMemory)
     }
 
     /// Asks the driver for a block, and returns its slot.

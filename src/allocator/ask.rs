@@ -73,7 +73,9 @@ impl Inner {
             state.blocks.insert(block, ArenaPolicy::Tlsf).map_err(|(_, error)| error)
         });
         let granted = made.ok().and_then(|slot| {
-            state.blocks.allocate_in(slot, End::Lower, search.size, search.alignment)
+            let grant =
+                state.blocks.allocate_in(slot, End::Lower, search.size, search.alignment)?;
+            self.settle(&mut state, search.request, search.tenant(), grant)
         });
         let Some(grant) = granted else {
             // An empty block has room: only the host's memory for the books can have run out.
@@ -89,7 +91,6 @@ impl Inner {
             self.free_blocks(lane, blocks);
             return Err(AllocateError::OutOfHostMemory);
         };
-        let grant = self.settle(&mut state, search.request, search.tenant(), grant);
         drop(state);
         tell_block(lane, block_size, false);
         Ok(grant)
@@ -199,7 +200,12 @@ impl Inner {
         let Some(grant) = state.blocks.allocate_in(slot, End::Lower, size, 1) else {
             unreachable!("a new dedicated block is free")
         };
-        let grant = self.settle(&mut state, request, request.tenant(), grant);
+        let Some(grant) = self.settle(&mut state, request, request.tenant(), grant) else {
+            let blocks = state.blocks.remove_empty();
+            drop(state);
+            self.free_blocks(lane, blocks);
+            return Err(AllocateError::OutOfHostMemory);
+        };
         drop(state);
         tell_block(lane, size, true);
         Ok(grant)

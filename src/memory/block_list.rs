@@ -100,15 +100,20 @@ impl BlockList {
         }
     }
 
-    /// A tenant moves into a granted region. O(1) amortised.
-    pub(crate) fn move_in(&mut self, entry: Entry, tenant: Tenant) {
-        self.houses |= tenant.resource != Resource::None;
-        if let Some(tenants) = self.tenants_mut(entry.slot) {
-            tenants.set(entry.key, tenant);
+    /// A tenant moves into a granted region. Where the host has no memory to know of it, the region is free again.
+    /// O(1) amortised.
+    pub(crate) fn move_in(&mut self, entry: Entry, tenant: Tenant) -> Result<(), TryReserveError> {
+        let known = self.tenants_mut(entry.slot).map(|tenants| tenants.set(entry.key, tenant));
+        if let Some(Err(error)) = known {
+            let freed = self.free(entry);
+            debug_assert!(matches!(freed, Some(Ok(_))), "{freed:?}");
+            return Err(error);
         }
+        self.houses |= tenant.resource != Resource::None;
         if let Some(rank) = tenant.rank {
             self.enter(entry.slot, rank);
         }
+        Ok(())
     }
 
     /// Makes sure that the next [`insert`](Self::insert), and all that becomes of its block in these books, needs
@@ -221,12 +226,12 @@ impl BlockList {
 
     /// Pending → Used by another tenant, for neighbours that together hold the request, in their order. The
     /// old ones' resources come out, for their own end; what is left of the last stays pending and keeps
-    /// the name. O(entries).
+    /// the name. There is a place for the new one, if it [moves in](Self::move_in). O(entries).
     pub(crate) fn take_over(
         &mut self,
         entries: &[Entry],
-        size: u64,
-        alignment: u64,
+        (size, alignment): (u64, u64),
+        moves_in: bool,
     ) -> Option<Heritage> {
         let (&[Entry { slot, key }, ref behind @ ..], &[.., Entry { key: last, .. }]) =
             (entries, entries)
@@ -238,7 +243,9 @@ impl BlockList {
         let areas = if block.tailored { tailored } else { shared };
         let Space::Plot(plot) = &block.space else { return None };
         let old = areas.tenants.get(last);
-        areas.reserve_tenants().ok()?;
+        if moves_in || old != Tenant::default() {
+            areas.reserve_tenants().ok()?;
+        }
         let mut resources = SmallVec::new();
         for entry in behind {
             areas.join(key, entry.key)?;
@@ -253,7 +260,8 @@ impl BlockList {
         };
         resources.push(areas.tenants.take_resource(key));
         if let Some(rest) = rest.filter(|_| old != Tenant::default()) {
-            areas.tenants.set(rest.key, Tenant { resource: Resource::None, ..old });
+            let known = areas.tenants.set(rest.key, Tenant { resource: Resource::None, ..old });
+            debug_assert!(known.is_ok(), "there is a place for it");
         }
         let grant = Grant {
             entry: Entry { slot, key: taken.key },

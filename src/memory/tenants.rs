@@ -45,13 +45,15 @@ impl Fence {
 pub(crate) struct Tenants(Vec<(u32, Tenant)>);
 
 impl Tenants {
-    /// Moves a tenant in. O(1) amortised.
-    pub(crate) fn set(&mut self, key: Key, tenant: Tenant) {
+    /// Moves a tenant in; nothing has changed where the host has no memory for that. O(1) amortised.
+    pub(crate) fn set(&mut self, key: Key, tenant: Tenant) -> Result<(), TryReserveError> {
         let index = key.index() as usize;
         if index >= self.0.len() {
+            self.reserve(key.index() + 1)?;
             self.0.resize(index + 1, (0, Tenant::default()));
         }
         self.0[index] = (key.serial(), tenant);
+        Ok(())
     }
 
     /// Makes sure that those of keys with an index below this one need no more memory.
@@ -75,17 +77,19 @@ impl Tenants {
         }
     }
 
-    /// Changes the rank of a region's owner, and returns what it was.
-    pub(crate) fn set_rank(&mut self, key: Key, rank: Option<Rank>) -> Option<Rank> {
+    /// Gives a region's owner a rank. Nothing has changed where the host has no memory for that.
+    pub(crate) fn set_rank(&mut self, key: Key, rank: Rank) -> Result<(), TryReserveError> {
+        let rank = Some(rank);
         match self.get_mut(key) {
-            Some(tenant) => core::mem::replace(&mut tenant.rank, rank),
-            None => {
-                if rank.is_some() {
-                    self.set(key, Tenant { rank, ..Tenant::default() });
-                }
-                None
-            }
+            Some(tenant) => tenant.rank = rank,
+            None => return self.set(key, Tenant { rank, ..Tenant::default() }),
         }
+        Ok(())
+    }
+
+    /// Takes the rank of a region's owner away, and returns it.
+    pub(crate) fn take_rank(&mut self, key: Key) -> Option<Rank> {
+        self.get_mut(key).and_then(|tenant| tenant.rank.take())
     }
 
     /// The margins of a region hold the pattern from now on.

@@ -24,7 +24,7 @@ impl BlockList {
     /// Somebody ends, of whom a rank may have been told.
     #[cold]
     pub(super) fn leave(&mut self, Entry { slot, key }: Entry) {
-        let rank = self.tenants_mut(slot).and_then(|tenants| tenants.set_rank(key, None));
+        let rank = self.tenants_mut(slot).and_then(|tenants| tenants.take_rank(key));
         if let Some((rank, block)) = rank.zip(self.block_mut(slot)) {
             block.ranks.leave(rank);
             self.told -= 1;
@@ -41,15 +41,15 @@ impl BlockList {
         }
     }
 
-    /// Changes the rank of a used region. O(1).
+    /// Changes the rank of a used region; it has none where the host has no memory for that. O(1).
     pub(crate) fn set_rank(&mut self, entry: Entry, rank: Option<Rank>) {
         let Entry { slot, key } = entry;
         if !self.ranked || self.used(entry).is_err() {
             return;
         }
         self.leave(entry);
-        if let (Some(rank), Some(tenants)) = (rank, self.tenants_mut(slot)) {
-            tenants.set_rank(key, Some(rank));
+        let (Some(rank), Some(tenants)) = (rank, self.tenants_mut(slot)) else { return };
+        if tenants.set_rank(key, rank).is_ok() {
             self.enter(slot, rank);
         }
     }

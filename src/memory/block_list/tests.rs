@@ -183,7 +183,7 @@ fn a_block_stays_while_the_driver_is_told_its_rank() {
     add_blocks(&mut list, 1);
     let rank = Rank::of(1.0);
     let Entry { slot, key } = list.allocate(100, 64).unwrap().entry;
-    list.move_in(Entry { slot, key }, Tenant { rank, ..Tenant::default() });
+    list.move_in(Entry { slot, key }, Tenant { rank, ..Tenant::default() }).unwrap();
     assert_eq!(list.take_ranks(0).len(), 0);
     let told = list.take_ranks(8);
     assert_eq!(told.as_slice(), [(slot, vk::DeviceMemory::null(), rank.unwrap())]);
@@ -205,7 +205,7 @@ fn a_resource_that_outlives_its_region_is_found() {
     add_blocks(&mut list, 1);
     let entry = list.allocate(100, 64).unwrap().entry;
     let resource = Resource::Buffer(vk::Handle::from_raw(1));
-    list.move_in(entry, Tenant { resource, ..Tenant::default() });
+    list.move_in(entry, Tenant { resource, ..Tenant::default() }).unwrap();
     list.check().unwrap();
     list.retire(entry).unwrap();
     list.check().unwrap();
