@@ -320,7 +320,7 @@ impl Defragmentation {
             let state = lane.lock();
             let block = state.blocks.block(leaving.slot)?;
             let same = block.memory == leaving.memory && block.closed;
-            same.then(|| u64::from(block.usage()[0].1))
+            same.then(|| u64::from(block.live()))
         };
         self.leaving.iter().filter_map(live).sum()
     }

@@ -1,8 +1,9 @@
 //! The blocks that TLSF splits, as areas of one: one search, however many blocks there are.
 
+use core::ops::Range;
 use std::collections::TryReserveError;
 
-use super::tenants::Tenants;
+use super::{broken::Broken, tenants::Tenants};
 use crate::tlsf::{
     Area, AreaError, ConfigError, Key, KeyError, Placed, Region, TakenOver, Tlsf, Within,
 };
@@ -59,8 +60,8 @@ impl Areas {
         at_least.max((space >> 32).next_power_of_two())
     }
 
-    /// Adds an empty block, of a slot. O(chunks).
-    pub(super) fn add(&mut self, slot: u32, size: u64) -> Result<Plot, ConfigError> {
+    /// Adds an empty block, of a slot whose keys have been given serials below one. O(chunks).
+    pub(super) fn add(&mut self, slot: u32, size: u64, serial: u32) -> Result<Plot, ConfigError> {
         let granule = self.granule;
         let units = size / granule;
         if units == 0 {
@@ -90,6 +91,7 @@ impl Areas {
                 AreaError::OutOfHostMemory => ConfigError::OutOfHostMemory,
                 _ => too_many,
             })?;
+        tlsf.skip_serials_to(serial);
         if end > self.chunks.len() {
             self.chunks.resize(end, NOBODY);
         }
@@ -100,11 +102,9 @@ impl Areas {
         Ok(Plot { area, start: start * granule, within })
     }
 
-    /// Takes an empty block away. O(areas).
+    /// Takes an empty block away. O(areas), and no memory.
     pub(super) fn remove(&mut self, plot: Plot) {
-        let first = (u64::from(plot.within.start) / CHUNK) as usize;
-        let taken = u64::from(plot.within.size).div_ceil(CHUNK) as usize;
-        self.chunks[first..first + taken].fill(NOBODY);
+        self.chunks[plot.chunks()].fill(NOBODY);
         let removed = self.tlsf.as_mut().map(|tlsf| tlsf.remove_area(plot.area));
         debug_assert!(matches!(removed, Some(Ok(()))), "{removed:?}");
     }
@@ -140,6 +140,11 @@ impl Areas {
         let alignment = alignment.min(self.widest);
         let placed = self.tlsf.as_mut()?.allocate_anywhere(size, alignment).ok()?;
         Some((self.slot_of(placed.offset), placed))
+    }
+
+    /// A range at the beginning of a block, which is a multiple of any alignment. O(1).
+    pub(super) fn allocate_first(&mut self, plot: &Plot, size: u64) -> Option<Placed> {
+        self.tlsf.as_mut()?.allocate_first(&plot.area, size)
     }
 
     /// The room of the largest free range. O(1).
@@ -190,34 +195,35 @@ impl Areas {
         self.tenants.reserve(bound)
     }
 
-    pub(super) fn take_over(&mut self, key: Key, size: u64, alignment: u64) -> Option<TakenOver> {
-        self.tlsf.as_mut()?.take_over(key, size, alignment.min(self.widest)).ok()
+    /// Pending → Used by another owner, from the region's beginning on.
+    pub(super) fn take_over(&mut self, key: Key, size: u64) -> Option<TakenOver> {
+        self.tlsf.as_mut()?.take_over(key, size, 1).ok()
     }
 
     pub(super) fn join(&mut self, first: Key, second: Key) -> Option<()> {
         self.tlsf.as_mut()?.join(first, second).ok()
     }
 
-    /// Takes all that is free in a block: Free → Pending. O(regions of the block).
-    pub(super) fn hold(&mut self, plot: &Plot) -> Vec<Key> {
-        let held = self.tlsf.as_mut().map(|tlsf| tlsf.hold_area(&plot.area));
-        held.and_then(Result::ok).unwrap_or_default()
+    /// Takes all that is free in a block: Free → Pending. None, and nothing has changed, where the host has no memory
+    /// for the list. O(regions of the block).
+    pub(super) fn hold(&mut self, plot: &Plot) -> Option<Vec<Key>> {
+        self.tlsf.as_mut()?.hold_area(&plot.area).ok()
     }
 
-    /// No search finds what is free in a block, or finds it again. O(regions of the block).
-    pub(super) fn set_shut(&mut self, plot: &Plot, shut: bool) -> bool {
+    /// No search finds what is free in a block, or finds it again. O(regions of the block), and no memory.
+    pub(super) fn set_shut(&mut self, plot: &Plot, shut: bool) {
         let done = self.tlsf.as_mut().map(|tlsf| match shut {
             true => tlsf.shut_area(&plot.area),
             false => tlsf.open_area(&plot.area),
         });
-        matches!(done, Some(Ok(())))
+        debug_assert!(matches!(done, Some(Ok(()))), "{done:?}");
     }
 
     /// The region of a key in a block, used or pending, with its offset there. O(1).
     pub(super) fn region(&self, key: Key, plot: &Plot) -> Result<Region, KeyError> {
         let region = self.tlsf.as_ref().ok_or(KeyError::Stale)?.get(key)?;
         let offset = region.offset.wrapping_sub(plot.start);
-        match offset / self.granule < u64::from(plot.within.size) {
+        match offset < u64::from(plot.within.size) * self.granule {
             true => Ok(Region { offset, ..region }),
             false => Err(KeyError::Stale),
         }
@@ -233,20 +239,35 @@ impl Areas {
             .map(move |region| Region { offset: region.offset - start, ..region })
     }
 
-    /// Whether a block's books are whole, and these are its only chunks. O(chunks).
-    pub(super) fn knows(&self, slot: u32, plot: &Plot) -> bool {
-        let first = (u64::from(plot.within.start) / CHUNK) as usize;
-        let taken = u64::from(plot.within.size).div_ceil(CHUNK) as usize;
-        let mine = |(at, &of): (usize, &u32)| (of == slot) == (first..first + taken).contains(&at);
-        self.chunks.iter().enumerate().all(mine)
-    }
-
     pub(super) fn next_serial(&self) -> u32 {
         self.tlsf.as_ref().map_or(0, Tlsf::next_serial)
     }
 
-    /// Verifies what is split. O(regions).
-    pub(super) fn check(&self) -> Result<(), crate::tlsf::Broken> {
-        self.tlsf.as_ref().map_or(Ok(()), Tlsf::check)
+    /// Verifies what is split, of blocks in these slots, which are closed or not. O(chunks and regions).
+    pub(super) fn check<'a>(
+        &self,
+        plots: impl Iterator<Item = (u32, &'a Plot, bool)>,
+    ) -> Result<(), Broken> {
+        self.tlsf.as_ref().map_or(Ok(()), Tlsf::check)?;
+        let (mut slots, mut count) = (vec![NOBODY; self.chunks.len()], 0);
+        for (slot, plot, closed) in plots {
+            let tlsf = self.tlsf.as_ref().ok_or(Broken::Index)?;
+            slots.get_mut(plot.chunks()).ok_or(Broken::Index)?.fill(slot);
+            if !tlsf.is_area_shut(&plot.area, closed) {
+                return Err(Broken::Index);
+            }
+            count += 1;
+        }
+        let areas = self.tlsf.as_ref().map_or(0, Tlsf::area_count);
+        if slots == self.chunks && areas == count { Ok(()) } else { Err(Broken::Index) }
+    }
+}
+
+impl Plot {
+    /// The chunks that it lies in.
+    fn chunks(&self) -> Range<usize> {
+        let Within { start, size } = self.within;
+        let first = u64::from(start) / CHUNK;
+        first as usize..(first + u64::from(size).div_ceil(CHUNK)) as usize
     }
 }

@@ -177,7 +177,7 @@ impl Block {
     }
 
     /// How many of its regions are used. O(1).
-    pub(super) fn live(&self) -> u32 {
+    pub(crate) fn live(&self) -> u32 {
         match &self.space {
             Space::Plot(_) | Space::None => self.taken - self.pending,
             Space::Line(line) => line.usage()[0].1,
@@ -193,21 +193,12 @@ impl Block {
         }
     }
 
-    /// It is split from now on as its list does: who lives in it has serials from this one on, but for TLSF's.
+    /// It is split from now on as its list does: who lives in it has serials from this one on.
     pub(super) fn split(&mut self, space: Space, serial: u32) {
         match &mut self.space {
             Space::None => self.space = space,
             Space::Dedicated(dedicated) => dedicated.serial = serial,
             Space::Plot(_) | Space::Line(_) => unreachable!("a block comes to one list"),
-        }
-    }
-
-    /// The number after the last key's serial, for the next block of the slot.
-    pub(super) fn next_serial(&self) -> u32 {
-        match &self.space {
-            Space::Line(line) => line.next_serial(),
-            Space::Dedicated(dedicated) => dedicated.serial.wrapping_add(1),
-            Space::Plot(_) | Space::None => 1,
         }
     }
 }
@@ -258,11 +249,14 @@ impl View<'_> {
         self.region(key).map_or(0, |region| region.size)
     }
 
-    /// The serial after that of the youngest who came to this block, or to one that is split with it.
+    /// The serial after that of the youngest who came to this block, or to one that is split with it: those of the
+    /// slot's next block begin there.
     pub(crate) fn next_serial(&self) -> u32 {
         match &self.block.space {
             Space::Plot(_) => self.areas.next_serial(),
-            _ => self.block.next_serial(),
+            Space::Line(line) => line.next_serial(),
+            Space::Dedicated(dedicated) => dedicated.serial.wrapping_add(1),
+            Space::None => 1,
         }
     }
 
@@ -326,11 +320,9 @@ impl View<'_> {
     }
 
     /// Verifies the block. O(regions).
-    pub(super) fn check(&self, slot: u32) -> Result<(), Broken> {
-        match &self.block.space {
-            Space::Plot(plot) if !self.areas.knows(slot, plot) => return Err(Broken::Index),
-            Space::Line(line) => line.check()?,
-            _ => {}
+    pub(super) fn check(&self) -> Result<(), Broken> {
+        if let Space::Line(line) = &self.block.space {
+            line.check()?;
         }
         let regions = self.regions();
         let total: u64 = regions.iter().map(|region| region.size).sum();

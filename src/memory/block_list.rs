@@ -18,7 +18,7 @@ use super::{
     tenants::{Tenant, Tenants},
 };
 use crate::{
-    tlsf::{ConfigError, KeyError, Region, State, TakenOver},
+    tlsf::{ConfigError, Key, KeyError, Region, State, TakenOver},
     vulkan::Resource,
 };
 
@@ -71,9 +71,6 @@ pub(crate) struct BlockList {
     counters: Arc<Counters>,
     /// A resource lives here, or did.
     houses: bool,
-    /// Blocks tried so far.
-    #[cfg(test)]
-    tried: u32,
 }
 
 impl BlockList {
@@ -95,8 +92,6 @@ impl BlockList {
             restless: VecDeque::new(),
             counters: Arc::default(),
             houses: false,
-            #[cfg(test)]
-            tried: 0,
         }
     }
 
@@ -149,7 +144,7 @@ impl BlockList {
             ArenaPolicy::DoubleStack => line(false),
             ArenaPolicy::Tlsf => {
                 let areas = if block.tailored { &mut self.tailored } else { &mut self.shared };
-                match areas.add(slot, block.size) {
+                match areas.add(slot, block.size, serial) {
                     Ok(plot) => Space::Plot(plot),
                     Err(error) => return Err((block, error)),
                 }
@@ -170,18 +165,17 @@ impl BlockList {
         Ok(slot)
     }
 
-    /// Takes all that is free in a block, so that nobody gets it meanwhile: Free → Pending. Returns
-    /// whether the block was empty before. O(regions).
-    pub(crate) fn hold(&mut self, slot: u32) -> (Vec<Entry>, bool) {
+    /// Takes all that is free in a block, so that nobody gets it meanwhile: Free → Pending. Returns the keys, and
+    /// whether the block was empty before. None, and nothing has changed, where the host has no memory for them.
+    /// O(regions).
+    pub(crate) fn hold(&mut self, slot: u32) -> Option<(Vec<Key>, bool)> {
         let Self { slots, shared, tailored, counters, .. } = self;
-        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else {
-            return (Vec::new(), false);
-        };
+        let Slot::Block(block) = slots.get_mut(slot as usize)? else { return None };
         let (was_empty, line) = (block.is_empty(), block.largest_of_line());
         let areas = if block.tailored { tailored } else { shared };
         let keys = match &mut block.space {
-            Space::Plot(plot) => areas.hold(plot),
-            Space::Line(line) => line.hold(),
+            Space::Plot(plot) => areas.hold(plot)?,
+            Space::Line(line) => line.hold()?,
             Space::Dedicated(_) | Space::None => Vec::new(),
         };
         if block.is_split() {
@@ -198,7 +192,7 @@ impl BlockList {
         }
         self.note_line(slot, line, now);
         self.tell_room(is_tailored);
-        (keys.into_iter().map(|key| Entry { slot, key }).collect(), first)
+        Some((keys, first))
     }
 
     /// Used → Pending. O(1).
@@ -226,7 +220,8 @@ impl BlockList {
 
     /// Pending → Used by another tenant, for neighbours that together hold the request, in their order. The
     /// old ones' resources come out, for their own end; what is left of the last stays pending and keeps
-    /// the name. There is a place for the new one, if it [moves in](Self::move_in). O(entries).
+    /// the name. There is a place for the new one, if it [moves in](Self::move_in). None, and nothing has changed,
+    /// where they do not hold it, or the host has no memory for the books. O(entries).
     pub(crate) fn take_over(
         &mut self,
         entries: &[Entry],
@@ -242,6 +237,17 @@ impl BlockList {
         let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
         let areas = if block.tailored { tailored } else { shared };
         let Space::Plot(plot) = &block.space else { return None };
+        let (start, mut held) = (areas.region(key, plot).ok()?.offset, 0);
+        for entry in entries {
+            let region = areas.region(entry.key, plot).ok().filter(|_| entry.slot == slot)?;
+            if region.state != State::Pending || region.offset != start + held {
+                return None;
+            }
+            held += region.size;
+        }
+        if start & (alignment - 1) != 0 || held < size {
+            return None;
+        }
         let old = areas.tenants.get(last);
         if moves_in || old != Tenant::default() {
             areas.reserve_tenants().ok()?;
@@ -252,8 +258,7 @@ impl BlockList {
             (block.taken, block.pending) = (block.taken - 1, block.pending - 1);
             resources.push(areas.tenants.take_resource(entry.key));
         }
-        let held = areas.region(key, plot).ok()?.size;
-        let TakenOver { taken, rest } = areas.take_over(key, size, alignment)?;
+        let TakenOver { taken, rest } = areas.take_over(key, size)?;
         (block.taken, block.pending) = match rest {
             Some(_) => (block.taken + 1, block.pending),
             None => (block.taken, block.pending - 1),

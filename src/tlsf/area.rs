@@ -178,20 +178,6 @@ impl Tlsf {
         Ok(Regions::from(self, right, false))
     }
 
-    /// The nodes of an area's regions in address order, with their links.
-    #[cfg(feature = "vulkan")]
-    pub(super) fn area_nodes(
-        &self,
-        area: &Area,
-    ) -> Result<impl Iterator<Item = (u32, Link)>, AreaError> {
-        let Node { right, .. } = self.edge(area)?;
-        let linked = |node: u32| Some((node, link_at(&self.pairs, node)));
-        let first = linked(right).filter(|(_, link)| link.prev != EDGE);
-        Ok(successors(first, move |&(node, _)| {
-            linked(node_at(&self.pairs, node).right).filter(|(_, link)| link.prev != EDGE)
-        }))
-    }
-
     /// The number of areas; the range that a [`Tlsf`] is made with is none.
     pub fn area_count(&self) -> u32 {
         self.areas
@@ -199,7 +185,7 @@ impl Tlsf {
 
     /// The node of an area's edge: where the area begins, its size, its last and its first region.
     #[inline]
-    fn edge(&self, area: &Area) -> Result<Node, AreaError> {
+    pub(super) fn edge(&self, area: &Area) -> Result<Node, AreaError> {
         let found = self.find_node(index_of(area.edge));
         let edge = found.filter(|(at, link, _)| link.prev == EDGE && *at != BORDER);
         edge.map(|(_, _, node)| node).ok_or(AreaError::Unknown)

@@ -3,6 +3,8 @@
 use core::num::NonZeroU32;
 
 use super::Tlsf;
+#[cfg(feature = "vulkan")]
+use super::area::Area;
 use super::bitmaps::Bitmaps;
 use super::class::{UNITS_BOUND, bin_at_least, bin_of};
 use super::error::AllocateError;
@@ -183,6 +185,18 @@ impl Tlsf {
         }
         self.prepare()?;
         Some((self.take(request, found), found.bin))
+    }
+
+    /// A range at the beginning of an area, which is a multiple of any alignment there, if so much is free. O(1).
+    #[cfg(feature = "vulkan")]
+    pub(crate) fn allocate_first(&mut self, area: &Area, size: u64) -> Option<Placed> {
+        let request = self.in_granules(size, 1)?;
+        self.prepare()?;
+        let node = self.edge(area).ok()?.right;
+        let units = node_at(&self.pairs, node).size;
+        let is_free = link_at(&self.pairs, node).is_binned();
+        let found = Found { node, bin: bin_of(units), padding: 0 };
+        (is_free && request.size <= units).then(|| self.take(request, found))
     }
 
     /// The bin that [`allocate_from`](Self::allocate_from) would cut from.

@@ -68,6 +68,13 @@ impl Tlsf {
         Some(self.granule_room() + self.bin_for(size, alignment)?)
     }
 
+    /// The next allocation has this serial, unless younger ones were there already.
+    pub(crate) fn skip_serials_to(&mut self, serial: u32) {
+        if serial.wrapping_sub(self.serial) <= u32::MAX / 2 {
+            self.serial = serial;
+        }
+    }
+
     /// What [`index_bound`](Self::index_bound) is at most after one operation more.
     pub(crate) fn index_bound_after_growth(&self) -> u32 {
         self.index_bound() + STEP as u32

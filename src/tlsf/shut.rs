@@ -1,12 +1,13 @@
 //! What is done to all that is free in an area at once: kept from everyone, or from new owners alone.
 
 use alloc::vec::Vec;
+use core::iter::successors;
 
 use super::Tlsf;
 use super::area::{Area, AreaError};
 use super::class::bin_of;
 use super::error::KeyError;
-use super::pairs::{Link, Node, PENDING, SHUT, USED, index_of, node_at};
+use super::pairs::{EDGE, Link, Node, PENDING, SHUT, USED, index_of, link_at, node_at};
 use super::region::Key;
 use super::room::Within;
 
@@ -14,56 +15,61 @@ impl Tlsf {
     /// Takes all that is free in an area, so that nobody gets it meanwhile: Free → Pending. O(regions of the area).
     ///
     /// # Errors
-    /// The area is of another block; the host has no memory for the list of keys.
+    /// The area is of another block; the host has no memory for the list of keys. Nothing has changed then.
     pub(crate) fn hold_area(&mut self, area: &Area) -> Result<Vec<Key>, AreaError> {
-        let free = self.free_of(area)?;
+        let free = self.area_links(area)?.filter(|link| link.is_at_rest()).count();
         let mut keys = Vec::new();
-        keys.try_reserve_exact(free.len()).map_err(|_| AreaError::OutOfHostMemory)?;
-        for node in free {
-            let Node { size, .. } = node_at(&self.pairs, node);
-            let serial = self.serial;
-            self.serial = serial.wrapping_add(1);
-            self.taken.add(size);
-            self.pending.add(size);
-            let mut table = self.table();
-            if table.link(node).is_binned() {
+        keys.try_reserve_exact(free).map_err(|_| AreaError::OutOfHostMemory)?;
+        self.each_free(area, |tlsf, node, link| {
+            let Node { size, .. } = node_at(&tlsf.pairs, node);
+            let serial = tlsf.serial;
+            tlsf.serial = serial.wrapping_add(1);
+            tlsf.taken.add(size);
+            tlsf.pending.add(size);
+            let mut table = tlsf.table();
+            if link.is_binned() {
                 table.remove(node);
             }
             table.set_link(node, Link { next: serial, prev: PENDING });
             keys.push(Key::new(index_of(node), serial));
-        }
+        })?;
         Ok(keys)
     }
 
     /// No search finds what is free in an area, until it is [opened](Self::open_area). Ends there go through
-    /// [`free_shut`](Self::free_shut). O(regions of the area).
+    /// [`free_shut`](Self::free_shut). O(regions of the area), and no memory.
     ///
     /// # Errors
-    /// The area is of another block, or the host is out of memory.
+    /// The area is of another block.
     pub(crate) fn shut_area(&mut self, area: &Area) -> Result<(), AreaError> {
-        for node in self.free_of(area)? {
-            let mut table = self.table();
-            if table.link(node).is_binned() {
+        self.each_free(area, |tlsf, node, link| {
+            if link.is_binned() {
+                let mut table = tlsf.table();
                 table.remove(node);
                 table.set_link(node, Link { next: 0, prev: SHUT });
             }
-        }
-        Ok(())
+        })
     }
 
-    /// Searches find what is free in an area again. O(regions of the area).
+    /// Searches find what is free in an area again. O(regions of the area), and no memory.
     ///
     /// # Errors
     /// As [`shut_area`](Self::shut_area).
     pub(crate) fn open_area(&mut self, area: &Area) -> Result<(), AreaError> {
-        for node in self.free_of(area)? {
-            let mut table = self.table();
-            if table.link(node).prev == SHUT {
+        self.each_free(area, |tlsf, node, link| {
+            if link.prev == SHUT {
+                let mut table = tlsf.table();
                 let Node { size, .. } = table.node(node);
                 table.insert(node, bin_of(size));
             }
-        }
-        Ok(())
+        })
+    }
+
+    /// Whether all that is free in an area is shut, or none of it is, as `shut` says; for checks. O(regions of the
+    /// area).
+    pub(crate) fn is_area_shut(&self, area: &Area, shut: bool) -> bool {
+        let mut links = self.area_links(area).into_iter().flatten();
+        links.all(|link| !link.is_at_rest() || shut == (link.prev == SHUT))
     }
 
     /// Used or pending → Free, in an area that is shut. Returns the bytes. O(1).
@@ -92,13 +98,30 @@ impl Tlsf {
         Ok(self.bytes(region.size))
     }
 
-    /// The nodes of the free regions of an area.
-    fn free_of(&self, area: &Area) -> Result<Vec<u32>, AreaError> {
-        let mut free = Vec::new();
-        for (node, _) in self.area_nodes(area)?.filter(|(_, link)| link.is_at_rest()) {
-            free.try_reserve(1).map_err(|_| AreaError::OutOfHostMemory)?;
-            free.push(node);
+    /// Changes the links of the free regions of an area, one by one.
+    fn each_free(
+        &mut self,
+        area: &Area,
+        mut change: impl FnMut(&mut Self, u32, Link),
+    ) -> Result<(), AreaError> {
+        let Node { mut right, .. } = self.edge(area)?;
+        loop {
+            let link = link_at(&self.pairs, right);
+            if link.prev == EDGE {
+                return Ok(());
+            }
+            if link.is_at_rest() {
+                change(self, right, link);
+            }
+            Node { right, .. } = node_at(&self.pairs, right);
         }
-        Ok(free)
+    }
+
+    /// The links of an area's regions in address order.
+    fn area_links(&self, area: &Area) -> Result<impl Iterator<Item = Link>, AreaError> {
+        let Node { right, .. } = self.edge(area)?;
+        let after = |&node: &u32| Some(node_at(&self.pairs, node).right);
+        let links = successors(Some(right), after).map(|node| link_at(&self.pairs, node));
+        Ok(links.take_while(|link| link.prev != EDGE))
     }
 }

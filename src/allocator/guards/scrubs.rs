@@ -132,20 +132,24 @@ impl Inner {
         for slot in 0..state.blocks.slots() {
             let Some(block) = state.blocks.block_mut(slot) else { continue };
             let due = match step {
-                Step::Fresh => core::mem::take(&mut block.fresh) != Fresh::No,
+                Step::Fresh => block.fresh != Fresh::No,
                 _ => !block.graves.is_empty(),
             };
             if !due || !matches!(block.sight, Sight::Gpu(_)) {
                 continue;
             }
-            let (entries, first) = state.blocks.hold(slot);
+            // Where the host has no memory for that, the next scrub does it.
+            let Some((keys, first)) = state.blocks.hold(slot) else { continue };
+            if let (Step::Fresh, Some(block)) = (step, state.blocks.block_mut(slot)) {
+                block.fresh = Fresh::No;
+            }
             if first {
                 if let Some(myself) = self.myself.upgrade() {
                     state.keep(slot, myself);
                 }
             }
-            let held = |entry| Waiting { entry, step, freed: Freed::NEVER };
-            waiting.extend(entries.into_iter().map(held));
+            let held = |key| Waiting { entry: Entry { slot, key }, step, freed: Freed::NEVER };
+            waiting.extend(keys.into_iter().map(held));
         }
     }
 

@@ -1,7 +1,11 @@
 //! What must hold of a list of blocks.
 
 use super::BlockList;
-use crate::memory::{broken::Broken, fit_index::class_of};
+use crate::memory::{
+    block::{Space, View},
+    broken::Broken,
+    fit_index::class_of,
+};
 
 impl BlockList {
     /// Whether the index of lines knows the slot by this class.
@@ -11,16 +15,22 @@ impl BlockList {
 
     /// Verifies every block, the sums and the indices. O(regions).
     pub(crate) fn check(&self) -> Result<(), Broken> {
-        for (areas, told) in
-            [(&self.shared, &self.counters.shared), (&self.tailored, &self.counters.tailored)]
-        {
-            areas.check()?;
+        let fabrics = [
+            (&self.shared, &self.counters.shared, false),
+            (&self.tailored, &self.counters.tailored, true),
+        ];
+        for (areas, told, tailored) in fabrics {
+            let blocks = self.iter().filter(|(_, block)| block.tailored == tailored);
+            areas.check(blocks.filter_map(|(slot, View { block, .. })| match &block.space {
+                Space::Plot(plot) => Some((slot, plot, block.closed)),
+                _ => None,
+            }))?;
             if told.get() != u64::from(areas.room()) {
                 return Err(Broken::Index);
             }
         }
         for (slot, block) in self.iter() {
-            block.check(slot)?;
+            block.check()?;
             let listed = self.empty.iter().filter(|&&empty| empty == slot).count();
             let indexed = self.is_indexed(slot, class_of(block.largest_of_line()));
             if listed != usize::from(block.is_empty()) || !indexed {

@@ -15,12 +15,8 @@ impl BlockList {
         if !may || block.closed {
             return false;
         }
-        if !self.set_shut(slot, true) {
-            return false;
-        }
-        if let Some(block) = self.block_mut(slot) {
-            block.closed = true;
-        }
+        block.closed = true;
+        self.set_shut(slot, true);
         true
     }
 
@@ -44,14 +40,13 @@ impl BlockList {
     }
 
     /// Whether searches find what is free in a block.
-    fn set_shut(&mut self, slot: u32, shut: bool) -> bool {
+    fn set_shut(&mut self, slot: u32, shut: bool) {
         let Self { slots, shared, tailored, .. } = self;
-        let Some(Slot::Block(block)) = slots.get(slot as usize) else { return false };
-        let Space::Plot(plot) = &block.space else { return false };
+        let Some(Slot::Block(block)) = slots.get(slot as usize) else { return };
+        let Space::Plot(plot) = &block.space else { return };
         let areas = if block.tailored { tailored } else { shared };
-        let done = areas.set_shut(plot, shut);
+        areas.set_shut(plot, shut);
         let tailored = block.tailored;
         self.tell_room(tailored);
-        done
     }
 }

@@ -30,15 +30,10 @@ impl Stay {
 impl BlockList {
     /// Takes an empty block out.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Block> {
+        let block = self.block(slot).filter(|block| block.is_empty() && !block.held)?;
+        let vacant = Slot::Vacant(block.next_serial());
         let place = self.slots.get_mut(slot as usize)?;
-        let Slot::Block(block) = place else { return None };
-        if !block.is_empty() || block.held {
-            return None;
-        }
-        let serial = block.next_serial();
-        let Slot::Block(mut block) = core::mem::replace(place, Slot::Vacant(serial)) else {
-            return None;
-        };
+        let Slot::Block(mut block) = core::mem::replace(place, vacant) else { return None };
         self.vacant.push(slot);
         self.empty.retain(|&empty| empty != slot);
         if block.restless {

@@ -107,17 +107,17 @@ impl BlockList {
     /// regions): for the way out of a failure.
     pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Grant> {
         self.shut_closed(false);
-        let mut found = None;
-        for (areas, tailored) in [(&mut self.shared, false), (&mut self.tailored, true)] {
-            found = areas.allocate_anywhere(size, alignment).map(|found| (found, tailored));
-            if found.is_some() {
-                break;
-            }
-        }
+        let shared = self.shared.allocate_anywhere(size, alignment);
+        let found = shared.or_else(|| self.tailored.allocate_anywhere(size, alignment));
+        let grant = match found {
+            Some((slot, placed)) => self.grant_split(slot, placed),
+            // An alignment above the size of a block is that of its beginning, wherever it lies among the others.
+            None => (0..self.slots()).find_map(|slot| self.allocate_first(slot, size)),
+        };
         self.shut_closed(true);
-        let ((slot, placed), tailored) = found?;
-        self.tell_room(tailored);
-        self.grant_split(slot, placed)
+        self.tell_room(false);
+        self.tell_room(true);
+        grant
     }
 
     /// A range in the new block of this slot, or in another that has tighter room. O(1).
@@ -128,11 +128,27 @@ impl BlockList {
         size: u64,
         alignment: u64,
     ) -> Option<Grant> {
-        match self.block(slot)? {
-            block if !block.is_split() => self.allocate_unsplit(slot, end, size, alignment),
+        let grant = match self.block(slot)? {
+            block if !block.is_split() => {
+                return self.allocate_unsplit(slot, end, size, alignment);
+            }
             block if block.tailored => self.allocate_tailored(size, alignment, u32::MAX),
             _ => self.allocate_shared(size, alignment),
-        }
+        };
+        // The tightest rooms may all begin badly, and large alignments be those of few blocks' beginnings.
+        grant.or_else(|| self.allocate_first(slot, size))
+    }
+
+    /// A range at the beginning of a block that TLSF splits, which is a multiple of any alignment. O(1).
+    fn allocate_first(&mut self, slot: u32, size: u64) -> Option<Grant> {
+        let Self { slots, shared, tailored, .. } = self;
+        let Slot::Block(block) = slots.get(slot as usize)? else { return None };
+        let Space::Plot(plot) = &block.space else { return None };
+        let areas = if block.tailored { tailored } else { shared };
+        let placed = areas.allocate_first(plot, size)?;
+        let tailored = block.tailored;
+        self.tell_room(tailored);
+        self.grant_split(slot, placed)
     }
 
     /// A range in a line, or all of a dedicated block.
@@ -143,10 +159,6 @@ impl BlockList {
         size: u64,
         alignment: u64,
     ) -> Option<Grant> {
-        #[cfg(test)]
-        {
-            self.tried += 1;
-        }
         let block = self.block_mut(slot)?;
         let (first, before) = (block.is_empty(), block.largest_of_line());
         let placed = block.allocate_unsplit(size, alignment, end)?;

@@ -5,6 +5,7 @@ use ash::vk;
 use super::*;
 use crate::memory::{ArenaPolicy, Broken, End, fit_index::UNIT};
 
+
 const BLOCK: u64 = 64 << 10;
 const LARGE: u64 = 32 << 10;
 
@@ -79,6 +80,92 @@ fn a_key_of_another_block_is_refused() {
     assert_eq!(list.reach(crossed), Err(KeyError::Stale));
     list.reach(one).unwrap();
     list.free(two).unwrap().unwrap();
+    list.check().unwrap();
+}
+
+/// Nor is a key the key of two, whoever splits the blocks of its slot.
+#[test]
+fn a_key_of_an_earlier_block_of_the_slot_is_stale() {
+    let mut list = list();
+    let own = || Block::dedicated(vk::DeviceMemory::null(), BLOCK, None);
+    let mut given = std::collections::BTreeSet::new();
+    for round in 0..12 {
+        let slot = match round % 4 {
+            0 => list.insert(own(), ArenaPolicy::Tlsf).unwrap(),
+            2 => list.insert(Block { space: Space::None, ..own() }, ArenaPolicy::Ring).unwrap(),
+            kind => add(&mut list, BLOCK, kind == 3),
+        };
+        let entry = list.allocate_in(slot, End::Lower, BLOCK, 64).unwrap().entry;
+        assert!(slot == 0 && given.insert(entry.key.to_bits()), "round {round}: {entry:?}");
+        list.free(entry).unwrap().unwrap();
+        assert!(list.remove(slot).is_some());
+        list.check().unwrap();
+    }
+}
+
+/// A block that was made for a request holds it, though the tightest rooms all begin badly, or though only the first
+/// block of all begins at a multiple.
+#[test]
+fn a_new_block_holds_its_request_however_it_is_aligned() {
+    let mut list = list();
+    let wide = 1 << 25;
+    let first = add(&mut list, wide, false);
+    // Holes that hold the size and begin off the alignment.
+    let full = [64; 9].map(|size| list.allocate_in(first, End::Lower, size, 64).unwrap().entry);
+    let rest = list.allocate_in(first, End::Lower, wide - 9 * 64, 64).unwrap().entry;
+    full.iter().skip(1).step_by(2).for_each(|&hole| _ = list.free(hole).unwrap().unwrap());
+    for alignment in [BLOCK, wide, 1 << 40] {
+        assert!(list.allocate(64, alignment).is_none());
+        let slot = add(&mut list, BLOCK, false);
+        let grant = list.allocate_in(slot, End::Lower, 64, alignment).unwrap();
+        assert_eq!((grant.entry.slot, grant.offset), (slot, 0));
+        list.check().unwrap();
+        // At need too.
+        list.free(grant.entry).unwrap().unwrap();
+        assert!(list.holds_anywhere(64, alignment));
+        let grant = list.allocate_anywhere(64, alignment).unwrap();
+        assert_eq!((grant.entry.slot, grant.offset), (slot, 0));
+        assert!(!list.holds_anywhere(64, alignment));
+        assert!(list.allocate_anywhere(64, alignment).is_none());
+        list.free(grant.entry).unwrap().unwrap();
+        list.remove(slot).unwrap();
+    }
+    list.free(rest).unwrap().unwrap();
+    list.check().unwrap();
+}
+
+/// Neighbours that do not hold a request, or do not begin well, wait as before.
+#[test]
+fn what_is_not_taken_over_waits_as_it_did() {
+    let mut list = list();
+    add(&mut list, BLOCK, false);
+    let entries = [0; 3].map(|_| list.allocate(4096, 64).unwrap().entry);
+    let [one, two, last] = entries;
+    let resource = Resource::Buffer(vk::Handle::from_raw(1));
+    for entry in [one, two] {
+        list.move_in(entry, Tenant { resource, ..Tenant::default() }).unwrap();
+        list.retire(entry).unwrap();
+    }
+    // The third lives; the second begins at no multiple of two; the block is not where all begin that large.
+    let refused: [(&[Entry], (u64, u64)); 5] = [
+        (&[one, two, last], (8193, 64)),
+        (&[one, two], (8193, 64)),
+        (&[two, one], (8192, 64)),
+        (&[two], (64, 8192)),
+        (&[one, one], (8192, 64)),
+    ];
+    for (run, asked) in refused {
+        assert!(list.take_over(run, asked, true).is_none(), "{asked:?}");
+        list.check().unwrap();
+        let waits = [one, two].map(|entry| (list.pending_size(entry), list.tenant(entry).resource));
+        assert_eq!(waits, [(4096, resource); 2]);
+    }
+    // However large an alignment: a block's beginning.
+    let heritage = list.take_over(&[one, two], (5000, 1 << 40), false).unwrap();
+    assert_eq!(
+        (heritage.grant.offset, heritage.resources.as_slice()),
+        (0, [resource; 2].as_slice())
+    );
     list.check().unwrap();
 }
 
