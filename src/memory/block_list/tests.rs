@@ -6,6 +6,9 @@ use super::*;
 use crate::memory::{ArenaPolicy, Broken, End, fit_index::UNIT};
 
 
+mod damage;
+mod twin;
+
 const BLOCK: u64 = 64 << 10;
 const LARGE: u64 = 32 << 10;
 
