@@ -71,9 +71,6 @@ pub(crate) struct BlockList {
     counters: Arc<Counters>,
     /// A resource lives here, or did.
     houses: bool,
-    /// Blocks tried so far.
-    #[cfg(test)]
-    tried: u32,
 }
 
 impl BlockList {
@@ -95,8 +92,6 @@ impl BlockList {
             restless: VecDeque::new(),
             counters: Arc::default(),
             houses: false,
-            #[cfg(test)]
-            tried: 0,
         }
     }
 

@@ -143,10 +143,6 @@ impl BlockList {
         size: u64,
         alignment: u64,
     ) -> Option<Grant> {
-        #[cfg(test)]
-        {
-            self.tried += 1;
-        }
         let block = self.block_mut(slot)?;
         let (first, before) = (block.is_empty(), block.largest_of_line());
         let placed = block.allocate_unsplit(size, alignment, end)?;
