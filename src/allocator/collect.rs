@@ -53,7 +53,14 @@ impl Inner {
                 block.empty_since = now;
             }
         }
-        let blocks = match self.heaps.is_over_budget(lane.heap) {
+        let over = self.heaps.is_over_budget(lane.heap);
+        if let Some(linger) = state.blocks.lingers(first).filter(|_| !over) {
+            if !lane.may_have_expired(now) {
+                lane.expect_expiry(now.saturating_add(linger));
+                return Vec::new();
+            }
+        }
+        let blocks = match over {
             true => state.blocks.remove_empty(),
             false => state.blocks.remove_expired(now),
         };

@@ -125,6 +125,10 @@ impl BlockList {
 
     /// Adds an empty block, split as the policy says if it is not dedicated. O(1) amortised but for the place of a
     /// split one, which is looked for among all. The block comes back where there is none, or no memory for books.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the block comes back, and there is no memory to box it"
+    )]
     pub(crate) fn insert(
         &mut self,
         mut block: Block,

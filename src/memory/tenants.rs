@@ -37,7 +37,7 @@ impl Fence {
     }
 }
 
-/// The tenants of one block, by the key of their region. It stays empty as long as nobody has a
+/// The tenants of one block, or of all that are split together, by the key of their region. It stays empty as long as nobody has a
 /// resource or a name; a region without either is not written here.
 ///
 /// A tenant is known by its key's serial, so it is gone with its key, and nothing is cleared.

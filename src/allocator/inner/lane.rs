@@ -206,6 +206,11 @@ impl Lane {
         self.expiry.store(state.blocks.next_expiry(), Ordering::Relaxed);
     }
 
+    /// A block became empty, and goes at this collect, or later: what there is is looked at then. Under the lock.
+    pub(in super::super) fn expect_expiry(&self, at: u64) {
+        self.expiry.store(self.expiry.load(Ordering::Relaxed).min(at), Ordering::Relaxed);
+    }
+
     /// Whether a rest may be over, without the lock.
     pub(in super::super) fn may_have_rested(&self, now: u64) -> bool {
         self.rest.load(Ordering::Relaxed) <= now

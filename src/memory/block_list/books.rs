@@ -35,7 +35,10 @@ impl BlockList {
     #[cold]
     #[inline(never)]
     pub(super) fn fill(&mut self, slot: u32) {
-        self.empty.retain(|&empty| empty != slot);
+        // It was not so for long, most often.
+        if let Some(at) = self.empty.iter().rposition(|&empty| empty == slot) {
+            self.empty.remove(at);
+        }
     }
 
     /// How much room a line had, and has.

@@ -35,7 +35,7 @@ impl BlockList {
         let place = self.slots.get_mut(slot as usize)?;
         let Slot::Block(mut block) = core::mem::replace(place, vacant) else { return None };
         self.vacant.push(slot);
-        self.empty.retain(|&empty| empty != slot);
+        self.fill(slot);
         if block.restless {
             self.restless.retain(|&restless| restless != slot);
         }
@@ -83,6 +83,14 @@ impl BlockList {
                 || block.closed
                 || (spare != Some(slot) && block.empty_since.saturating_add(linger) <= now)
         })
+    }
+
+    /// For how many collects at least all empty blocks stay that are listed from `first` on, if none of them goes at
+    /// once. O(those).
+    pub(crate) fn lingers(&self, first: usize) -> Option<u64> {
+        let mut blocks = self.empty[first..].iter().filter_map(|&slot| self.block(slot));
+        let stay = self.stay.linger > 0 && blocks.all(|b| !b.is_dedicated() && !b.closed);
+        stay.then_some(self.stay.linger)
     }
 
     /// The collect at which [`remove_expired`](Self::remove_expired) will find something next.
