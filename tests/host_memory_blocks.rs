@@ -58,13 +58,14 @@ fn warm(fake: &FakeDriver) {
 /// driver or is there, and the next one is granted.
 #[test]
 fn a_block_without_books_goes_back_and_the_next_is_granted() {
-    for before in [0, 1, 7, 64] {
-        let mut refusals = 0;
+    let mut refusals = Vec::new();
+    for before in 0..70 {
         for granted in 0.. {
             let fake = FakeDriver::new(&Profile::default());
             warm(&fake);
             let desc = desc(&fake).first_block(64 * KIB).largest_block(64 * KIB);
             let allocator = made(&desc);
+            let frames = allocator.timeline(fake.queue(0)).unwrap();
             let take = || {
                 let needs =
                     vk::MemoryRequirements { size: 60 * KIB, alignment: 64, memory_type_bits: 1 };
@@ -74,29 +75,32 @@ fn a_block_without_books_goes_back_and_the_next_is_granted() {
             let (made, refused) = without_the_next(granted, take);
             allocator.check().unwrap();
             let statistics = allocator.statistics().total;
-            assert_eq!(fake.live().memories as u32, statistics.blocks);
+            assert_eq!(
+                fake.live().memories as u32,
+                statistics.blocks,
+                "{before} {granted}: {made:?}"
+            );
             assert_eq!(statistics.live_count, before + u64::from(made.is_ok()));
             if let Err(error) = &made {
                 assert!(refused, "{before} {granted}: {error}");
                 assert_eq!(*error, AllocateError::OutOfHostMemory, "{before} {granted}");
-                refusals += 1;
+                refusals.push((before, granted));
             }
             let next = take().unwrap();
             allocator.check().unwrap();
-            // All of it goes without the heap, but for the list of those that go at once.
             drop((made, full, next));
             allocator.check().unwrap();
             allocator.trim();
             assert_eq!(fake.live().memories, 0);
-            drop(allocator);
+            drop((frames, allocator));
             fake.finish().unwrap();
             if !refused {
-                assert!(granted > 0, "the control: it asks the heap");
                 break;
             }
         }
-        assert!(refusals > 0 || before > 1, "{before}");
     }
+    println!("refused with so many blocks, after so many requests that were granted: {refusals:?}");
+    assert!(refusals.len() > 10, "{refusals:?}");
 }
 
 /// To look at need into closed blocks opens and shuts them, which asks the host for nothing.
@@ -118,22 +122,23 @@ fn a_closed_block_is_opened_at_need_and_shut_without_memory() {
     let mut refused = false;
     let (closed, _) = short_of_memory(0, || {
         let mut closed = 0;
-        loop {
+        for nth in 1.. {
             match take() {
                 Ok(one) => {
                     closed += u32::from(run.contains(&one));
                     others.push(one);
-                    // One of two ends at once, beside what is free.
-                    if others.len() % 3 == 0 {
-                        others.swap_remove(others.len() - 2);
+                    // One of three ends at once, beside what is free.
+                    if nth % 3 == 0 {
+                        drop(others.swap_remove(others.len() - 2));
                     }
                 }
                 Err(error) => {
                     refused |= error == AllocateError::OutOfHostMemory;
-                    return closed;
+                    break;
                 }
             }
         }
+        closed
     });
     assert!(closed > 8 && !refused, "{closed}");
     allocator.check().unwrap();

@@ -68,7 +68,10 @@ impl Areas {
             return Err(ConfigError::TooSmall { size });
         }
         let too_many = ConfigError::TooManyGranules { size, granule };
-        let span = units.checked_next_power_of_two().ok_or(too_many)?.max(CHUNK);
+        if units > u64::from(u32::MAX) {
+            return Err(too_many);
+        }
+        let span = units.next_power_of_two().max(CHUNK);
         let taken = units.div_ceil(CHUNK) as usize;
         let steps = (0..).step_by((span / CHUNK) as usize);
         let is_free = |&first: &usize| {
@@ -269,5 +272,70 @@ impl Plot {
         let Within { start, size } = self.within;
         let first = u64::from(start) / CHUNK;
         first as usize..(first + u64::from(size).div_ceil(CHUNK)) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: u64 = 1 << 10;
+    const GIB: u64 = 1 << 30;
+
+    /// Blocks of all sizes come and go until their heap was held hundreds of times over: there is a place for each.
+    #[test]
+    fn there_is_a_place_for_each_block_of_a_heap() {
+        for heap in [1 << 20, 8 * GIB, 64 * GIB, 300 * GIB, 1 << 40] {
+            let granule = Areas::granule_for(heap, 64);
+            let mut areas = Areas::new(granule);
+            let mut state = heap;
+            let mut random = |bound: u64| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 33) % bound
+            };
+            // As many as a device may have memories, up to an eighth of the heap.
+            let (mut blocks, mut held, mut all) = (Vec::new(), 0, 0);
+            for slot in 0..20_000 {
+                let most = (heap / 8) >> random(12);
+                let size = (64 * KIB).max(most / 2 + (most * random(1000) / 2000));
+                while held + size > heap || blocks.len() >= 4096 {
+                    let (plot, size) = blocks.swap_remove(random(blocks.len() as u64) as usize);
+                    areas.remove(plot);
+                    held -= size;
+                }
+                let plot = areas.add(slot, size, 0).unwrap();
+                let begins = plot.start % (size / granule).next_power_of_two();
+                assert_eq!(begins, 0, "{size} at {}", plot.start);
+                assert_eq!(u64::from(plot.within.size), size / granule);
+                blocks.push((plot, size));
+                (held, all) = (held + size, all + size);
+            }
+            assert!(all / heap > 100, "{heap}: {all}");
+        }
+    }
+
+    #[test]
+    fn a_granule_is_as_fine_as_the_heap_allows() {
+        let of = |heap: u64| Areas::granule_for(heap, 64);
+        assert_eq!([0, 1, 24 * GIB, 64 * GIB].map(of), [64; 4]);
+        assert_eq!([80 * GIB, 300 * GIB, 1 << 40, u64::MAX].map(of), [128, 512, 1024, 1024]);
+        assert_eq!((Areas::granule_for(0, 256), Areas::granule_for(80 * GIB, 256)), (256, 256));
+    }
+
+    #[test]
+    fn what_has_no_place_is_refused_and_changes_nothing() {
+        let mut areas = Areas::new(64);
+        assert_eq!(areas.add(0, 63, 0).unwrap_err(), ConfigError::TooSmall { size: 63 });
+        for size in [128 * GIB, 1 << 40, u64::MAX] {
+            let refused = areas.add(0, size, 0).unwrap_err();
+            assert_eq!(refused, ConfigError::TooManyGranules { size, granule: 64 });
+        }
+        // Half of all granules, less one, is the most of all together.
+        let plot = areas.add(0, 128 * GIB - 64, 0).unwrap();
+        assert!(areas.add(1, 64, 0).is_err());
+        areas.check([(0, &plot, false)].into_iter()).unwrap();
+        areas.remove(plot);
+        areas.check(core::iter::empty()).unwrap();
+        assert!(areas.add(1, 64 + 63, 0).is_ok());
     }
 }

@@ -60,7 +60,7 @@ impl Link {
         self.prev <= LOOSE
     }
 
-    /// Whether this is the link of a free region that merges with no other but in its area alone: one in a bin, or shut.
+    /// Whether this is the link of a free region that waits for an owner: in a bin, or shut.
     #[inline]
     pub(super) const fn is_at_rest(self) -> bool {
         self.prev < LOOSE || self.prev == SHUT

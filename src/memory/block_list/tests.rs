@@ -5,7 +5,6 @@ use ash::vk;
 use super::*;
 use crate::memory::{ArenaPolicy, Broken, End, fit_index::UNIT};
 
-
 mod damage;
 mod twin;
 
