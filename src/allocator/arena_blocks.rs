@@ -4,6 +4,7 @@
 
 use super::{
     allocate::Granted,
+    ask::refused,
     error::{AllocateError, Tried},
     inner::{Inner, Lane, LaneState},
     place::ArenaBlocks,
@@ -204,13 +205,13 @@ impl Inner {
             state.blocks.insert(block, arena.policy).map_err(|(_, error)| error)
         });
         drop(state);
-        slot.inspect(|_| tell_block(lane, size, false)).map_err(|_| {
+        slot.inspect(|_| tell_block(lane, size, false)).map_err(|error| {
             // SAFETY: the memory was never used, and kept from a reservation of its size.
             unsafe {
                 self.close_sight(sight);
                 self.free_memory(lane.heap, memory, size);
             }
-            AllocateError::OutOfHostMemory
+            refused(error)
         })
     }
 

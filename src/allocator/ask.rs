@@ -17,6 +17,15 @@ use crate::{
     vulkan::{External, Mapping, NewMemory, Resource, is_out_of_memory},
 };
 
+/// Why a block was not taken in: there is no place for it beside the others, so none of its size can be; or the host has
+/// no memory for its books.
+pub(super) fn refused(error: tlsf::ConfigError) -> AllocateError {
+    match error {
+        tlsf::ConfigError::TooManyGranules { .. } => AllocateError::out_of_memory(),
+        _ => AllocateError::OutOfHostMemory,
+    }
+}
+
 impl Inner {
     /// A range in a block made for it: as large as the growth policy and the budget say; if there
     /// is no memory for that, smaller, once the heap's empty blocks have gone.
@@ -78,7 +87,7 @@ impl Inner {
             self.settle(&mut state, search.request, search.tenant(), grant)
         });
         let Some(grant) = granted else {
-            // An empty block has room: only the host's memory for the books can have run out.
+            // An empty block has room: the host's memory for the books has run out, or places beside the others.
             let blocks = state.blocks.remove_empty();
             drop(state);
             if made.is_err() {
@@ -89,7 +98,7 @@ impl Inner {
                 }
             }
             self.free_blocks(lane, blocks);
-            return Err(AllocateError::OutOfHostMemory);
+            return Err(made.err().map_or(AllocateError::OutOfHostMemory, refused));
         };
         drop(state);
         tell_block(lane, block_size, false);

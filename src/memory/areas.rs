@@ -8,14 +8,14 @@ use crate::tlsf::{
     Area, AreaError, ConfigError, Key, KeyError, Placed, Region, TakenOver, Tlsf, Within,
 };
 
-/// Granules of a chunk: a block begins at a multiple, so that a word for each chunk tells whose it is.
+/// Granules of a chunk. A block begins at a multiple: so what is aligned among all is aligned in its block, up to
+/// this, and a word for each chunk tells whose it is.
 const CHUNK: u64 = 1 << 16;
 
 /// In the place of a slot.
 const NOBODY: u32 = u32::MAX;
 
-/// Blocks beside each other in one space of offsets, each at a multiple of the power of two that is not below its
-/// size: so what is aligned there is aligned in its block.
+/// Blocks beside each other in one space of offsets.
 #[derive(Debug)]
 pub(crate) struct Areas {
     /// Made with the first block.
@@ -25,8 +25,6 @@ pub(crate) struct Areas {
     granule: u64,
     /// log2 of the bytes of a chunk.
     chunk_shift: u32,
-    /// Bytes of the largest power of two that a block ever had. Of larger ones only the beginning of a block is a multiple.
-    widest: u64,
     /// Who lives in the regions of all.
     pub(super) tenants: Tenants,
 }
@@ -48,7 +46,6 @@ impl Areas {
             chunks: Vec::new(),
             granule,
             chunk_shift: granule.trailing_zeros() + CHUNK.trailing_zeros(),
-            widest: 1,
             tenants: Tenants::default(),
         }
     }
@@ -71,15 +68,8 @@ impl Areas {
         if units > u64::from(u32::MAX) {
             return Err(too_many);
         }
-        let span = units.next_power_of_two().max(CHUNK);
         let taken = units.div_ceil(CHUNK) as usize;
-        let steps = (0..).step_by((span / CHUNK) as usize);
-        let is_free = |&first: &usize| {
-            let known = self.chunks.len();
-            let found = &self.chunks[first.min(known)..(first + taken).min(known)];
-            found.iter().all(|&slot| slot == NOBODY)
-        };
-        let Some(first) = steps.take(1 + self.chunks.len()).find(is_free) else { unreachable!() };
+        let first = self.room_among(taken);
         let end = first + taken;
         self.chunks
             .try_reserve(end.saturating_sub(self.chunks.len()))
@@ -99,10 +89,22 @@ impl Areas {
             self.chunks.resize(end, NOBODY);
         }
         self.chunks[first..end].fill(slot);
-        self.widest = self.widest.max(span * granule);
         // A place of an area is below 2³².
         let within = Within { start: start as u32, size: units as u32 };
         Ok(Plot { area, start: start * granule, within })
+    }
+
+    /// The first of so many chunks beside each other that are nobody's. O(chunks).
+    fn room_among(&self, count: usize) -> usize {
+        let mut first = 0;
+        for (at, &slot) in self.chunks.iter().enumerate() {
+            if slot != NOBODY {
+                first = at + 1;
+            } else if at + 1 - first == count {
+                break;
+            }
+        }
+        first
     }
 
     /// Takes an empty block away. O(areas), and no memory.
@@ -120,7 +122,7 @@ impl Areas {
     }
 
     /// A range in whichever block, from the tightest room for a request, of so much at most: its slot, and the room
-    /// that it was cut from. O(1).
+    /// that it was cut from. None for an alignment above that of the blocks. O(1).
     #[inline(always)]
     pub(super) fn allocate(
         &mut self,
@@ -128,26 +130,22 @@ impl Areas {
         alignment: u64,
         most: u32,
     ) -> Option<(u32, Placed, u32)> {
-        let alignment = alignment.min(self.widest);
+        if alignment > 1 << self.chunk_shift {
+            return None;
+        }
         let (placed, cut) = self.tlsf.as_mut()?.allocate_telling(size, alignment, most)?;
         Some((self.slot_of(placed.offset), placed, cut))
     }
 
     /// The room that [`allocate`](Self::allocate) would cut from. O(1).
     pub(super) fn room_for(&self, size: u64, alignment: u64) -> Option<u32> {
-        self.tlsf.as_ref()?.room_for(size, alignment.min(self.widest))
+        let tlsf = self.tlsf.as_ref().filter(|_| alignment <= 1 << self.chunk_shift)?;
+        tlsf.room_for(size, alignment)
     }
 
-    /// A range in whichever free region holds a request. O(free regions).
-    pub(super) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<(u32, Placed)> {
-        let alignment = alignment.min(self.widest);
-        let placed = self.tlsf.as_mut()?.allocate_anywhere(size, alignment).ok()?;
-        Some((self.slot_of(placed.offset), placed))
-    }
-
-    /// A range at the beginning of a block, which is a multiple of any alignment. O(1).
-    pub(super) fn allocate_first(&mut self, plot: &Plot, size: u64) -> Option<Placed> {
-        self.tlsf.as_mut()?.allocate_first(&plot.area, size)
+    /// A range in whichever free region of a block holds a request, of any alignment. O(regions of the block).
+    pub(super) fn allocate_in(&mut self, plot: &Plot, size: u64, alignment: u64) -> Option<Placed> {
+        self.tlsf.as_mut()?.allocate_in_area(&plot.area, size, alignment)
     }
 
     /// The room of the largest free range. O(1).
@@ -304,8 +302,7 @@ mod tests {
                     held -= size;
                 }
                 let plot = areas.add(slot, size, 0).unwrap();
-                let begins = plot.start % (size / granule).next_power_of_two();
-                assert_eq!(begins, 0, "{size} at {}", plot.start);
+                assert_eq!(plot.start % (CHUNK * granule), 0, "{size} at {}", plot.start);
                 assert_eq!(u64::from(plot.within.size), size / granule);
                 blocks.push((plot, size));
                 (held, all) = (held + size, all + size);

@@ -178,6 +178,18 @@ impl Tlsf {
         Ok(Regions::from(self, right, false))
     }
 
+    /// The nodes of an area's regions in address order, with their links.
+    #[cfg(feature = "vulkan")]
+    pub(super) fn area_nodes(
+        &self,
+        area: &Area,
+    ) -> Result<impl Iterator<Item = (u32, Link)>, AreaError> {
+        let Node { right, .. } = self.edge(area)?;
+        let after = |&node: &u32| Some(node_at(&self.pairs, node).right);
+        let nodes = successors(Some(right), after).map(|node| (node, link_at(&self.pairs, node)));
+        Ok(nodes.take_while(|(_, link)| link.prev != EDGE))
+    }
+
     /// The number of areas; the range that a [`Tlsf`] is made with is none.
     pub fn area_count(&self) -> u32 {
         self.areas

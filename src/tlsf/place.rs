@@ -8,6 +8,8 @@ use super::area::Area;
 use super::bitmaps::Bitmaps;
 use super::class::{UNITS_BOUND, bin_at_least, bin_of};
 use super::error::AllocateError;
+#[cfg(feature = "vulkan")]
+use super::pairs::Node;
 use super::pairs::{Link, Pair, USED, index_of, is_node, link_at, node_at};
 use super::region::{Key, Placed};
 
@@ -187,16 +189,28 @@ impl Tlsf {
         Some((self.take(request, found), found.bin))
     }
 
-    /// A range at the beginning of an area, which is a multiple of any alignment there, if so much is free. O(1).
+    /// A range in whichever free region of an area holds it, aligned there as from the area's start. O(regions of the
+    /// area).
     #[cfg(feature = "vulkan")]
-    pub(crate) fn allocate_first(&mut self, area: &Area, size: u64) -> Option<Placed> {
+    pub(crate) fn allocate_in_area(
+        &mut self,
+        area: &Area,
+        size: u64,
+        alignment: u64,
+    ) -> Option<Placed> {
+        debug_assert!(alignment.is_power_of_two());
         let request = self.in_granules(size, 1)?;
         self.prepare()?;
-        let node = self.edge(area).ok()?.right;
-        let units = node_at(&self.pairs, node).size;
-        let is_free = link_at(&self.pairs, node).is_binned();
-        let found = Found { node, bin: bin_of(units), padding: 0 };
-        (is_free && request.size <= units).then(|| self.take(request, found))
+        let first = self.edge(area).ok()?.start;
+        let found = self.area_nodes(area).ok()?.find_map(|(node, link)| {
+            let Node { start, size: units, .. } = node_at(&self.pairs, node);
+            let padding = self.bytes(start - first).wrapping_neg() & (alignment - 1);
+            let padding = u32::try_from(padding >> self.shift).ok()?;
+            let end = request.size.checked_add(padding)?;
+            let found = Found { node, bin: bin_of(units), padding };
+            (link.is_binned() && end <= units).then_some(found)
+        })?;
+        Some(self.take(request, found))
     }
 
     /// The bin that [`allocate_from`](Self::allocate_from) would cut from.

@@ -1,7 +1,6 @@
 //! What is done to all that is free in an area at once: kept from everyone, or from new owners alone.
 
 use alloc::vec::Vec;
-use core::iter::successors;
 
 use super::Tlsf;
 use super::area::{Area, AreaError};
@@ -17,7 +16,7 @@ impl Tlsf {
     /// # Errors
     /// The area is of another block; the host has no memory for the list of keys. Nothing has changed then.
     pub(crate) fn hold_area(&mut self, area: &Area) -> Result<Vec<Key>, AreaError> {
-        let free = self.area_links(area)?.filter(|link| link.is_at_rest()).count();
+        let free = self.area_nodes(area)?.filter(|(_, link)| link.is_at_rest()).count();
         let mut keys = Vec::new();
         keys.try_reserve_exact(free).map_err(|_| AreaError::OutOfHostMemory)?;
         self.each_free(area, |tlsf, node, link| {
@@ -68,8 +67,8 @@ impl Tlsf {
     /// Whether all that is free in an area is shut, or none of it is, as `shut` says; for checks. O(regions of the
     /// area).
     pub(crate) fn is_area_shut(&self, area: &Area, shut: bool) -> bool {
-        let mut links = self.area_links(area).into_iter().flatten();
-        links.all(|link| !link.is_at_rest() || shut == (link.prev == SHUT))
+        let mut nodes = self.area_nodes(area).into_iter().flatten();
+        nodes.all(|(_, link)| !link.is_at_rest() || shut == (link.prev == SHUT))
     }
 
     /// Used or pending → Free, in an area that is shut. Returns the bytes. O(1).
@@ -115,13 +114,5 @@ impl Tlsf {
             }
             Node { right, .. } = node_at(&self.pairs, right);
         }
-    }
-
-    /// The links of an area's regions in address order.
-    fn area_links(&self, area: &Area) -> Result<impl Iterator<Item = Link>, AreaError> {
-        let Node { right, .. } = self.edge(area)?;
-        let after = |&node: &u32| Some(node_at(&self.pairs, node).right);
-        let links = successors(Some(right), after).map(|node| link_at(&self.pairs, node));
-        Ok(links.take_while(|link| link.prev != EDGE))
     }
 }

@@ -107,13 +107,7 @@ impl BlockList {
     /// regions): for the way out of a failure.
     pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Grant> {
         self.shut_closed(false);
-        let shared = self.shared.allocate_anywhere(size, alignment);
-        let found = shared.or_else(|| self.tailored.allocate_anywhere(size, alignment));
-        let grant = match found {
-            Some((slot, placed)) => self.grant_split(slot, placed),
-            // An alignment above the size of a block is that of its beginning, wherever it lies among the others.
-            None => (0..self.slots()).find_map(|slot| self.allocate_first(slot, size)),
-        };
+        let grant = (0..self.slots()).find_map(|slot| self.allocate_within(slot, size, alignment));
         self.shut_closed(true);
         self.tell_room(false);
         self.tell_room(true);
@@ -135,17 +129,17 @@ impl BlockList {
             block if block.tailored => self.allocate_tailored(size, alignment, u32::MAX),
             _ => self.allocate_shared(size, alignment),
         };
-        // The tightest rooms may all begin badly, and large alignments be those of few blocks' beginnings.
-        grant.or_else(|| self.allocate_first(slot, size))
+        // The tightest rooms may all begin badly, and no search is for alignments above those of blocks.
+        grant.or_else(|| self.allocate_within(slot, size, alignment))
     }
 
-    /// A range at the beginning of a block that TLSF splits, which is a multiple of any alignment. O(1).
-    fn allocate_first(&mut self, slot: u32, size: u64) -> Option<Grant> {
+    /// A range in whichever free region of a block that TLSF splits. O(regions of the block).
+    fn allocate_within(&mut self, slot: u32, size: u64, alignment: u64) -> Option<Grant> {
         let Self { slots, shared, tailored, .. } = self;
         let Slot::Block(block) = slots.get(slot as usize)? else { return None };
         let Space::Plot(plot) = &block.space else { return None };
         let areas = if block.tailored { tailored } else { shared };
-        let placed = areas.allocate_first(plot, size)?;
+        let placed = areas.allocate_in(plot, size, alignment)?;
         let tailored = block.tailored;
         self.tell_room(tailored);
         self.grant_split(slot, placed)
