@@ -58,12 +58,6 @@ impl Tlsf {
         Ok((freed.size, self.granule_room() + bin))
     }
 
-    /// Number of regions that are not free.
-    #[inline(always)]
-    pub(crate) fn taken_count(&self) -> u32 {
-        self.taken.count
-    }
-
     /// The room of a granule.
     #[inline(always)]
     fn granule_room(&self) -> u32 {
