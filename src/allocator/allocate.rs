@@ -72,7 +72,7 @@ impl Inner {
         let (lane, search) = self.best(request)?;
         let mut state = lane.lock();
         let grant = state.blocks.allocate(search.size, search.alignment)?;
-        Some((lane, self.settle(&mut state, request, search.tenant(), grant)))
+        Some((lane, self.settle(&mut state, request, search.tenant(), grant)?))
     }
 
     /// Finds memory for a request. On failure nothing has changed, but that reached memory was
@@ -212,17 +212,18 @@ impl Inner {
     pub(super) fn allocate_in_blocks(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
         let grant = state.blocks.allocate(search.size, search.alignment)?;
-        Some(self.settle(&mut state, search.request, search.tenant(), grant))
+        self.settle(&mut state, search.request, search.tenant(), grant)
     }
 
     /// A range that the quick search does not see. O(blocks and free regions).
     pub(super) fn allocate_anywhere(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
         let grant = state.blocks.allocate_anywhere(search.size, search.alignment)?;
-        Some(self.settle(&mut state, search.request, search.tenant(), grant))
+        self.settle(&mut state, search.request, search.tenant(), grant)
     }
 
-    /// A granted range lives from here on, and its tenant moves in.
+    /// A granted range lives from here on, and its tenant moves in. It is free again where the host has no memory
+    /// to know of that.
     #[inline(always)]
     pub(super) fn settle(
         &self,
@@ -230,9 +231,10 @@ impl Inner {
         request: &Request,
         tenant: Option<Tenant>,
         grant: Grant,
-    ) -> Grant {
+    ) -> Option<Grant> {
+        let grant = self.move_in(state, tenant, grant)?;
         state.record_grant(grant.entry, request);
-        self.move_in(state, tenant, grant)
+        Some(grant)
     }
 
     /// [`settle`](Self::settle), unrecorded.
@@ -242,15 +244,15 @@ impl Inner {
         state: &mut LaneState,
         tenant: Option<Tenant>,
         mut grant: Grant,
-    ) -> Grant {
+    ) -> Option<Grant> {
         if let Some(tenant) = tenant {
             (grant.offset, grant.size) = tenant.fence.inside(grant.offset, grant.size);
-            state.blocks.move_in(grant.entry, tenant);
+            state.blocks.move_in(grant.entry, tenant).ok()?;
         }
         if grant.first {
             self.keep(state, grant.entry.slot);
         }
-        grant
+        Some(grant)
     }
 
     /// A block is empty no more: it holds a count.

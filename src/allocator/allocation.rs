@@ -259,7 +259,7 @@ impl Allocation {
     }
 
     fn of_block<T>(&self, what: impl FnOnce(&Block) -> T) -> Option<T> {
-        self.home.lane(self.lane)?.lock().blocks.block(self.slot).map(what)
+        self.home.lane(self.lane)?.lock().blocks.block(self.slot).map(|block| what(&block))
     }
 
     /// Whether all of this memory read zero when it was handed out: under

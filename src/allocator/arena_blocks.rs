@@ -12,7 +12,7 @@ use super::{
     telling::tell_block,
 };
 use crate::{
-    memory::{Block, BlockList, Grant, Rank},
+    memory::{Block, Grant, Rank},
     policy::growth::{Held, NextBlock},
     tlsf,
     vulkan::{Dedicate, External, NewMemory, Resource},
@@ -139,7 +139,7 @@ impl Inner {
         let mut state = lane.lock();
         let end = search.request.end();
         let grant = state.blocks.allocate_at(end, search.size, search.alignment)?;
-        Some(self.settle(&mut state, search.request, search.tenant(), grant))
+        self.settle(&mut state, search.request, search.tenant(), grant)
     }
 
     fn allocate_in_arena_block(
@@ -158,7 +158,8 @@ impl Inner {
         let granted = state.blocks.allocate_in(slot, end, size, alignment);
         let granted = granted.or_else(|| state.blocks.allocate_at(end, size, alignment));
         let grant = granted.ok_or(AllocateError::out_of_memory())?;
-        Ok(self.settle(&mut state, search.request, search.tenant(), grant))
+        let settled = self.settle(&mut state, search.request, search.tenant(), grant);
+        settled.ok_or(AllocateError::OutOfHostMemory)
     }
 
     /// Asks the driver for a block, and returns its slot.
@@ -197,15 +198,11 @@ impl Inner {
         // It is asked for until it is there, or another thread would take its place among the most.
         state.asked -= 1;
         let reserved = state.reserve_block().map_err(|_| tlsf::ConfigError::OutOfHostMemory);
-        let insert = |blocks: &mut BlockList| {
-            blocks.insert(|serial| {
-                let granule = lane.granule;
-                let block = Block::shared(arena.policy, memory, size, granule, serial, mapping)?;
-                let block = block.with_tailored(tailored).with_sight(sight);
-                Ok::<_, tlsf::ConfigError>(block.with_rank(rank))
-            })
-        };
-        let slot = reserved.and_then(|()| insert(&mut state.blocks));
+        let slot = reserved.and_then(|()| {
+            let block = Block::shared(memory, size, mapping);
+            let block = block.with_tailored(tailored).with_sight(sight).with_rank(rank);
+            state.blocks.insert(block, arena.policy).map_err(|(_, error)| error)
+        });
         drop(state);
         slot.inspect(|_| tell_block(lane, size, false)).map_err(|_| {
             // SAFETY: the memory was never used, and kept from a reservation of its size.

@@ -11,7 +11,7 @@ use super::{
     telling::tell_block,
 };
 use crate::{
-    memory::{ArenaPolicy, Block, BlockList, End, Grant, Graves, Rank},
+    memory::{ArenaPolicy, Block, End, Grant, Graves, Rank},
     policy::growth::{Held, NextBlock},
     tlsf,
     vulkan::{External, Mapping, NewMemory, Resource, is_out_of_memory},
@@ -67,23 +67,15 @@ impl Inner {
         let sight = self.guard_block(lane, self.guards.policy, memory, block_size, mapping);
         let mut state = lane.lock();
         let reserved = state.reserve_block().map_err(|_| tlsf::ConfigError::OutOfHostMemory);
-        let insert = |blocks: &mut BlockList| {
-            blocks.insert(|serial| {
-                let block = Block::shared(
-                    ArenaPolicy::Tlsf,
-                    memory,
-                    block_size,
-                    lane.granule,
-                    serial,
-                    mapping,
-                )?;
-                let block = block.with_tailored(tailored).with_sight(sight);
-                Ok::<_, tlsf::ConfigError>(block.with_rank(rank))
-            })
-        };
-        let made = reserved.and_then(|()| insert(&mut state.blocks));
+        let made = reserved.and_then(|()| {
+            let block = Block::shared(memory, block_size, mapping);
+            let block = block.with_tailored(tailored).with_sight(sight).with_rank(rank);
+            state.blocks.insert(block, ArenaPolicy::Tlsf).map_err(|(_, error)| error)
+        });
         let granted = made.ok().and_then(|slot| {
-            state.blocks.allocate_in(slot, End::Lower, search.size, search.alignment)
+            let grant =
+                state.blocks.allocate_in(slot, End::Lower, search.size, search.alignment)?;
+            self.settle(&mut state, search.request, search.tenant(), grant)
         });
         let Some(grant) = granted else {
             // An empty block has room: only the host's memory for the books can have run out.
@@ -99,7 +91,6 @@ impl Inner {
             self.free_blocks(lane, blocks);
             return Err(AllocateError::OutOfHostMemory);
         };
-        let grant = self.settle(&mut state, search.request, search.tenant(), grant);
         drop(state);
         tell_block(lane, block_size, false);
         Ok(grant)
@@ -197,22 +188,24 @@ impl Inner {
             unsafe { self.free_memory(lane.heap, memory, size) };
             return Err(AllocateError::OutOfHostMemory);
         }
-        let made = state.blocks.insert(|serial| {
-            let block = Block::dedicated(memory, size, serial, mapping);
-            let mut block = block.with_rank(request.rank);
-            block.exclusive =
-                new.dedicated_to != Resource::None || !matches!(new.external, External::None);
-            block.graves = graves;
-            if let External::Export(kinds) = new.external {
-                block.exported_as = kinds.as_raw();
-            }
-            Ok::<_, core::convert::Infallible>(block)
-        });
-        let Ok(slot) = made;
+        let mut block = Block::dedicated(memory, size, mapping).with_rank(request.rank);
+        block.exclusive =
+            new.dedicated_to != Resource::None || !matches!(new.external, External::None);
+        block.graves = graves;
+        if let External::Export(kinds) = new.external {
+            block.exported_as = kinds.as_raw();
+        }
+        let made = state.blocks.insert(block, ArenaPolicy::Tlsf);
+        let Ok(slot) = made else { unreachable!("a dedicated block needs no place among others") };
         let Some(grant) = state.blocks.allocate_in(slot, End::Lower, size, 1) else {
             unreachable!("a new dedicated block is free")
         };
-        let grant = self.settle(&mut state, request, request.tenant(), grant);
+        let Some(grant) = self.settle(&mut state, request, request.tenant(), grant) else {
+            let blocks = state.blocks.remove_empty();
+            drop(state);
+            self.free_blocks(lane, blocks);
+            return Err(AllocateError::OutOfHostMemory);
+        };
         drop(state);
         tell_block(lane, size, true);
         Ok(grant)

@@ -53,7 +53,14 @@ impl Inner {
                 block.empty_since = now;
             }
         }
-        let blocks = match self.heaps.is_over_budget(lane.heap) {
+        let over = self.heaps.is_over_budget(lane.heap);
+        if let Some(linger) = state.blocks.lingers(first).filter(|_| !over) {
+            if !lane.may_have_expired(now) {
+                lane.expect_expiry(now.saturating_add(linger));
+                return Vec::new();
+            }
+        }
+        let blocks = match over {
             true => state.blocks.remove_empty(),
             false => state.blocks.remove_expired(now),
         };
@@ -245,9 +252,9 @@ impl Inner {
         mut scratch: Scratch,
         collected: &mut Collected,
     ) {
-        let Scratch { entries, batch, .. } = &mut scratch;
+        let Scratch { entries, .. } = &mut scratch;
         let first = state.blocks.empty().len();
-        let (count, bytes) = match state.blocks.reach_all(entries, batch) {
+        let (count, bytes) = match state.blocks.reach_all(entries) {
             Ok(freed) => freed,
             Err(error) => unreachable!("what came out of a bag was pending: {error}"),
         };

@@ -18,7 +18,7 @@ use super::{
     place::{ArenaBlocks, Place},
 };
 use crate::{
-    memory::{Block, Entry},
+    memory::{Entry, View},
     policy::{
         defragment::{Limits, Shape, blocks_to_empty},
         granularity::ResourceKind,
@@ -240,13 +240,13 @@ impl Inner {
         split.map(|(slot, block)| self.candidate(lane, slot, block)).collect()
     }
 
-    fn candidate(&self, lane: &Lane, slot: u32, block: &Block) -> Candidate {
+    fn candidate(&self, lane: &Lane, slot: u32, block: View<'_>) -> Candidate {
         let (mut free, mut used, mut moves) = (Vec::new(), Vec::new(), Vec::new());
         for region in block.regions() {
             match (region.state, region.key) {
                 (State::Free, _) => free.push(region.size),
                 (State::Used, Some(key)) => {
-                    let tenant = block.tenants.get(key);
+                    let tenant = block.tenant(key);
                     used.push(region.size);
                     moves.push(Move {
                         allocation: RawAllocation::new(self.id, lane.index, Entry { slot, key }),
@@ -320,7 +320,7 @@ impl Defragmentation {
             let state = lane.lock();
             let block = state.blocks.block(leaving.slot)?;
             let same = block.memory == leaving.memory && block.closed;
-            same.then(|| u64::from(block.usage()[0].1))
+            same.then(|| u64::from(block.live()))
         };
         self.leaving.iter().filter_map(live).sum()
     }

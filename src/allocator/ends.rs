@@ -23,7 +23,10 @@ use super::{
     register::Register,
     share::Extent,
 };
-use crate::vulkan::{Resource, Vulkan};
+use crate::{
+    memory::Entry,
+    vulkan::{Resource, Vulkan},
+};
 
 /// How an allocator ended.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -163,10 +166,11 @@ impl Inner {
             let mut memories = Vec::new();
             let mut state = lane.lock();
             for slot in 0..state.blocks.slots() {
-                let Some(block) = state.blocks.block_mut(slot) else { continue };
-                for region in block.regions() {
-                    resources.extend(region.key.map(|k| block.tenants.take_resource(k)));
+                let regions = state.blocks.block(slot).map(|block| block.regions());
+                for key in regions.into_iter().flatten().filter_map(|region| region.key) {
+                    resources.push(state.blocks.take_resource(Entry { slot, key }));
                 }
+                let Some(block) = state.blocks.block_mut(slot) else { continue };
                 let sight = core::mem::take(&mut block.sight);
                 memories.push((core::mem::take(&mut block.memory), block.size, sight));
                 block.mapping = None;

@@ -83,7 +83,7 @@ impl Inner {
                 let used = block.regions().into_iter().filter(|r| r.state == State::Used);
                 living.extend(used.filter_map(|region| {
                     let key = region.key?;
-                    let name = block.tenants.get(key).name;
+                    let name = block.tenant(key).name;
                     Some((region.size, name, lane.index, Entry { slot, key }))
                 }));
             }

@@ -236,7 +236,7 @@ fn picture(lane: &Lane, held: Held) -> LanePicture {
         let regions = block.regions();
         let mut pictures = Vec::with_capacity(regions.len());
         for region in regions {
-            let tenant = region.key.map(|key| block.tenants.get(key)).unwrap_or_default();
+            let tenant = region.key.map(|key| block.tenant(key)).unwrap_or_default();
             let age = region.key.map_or(0, |key| block.next_serial().wrapping_sub(key.serial()));
             if let (State::Pending, Some(key)) = (region.state, region.key) {
                 let found = filed.binary_search_by_key(&(slot, key.index()), |&(place, _)| place);

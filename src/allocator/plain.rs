@@ -60,14 +60,24 @@ impl Inner {
         let Some(grant) = state.blocks.allocate_at_once(search.size, search.alignment) else {
             return self.allocate_further(lane, state, requirements, kind, memory);
         };
-        if grant.first || memory.is_told() {
-            self.move_in_plain(&mut state, requirements, kind, memory, (grant.entry, grant.first));
+        if (grant.first || memory.is_told())
+            && !self.move_in_plain(
+                &mut state,
+                requirements,
+                kind,
+                memory,
+                (grant.entry, grant.first),
+            )
+        {
+            drop(state);
+            return self.allocate_watched(requirements, kind, memory);
         }
         drop(state);
         Ok(Allocation::new(self, lane, &grant))
     }
 
-    /// The tenant of a range without margins moves in, if there is anything to tell.
+    /// The tenant of a range without margins moves in, if there is anything to tell, and the host has memory to know
+    /// of it.
     #[inline(never)]
     fn move_in_plain(
         &self,
@@ -76,13 +86,13 @@ impl Inner {
         kind: ResourceKind,
         memory: &AllocationDesc,
         (entry, first): (Entry, bool),
-    ) {
-        if let Some(tenant) = request(requirements, kind, memory).tenant() {
-            state.blocks.move_in(entry, tenant);
-        }
-        if first {
+    ) -> bool {
+        let tenant = request(requirements, kind, memory).tenant();
+        let known = tenant.is_none_or(|tenant| state.blocks.move_in(entry, tenant).is_ok());
+        if known && first {
             self.keep(state, entry.slot);
         }
+        known
     }
 
     /// [`allocate_plain`](Self::allocate_plain), where the first look into the lane in hand found no room.
@@ -100,8 +110,9 @@ impl Inner {
         let request = request(requirements, kind, memory);
         let search = self.search(&request)?;
         if let Some(grant) = state.blocks.allocate_further(search.size, search.alignment) {
-            let grant = self.move_in(&mut state, search.tenant(), grant);
-            return Ok(Allocation::new(self, lane, &grant));
+            if let Some(grant) = self.move_in(&mut state, search.tenant(), grant) {
+                return Ok(Allocation::new(self, lane, &grant));
+            }
         }
         drop(state);
         self.allocate_watched(requirements, kind, memory)

@@ -218,7 +218,8 @@ impl Inner {
         let entry_at = |&place: &usize| state.bags.filed().nth(place).map(|(_, &entry)| entry);
         let entries: Run<Entry> = places.iter().filter_map(entry_at).collect();
         // They fit; nothing has changed if the host has no memory for the books of the rest.
-        let mut heritage = state.blocks.take_over(&entries, search.size, search.alignment)?;
+        let (asked, tenant) = ((search.size, search.alignment), search.tenant());
+        let mut heritage = state.blocks.take_over(&entries, asked, tenant.is_some())?;
         let mut rest = heritage.rest;
         for (&place, &entry) in places.iter().zip(&entries).rev() {
             if let Some((_, filed)) = state.bags.filed_mut().nth(place) {
@@ -226,7 +227,9 @@ impl Inner {
             }
         }
         state.heirs.insert(heritage.grant.entry, points, &reached);
-        heritage.grant = self.settle(&mut state, search.request, search.tenant(), heritage.grant);
+        let settled = self.settle(&mut state, search.request, tenant, heritage.grant);
+        debug_assert!(settled.is_some(), "its predecessor was known in the same place");
+        heritage.grant = settled?;
         Some((heritage, dependency))
     }
 

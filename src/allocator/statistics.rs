@@ -4,6 +4,7 @@ use super::{
     Allocator,
     inner::{Inner, Lane},
 };
+use crate::tlsf::least_of_room;
 
 /// Sums over the whole allocator, and for each memory type. All sizes in bytes.
 ///
@@ -151,8 +152,9 @@ impl Lane {
         let (reserved, live) = (counters.reserved.get(), counters.live.get());
         let pending = counters.pending.get();
         // Tailored blocks are for large requests alone.
-        let tailored = counters.tailored.most();
+        let tailored = least_of_room(counters.tailored.get() as u32);
         let tailored = if tailored < self.growth.large() { 0 } else { tailored };
+        let shared = least_of_room(counters.shared.get() as u32).max(counters.lines.most());
         MemoryStatistics {
             reserved,
             live,
@@ -164,7 +166,7 @@ impl Lane {
             allocations: counters.granted.get(),
             blocks: counters.blocks.get() as u32,
             peak_live: counters.peak_live.get().max(counters.peak_before.get()),
-            largest_free: counters.shared.most().max(tailored),
+            largest_free: shared.max(tailored),
         }
     }
 

@@ -1,27 +1,28 @@
 //! One `vk::DeviceMemory`: shared by many allocations, or dedicated to one.
 
+use core::ops::Deref;
+
 use ash::vk;
 
 use super::{
+    areas::{Areas, Plot},
+    broken::Broken,
     dedicated::Dedicated,
-    grant::{Entry, Grant},
     graves::Graves,
-    line::{ArenaPolicy, End, Line},
+    line::{End, Line},
     rank::{Rank, Ranks},
     sight::{Fresh, Sight},
-    tenants::Tenants,
+    tenants::{Tenant, Tenants},
 };
 use crate::{
-    tlsf::{self, Config, Key, KeyError, Placed, State, TakenOver, Tlsf, room_of},
-    vulkan::Mapping,
+    tlsf::{Key, KeyError, Placed, Region, State},
+    vulkan::{Mapping, Resource},
 };
-
-mod report;
 
 /// A block, with what lives in it. The memory itself is allocated and freed by the allocator.
 ///
-/// What every grant and end touches comes first, in the order written, on as few cache lines as it takes: a
-/// list of blocks goes from one to another with each call.
+/// What every grant and end touches comes first, in the order written, on one cache line: a list of blocks goes
+/// from one to another with each call.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Block {
@@ -30,18 +31,19 @@ pub(crate) struct Block {
     pub(crate) size: u64,
     /// Where the whole block is mapped, if its type is host-visible.
     pub(crate) mapping: Option<Mapping>,
-    pub(crate) tenants: Tenants,
-    /// The room of its largest free range, by which the index of blocks knows it; 0 for none.
-    pub(super) room: u32,
+    /// How many of its regions are used or pending, where TLSF splits it.
+    pub(super) taken: u32,
+    /// Of those, the pending ones.
+    pub(super) pending: u32,
     /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
     pub(crate) tailored: bool,
     /// It takes no new tenants while others have room, so that it becomes empty.
     pub(crate) closed: bool,
     /// No other resource than the one it was made for may be bound to it.
     pub(crate) exclusive: bool,
-    /// There is no block: the slot waits for the next.
-    pub(super) vacant: bool,
-    space: Space,
+    pub(super) space: Space,
+    /// Of a line, or of a dedicated memory; of those that TLSF splits they are [together](Areas).
+    pub(super) tenants: Tenants,
     pub(crate) graves: Graves,
     pub(crate) sight: Sight,
     pub(crate) fresh: Fresh,
@@ -59,47 +61,48 @@ pub(crate) struct Block {
     pub(super) held: bool,
 }
 
-/// With a tag of its own: one that hides in the vector of a block's nodes costs more to read.
+/// Who splits a block.
 #[derive(Debug)]
 #[repr(u8)]
-enum Space {
-    Shared(Tlsf),
+pub(super) enum Space {
+    /// TLSF, with others.
+    Plot(Plot),
     Line(Line),
     Dedicated(Dedicated),
-}
-
-/// What a list of blocks writes down of a change in one of them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Change {
-    /// The [room](Block::room) before and now.
-    pub(super) before: u32,
-    pub(super) now: u32,
-    /// It was empty and is so no more, or the other way round.
-    pub(super) turned: bool,
+    /// Nobody yet: it is in no list.
+    None,
 }
 
 impl Block {
-    /// A block to be split, by an arena's policy. `granule` as [`Config`] asks; `serial` continues the
-    /// slot's numbers.
-    pub(crate) fn shared(
-        policy: ArenaPolicy,
-        memory: vk::DeviceMemory,
-        size: u64,
-        granule: u64,
-        serial: u32,
-        mapping: Option<Mapping>,
-    ) -> Result<Self, tlsf::ConfigError> {
-        let line = |is_ring| Space::Line(Line::new(is_ring, size, granule, serial));
-        let space = match policy {
-            ArenaPolicy::Tlsf => {
-                let granule = Config::granule_for(size, granule);
-                let config = Config { first_serial: serial, ..Config::new(size, granule) };
-                Space::Shared(Tlsf::new(&config)?)
-            }
-            ArenaPolicy::Ring => line(true),
-            ArenaPolicy::DoubleStack => line(false),
-        };
-        Ok(Self::new(memory, size, mapping, space))
+    /// A block to be split. Which list it comes to says how.
+    pub(crate) fn shared(memory: vk::DeviceMemory, size: u64, mapping: Option<Mapping>) -> Self {
+        Self {
+            memory,
+            size,
+            mapping,
+            taken: 0,
+            pending: 0,
+            tailored: false,
+            closed: false,
+            exclusive: false,
+            space: Space::None,
+            tenants: Tenants::default(),
+            graves: Graves::default(),
+            sight: Sight::None,
+            fresh: Fresh::No,
+            exported_as: 0,
+            empty_since: 0,
+            ranks: Ranks::default(),
+            told: Rank::USUAL,
+            restless: false,
+            held: false,
+        }
+    }
+
+    /// A block for one allocation, which is made at once.
+    pub(crate) fn dedicated(memory: vk::DeviceMemory, size: u64, mapping: Option<Mapping>) -> Self {
+        let space = Space::Dedicated(Dedicated::new(size, 0));
+        Self { space, ..Self::shared(memory, size, mapping) }
     }
 
     /// A shared block to be [`tailored`](Self::tailored), or not.
@@ -118,276 +121,224 @@ impl Block {
         Self { sight, fresh, ..self }
     }
 
-    /// A block for one allocation, which is made at once.
-    pub(crate) fn dedicated(
-        memory: vk::DeviceMemory,
-        size: u64,
-        serial: u32,
-        mapping: Option<Mapping>,
-    ) -> Self {
-        let space = Space::Dedicated(Dedicated::new(size, serial));
-        Self::new(memory, size, mapping, space)
-    }
-
-    /// What stands in a slot without a block: nothing fits there, and no key is of it. The next block's serials
-    /// continue at `serial`.
-    pub(super) fn vacant(serial: u32) -> Self {
-        let none = Self::dedicated(vk::DeviceMemory::null(), 0, serial.wrapping_sub(1), None);
-        Self { vacant: true, ..none }
-    }
-
-    /// A block of which nothing is known but its memory.
-    fn new(memory: vk::DeviceMemory, size: u64, mapping: Option<Mapping>, space: Space) -> Self {
-        let mut block = Self {
-            memory,
-            size,
-            mapping,
-            tenants: Tenants::default(),
-            graves: Graves::default(),
-            sight: Sight::None,
-            fresh: Fresh::No,
-            exclusive: false,
-            exported_as: 0,
-            empty_since: 0,
-            tailored: false,
-            closed: false,
-            vacant: false,
-            ranks: Ranks::default(),
-            told: Rank::USUAL,
-            restless: false,
-            held: false,
-            room: 0,
-            space,
-        };
-        block.measure();
-        block
-    }
-
     /// Split by TLSF.
     pub(crate) fn is_split(&self) -> bool {
-        matches!(self.space, Space::Shared(_))
+        matches!(self.space, Space::Plot(_))
     }
 
     pub(crate) fn is_dedicated(&self) -> bool {
         matches!(self.space, Space::Dedicated(_))
     }
 
-    /// A range for a request, if one is free. O(1).
-    #[inline(always)]
-    pub(super) fn allocate(&mut self, size: u64, alignment: u64) -> Option<(Placed, Change)> {
-        let Space::Shared(tlsf) = &mut self.space else {
-            return self.allocate_at(End::Lower, size, alignment);
-        };
-        let before = self.room;
-        let (placed, cut) = tlsf.allocate_telling(size, alignment)?;
-        let turned = tlsf.taken_count() == 1;
-        if cut < before {
-            return Some((placed, Change { before, now: before, turned }));
-        }
-        self.room = tlsf.room();
-        Some((placed, Change { before, now: self.room, turned }))
-    }
-
-    /// What is granted with a range that was placed here.
-    #[inline(always)]
-    pub(super) fn grant(&self, slot: u32, placed: Placed, first: bool) -> Grant {
-        let Placed { key, offset, size } = placed;
-        let &Self { memory, mapping, size: block_size, .. } = self;
-        Grant { entry: Entry { slot, key }, memory, offset, size, mapping, block_size, first }
-    }
-
-    /// [`allocate`](Self::allocate) at the upper end, where there is one.
-    #[inline(never)]
-    pub(super) fn allocate_at(
+    /// A range at an end, where no TLSF splits the block.
+    pub(super) fn allocate_unsplit(
         &mut self,
-        end: End,
         size: u64,
         alignment: u64,
-    ) -> Option<(Placed, Change)> {
-        if self.is_split() {
-            return self.allocate(size, alignment);
-        }
-        let (placed, change) = self.change(|block| match &mut block.space {
+        end: End,
+    ) -> Option<Placed> {
+        match &mut self.space {
             Space::Line(line) => line.allocate(size, alignment, end),
             Space::Dedicated(dedicated) => dedicated.allocate(size),
-            Space::Shared(_) => None,
-        });
-        Some((placed?, change))
+            Space::Plot(_) | Space::None => None,
+        }
     }
 
-    /// A range for a request, if any free region holds it. O(free regions).
-    pub(super) fn allocate_anywhere(
-        &mut self,
-        size: u64,
-        alignment: u64,
-    ) -> Option<(Placed, Change)> {
-        let (placed, change) = self.change(|block| match &mut block.space {
-            Space::Shared(tlsf) => tlsf.allocate_anywhere(size, alignment).ok(),
-            Space::Line(_) | Space::Dedicated(_) => None,
-        });
-        Some((placed?, change))
-    }
-
-    /// Does something to the block, and tells what has changed.
-    fn change<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> (T, Change) {
-        let (before, was_empty) = (self.room, self.is_empty());
-        let done = act(self);
-        self.measure();
-        (done, Change { before, now: self.room, turned: was_empty != self.is_empty() })
-    }
-
-    /// Whether [`allocate_at`](Self::allocate_at) would find a range. O(1).
-    pub(crate) fn holds(&self, end: End, size: u64, alignment: u64) -> bool {
+    /// Whether [`allocate_unsplit`](Self::allocate_unsplit) would find a range. O(1).
+    pub(super) fn holds_unsplit(&self, size: u64, alignment: u64, end: End) -> bool {
         match &self.space {
-            Space::Shared(tlsf) => tlsf.holds(size, alignment),
             Space::Line(line) => line.holds(size, alignment, end),
-            Space::Dedicated(_) => false,
+            _ => false,
         }
     }
 
-    /// Whether [`allocate_anywhere`](Self::allocate_anywhere) would find a range. O(free regions).
-    pub(crate) fn holds_anywhere(&self, size: u64, alignment: u64) -> bool {
-        match &self.space {
-            Space::Shared(tlsf) => tlsf.holds_anywhere(size, alignment),
-            Space::Line(_) | Space::Dedicated(_) => false,
-        }
-    }
-
-    /// Takes all that is free, so that nobody gets it meanwhile: Free → Pending. O(free regions).
-    pub(super) fn hold(&mut self) -> (Vec<Key>, Change) {
-        self.change(|block| match &mut block.space {
-            Space::Shared(tlsf) => Self::hold_regions(tlsf),
-            Space::Line(line) => line.hold(),
-            Space::Dedicated(_) => Vec::new(),
-        })
-    }
-
-    fn hold_regions(tlsf: &mut Tlsf) -> Vec<Key> {
-        let mut keys = Vec::new();
-        loop {
-            // A range of the largest class is always found; the largest range itself, mostly.
-            let sizes = [tlsf.largest_free(), tlsf.largest_class()];
-            let size = sizes.into_iter().filter(|&size| size > 0);
-            let Some(placed) = size.into_iter().find_map(|size| tlsf.allocate(size, 1).ok()) else {
-                return keys;
-            };
-            match tlsf.retire(placed.key) {
-                Ok(_) => keys.push(placed.key),
-                Err(error) => unreachable!("{placed:?} was just granted: {error}"),
-            }
-        }
-    }
-
-    /// Used → Pending. O(1).
-    #[inline(always)]
-    pub(crate) fn retire(&mut self, key: Key) -> Result<u64, KeyError> {
-        match &mut self.space {
-            Space::Shared(tlsf) => tlsf.retire(key).map(|freed| freed.size),
-            _ => self.turn_unsplit(key, State::Used, State::Pending).map(|(bytes, _)| bytes),
-        }
-    }
-
-    /// Pending → Free. O(1).
-    #[inline(always)]
-    pub(super) fn reach(&mut self, key: Key) -> Result<(u64, Change), KeyError> {
-        let Space::Shared(tlsf) = &mut self.space else {
-            return self.turn_unsplit(key, State::Pending, State::Free);
-        };
-        let (bytes, room) = tlsf.reach_telling(key)?;
-        let turned = tlsf.is_empty();
-        Ok((bytes, self.gain(room, turned)))
-    }
-
-    /// A region has become free that has so much room.
-    #[inline(always)]
-    fn gain(&mut self, room: u32, turned: bool) -> Change {
-        let before = self.room;
-        self.room = before.max(room);
-        Change { before, now: self.room, turned }
-    }
-
-    /// Reads what [`reach`](Self::reach) is about to: a number that means nothing. O(1).
-    #[inline(always)]
-    pub(crate) fn glance(&self, key: Key) -> u32 {
-        match &self.space {
-            Space::Shared(tlsf) => tlsf.glance(key),
-            Space::Line(_) | Space::Dedicated(_) => 0,
-        }
-    }
-
-    /// Pending → Free for many: neighbours merge before they meet the bins. O(keys).
-    pub(super) fn reach_batch(&mut self, keys: &[Key]) -> Result<(u64, Change), KeyError> {
-        let (reached, change) = self.change(|block| match &mut block.space {
-            Space::Shared(tlsf) => {
-                let before = tlsf.pending_bytes();
-                tlsf.reach_batch(keys).map(|()| before - tlsf.pending_bytes())
-            }
-            Space::Line(line) => {
-                keys.iter().map(|&key| line.turn(key, State::Pending, State::Free)).sum()
-            }
-            Space::Dedicated(dedicated) => {
-                keys.iter().map(|&key| dedicated.turn(key, State::Pending, State::Free)).sum()
-            }
-        });
-        Ok((reached?, change))
-    }
-
-    /// Pending → Used by another, whose range begins where the pending one did. `None` for what does
-    /// not fit, and for a memory of one owner. O(1).
-    pub(crate) fn take_over(&mut self, key: Key, size: u64, alignment: u64) -> Option<TakenOver> {
-        match &mut self.space {
-            Space::Shared(tlsf) => tlsf.take_over(key, size, alignment).ok(),
-            Space::Line(_) | Space::Dedicated(_) => None,
-        }
-    }
-
-    /// Two pending neighbours become one, under the key of the first. `None`, and nothing has changed, if they are
-    /// none. O(1).
-    pub(crate) fn join(&mut self, first: Key, second: Key) -> Option<()> {
-        match &mut self.space {
-            Space::Shared(tlsf) => tlsf.join(first, second).ok(),
-            Space::Line(_) | Space::Dedicated(_) => None,
-        }
-    }
-
-    /// Used → Free. O(1).
-    #[inline(always)]
-    pub(super) fn free(&mut self, key: Key) -> Result<(u64, Change), KeyError> {
-        let Space::Shared(tlsf) = &mut self.space else {
-            return self.turn_unsplit(key, State::Used, State::Free);
-        };
-        let (bytes, room) = tlsf.free_telling(key)?;
-        let turned = tlsf.is_empty();
-        Ok((bytes, self.gain(room, turned)))
-    }
-
-    /// From one state to another, where no TLSF splits the block.
-    #[inline(never)]
-    fn turn_unsplit(
+    /// From one state to another, where no TLSF splits the block. The bytes.
+    pub(super) fn turn_unsplit(
         &mut self,
         key: Key,
         from: State,
         to: State,
-    ) -> Result<(u64, Change), KeyError> {
-        let (bytes, change) = self.change(|block| match &mut block.space {
-            Space::Shared(_) => unreachable!("a TLSF splits the block"),
+    ) -> Result<u64, KeyError> {
+        match &mut self.space {
             Space::Line(line) => line.turn(key, from, to),
             Space::Dedicated(dedicated) => dedicated.turn(key, from, to),
-        });
-        Ok((bytes?, change))
-    }
-
-    /// The room of what [`largest_class`](Self::largest_class) tells. O(1).
-    fn measured(&self) -> u32 {
-        match &self.space {
-            Space::Shared(tlsf) => tlsf.room(),
-            Space::Line(line) => room_of(line.largest()),
-            Space::Dedicated(_) => 0,
+            Space::Plot(_) | Space::None => Err(KeyError::Unknown),
         }
     }
 
-    /// Looks how much room there is now.
-    fn measure(&mut self) {
-        self.room = self.measured();
+    /// Neither used nor pending ranges. O(1).
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        match &self.space {
+            Space::Plot(_) | Space::None => self.taken == 0,
+            Space::Line(line) => line.is_empty(),
+            Space::Dedicated(dedicated) => dedicated.state == State::Free,
+        }
+    }
+
+    /// How many of its regions are used. O(1).
+    pub(crate) fn live(&self) -> u32 {
+        match &self.space {
+            Space::Plot(_) | Space::None => self.taken - self.pending,
+            Space::Line(line) => line.usage()[0].1,
+            Space::Dedicated(dedicated) => u32::from(dedicated.state == State::Used),
+        }
+    }
+
+    /// The largest free range of a line; 0 for all others. O(1).
+    pub(super) fn largest_of_line(&self) -> u64 {
+        match &self.space {
+            Space::Line(line) => line.largest(),
+            _ => 0,
+        }
+    }
+
+    /// It is split from now on as its list does: who lives in it has serials from this one on.
+    pub(super) fn split(&mut self, space: Space, serial: u32) {
+        match &mut self.space {
+            Space::None => self.space = space,
+            Space::Dedicated(dedicated) => dedicated.serial = serial,
+            Space::Plot(_) | Space::Line(_) => unreachable!("a block comes to one list"),
+        }
+    }
+}
+
+/// A block, seen with those that it is split with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    pub(super) block: &'a Block,
+    pub(super) areas: &'a Areas,
+}
+
+impl Deref for View<'_> {
+    type Target = Block;
+
+    fn deref(&self) -> &Block {
+        self.block
+    }
+}
+
+impl View<'_> {
+    /// The region of a key that is used or pending.
+    fn find(&self, key: Key) -> Result<Region, KeyError> {
+        match &self.block.space {
+            Space::Plot(plot) => self.areas.region(key, plot),
+            Space::Line(line) => line.get(key),
+            Space::Dedicated(dedicated) => dedicated.get(key),
+            Space::None => Err(KeyError::Unknown),
+        }
+    }
+
+    /// The region of a key that is used. O(1).
+    pub(crate) fn used(&self, key: Key) -> Result<Region, KeyError> {
+        let region = self.find(key)?;
+        match region.state {
+            State::Used => Ok(region),
+            State::Pending => Err(KeyError::AlreadyRetired),
+            State::Free => Err(KeyError::Stale),
+        }
+    }
+
+    /// The region of a key that is used or pending. O(1).
+    pub(crate) fn region(&self, key: Key) -> Option<Region> {
+        self.find(key).ok()
+    }
+
+    /// The bytes of a key's region, retired or used; 0 for a stale key. O(1).
+    pub(crate) fn size_of(&self, key: Key) -> u64 {
+        self.region(key).map_or(0, |region| region.size)
+    }
+
+    /// The serial after that of the youngest who came to this block, or to one that is split with it: those of the
+    /// slot's next block begin there.
+    pub(crate) fn next_serial(&self) -> u32 {
+        match &self.block.space {
+            Space::Plot(_) => self.areas.next_serial(),
+            Space::Line(line) => line.next_serial(),
+            Space::Dedicated(dedicated) => dedicated.serial.wrapping_add(1),
+            Space::None => 1,
+        }
+    }
+
+    /// Who lives there; nobody for a key that has none, or is gone. O(1).
+    pub(crate) fn tenant(&self, key: Key) -> Tenant {
+        match self.block.space {
+            Space::Plot(_) => self.areas.tenants.get(key),
+            _ => self.block.tenants.get(key),
+        }
+    }
+
+    /// All regions in address order.
+    pub(crate) fn regions(&self) -> Vec<Region> {
+        match &self.block.space {
+            Space::Plot(plot) => self.areas.regions(plot).collect(),
+            Space::Line(line) => line.regions(),
+            Space::Dedicated(dedicated) => vec![dedicated.region()],
+            Space::None => Vec::new(),
+        }
+    }
+
+    /// Bytes and counts: (used, pending) each. O(regions) where TLSF splits the block.
+    pub(crate) fn usage(&self) -> [(u64, u32); 2] {
+        let mut usage = [(0, 0); 2];
+        let mut count = |region: Region| {
+            let place = match region.state {
+                State::Free => return,
+                State::Used => &mut usage[0],
+                State::Pending => &mut usage[1],
+            };
+            *place = (place.0 + region.size, place.1 + 1);
+        };
+        match &self.block.space {
+            Space::Plot(plot) => self.areas.regions(plot).for_each(count),
+            Space::Line(line) => return line.usage(),
+            Space::Dedicated(dedicated) => count(dedicated.region()),
+            Space::None => {}
+        }
+        usage
+    }
+
+    /// The largest free range. O(regions) where TLSF splits the block.
+    pub(crate) fn largest_free(&self) -> u64 {
+        match &self.block.space {
+            Space::Plot(plot) => {
+                let free = self.areas.regions(plot).filter(|region| region.state == State::Free);
+                free.map(|region| region.size).max().unwrap_or(0)
+            }
+            _ => self.block.largest_of_line(),
+        }
+    }
+
+    /// Whether any free region holds a request. O(regions).
+    pub(super) fn holds_in_any_region(&self, size: u64, alignment: u64) -> bool {
+        let Space::Plot(plot) = &self.block.space else { return false };
+        self.areas.regions(plot).any(|region| {
+            let padding = region.offset.wrapping_neg() & (alignment - 1);
+            let end = size.checked_add(padding);
+            region.state == State::Free && end.is_some_and(|end| end <= region.size)
+        })
+    }
+
+    /// Verifies the block. O(regions).
+    pub(super) fn check(&self) -> Result<(), Broken> {
+        if let Space::Line(line) = &self.block.space {
+            line.check()?;
+        }
+        let regions = self.regions();
+        let total: u64 = regions.iter().map(|region| region.size).sum();
+        let [(used, live), (pending, waiting)] = self.usage();
+        if total > self.size || used + pending > total {
+            return Err(Broken::Count);
+        }
+        if self.is_split() && (live + waiting, waiting) != (self.taken, self.pending) {
+            return Err(Broken::Count);
+        }
+        Ok(())
+    }
+
+    /// How many resources live in its regions. O(regions).
+    pub(super) fn housed(&self) -> usize {
+        let keys = self.regions().into_iter().filter_map(|region| region.key);
+        keys.filter(|&key| self.tenant(key).resource != Resource::None).count()
     }
 }

@@ -8,18 +8,21 @@ use std::{
 use smallvec::SmallVec;
 
 use super::{
-    block::{Block, Change},
+    areas::Areas,
+    block::{Block, Space, View},
     counters::Counters,
-    fit_index::{FitIndex, class_of_room, is_one_class},
+    fit_index::FitIndex,
     grant::{Entry, Grant, Heritage},
+    line::{ArenaPolicy, Line},
     rank::Rank,
-    tenants::Tenant,
+    tenants::{Tenant, Tenants},
 };
 use crate::{
-    tlsf::{KeyError, Region, TakenOver},
+    tlsf::{ConfigError, Key, KeyError, Region, State, TakenOver},
     vulkan::Resource,
 };
 
+mod books;
 mod check;
 mod closed;
 mod empty;
@@ -32,17 +35,28 @@ mod tests;
 
 pub(crate) use empty::Stay;
 
+/// What a slot holds.
+#[expect(clippy::large_enum_variant, reason = "few slots, and nearly all of them hold a block")]
+#[derive(Debug)]
+enum Slot {
+    /// Nothing; the next block continues at this serial.
+    Vacant(u32),
+    Block(Block),
+}
+
 /// All blocks of one memory type or arena.
 #[derive(Debug)]
 pub(crate) struct BlockList {
-    /// By slot; some are [vacant](Block::vacant). No flag of theirs is read on the way to a block: no key fits a
-    /// vacant one, and the index never tells it.
-    slots: Vec<Block>,
+    slots: Vec<Slot>,
     vacant: Vec<u32>,
     /// The slots of empty blocks, in the order in which they became so.
     empty: Vec<u32>,
-    shared: FitIndex,
-    tailored: FitIndex,
+    /// The blocks that TLSF splits, but for tailored ones.
+    shared: Areas,
+    tailored: Areas,
+    /// Of lines, by their room.
+    lines: FitIndex,
+    granule: u64,
     /// The size from which on requests look into tailored blocks.
     large: u64,
     pub(crate) stay: Stay,
@@ -57,20 +71,19 @@ pub(crate) struct BlockList {
     counters: Arc<Counters>,
     /// A resource lives here, or did.
     houses: bool,
-    /// Blocks tried so far.
-    #[cfg(test)]
-    tried: u32,
 }
 
 impl BlockList {
-    /// No blocks. Requests of `large` bytes and more look into tailored blocks first.
-    pub(crate) fn new(large: u64, stay: Stay) -> Self {
+    /// No blocks, of so many bytes a granule. Requests of `large` bytes and more look into tailored blocks first.
+    pub(crate) fn new(granule: u64, large: u64, stay: Stay) -> Self {
         Self {
             slots: Vec::new(),
             vacant: Vec::new(),
             empty: Vec::new(),
-            shared: FitIndex::default(),
-            tailored: FitIndex::default(),
+            shared: Areas::new(granule),
+            tailored: Areas::new(granule),
+            lines: FitIndex::default(),
+            granule,
             large,
             stay,
             ranked: false,
@@ -79,20 +92,23 @@ impl BlockList {
             restless: VecDeque::new(),
             counters: Arc::default(),
             houses: false,
-            #[cfg(test)]
-            tried: 0,
         }
     }
 
-    /// A tenant moves into a granted region. O(1) amortised.
-    pub(crate) fn move_in(&mut self, entry: Entry, tenant: Tenant) {
-        self.houses |= tenant.resource != Resource::None;
-        if let Some(block) = self.block_mut(entry.slot) {
-            block.tenants.set(entry.key, tenant);
+    /// A tenant moves into a granted region. Where the host has no memory to know of it, the region is free again.
+    /// O(1) amortised.
+    pub(crate) fn move_in(&mut self, entry: Entry, tenant: Tenant) -> Result<(), TryReserveError> {
+        let known = self.tenants_mut(entry.slot).map(|tenants| tenants.set(entry.key, tenant));
+        if let Some(Err(error)) = known {
+            let freed = self.free(entry);
+            debug_assert!(matches!(freed, Some(Ok(_))), "{freed:?}");
+            return Err(error);
         }
+        self.houses |= tenant.resource != Resource::None;
         if let Some(rank) = tenant.rank {
             self.enter(entry.slot, rank);
         }
+        Ok(())
     }
 
     /// Makes sure that the next [`insert`](Self::insert), and all that becomes of its block in these books, needs
@@ -104,48 +120,101 @@ impl BlockList {
             slots_of.try_reserve(slots - slots_of.len())?;
         }
         self.restless.try_reserve(slots - self.restless.len())?;
-        self.shared.reserve(slots)?;
-        self.tailored.reserve(slots)
+        self.lines.reserve(slots)
     }
 
-    /// Adds the block that `make` builds, given the serial to continue at. O(1) amortised.
-    pub(crate) fn insert<E>(
+    /// Adds an empty block, split as the policy says if it is not dedicated. O(1) amortised but for the place of a
+    /// split one, which is looked for among all. The block comes back where there is none, or no memory for books.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the block comes back, and there is no memory to box it"
+    )]
+    pub(crate) fn insert(
         &mut self,
-        make: impl FnOnce(u32) -> Result<Block, E>,
-    ) -> Result<u32, E> {
-        let next = || (self.slots.len() as u32, 1);
-        let (slot, serial) = self
-            .vacant
-            .last()
-            .map_or_else(next, |&slot| (slot, self.slots[slot as usize].next_serial()));
-        let block = make(serial)?;
-        let (tailored, room) = (block.tailored, block.room);
+        mut block: Block,
+        policy: ArenaPolicy,
+    ) -> Result<u32, (Block, ConfigError)> {
+        let (slot, serial) = match self.vacant.last() {
+            None => (self.slots.len() as u32, 1),
+            Some(&slot) => match self.slots.get(slot as usize) {
+                Some(Slot::Vacant(serial)) => (slot, *serial),
+                _ => unreachable!("a vacant slot holds no block"),
+            },
+        };
+        let line = |is_ring| Space::Line(Line::new(is_ring, block.size, self.granule, serial));
+        let space = match policy {
+            _ if block.is_dedicated() => Space::None,
+            ArenaPolicy::Ring => line(true),
+            ArenaPolicy::DoubleStack => line(false),
+            ArenaPolicy::Tlsf => {
+                let areas = if block.tailored { &mut self.tailored } else { &mut self.shared };
+                match areas.add(slot, block.size, serial) {
+                    Ok(plot) => Space::Plot(plot),
+                    Err(error) => return Err((block, error)),
+                }
+            }
+        };
+        block.split(space, serial);
         self.counters.reserved.add(block.size);
         self.counters.blocks.add(1);
         self.empty.push(slot);
-        match self.vacant.pop() {
-            Some(_) => self.slots[slot as usize] = block,
-            None => self.slots.push(block),
+        let line = block.largest_of_line();
+        self.tell_room(block.tailored);
+        if self.vacant.pop().is_some() {
+            self.slots[slot as usize] = Slot::Block(block);
+        } else {
+            self.slots.push(Slot::Block(block));
         }
-        self.index(slot, tailored, 0, room);
+        self.note_line(slot, 0, line);
         Ok(slot)
     }
 
-    /// Takes all that is free in a block, so that nobody gets it meanwhile: Free → Pending. Returns
-    /// whether the block was empty before. O(free regions).
-    pub(crate) fn hold(&mut self, slot: u32) -> (Vec<Entry>, bool) {
-        let Some(block) = self.block_mut(slot) else { return (Vec::new(), false) };
-        let (keys, change) = block.hold();
-        let bytes = keys.iter().map(|&key| block.size_of(key)).sum();
-        self.note(slot, change);
-        self.counters.wait(bytes, keys.len() as u64);
-        (keys.into_iter().map(|key| Entry { slot, key }).collect(), change.turned)
+    /// Takes all that is free in a block, so that nobody gets it meanwhile: Free → Pending. Returns the keys, and
+    /// whether the block was empty before. None, and nothing has changed, where the host has no memory for them.
+    /// O(regions).
+    pub(crate) fn hold(&mut self, slot: u32) -> Option<(Vec<Key>, bool)> {
+        let Self { slots, shared, tailored, counters, .. } = self;
+        let Slot::Block(block) = slots.get_mut(slot as usize)? else { return None };
+        let (was_empty, line) = (block.is_empty(), block.largest_of_line());
+        let areas = if block.tailored { tailored } else { shared };
+        let keys = match &mut block.space {
+            Space::Plot(plot) => areas.hold(plot)?,
+            Space::Line(line) => line.hold()?,
+            Space::Dedicated(_) | Space::None => Vec::new(),
+        };
+        if block.is_split() {
+            block.taken += keys.len() as u32;
+            block.pending += keys.len() as u32;
+        }
+        let (is_tailored, now) = (block.tailored, block.largest_of_line());
+        let view = View { block, areas };
+        let bytes = keys.iter().map(|&key| view.size_of(key)).sum();
+        counters.wait(bytes, keys.len() as u64);
+        let first = was_empty && !keys.is_empty();
+        if first {
+            self.fill(slot);
+        }
+        self.note_line(slot, line, now);
+        self.tell_room(is_tailored);
+        Some((keys, first))
     }
 
     /// Used → Pending. O(1).
     #[inline(always)]
     pub(crate) fn retire(&mut self, entry: Entry) -> Result<u64, KeyError> {
-        let size = self.block_mut(entry.slot).ok_or(KeyError::Stale)?.retire(entry.key)?;
+        let Self { slots, shared, tailored, .. } = self;
+        let Some(Slot::Block(block)) = slots.get_mut(entry.slot as usize) else {
+            return Err(KeyError::Stale);
+        };
+        let size = match &block.space {
+            Space::Plot(plot) => {
+                let areas = if block.tailored { tailored } else { shared };
+                let size = areas.retire(entry.key, plot)?;
+                block.pending += 1;
+                size
+            }
+            _ => block.turn_unsplit(entry.key, State::Used, State::Pending)?,
+        };
         self.counters.retire(size);
         if self.told > 0 {
             self.leave(entry);
@@ -155,54 +224,82 @@ impl BlockList {
 
     /// Pending → Used by another tenant, for neighbours that together hold the request, in their order. The
     /// old ones' resources come out, for their own end; what is left of the last stays pending and keeps
-    /// the name. O(entries).
+    /// the name. There is a place for the new one, if it [moves in](Self::move_in). None, and nothing has changed,
+    /// where they do not hold it, or the host has no memory for the books. O(entries).
     pub(crate) fn take_over(
         &mut self,
         entries: &[Entry],
-        size: u64,
-        alignment: u64,
+        (size, alignment): (u64, u64),
+        moves_in: bool,
     ) -> Option<Heritage> {
         let (&[Entry { slot, key }, ref behind @ ..], &[.., Entry { key: last, .. }]) =
             (entries, entries)
         else {
             return None;
         };
-        let block = self.block_mut(slot)?;
-        let old = block.tenants.get(last);
+        let Self { slots, shared, tailored, counters, .. } = self;
+        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else { return None };
+        let areas = if block.tailored { tailored } else { shared };
+        let Space::Plot(plot) = &block.space else { return None };
+        let (start, mut held) = (areas.region(key, plot).ok()?.offset, 0);
+        for entry in entries {
+            let region = areas.region(entry.key, plot).ok().filter(|_| entry.slot == slot)?;
+            if region.state != State::Pending || region.offset != start + held {
+                return None;
+            }
+            held += region.size;
+        }
+        if start & (alignment - 1) != 0 || held < size {
+            return None;
+        }
+        let old = areas.tenants.get(last);
+        if moves_in || old != Tenant::default() {
+            areas.reserve_tenants().ok()?;
+        }
         let mut resources = SmallVec::new();
         for entry in behind {
-            block.join(key, entry.key)?;
-            resources.push(block.tenants.take_resource(entry.key));
+            areas.join(key, entry.key)?;
+            (block.taken, block.pending) = (block.taken - 1, block.pending - 1);
+            resources.push(areas.tenants.take_resource(entry.key));
         }
-        let held = block.size_of(key);
-        let TakenOver { taken, rest } = block.take_over(key, size, alignment)?;
-        resources.push(block.tenants.take_resource(key));
+        let TakenOver { taken, rest } = areas.take_over(key, size)?;
+        (block.taken, block.pending) = match rest {
+            Some(_) => (block.taken + 1, block.pending),
+            None => (block.taken, block.pending - 1),
+        };
+        resources.push(areas.tenants.take_resource(key));
         if let Some(rest) = rest.filter(|_| old != Tenant::default()) {
-            block.tenants.set(rest.key, Tenant { resource: Resource::None, ..old });
+            let known = areas.tenants.set(rest.key, Tenant { resource: Resource::None, ..old });
+            debug_assert!(known.is_ok(), "there is a place for it");
         }
         let grant = Grant {
             entry: Entry { slot, key: taken.key },
             memory: block.memory,
-            offset: taken.offset,
+            offset: taken.offset - plot.start,
             size: taken.size,
             // The GPU may still be busy there, so the host is kept out.
             mapping: None,
             block_size: 0,
             first: false,
         };
-        self.counters.reach(held, entries.len() as u64);
-        self.counters.grant(taken.size);
+        counters.reach(held, entries.len() as u64);
+        counters.grant(taken.size);
         if let Some(rest) = rest {
-            self.counters.wait(rest.size, 1);
+            counters.wait(rest.size, 1);
         }
         let rest = rest.map(|rest| Entry { slot, key: rest.key });
         Some(Heritage { grant, rest, resources })
     }
 
     /// A used region and its block. O(1).
-    pub(crate) fn used(&self, entry: Entry) -> Result<(Region, &Block), KeyError> {
+    pub(crate) fn used(&self, entry: Entry) -> Result<(Region, View<'_>), KeyError> {
         let block = self.block(entry.slot).ok_or(KeyError::Stale)?;
         Ok((block.used(entry.key)?, block))
+    }
+
+    /// A region that is used or pending. O(1).
+    pub(crate) fn region(&self, entry: Entry) -> Option<Region> {
+        self.block(entry.slot)?.region(entry.key)
     }
 
     /// The bytes of a region, retired or used.
@@ -211,13 +308,34 @@ impl BlockList {
     }
 
     pub(crate) fn tenant(&self, entry: Entry) -> Tenant {
-        self.block(entry.slot).map_or_else(Tenant::default, |block| block.tenants.get(entry.key))
+        self.block(entry.slot).map_or_else(Tenant::default, |block| block.tenant(entry.key))
+    }
+
+    /// Who lives in the block of a slot, with those of blocks that are split with it.
+    #[inline]
+    fn tenants_mut(&mut self, slot: u32) -> Option<&mut Tenants> {
+        let Self { slots, shared, tailored, .. } = self;
+        match slots.get_mut(slot as usize)? {
+            Slot::Block(block) => Some(match (block.is_split(), block.tailored) {
+                (false, _) => &mut block.tenants,
+                (true, true) => &mut tailored.tenants,
+                (true, false) => &mut shared.tenants,
+            }),
+            Slot::Vacant(_) => None,
+        }
+    }
+
+    /// The margins of a region hold the pattern from now on.
+    pub(crate) fn close_fence(&mut self, entry: Entry) {
+        if let Some(tenants) = self.tenants_mut(entry.slot) {
+            tenants.close_fence(entry.key);
+        }
     }
 
     /// Takes the resource off a region: the caller destroys it.
     pub(crate) fn take_resource(&mut self, entry: Entry) -> Resource {
-        self.block_mut(entry.slot)
-            .map_or(Resource::None, |block| block.tenants.take_resource(entry.key))
+        self.tenants_mut(entry.slot)
+            .map_or(Resource::None, |tenants| tenants.take_resource(entry.key))
     }
 
     /// [`take_resource`](Self::take_resource) for many; nothing is looked at where none ever lived.
@@ -238,53 +356,26 @@ impl BlockList {
         self.houses
     }
 
-    /// Writes down that the block of a slot has changed. Nearly always that is nothing.
-    #[inline(always)]
-    fn note(&mut self, slot: u32, Change { before, now, turned }: Change) {
-        if !is_one_class(before, now) {
-            self.note_room(slot, before, now);
-        }
-        if turned {
-            self.note_turn(slot);
-        }
-    }
-
-    /// Tells the index how much room a block had and has. A closed one is in no index.
-    #[inline(never)]
-    fn note_room(&mut self, slot: u32, before: u32, now: u32) {
-        if let Some(&Block { tailored, closed: false, .. }) = self.slots.get(slot as usize) {
-            self.index(slot, tailored, before, now);
-        }
-    }
-
-    /// [`note_room`](Self::note_room), of the index of these blocks.
-    #[inline(always)]
-    fn index(&mut self, slot: u32, tailored: bool, before: u32, now: u32) {
-        let (index, present) = match tailored {
-            false => (&mut self.shared, &self.counters.shared),
-            true => (&mut self.tailored, &self.counters.tailored),
-        };
-        index.change(present, slot, class_of_room(before), class_of_room(now));
-    }
-
-    /// A block became empty, or is so no more.
-    #[cold]
-    #[inline(never)]
-    fn note_turn(&mut self, slot: u32) {
-        match self.block(slot).is_some_and(Block::is_empty) {
-            true => self.empty.push(slot),
-            false => self.empty.retain(|&empty| empty != slot),
+    /// The block of a slot, seen with those that it is split with.
+    #[inline]
+    pub(crate) fn block(&self, slot: u32) -> Option<View<'_>> {
+        match self.slots.get(slot as usize)? {
+            Slot::Block(block) => Some(self.view(block)),
+            Slot::Vacant(_) => None,
         }
     }
 
     #[inline]
-    pub(crate) fn block(&self, slot: u32) -> Option<&Block> {
-        self.slots.get(slot as usize).filter(|block| !block.vacant)
+    fn view<'a>(&'a self, block: &'a Block) -> View<'a> {
+        View { block, areas: if block.tailored { &self.tailored } else { &self.shared } }
     }
 
     #[inline]
     pub(crate) fn block_mut(&mut self, slot: u32) -> Option<&mut Block> {
-        self.slots.get_mut(slot as usize).filter(|block| !block.vacant)
+        match self.slots.get_mut(slot as usize)? {
+            Slot::Block(block) => Some(block),
+            Slot::Vacant(_) => None,
+        }
     }
 
     /// How many slots there are, vacant ones among them.
@@ -293,8 +384,12 @@ impl BlockList {
     }
 
     /// All blocks with their slots.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Block)> {
-        (0..).zip(&self.slots).filter(|(_, block)| !block.vacant)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, View<'_>)> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(slot, content)| match content {
+            Slot::Block(block) => Some((slot as u32, self.view(block))),
+            Slot::Vacant(_) => None,
+        })
     }
 
     /// Bytes of device memory held.

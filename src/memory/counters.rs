@@ -20,9 +20,11 @@ pub(crate) struct Counters {
     pub(crate) blocks: Published,
     /// Blocks whose rank is to be looked at.
     pub(crate) restless: Published,
-    /// The room of shared blocks, and of tailored ones.
-    pub(crate) shared: Present,
-    pub(crate) tailored: Present,
+    /// The room of the largest free range of shared blocks that TLSF splits, and of tailored ones.
+    pub(crate) shared: Published,
+    pub(crate) tailored: Published,
+    /// The room of lines.
+    pub(crate) lines: Present,
     /// [`granted`](Self::granted), and the highest peak, when the list was last handed on.
     pub(crate) granted_before: Published,
     pub(crate) peak_before: Published,

@@ -105,12 +105,6 @@ pub(crate) const fn class_of_room(room: u32) -> u32 {
     room / STEPS
 }
 
-/// Whether ranges of such rooms are of one class.
-#[inline(always)]
-pub(crate) const fn is_one_class(room: u32, other: u32) -> bool {
-    room / STEPS == other / STEPS
-}
-
 /// The bytes that every range of a class has, of [`UNIT`] at least. The opposite of [`class_of`].
 const fn least_of(class: u32) -> u64 {
     ((DOUBLE + class % DOUBLE) as u64) << (class / DOUBLE) >> DOUBLE.ilog2()

@@ -212,9 +212,14 @@ impl Line {
 
     /// Takes all that is nobody's, so that nobody gets it meanwhile: Free → Pending. What ended and is held
     /// keeps its turn; what can be given out leaves as soon as it is free again, though a ring's older
-    /// ranges have not. O(ranges).
-    pub(super) fn hold(&mut self) -> Vec<Key> {
+    /// ranges have not. None, and nothing has changed, where the host has no memory for that. O(ranges).
+    pub(super) fn hold(&mut self) -> Option<Vec<Key>> {
+        let both = self.chained(0).chain(self.chained(1));
+        let held = both.filter(|(_, node)| node.state == State::Free).count();
         let mut keys = Vec::new();
+        // Two gaps at most, and each reserves two nodes.
+        keys.try_reserve_exact(held + 2).ok()?;
+        self.nodes.try_reserve(4).ok()?;
         for mut index in self.chains.map(|chain| chain.next) {
             while index != 0 {
                 let Some(node) = self.nodes.get_mut(index as usize) else { break };
@@ -244,7 +249,7 @@ impl Line {
                 Err(error) => unreachable!("{placed:?} was just granted: {error}"),
             }
         }
-        keys
+        Some(keys)
     }
 
     /// A range goes from one state to another; its bytes. What is free leaves as far as it can. O(1),

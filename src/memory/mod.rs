@@ -3,7 +3,7 @@
 //! These are data structures that hold Vulkan handles; none of them calls the driver.
 #![forbid(unsafe_code)]
 
-mod batch;
+mod areas;
 mod block;
 mod block_list;
 mod broken;
@@ -19,8 +19,8 @@ mod retired_at;
 mod sight;
 mod tenants;
 
-pub(crate) use batch::Batch;
-pub(crate) use block::Block;
+pub(crate) use areas::Areas;
+pub(crate) use block::{Block, View};
 pub(crate) use block_list::{BlockList, Stay};
 pub use broken::Broken;
 pub(crate) use counters::Counters;

@@ -1,5 +1,7 @@
 //! Who lives on a region: the resource that ends with it, and its name. A side table by index.
 
+use std::collections::TryReserveError;
+
 use super::rank::Rank;
 use crate::{policy::granularity::ResourceKind, tlsf::Key, vulkan::Resource};
 
@@ -35,7 +37,7 @@ impl Fence {
     }
 }
 
-/// The tenants of one block, by the key of their region. It stays empty as long as nobody has a
+/// The tenants of one block, or of all that are split together, by the key of their region. It stays empty as long as nobody has a
 /// resource or a name; a region without either is not written here.
 ///
 /// A tenant is known by its key's serial, so it is gone with its key, and nothing is cleared.
@@ -43,13 +45,20 @@ impl Fence {
 pub(crate) struct Tenants(Vec<(u32, Tenant)>);
 
 impl Tenants {
-    /// Moves a tenant in. O(1) amortised.
-    pub(crate) fn set(&mut self, key: Key, tenant: Tenant) {
+    /// Moves a tenant in; nothing has changed where the host has no memory for that. O(1) amortised.
+    pub(crate) fn set(&mut self, key: Key, tenant: Tenant) -> Result<(), TryReserveError> {
         let index = key.index() as usize;
         if index >= self.0.len() {
+            self.reserve(key.index() + 1)?;
             self.0.resize(index + 1, (0, Tenant::default()));
         }
         self.0[index] = (key.serial(), tenant);
+        Ok(())
+    }
+
+    /// Makes sure that those of keys with an index below this one need no more memory.
+    pub(super) fn reserve(&mut self, bound: u32) -> Result<(), TryReserveError> {
+        self.0.try_reserve((bound as usize).saturating_sub(self.0.len()))
     }
 
     /// Who lives there; nobody for a key that has none, or is gone.
@@ -68,17 +77,19 @@ impl Tenants {
         }
     }
 
-    /// Changes the rank of a region's owner, and returns what it was.
-    pub(crate) fn set_rank(&mut self, key: Key, rank: Option<Rank>) -> Option<Rank> {
+    /// Gives a region's owner a rank. Nothing has changed where the host has no memory for that.
+    pub(crate) fn set_rank(&mut self, key: Key, rank: Rank) -> Result<(), TryReserveError> {
+        let rank = Some(rank);
         match self.get_mut(key) {
-            Some(tenant) => core::mem::replace(&mut tenant.rank, rank),
-            None => {
-                if rank.is_some() {
-                    self.set(key, Tenant { rank, ..Tenant::default() });
-                }
-                None
-            }
+            Some(tenant) => tenant.rank = rank,
+            None => return self.set(key, Tenant { rank, ..Tenant::default() }),
         }
+        Ok(())
+    }
+
+    /// Takes the rank of a region's owner away, and returns it.
+    pub(crate) fn take_rank(&mut self, key: Key) -> Option<Rank> {
+        self.get_mut(key).and_then(|tenant| tenant.rank.take())
     }
 
     /// The margins of a region hold the pattern from now on.

@@ -54,7 +54,7 @@ impl Growth {
 
     /// The next block, for a request that no block holds. At least `size`.
     ///
-    /// A shared block is a thirty-second of all that is held, so that its unused end is little beside
+    /// A shared block is a forty-eighth of all that is held, so that its unused end is little beside
     /// the rest, and a type that comes late does not begin with dozens of tiny blocks; but at most
     /// sixteen times what its own type holds, so that a type that is hardly used takes little. Where
     /// more was held before, it is larger: what stays below that costs nobody anything. A request of a third
@@ -62,8 +62,8 @@ impl Growth {
     /// eighth or more gets a block to measure.
     pub(crate) fn next_block(&self, held: Held, size: u64) -> NextBlock {
         let least = if held.own <= self.first { self.first } else { 4 * self.first };
-        let rising = (held.all / 32).min(held.own.saturating_mul(16));
-        let again = (held.below / 3).min(held.all / 4);
+        let rising = (held.all / 48).min(held.own.saturating_mul(16));
+        let again = (held.below / 2).min(held.all / 3);
         let share = (rising.max(again) / SMALLEST * SMALLEST).max(least).min(self.largest);
         if size >= self.large() && size >= share / 8 {
             return NextBlock { size: self.least_block(size), tailored: true };
@@ -103,17 +103,17 @@ mod tests {
         let mut blocks = 0;
         while held < 4 << 30 {
             let NextBlock { size, tailored } = GROWTH.next_block(alone(held), 1);
-            assert!(!tailored && (size <= 4 * MIB || size <= held / 32));
+            assert!(!tailored && (size <= 4 * MIB || size <= held / 48));
             held += size;
             blocks += 1;
         }
-        assert!(blocks < 160, "{blocks} blocks for 4 GiB");
+        assert!(blocks < 260, "{blocks} blocks for 4 GiB");
         assert_eq!(GROWTH.next_block(alone(0), 1).size, MIB);
     }
 
     #[test]
     fn a_type_that_comes_late_grows_fast_and_takes_little() {
-        let sizes = |own: u64| GROWTH.next_block(Held { all: 4 << 30, own, below: 0 }, 1).size;
+        let sizes = |own: u64| GROWTH.next_block(Held { all: 6 << 30, own, below: 0 }, 1).size;
         assert_eq!([0, MIB, 6 * MIB].map(sizes), [MIB, 16 * MIB, 96 * MIB]);
         assert_eq!(sizes(1 << 30), 128 * MIB);
     }
@@ -121,9 +121,9 @@ mod tests {
     #[test]
     fn what_was_held_before_is_taken_again_in_larger_blocks() {
         let sizes =
-            |below: u64| GROWTH.next_block(Held { all: 256 * MIB, own: 256 * MIB, below }, 1).size;
-        assert_eq!([0, 24 * MIB, 90 * MIB].map(sizes), [8 * MIB, 8 * MIB, 30 * MIB]);
-        assert_eq!(sizes(4 << 30), 64 * MIB);
+            |below: u64| GROWTH.next_block(Held { all: 384 * MIB, own: 384 * MIB, below }, 1).size;
+        assert_eq!([0, 16 * MIB, 90 * MIB].map(sizes), [8 * MIB, 8 * MIB, 45 * MIB]);
+        assert_eq!(sizes(4 << 30), 128 * MIB);
         // But a device with hardly anything holds hardly anything, whatever it once held.
         let held = Held { all: MIB, own: MIB, below: 4 << 30 };
         assert_eq!(GROWTH.next_block(held, 1).size, MIB);
@@ -131,10 +131,10 @@ mod tests {
 
     #[test]
     fn a_block_is_a_multiple_of_a_request_that_is_seldom_alone() {
-        let size = |size: u64| GROWTH.next_block(alone(384 * MIB), size).size;
+        let size = |size: u64| GROWTH.next_block(alone(576 * MIB), size).size;
         assert_eq!([1, MIB, 3 * MIB].map(size), [12 * MIB; 3], "others are alone");
         let large = Growth { first: 4 * MIB, largest: 256 * MIB };
-        let multiple = |size: u64| large.next_block(alone(512 * MIB), size).size;
+        let multiple = |size: u64| large.next_block(alone(768 * MIB), size).size;
         assert_eq!([6 * MIB, 7 * MIB, 9 * MIB].map(multiple), [18 * MIB, 14 * MIB, 18 * MIB]);
     }
 
@@ -163,7 +163,7 @@ mod tests {
         let tailored = |size| NextBlock { size, tailored: true };
         assert_eq!(block(0, 30 * MIB), tailored(30 * MIB));
         assert_eq!(block(0, 3 * MIB), NextBlock { size: 3 * MIB, tailored: false });
-        assert_eq!(block(2 << 30, 8 * MIB), tailored(8 * MIB));
-        assert_eq!(block(2 << 30, 7 * MIB), NextBlock { size: 64 * MIB, tailored: false });
+        assert_eq!(block(3 << 30, 8 * MIB), tailored(8 * MIB));
+        assert_eq!(block(3 << 30, 7 * MIB), NextBlock { size: 64 * MIB, tailored: false });
     }
 }

@@ -142,7 +142,9 @@ impl Tlsf {
         let mut table = self.table();
         let next = table.link(edge).next;
         table.set_link(before, Link { next, prev: EDGE });
-        table.remove(region);
+        if table.link(region).is_binned() {
+            table.remove(region);
+        }
         table.give_vacant(region);
         table.give_vacant(edge);
         Ok(())
@@ -155,7 +157,7 @@ impl Tlsf {
     #[inline]
     pub fn is_area_empty(&self, area: &Area) -> Result<bool, AreaError> {
         let Node { left, right, .. } = self.edge(area)?;
-        Ok(left == right && link_at(&self.pairs, right).is_binned())
+        Ok(left == right && link_at(&self.pairs, right).is_at_rest())
     }
 
     /// Where an area lies. O(1).
@@ -183,7 +185,7 @@ impl Tlsf {
 
     /// The node of an area's edge: where the area begins, its size, its last and its first region.
     #[inline]
-    fn edge(&self, area: &Area) -> Result<Node, AreaError> {
+    pub(super) fn edge(&self, area: &Area) -> Result<Node, AreaError> {
         let found = self.find_node(index_of(area.edge));
         let edge = found.filter(|(at, link, _)| link.prev == EDGE && *at != BORDER);
         edge.map(|(_, _, node)| node).ok_or(AreaError::Unknown)

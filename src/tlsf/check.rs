@@ -4,7 +4,8 @@ use thiserror::Error;
 
 use super::class::{BINS, COLUMNS, ROWS, row_of};
 use super::pairs::{
-    BORDER, EDGE, Link, Node, PAIRS, PENDING, USED, VACANT, index_of, is_node, link_at, node_at,
+    BORDER, EDGE, Link, Node, PAIRS, PENDING, SHUT, USED, VACANT, index_of, is_node, link_at,
+    node_at,
 };
 use super::{Sum, Tlsf, bin_beside};
 
@@ -99,7 +100,7 @@ impl Tlsf {
         is_one.then(|| (link_at(&self.pairs, node), node_at(&self.pairs, node)))
     }
 
-    /// Walks the areas, and tells how many regions are free.
+    /// Walks the areas, and tells how many regions are free and not shut.
     fn check_regions(&self) -> Result<u32, Broken> {
         let mut counts = Counts::default();
         let (mut edge, mut areas, mut end) = (BORDER, 0, 0);
@@ -118,10 +119,10 @@ impl Tlsf {
             }
             areas += 1;
         }
-        let Counts { taken, pending, free, units } = counts;
+        let Counts { taken, pending, free, shut, units } = counts;
         let sums = taken == self.taken && pending == self.pending && units == u64::from(self.units);
         if areas == self.areas && sums && free == self.free_count() {
-            Ok(free)
+            Ok(free - shut)
         } else {
             Err(Broken::Count)
         }
@@ -149,13 +150,14 @@ impl Tlsf {
                     counts.taken.add(region.size);
                     counts.pending.add(region.size);
                 }
+                SHUT => (counts.free, counts.shut) = (counts.free + 1, counts.shut + 1),
                 _ if link.is_binned() => counts.free += 1,
                 _ => return Err(Broken::Mark { node }),
             }
-            if link.is_binned() && left_free {
+            if link.is_at_rest() && left_free {
                 return Err(Broken::NotMerged { node });
             }
-            left_free = link.is_binned();
+            left_free = link.is_at_rest();
             end += u64::from(region.size);
             (left, at) = (at, region.right);
         }
@@ -238,6 +240,8 @@ struct Counts {
     taken: Sum,
     pending: Sum,
     free: u32,
+    /// Of those, the ones in areas that are shut.
+    shut: u32,
     /// Granules of all areas.
     units: u64,
 }

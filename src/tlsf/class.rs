@@ -63,13 +63,6 @@ pub(super) const fn bin_at_least(units: u32) -> u32 {
     (((units as f64).to_bits() + (1 << BELOW) - 1) >> BELOW) as u32 - ONE
 }
 
-/// The [bin](bin_of) of `units` with `more` added; 0 for no units, without a branch.
-#[cfg(any(test, feature = "vulkan"))]
-#[inline(always)]
-pub(super) const fn bin_above(units: u32, more: u32) -> u32 {
-    (((units as f64).to_bits() >> BELOW) as u32 + more).saturating_sub(ONE)
-}
-
 /// The smallest size in `bin`, in granules; in the first bins the size below it.
 #[inline]
 pub(super) const fn smallest_of(bin: u32) -> u32 {
@@ -102,13 +95,11 @@ mod tests {
             next = end;
             for size in [first, (first + end) / 2, end - 1] {
                 assert_eq!(bin_of(size as u32), bin, "size {size}");
-                assert_eq!(bin_above(size as u32, 192), bin + 192, "size {size}");
             }
             assert_eq!(u64::from(smallest_of(bin)), first, "bin {bin}");
         }
         assert_eq!(next, u64::from(UNITS_BOUND));
         assert_eq!((TAIL, BINS), (992, 993));
-        assert_eq!(bin_above(0, 63 * COLUMNS), 0);
         assert!(BINS <= COLUMNS * ROWS as u32, "every bin has a row");
     }
 

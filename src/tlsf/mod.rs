@@ -121,6 +121,8 @@ mod release;
 mod report;
 #[cfg(feature = "vulkan")]
 mod room;
+#[cfg(feature = "vulkan")]
+mod shut;
 mod sorted;
 mod table;
 mod take_over;
@@ -142,7 +144,7 @@ pub use place::Probes;
 pub use region::{Freed, Key, Placed, Region, State};
 pub use report::Regions;
 #[cfg(feature = "vulkan")]
-pub(crate) use room::{ROOM_STEPS, room_of, widened};
+pub(crate) use room::{ROOM_STEPS, Within, least_of_room, room_of};
 pub use take_over::TakenOver;
 
 /// The ranges of one block, from 0 to its size.

@@ -51,13 +51,19 @@ impl Link {
     /// Whether this is the link of a region, in whatever state.
     #[inline]
     pub(super) const fn is_of_region(self) -> bool {
-        self.prev <= LOOSE || self.prev >= PENDING
+        self.prev <= LOOSE || self.prev >= SHUT
     }
 
     /// Whether this is the link of a free region, in a bin or loose.
     #[inline]
     pub(super) const fn is_free(self) -> bool {
         self.prev <= LOOSE
+    }
+
+    /// Whether this is the link of a free region that waits for an owner: in a bin, or shut.
+    #[inline]
+    pub(super) const fn is_at_rest(self) -> bool {
+        self.prev < LOOSE || self.prev == SHUT
     }
 
     pub(super) const fn pair(self) -> Pair {
@@ -67,9 +73,11 @@ impl Link {
 
 /// Mark of a used region, and all numbers above it: by so much as is [noted](super::Noted) of the region. `next` is
 /// its serial.
-pub(super) const USED: u32 = LOOSE + 4;
+pub(super) const USED: u32 = LOOSE + 5;
 /// Mark of a pending region. `next` is its serial.
-pub(super) const PENDING: u32 = LOOSE + 3;
+pub(super) const PENDING: u32 = LOOSE + 4;
+/// Mark of a free region in an area that is shut: in no bin.
+pub(super) const SHUT: u32 = LOOSE + 3;
 /// Mark of a node that stands for no region. `next` is the next vacant node, or the border.
 pub(super) const VACANT: u32 = LOOSE + 2;
 /// Mark of an edge: a node that is no region, and stands before the first and after the last of an area. `next` is

@@ -1,6 +1,8 @@
 //! Allocation: the search for a free region, and cutting the request out of it.
 
 use super::Tlsf;
+#[cfg(feature = "vulkan")]
+use super::area::Area;
 use super::bitmaps::Bitmaps;
 use super::class::{UNITS_BOUND, bin_at_least, bin_of};
 use super::error::AllocateError;
@@ -154,16 +156,43 @@ impl Tlsf {
         self.give_or_refuse(self.search(asked, observe))
     }
 
-    /// [`allocate`](Self::allocate) for who does not ask why not, and the bin that the range was cut from. The
-    /// alignment is a power of two.
+    /// [`allocate`](Self::allocate) for who does not ask why not, out of a bin that is not above `most`, and the bin
+    /// that the range was cut from. The alignment is a power of two.
     #[cfg(feature = "vulkan")]
     #[inline(always)]
-    pub(super) fn allocate_from(&mut self, size: u64, alignment: u64) -> Option<(Placed, u32)> {
+    pub(super) fn allocate_from(
+        &mut self,
+        size: u64,
+        alignment: u64,
+        most: u32,
+    ) -> Option<(Placed, u32)> {
         debug_assert!(alignment.is_power_of_two());
         let asked = self.in_granules(size, alignment)?;
         let (request, found) = self.search(asked, &mut ())?;
+        if found.bin > most {
+            return None;
+        }
         self.prepare()?;
         Some((self.take(request, found), found.bin))
+    }
+
+    /// A range at the beginning of an area, which is a multiple of any alignment there, if so much is free. O(1).
+    #[cfg(feature = "vulkan")]
+    pub(crate) fn allocate_first(&mut self, area: &Area, size: u64) -> Option<Placed> {
+        let request = self.in_granules(size, 1)?;
+        self.prepare()?;
+        let node = self.edge(area).ok()?.right;
+        let units = node_at(&self.pairs, node).size;
+        let is_free = link_at(&self.pairs, node).is_binned();
+        let found = Found { node, bin: bin_of(units), padding: 0 };
+        (is_free && request.size <= units).then(|| self.take(request, found))
+    }
+
+    /// The bin that [`allocate_from`](Self::allocate_from) would cut from.
+    #[cfg(feature = "vulkan")]
+    pub(super) fn bin_for(&self, size: u64, alignment: u64) -> Option<u32> {
+        let asked = self.in_granules(size, alignment)?;
+        Some(self.search(asked, &mut ())?.1.bin)
     }
 
     /// A free region for what is asked for, and what to cut out of it: as much as the alignment makes of the

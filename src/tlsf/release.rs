@@ -13,16 +13,10 @@ impl Tlsf {
     /// The key's allocation is gone, or pending.
     #[inline]
     pub fn free(&mut self, key: Key) -> Result<Freed, KeyError> {
-        self.free_used(key).map(|(freed, _)| freed)
-    }
-
-    /// [`free`](Self::free), and the [bin](super::class::bin_of) of the free region's size.
-    #[inline(always)]
-    pub(super) fn free_used(&mut self, key: Key) -> Result<(Freed, u32), KeyError> {
         let (node, region) = self.expect(key, USED)?;
         self.taken.subtract(region.size);
-        let bin = self.table().release(node, region);
-        Ok((self.freed(region), bin))
+        self.table().release(node, region);
+        Ok(self.freed(region))
     }
 
     /// Used → pending: given up, but kept from everyone until [`reach`](Self::reach). O(1).
@@ -43,17 +37,11 @@ impl Tlsf {
     /// The key's allocation is gone, or was never retired.
     #[inline]
     pub fn reach(&mut self, key: Key) -> Result<Freed, KeyError> {
-        self.free_pending(key).map(|(freed, _)| freed)
-    }
-
-    /// [`reach`](Self::reach), and the [bin](super::class::bin_of) of the free region's size.
-    #[inline(always)]
-    pub(super) fn free_pending(&mut self, key: Key) -> Result<(Freed, u32), KeyError> {
         let (node, region) = self.expect(key, PENDING)?;
         self.taken.subtract(region.size);
         self.pending.subtract(region.size);
-        let bin = self.table().release(node, region);
-        Ok((self.freed(region), bin))
+        self.table().release(node, region);
+        Ok(self.freed(region))
     }
 
     /// [`reach`](Self::reach) for many: neighbours in the batch are merged before any bin is touched.
@@ -88,16 +76,6 @@ impl Tlsf {
             self.table().settle_all(keys.iter().map(|key| place_of(key.index()) as u32));
         }
         Ok(())
-    }
-
-    /// Reads a key's region and its neighbours, and tells a number that means nothing: whoever is about to reach
-    /// many regions has them all on their way to the cache at once, not one after the other.
-    #[cfg(feature = "vulkan")]
-    #[inline(always)]
-    pub(crate) fn glance(&self, key: Key) -> u32 {
-        let Some((_, _, Node { left, right, .. })) = self.find_node(key.index()) else { return 0 };
-        let [left, right] = [left, right].map(|node| super::pairs::link_at(&self.pairs, node));
-        left.prev ^ right.prev
     }
 
     /// The node of a key whose allocation is in the state that `mark` stands for.

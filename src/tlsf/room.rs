@@ -1,12 +1,14 @@
-//! How much room a block has, told with each change: for whoever knows many blocks by it.
+//! The doors of whoever keeps blocks as [areas](super::area): they tell how much room there is with each change, and
+//! know by its key whose block an allocation is in.
 //!
 //! *Room* is the logarithm of a size in bytes, in [`ROOM_STEPS`] and rounded down. It is the number of a
 //! bin and that of the granule, so it costs no arithmetic.
 
-use super::Tlsf;
-use super::class::{BELOW, COLUMNS, ONE, bin_above};
+use super::class::{BELOW, COLUMNS, ONE};
 use super::error::KeyError;
+use super::pairs::{Link, Node, PENDING, USED};
 use super::region::{Key, Placed};
+use super::{STEP, Tlsf};
 
 /// Steps of room in a power of two.
 pub(crate) const ROOM_STEPS: u32 = COLUMNS;
@@ -17,12 +19,26 @@ pub(crate) const fn room_of(bytes: u64) -> u32 {
     (((bytes as i64 as f64).to_bits() >> BELOW) as u32).saturating_sub(ONE)
 }
 
-/// The bytes that an allocation takes, where there is room for that: the size, rounded up to an alignment that
-/// is not above it. The alignment is a power of two; rounding up to the granule is left out.
-#[inline(always)]
-pub(crate) const fn widened(size: u64, alignment: u64) -> u64 {
-    let mask = alignment - 1;
-    if mask < size { size.wrapping_add(mask) & !mask } else { size }
+/// The bytes that everything of so much room has; 0 for no room.
+pub(crate) const fn least_of_room(room: u32) -> u64 {
+    match room {
+        0 => 0,
+        _ => (((COLUMNS + room % COLUMNS) as u128) << (room / COLUMNS) >> COLUMNS.ilog2()) as u64,
+    }
+}
+
+/// Where a block lies among the granules of all: keys of others are refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Within {
+    pub(crate) start: u32,
+    pub(crate) size: u32,
+}
+
+impl Within {
+    #[inline(always)]
+    fn has(self, start: u32) -> bool {
+        start.wrapping_sub(self.start) < self.size
+    }
 }
 
 impl Tlsf {
@@ -30,32 +46,75 @@ impl Tlsf {
     /// O(1).
     #[inline]
     pub(crate) fn room(&self) -> u32 {
+        self.bitmaps.highest().map_or(0, |bin| self.granule_room() + bin)
+    }
+
+    /// [`allocate`](Self::allocate) from a free region of so much room at most, and the room of the region that it
+    /// was cut from. The alignment is a power of two. O(1).
+    #[inline(always)]
+    pub(crate) fn allocate_telling(
+        &mut self,
+        size: u64,
+        alignment: u64,
+        most: u32,
+    ) -> Option<(Placed, u32)> {
         let granule = self.granule_room();
-        let highest = self.bitmaps.highest().map_or(0, |bin| granule + bin);
-        highest.max(bin_above(self.tail(), granule))
+        let (placed, bin) = self.allocate_from(size, alignment, most.saturating_sub(granule))?;
+        Some((placed, granule + bin))
     }
 
-    /// [`allocate`](Self::allocate), and the room of the region that it was cut from, the tail's being above all
-    /// others: where that is below the block's, this has not changed. The alignment is a power of two. O(1).
-    #[inline(always)]
-    pub(crate) fn allocate_telling(&mut self, size: u64, alignment: u64) -> Option<(Placed, u32)> {
-        let (placed, bin) = self.allocate_from(size, alignment)?;
-        Some((placed, self.granule_room() + bin))
+    /// The room of the region that [`allocate_telling`](Self::allocate_telling) would cut from. O(1).
+    pub(crate) fn room_for(&self, size: u64, alignment: u64) -> Option<u32> {
+        Some(self.granule_room() + self.bin_for(size, alignment)?)
     }
 
-    /// [`free`](Self::free), with the freed bytes and the room of the free region that there is now: the block's is
-    /// this or what it was, whichever is more. O(1).
+    /// The next allocation has this serial, unless younger ones were there already.
+    pub(crate) fn skip_serials_to(&mut self, serial: u32) {
+        if serial.wrapping_sub(self.serial) <= u32::MAX / 2 {
+            self.serial = serial;
+        }
+    }
+
+    /// What [`index_bound`](Self::index_bound) is at most after one operation more.
+    pub(crate) fn index_bound_after_growth(&self) -> u32 {
+        self.index_bound() + STEP as u32
+    }
+
+    /// [`free`](Self::free), with the freed bytes and the room of the free region that there is now. O(1).
     #[inline(always)]
-    pub(crate) fn free_telling(&mut self, key: Key) -> Result<(u64, u32), KeyError> {
-        let (freed, bin) = self.free_used(key)?;
-        Ok((freed.size, self.granule_room() + bin))
+    pub(crate) fn free_telling(&mut self, key: Key, of: Within) -> Result<(u64, u32), KeyError> {
+        let (node, region) = self.expect(key, USED)?;
+        self.check_within(region, of)?;
+        self.taken.subtract(region.size);
+        let bin = self.table().release(node, region);
+        Ok((self.bytes(region.size), self.granule_room() + bin))
     }
 
     /// [`reach`](Self::reach), telling as [`free_telling`](Self::free_telling) does. O(1).
     #[inline(always)]
-    pub(crate) fn reach_telling(&mut self, key: Key) -> Result<(u64, u32), KeyError> {
-        let (freed, bin) = self.free_pending(key)?;
-        Ok((freed.size, self.granule_room() + bin))
+    pub(crate) fn reach_telling(&mut self, key: Key, of: Within) -> Result<(u64, u32), KeyError> {
+        let (node, region) = self.expect(key, PENDING)?;
+        self.check_within(region, of)?;
+        self.taken.subtract(region.size);
+        self.pending.subtract(region.size);
+        let bin = self.table().release(node, region);
+        Ok((self.bytes(region.size), self.granule_room() + bin))
+    }
+
+    /// [`retire`](Self::retire), with the bytes. O(1).
+    #[inline(always)]
+    pub(crate) fn retire_within(&mut self, key: Key, of: Within) -> Result<u64, KeyError> {
+        let (node, region) = self.expect(key, USED)?;
+        self.check_within(region, of)?;
+        self.pending.add(region.size);
+        self.table().set_link(node, Link { next: key.serial(), prev: PENDING });
+        Ok(self.bytes(region.size))
+    }
+
+    /// A key names an allocation of one block.
+    #[inline(always)]
+    pub(super) fn check_within(&self, region: Node, of: Within) -> Result<(), KeyError> {
+        if of.has(region.start) { Ok(()) } else { Err(KeyError::Stale) }
     }
 
     /// The room of a granule.

@@ -93,20 +93,20 @@ impl Inner {
     ) {
         let mut found = Vec::new();
         let policy = state.guards;
-        let Some(block) = state.blocks.block_mut(entry.slot) else { return };
+        let Some(block) = state.blocks.block(entry.slot) else { return };
         let Some(region) = block.region(entry.key) else { return };
         let site = Site::new(lane.memory_type, block, &region);
         if policy.poisons() {
             // SAFETY: the region lies inside the mapped block, which stays under the lock, and the
             // owner has not got it yet.
-            unsafe { site.check_poison(mapping, block, &mut found) };
+            unsafe { site.check_poison(mapping, &block, &mut found) };
         } else {
             for (_, range) in site.margins() {
                 // SAFETY: as above.
                 unsafe { fill(mapping, range) };
             }
         }
-        block.tenants.close_fence(entry.key);
+        state.blocks.close_fence(entry);
         drop(state);
         self.guards.report(&found);
     }
@@ -126,7 +126,7 @@ impl Inner {
             let site = |entry: &Entry| {
                 let block = state.blocks.block(entry.slot)?;
                 let site = Site::new(lane.memory_type, block, &block.region(entry.key)?);
-                Some((*entry, mapping_of(block)?, site))
+                Some((*entry, mapping_of(&block)?, site))
             };
             sites.extend(entries.iter().filter_map(site));
             if !sites.is_empty() {
@@ -180,11 +180,11 @@ impl Inner {
         for entry in entries {
             let Some(block) = state.blocks.block(entry.slot) else { continue };
             let region = block.region(entry.key);
-            if let (Some(region), Some(mapping)) = (region, mapping_of(block)) {
+            if let (Some(region), Some(mapping)) = (region, mapping_of(&block)) {
                 let site = Site::new(lane.memory_type, block, &region);
                 // SAFETY: the region lies in the mapped block, which stays under the lock; it is pending
                 // and in hand.
-                unsafe { site.check_poison(mapping, block, &mut found) };
+                unsafe { site.check_poison(mapping, &block, &mut found) };
             }
         }
         found
@@ -196,7 +196,7 @@ impl Inner {
         let state = lane.lock();
         let resting: HashSet<_> = state.resting.entries().map(|it| (it.slot, it.key)).collect();
         for (slot, block) in state.blocks.iter() {
-            let Some(mapping) = mapping_of(block) else { continue };
+            let Some(mapping) = mapping_of(&block) else { continue };
             for region in block.regions() {
                 let site = Site::new(lane.memory_type, block, &region);
                 let rests = region.key.is_some_and(|key| resting.contains(&(slot, key)));
@@ -205,7 +205,7 @@ impl Inner {
                     unsafe { site.check_margins(mapping, &mut found) };
                 } else if state.guards.poisons() {
                     // SAFETY: as above; the region is nobody's.
-                    unsafe { site.check_poison(mapping, block, &mut found) };
+                    unsafe { site.check_poison(mapping, &block, &mut found) };
                 }
             }
         }

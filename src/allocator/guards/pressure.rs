@@ -81,8 +81,10 @@ impl Inner {
         });
         if goes(Step::End) && state.guards.at_end() == Some(Order::Fill) {
             for &Entry { slot, key } in &scratch.entries {
-                let Some(block) = state.blocks.block_mut(slot) else { continue };
-                let Some(region) = block.region(key) else { continue };
+                let region = state.blocks.region(Entry { slot, key });
+                let Some((region, block)) = region.zip(state.blocks.block_mut(slot)) else {
+                    continue;
+                };
                 // Nobody has filled it since its owner came.
                 block.graves.forget(region.offset..region.offset + region.size);
             }

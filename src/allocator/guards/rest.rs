@@ -25,7 +25,7 @@ impl Inner {
         entries.retain(|&entry| {
             let Some(block) = blocks.block(entry.slot) else { return true };
             let bytes = block.size_of(entry.key);
-            !(mapping_of(block).is_some() && resting.push(entry, until, bytes))
+            !(mapping_of(&block).is_some() && resting.push(entry, until, bytes))
         });
         lane.publish_rest(state.resting.next_end(self.guards.quarantine.bytes));
     }

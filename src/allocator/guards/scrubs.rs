@@ -23,7 +23,7 @@ use super::{
 use crate::{
     ground::{lock::Locked, sync::lock},
     guard::GuardPolicy,
-    memory::{Block, Entry, Freed, Fresh, Grave, Sight},
+    memory::{Entry, Freed, Fresh, Grave, Sight, View},
     retire::BagNumber,
     tlsf::Region,
 };
@@ -132,20 +132,24 @@ impl Inner {
         for slot in 0..state.blocks.slots() {
             let Some(block) = state.blocks.block_mut(slot) else { continue };
             let due = match step {
-                Step::Fresh => core::mem::take(&mut block.fresh) != Fresh::No,
+                Step::Fresh => block.fresh != Fresh::No,
                 _ => !block.graves.is_empty(),
             };
             if !due || !matches!(block.sight, Sight::Gpu(_)) {
                 continue;
             }
-            let (entries, first) = state.blocks.hold(slot);
+            // Where the host has no memory for that, the next scrub does it.
+            let Some((keys, first)) = state.blocks.hold(slot) else { continue };
+            if let (Step::Fresh, Some(block)) = (step, state.blocks.block_mut(slot)) {
+                block.fresh = Fresh::No;
+            }
             if first {
                 if let Some(myself) = self.myself.upgrade() {
                     state.keep(slot, myself);
                 }
             }
-            let held = |entry| Waiting { entry, step, freed: Freed::NEVER };
-            waiting.extend(entries.into_iter().map(held));
+            let held = |key| Waiting { entry: Entry { slot, key }, step, freed: Freed::NEVER };
+            waiting.extend(keys.into_iter().map(held));
         }
     }
 
@@ -208,8 +212,9 @@ impl Inner {
                 match waiting.step {
                     Step::Held => scratch.entries.push(entry),
                     Step::Fresh => {
+                        let region = state.blocks.region(entry);
                         if let Some(block) = state.blocks.block_mut(entry.slot) {
-                            match block.region(entry.key) {
+                            match region {
                                 Some(Region { offset, size, .. }) if ran => {
                                     block.graves.bury(offset..offset + size, Grave::of_nobody());
                                 }
@@ -232,10 +237,9 @@ impl Inner {
                         }
                     }
                     Step::Open if ran => {
-                        let block = state.blocks.block_mut(entry.slot);
                         // It may have ended meanwhile, and another may have its place.
-                        if let Some(block) = block.filter(|b| b.region(entry.key).is_some()) {
-                            block.tenants.close_fence(entry.key);
+                        if state.blocks.region(entry).is_some() {
+                            state.blocks.close_fence(entry);
                         }
                     }
                     _ => state.waiting.push(waiting),
@@ -291,16 +295,18 @@ impl Inner {
 }
 
 fn bury(lane: &Lane, state: &mut LaneState, waiting: Waiting) {
-    let Some(block) = state.blocks.block_mut(waiting.entry.slot) else { return };
-    let Some(region) = block.region(waiting.entry.key) else { return };
+    let Entry { slot, key } = waiting.entry;
+    let Some(block) = state.blocks.block(slot) else { return };
+    let Some(region) = block.region(key) else { return };
     let site = Site::new(lane.memory_type, block, &region);
+    let Some(block) = state.blocks.block_mut(slot) else { return };
     block.graves.bury(site.region.clone(), site.grave(waiting.freed));
 }
 
 /// Whether all of a region was filled with zeros, and nobody had it since but its owner now.
 pub(super) fn reads_zero(state: &LaneState, entry: Entry) -> bool {
     let Some(block) = state.blocks.block(entry.slot) else { return false };
-    let zeroed = |block: &Block| {
+    let zeroed = |block: View<'_>| {
         let region = block.region(entry.key);
         region.is_some_and(|it| block.graves.cover(it.offset..it.offset + it.size))
     };

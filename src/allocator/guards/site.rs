@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::corruption::{Corruption, Damage, Owner};
 use crate::{
-    memory::{Block, Freed, Grave, RetiredAt, Tenant},
+    memory::{Freed, Grave, RetiredAt, Tenant, View},
     tlsf::Region,
 };
 
@@ -20,8 +20,8 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn new(memory_type: u32, block: &Block, region: &Region) -> Self {
-        let tenant = region.key.map_or_else(Tenant::default, |key| block.tenants.get(key));
+    pub(super) fn new(memory_type: u32, block: View<'_>, region: &Region) -> Self {
+        let tenant = region.key.map_or_else(Tenant::default, |key| block.tenant(key));
         let (offset, size) = tenant.fence.inside(region.offset, region.size);
         Self {
             memory_type,

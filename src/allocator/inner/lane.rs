@@ -24,7 +24,7 @@ use crate::{
         published::Published,
     },
     guard::GuardPolicy,
-    memory::{Batch, BlockList, Broken, Counters, Entry, Heirs, Stay},
+    memory::{Areas, BlockList, Broken, Counters, Entry, Heirs, Stay},
     policy::{
         growth::Growth,
         select::{MemoryType, bits},
@@ -101,7 +101,6 @@ const LEAST_ENTRIES: usize = 32;
 pub(in super::super) struct Scratch {
     pub(in super::super) entries: Vec<Entry>,
     pub(in super::super) resources: Vec<Resource>,
-    pub(in super::super) batch: Batch,
 }
 
 impl Lane {
@@ -123,7 +122,8 @@ impl Lane {
         let (first, largest) = own.unwrap_or((desc.first_block, desc.largest_block));
         let growth = Growth::for_heap(first, largest, heap_size, properties.max_allocation_size);
         let stay = Stay::lingering(desc.linger, growth.large());
-        let mut blocks = BlockList::new(growth.large(), stay);
+        let granule = Areas::granule_for(heap_size, SMALLEST_GRANULE.max(atom));
+        let mut blocks = BlockList::new(granule, growth.large(), stay);
         blocks.ranked = vulkan.moves_priorities();
         Ok(Self {
             index: memory_type,
@@ -132,7 +132,7 @@ impl Lane {
             heap,
             heap_size,
             growth,
-            granule: SMALLEST_GRANULE.max(atom),
+            granule,
             ..Self::around(LaneState::new(blocks, desc.guards, tape))
         })
     }
@@ -144,7 +144,8 @@ impl Lane {
         (stay, guards): (Stay, GuardPolicy),
         tape: Option<Box<Tape>>,
     ) -> Self {
-        let mut state = LaneState::new(BlockList::new(twin.growth.large(), stay), guards, tape);
+        let mut state =
+            LaneState::new(BlockList::new(twin.granule, twin.growth.large(), stay), guards, tape);
         state.claim(stay, guards);
         Self {
             index,
@@ -203,6 +204,11 @@ impl Lane {
     /// Tells [`may_have_expired`](Self::may_have_expired) what the blocks are now.
     pub(in super::super) fn publish_expiry(&self, state: &LaneState) {
         self.expiry.store(state.blocks.next_expiry(), Ordering::Relaxed);
+    }
+
+    /// A block became empty, and goes at this collect, or later: what there is is looked at then. Under the lock.
+    pub(in super::super) fn expect_expiry(&self, at: u64) {
+        self.expiry.store(self.expiry.load(Ordering::Relaxed).min(at), Ordering::Relaxed);
     }
 
     /// Whether a rest may be over, without the lock.

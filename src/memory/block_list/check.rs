@@ -2,41 +2,52 @@
 
 use super::BlockList;
 use crate::memory::{
+    block::{Space, View},
     broken::Broken,
-    fit_index::{FitIndex, class_of, class_of_room},
+    fit_index::class_of,
 };
 
 impl BlockList {
-    /// Whether the indices, of shared and of tailored blocks, know the slot by these classes.
-    fn is_indexed(&self, slot: u32, [shared, tailored]: [u32; 2]) -> bool {
-        let known = |index: &FitIndex, class: u32| {
-            index.classes(slot).eq(Some(class).filter(|&class| class != 0))
-        };
-        known(&self.shared, shared) && known(&self.tailored, tailored)
+    /// Whether the index of lines knows the slot by this class.
+    fn is_indexed(&self, slot: u32, class: u32) -> bool {
+        self.lines.classes(slot).eq(Some(class).filter(|&class| class != 0))
     }
 
     /// Verifies every block, the sums and the indices. O(regions).
     pub(crate) fn check(&self) -> Result<(), Broken> {
+        let fabrics = [
+            (&self.shared, &self.counters.shared, false),
+            (&self.tailored, &self.counters.tailored, true),
+        ];
+        for (areas, told, tailored) in fabrics {
+            let blocks = self.iter().filter(|(_, block)| block.tailored == tailored);
+            areas.check(blocks.filter_map(|(slot, View { block, .. })| match &block.space {
+                Space::Plot(plot) => Some((slot, plot, block.closed)),
+                _ => None,
+            }))?;
+            if told.get() != u64::from(areas.room()) {
+                return Err(Broken::Index);
+            }
+        }
         for (slot, block) in self.iter() {
             block.check()?;
             let listed = self.empty.iter().filter(|&&empty| empty == slot).count();
-            let room = class_of(block.largest_class());
-            let wanted = match (block.closed, block.tailored) {
-                (true, _) => [0, 0],
-                (false, true) => [0, room],
-                (false, false) => [room, 0],
-            };
-            let indexed = self.is_indexed(slot, wanted) && class_of_room(block.room) == room;
+            let indexed = self.is_indexed(slot, class_of(block.largest_of_line()));
             if listed != usize::from(block.is_empty()) || !indexed {
                 return Err(Broken::Index);
             }
         }
-        let vacant = |&slot: &u32| self.is_indexed(slot, [0, 0]) && !self.empty.contains(&slot);
+        let vacant = |&slot: &u32| self.is_indexed(slot, 0) && !self.empty.contains(&slot);
         if !self.vacant.iter().all(vacant) {
             return Err(Broken::Index);
         }
-        let housed = self.iter().any(|(_, block)| block.tenants.resources() > 0);
-        if housed && !self.houses {
+        // Those of regions that live are all there are.
+        let known = self.iter().filter(|(_, block)| !block.is_split());
+        let known = known.map(|(_, block)| block.tenants.resources()).sum::<usize>()
+            + self.shared.tenants.resources()
+            + self.tailored.tenants.resources();
+        let housed = self.iter().map(|(_, block)| block.housed()).sum::<usize>();
+        if housed != known || housed > 0 && !self.houses {
             return Err(Broken::Tenant);
         }
         let told: u32 = self.iter().map(|(_, block)| block.ranks.total()).sum();

@@ -2,7 +2,8 @@
 
 use core::cmp::Reverse;
 
-use super::{Block, BlockList};
+use super::{BlockList, Slot};
+use crate::memory::block::{Block, Space, View};
 
 /// Which blocks stay though they are empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,16 +30,20 @@ impl Stay {
 impl BlockList {
     /// Takes an empty block out.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Block> {
-        let place = self.block_mut(slot).filter(|block| block.is_empty() && !block.held)?;
-        let vacant = Block::vacant(place.next_serial());
-        let block = core::mem::replace(place, vacant);
+        let block = self.block(slot).filter(|block| block.is_empty() && !block.held)?;
+        let vacant = Slot::Vacant(block.next_serial());
+        let place = self.slots.get_mut(slot as usize)?;
+        let Slot::Block(mut block) = core::mem::replace(place, vacant) else { return None };
         self.vacant.push(slot);
-        self.empty.retain(|&empty| empty != slot);
+        self.fill(slot);
         if block.restless {
             self.restless.retain(|&restless| restless != slot);
         }
-        if !block.closed {
-            self.index(slot, block.tailored, block.room, 0);
+        self.note_line(slot, block.largest_of_line(), 0);
+        if let Space::Plot(plot) = core::mem::replace(&mut block.space, Space::None) {
+            let areas = if block.tailored { &mut self.tailored } else { &mut self.shared };
+            areas.remove(plot);
+            self.tell_room(block.tailored);
         }
         self.counters.reserved.subtract(block.size);
         self.counters.blocks.subtract(1);
@@ -80,6 +85,14 @@ impl BlockList {
         })
     }
 
+    /// For how many collects at least all empty blocks stay that are listed from `first` on, if none of them goes at
+    /// once. O(those).
+    pub(crate) fn lingers(&self, first: usize) -> Option<u64> {
+        let mut blocks = self.empty[first..].iter().filter_map(|&slot| self.block(slot));
+        let stay = self.stay.linger > 0 && blocks.all(|b| !b.is_dedicated() && !b.closed);
+        stay.then_some(self.stay.linger)
+    }
+
     /// The collect at which [`remove_expired`](Self::remove_expired) will find something next.
     pub(crate) fn next_expiry(&self) -> u64 {
         if self.count() <= self.stay.least {
@@ -88,7 +101,7 @@ impl BlockList {
         let spare = self.spare();
         let going = self.empty.iter().filter(|&&slot| spare != Some(slot));
         let blocks = going.filter_map(|&slot| self.block(slot));
-        let expiry = |block: &Block| match block.closed {
+        let expiry = |block: View<'_>| match block.closed {
             true => block.empty_since,
             false => block.empty_since.saturating_add(self.stay.linger),
         };
@@ -97,8 +110,9 @@ impl BlockList {
 
     /// The empty block that stays for good.
     fn spare(&self) -> Option<u32> {
-        let small =
-            |block: &Block| !block.is_dedicated() && !block.closed && block.size <= self.stay.spare;
+        let small = |block: View<'_>| {
+            !block.is_dedicated() && !block.closed && block.size <= self.stay.spare
+        };
         self.empty.iter().copied().find(|&slot| self.block(slot).is_some_and(small))
     }
 
@@ -106,7 +120,7 @@ impl BlockList {
     /// O(empty blocks).
     fn remove_where(&mut self, goes: impl Fn(u32, &Block) -> bool) -> Vec<Block> {
         let empty = self.empty.iter().copied();
-        let slots = empty.filter(|&slot| self.block(slot).is_some_and(|block| goes(slot, block)));
+        let slots = empty.filter(|&slot| self.block(slot).is_some_and(|block| goes(slot, &block)));
         // Dedicated blocks count too, but an arena, which alone has a least, has none.
         let most = self.count().saturating_sub(self.stay.least) as usize;
         let (mut going, mut blocks) = (Vec::new(), Vec::new());

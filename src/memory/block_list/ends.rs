@@ -1,89 +1,133 @@
 //! Ranges become free: one at once, one that was pending, or all that a collect has in hand.
 
-use core::{hint::black_box, ops::BitXor};
+use smallvec::SmallVec;
 
-use super::{Block, BlockList};
+use super::{BlockList, Slot};
 use crate::{
-    memory::{batch::Batch, grant::Entry},
-    tlsf::KeyError,
+    memory::{block::Space, grant::Entry},
+    tlsf::{Key, KeyError, State},
 };
 
-/// So many ranges are looked at before the first of them is changed.
-const FEW: usize = 16;
+/// So many ranges end together: neighbours among them merge before they meet the bins.
+const TOGETHER: usize = 64;
 
 impl BlockList {
     /// Used → Free, for a region without a resource: `None`, and nothing has changed, where one lives
     /// there. Returns the bytes, and whether the block is empty now. O(1).
     #[inline(always)]
     pub(crate) fn free(&mut self, entry: Entry) -> Option<Result<(u64, bool), KeyError>> {
-        let block = match self.named(entry.slot) {
-            Ok(block) => block,
-            Err(error) => return Some(Err(error)),
+        let Self { slots, shared, counters, .. } = self;
+        let Some(Slot::Block(block)) = slots.get_mut(entry.slot as usize) else {
+            return Some(Err(KeyError::Stale));
         };
-        if block.tenants.has_resource(entry.key) {
-            return None;
-        }
-        let (size, change) = match block.free(entry.key) {
+        let freed = match &block.space {
+            Space::Plot(plot) if !block.tailored && !block.closed => {
+                if shared.tenants.has_resource(entry.key) {
+                    return None;
+                }
+                shared.free(entry.key, plot)
+            }
+            _ => return self.free_further(entry),
+        };
+        let (size, room) = match freed {
             Ok(freed) => freed,
             Err(error) => return Some(Err(error)),
         };
-        self.note(entry.slot, change);
-        self.counters.end(size);
+        block.taken -= 1;
+        let emptied = block.taken == 0;
+        if u64::from(room) > counters.shared.get() {
+            counters.shared.set(room.into());
+        }
+        counters.end(size);
+        if emptied {
+            self.empty.push(entry.slot);
+        }
         if self.told > 0 {
             self.leave(entry);
         }
-        Some(Ok((size, change.turned)))
+        Some(Ok((size, emptied)))
+    }
+
+    /// [`free`](Self::free) in blocks that are not as nearly all.
+    #[inline(never)]
+    fn free_further(&mut self, entry: Entry) -> Option<Result<(u64, bool), KeyError>> {
+        if self.tenants_mut(entry.slot)?.has_resource(entry.key) {
+            return None;
+        }
+        Some(self.end(entry, State::Used).inspect(|&(size, _)| {
+            self.counters.end(size);
+            if self.told > 0 {
+                self.leave(entry);
+            }
+        }))
     }
 
     /// Pending → Free. Returns the bytes, and whether the block is empty now. O(1).
     pub(crate) fn reach(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        let (size, emptied) = self.reach_uncounted(entry)?;
+        let (size, emptied) = self.end(entry, State::Pending)?;
         self.counters.reach(size, 1);
+        Ok((size, emptied))
+    }
+
+    /// A region becomes free, in whichever block. Returns the bytes, and whether the block is empty now. O(1).
+    fn end(&mut self, Entry { slot, key }: Entry, from: State) -> Result<(u64, bool), KeyError> {
+        let Self { slots, shared, tailored, empty, .. } = self;
+        let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else {
+            return Err(KeyError::Stale);
+        };
+        let (was, is_pending) = (block.largest_of_line(), from == State::Pending);
+        let size = match &block.space {
+            Space::Plot(plot) => {
+                let areas = if block.tailored { tailored } else { shared };
+                let size = match (block.closed, is_pending) {
+                    (true, _) => areas.free_shut(key, plot, is_pending)?,
+                    (false, true) => areas.reach(key, plot)?.0,
+                    (false, false) => areas.free(key, plot)?.0,
+                };
+                block.taken -= 1;
+                block.pending -= u32::from(is_pending);
+                size
+            }
+            _ => block.turn_unsplit(key, from, State::Free)?,
+        };
+        let (emptied, is) = (block.is_empty(), block.largest_of_line());
+        if emptied {
+            empty.push(slot);
+        }
+        let tailored = block.tailored;
+        self.note_line(slot, was, is);
+        self.tell_room(tailored);
         Ok((size, emptied))
     }
 
     /// Pending → Free for many; those that are [gone](Entry::gone) are left out. Returns how many became
     /// free, and their bytes; the blocks that are empty now are the last of [`empty`](Self::empty).
-    /// O(entries + slots).
+    /// O(entries).
     #[inline(never)]
-    pub(crate) fn reach_all(
-        &mut self,
-        entries: &[Entry],
-        batch: &mut Batch,
-    ) -> Result<(u64, u64), KeyError> {
+    pub(crate) fn reach_all(&mut self, entries: &[Entry]) -> Result<(u64, u64), KeyError> {
         let (mut count, mut bytes) = (0, 0);
-        if Batch::pays(entries.len(), self.slots()) && batch.fill(entries, self.slots()) {
-            for (slot, keys) in batch.groups() {
-                let (freed, change) = self.named(slot)?.reach_batch(keys)?;
-                self.note(slot, change);
-                bytes += freed;
-                count += keys.len() as u64;
-            }
-        } else {
-            for entries in entries.chunks(FEW) {
-                let glance = |entry: &Entry| Some(self.block(entry.slot)?.glance(entry.key));
-                black_box(entries.iter().filter_map(glance).fold(0, BitXor::bitxor));
-                for &entry in entries.iter().filter(|entry| !entry.is_gone()) {
-                    bytes += self.reach_uncounted(entry)?.0;
-                    count += 1;
+        for entries in entries.chunks(TOGETHER) {
+            let mut keys: SmallVec<[Key; TOGETHER]> = SmallVec::new();
+            for &entry in entries.iter().filter(|entry| !entry.is_gone()) {
+                count += 1;
+                let Some(Slot::Block(block)) = self.slots.get_mut(entry.slot as usize) else {
+                    return Err(KeyError::Stale);
+                };
+                if !block.is_split() || block.tailored || block.closed {
+                    bytes += self.end(entry, State::Pending)?.0;
+                    continue;
                 }
+                block.taken -= 1;
+                block.pending -= 1;
+                if block.taken == 0 {
+                    self.empty.push(entry.slot);
+                }
+                keys.push(entry.key);
             }
+            bytes += self.shared.reach_batch(&keys)?;
         }
+        self.tell_room(false);
         self.counters.reach(bytes, count);
         Ok((count, bytes))
-    }
-
-    /// [`reach`](Self::reach), but for the sums.
-    #[inline(always)]
-    fn reach_uncounted(&mut self, entry: Entry) -> Result<(u64, bool), KeyError> {
-        let (size, change) = self.named(entry.slot)?.reach(entry.key)?;
-        self.note(entry.slot, change);
-        Ok((size, change.turned))
-    }
-
-    /// What stands in a slot, if only a [vacant](Block::vacant) block, which knows no key.
-    #[inline(always)]
-    fn named(&mut self, slot: u32) -> Result<&mut Block, KeyError> {
-        self.slots.get_mut(slot as usize).ok_or(KeyError::Stale)
     }
 }

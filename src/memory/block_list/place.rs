@@ -1,15 +1,17 @@
 //! Finding a range in the blocks of a list.
 
-use super::{Block, BlockList, Change, search::BlockSearch};
+use super::{BlockList, Slot, search::LineSearch};
 use crate::{
-    memory::{fit_index::class_of_room, grant::Grant, line::End},
-    tlsf::{Placed, room_of, widened},
+    memory::{areas::Areas, block::Space, grant::Grant, line::End},
+    tlsf::{Placed, ROOM_STEPS, room_of},
 };
 
+/// So many steps of room more than it asks for a large request takes.
+const TIGHT: u32 = ROOM_STEPS * 5 / 8;
+
 impl BlockList {
-    /// A range in the block with the least room that is enough, so that the emptier ones become
-    /// empty. O(1): the number of blocks tried is bounded, however many there are. Where an
-    /// alignment asks for padding, a range may go unseen that
+    /// A range in the tightest room that is found, in whichever block. O(1), however many blocks there are. Where
+    /// an alignment asks for padding, a range may go unseen that
     /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
     #[inline(always)]
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Grant> {
@@ -19,25 +21,38 @@ impl BlockList {
         }
     }
 
-    /// [`allocate`](Self::allocate) in the tightest shared block for the size as it is [rounded](widened),
-    /// which nearly always has room.
+    /// [`allocate`](Self::allocate) in the blocks that are shared by requests of all sizes, if this is not a large
+    /// one: nearly always there is room.
     #[inline(always)]
     pub(crate) fn allocate_at_once(&mut self, size: u64, alignment: u64) -> Option<Grant> {
-        if size >= self.large {
-            return None;
+        if size < self.large { self.allocate_shared(size, alignment) } else { None }
+    }
+
+    #[inline(always)]
+    fn allocate_shared(&mut self, size: u64, alignment: u64) -> Option<Grant> {
+        let (slot, placed, cut) = self.shared.allocate(size, alignment, u32::MAX)?;
+        if u64::from(cut) >= self.counters.shared.get() {
+            self.tell_room(false);
         }
-        // The shared block of the lowest class that has so much room; the oldest of equals.
-        let room = room_of(widened(size, alignment));
-        let from = |class: u32| self.shared.tightest(&self.counters.shared, class);
-        let (mut slot, class) = from(class_of_room(room).max(1))?;
-        // Of the class of the room itself some have less.
-        if self.slots.get(slot as usize)?.room < room {
-            (slot, _) = from(class + 1)?;
-        }
-        let block = self.at(slot)?;
-        let (placed, change) = block.allocate(size, alignment)?;
-        let grant = block.grant(slot, placed, change.turned);
-        Some(self.note_grant(grant, change))
+        self.grant_split(slot, placed)
+    }
+
+    /// A range in tailored blocks, from so much room at most.
+    #[cold]
+    fn allocate_tailored(&mut self, size: u64, alignment: u64, most: u32) -> Option<Grant> {
+        let (slot, placed, _) = self.tailored.allocate(size, alignment, most)?;
+        self.tell_room(true);
+        self.grant_split(slot, placed)
+    }
+
+    /// A range of the block of a slot was taken, at an offset among all.
+    #[inline(always)]
+    fn grant_split(&mut self, slot: u32, placed: Placed) -> Option<Grant> {
+        let Some(Slot::Block(block)) = self.slots.get_mut(slot as usize) else { return None };
+        let Space::Plot(plot) = &block.space else { return None };
+        let (first, offset) = (block.taken == 0, placed.offset - plot.start);
+        block.taken += 1;
+        self.grant(slot, Placed { offset, ..placed }, first)
     }
 
     /// [`allocate`](Self::allocate), where the [first look](Self::allocate_at_once) found none.
@@ -49,36 +64,63 @@ impl BlockList {
     #[cold]
     #[inline(never)]
     pub(crate) fn allocate_at(&mut self, end: End, size: u64, alignment: u64) -> Option<Grant> {
-        let mut search = BlockSearch::new(self, size, alignment);
-        while let Some(slot) = search.next(self) {
-            let grant = self.place_in(slot, |block| block.allocate_at(end, size, alignment));
+        if size >= self.large {
+            let grant = self.allocate_tailored(size, alignment, tight(size));
             if grant.is_some() {
                 return grant;
             }
         }
-        None
+        self.allocate_shared(size, alignment).or_else(|| {
+            let mut search = LineSearch::new(size, alignment);
+            while let Some(slot) = search.next(self) {
+                let grant = self.allocate_unsplit(slot, end, size, alignment);
+                if grant.is_some() {
+                    return grant;
+                }
+            }
+            None
+        })
     }
 
     /// Whether [`allocate_at`](Self::allocate_at) would find a range. O(1).
     pub(crate) fn holds(&self, end: End, size: u64, alignment: u64) -> bool {
-        let mut search = BlockSearch::new(self, size, alignment);
+        let fits = |areas: &Areas, most: u32| {
+            areas.room_for(size, alignment).is_some_and(|room| room <= most)
+        };
+        if size >= self.large && fits(&self.tailored, tight(size)) {
+            return true;
+        }
+        let mut search = LineSearch::new(size, alignment);
         let mut slots = core::iter::from_fn(|| search.next(self));
-        slots.any(|slot| self.block(slot).is_some_and(|block| block.holds(end, size, alignment)))
+        fits(&self.shared, u32::MAX)
+            || slots.any(|slot| {
+                self.block(slot).is_some_and(|block| block.holds_unsplit(size, alignment, end))
+            })
     }
 
-    /// Whether [`allocate_anywhere`](Self::allocate_anywhere) would find a range. O(blocks and free regions).
+    /// Whether [`allocate_anywhere`](Self::allocate_anywhere) would find a range. O(blocks and regions).
     pub(crate) fn holds_anywhere(&self, size: u64, alignment: u64) -> bool {
-        self.iter().any(|(_, block)| block.holds_anywhere(size, alignment))
+        self.iter().any(|(_, block)| block.holds_in_any_region(size, alignment))
     }
 
-    /// A range in any shared block that has one, in whichever free region. O(blocks and free regions): for
-    /// the way out of a failure.
+    /// A range in any block that TLSF splits, in whichever free region, of those that are closed too. O(blocks and
+    /// regions): for the way out of a failure.
     pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Grant> {
-        let place = |block: &mut Block| block.allocate_anywhere(size, alignment);
-        (0..self.slots()).find_map(|slot| self.place_in(slot, place))
+        self.shut_closed(false);
+        let shared = self.shared.allocate_anywhere(size, alignment);
+        let found = shared.or_else(|| self.tailored.allocate_anywhere(size, alignment));
+        let grant = match found {
+            Some((slot, placed)) => self.grant_split(slot, placed),
+            // An alignment above the size of a block is that of its beginning, wherever it lies among the others.
+            None => (0..self.slots()).find_map(|slot| self.allocate_first(slot, size)),
+        };
+        self.shut_closed(true);
+        self.tell_room(false);
+        self.tell_room(true);
+        grant
     }
 
-    /// A range in the block of this slot. O(1).
+    /// A range in the new block of this slot, or in another that has tighter room. O(1).
     pub(crate) fn allocate_in(
         &mut self,
         slot: u32,
@@ -86,36 +128,48 @@ impl BlockList {
         size: u64,
         alignment: u64,
     ) -> Option<Grant> {
-        self.place_in(slot, |block| block.allocate_at(end, size, alignment))
+        let grant = match self.block(slot)? {
+            block if !block.is_split() => {
+                return self.allocate_unsplit(slot, end, size, alignment);
+            }
+            block if block.tailored => self.allocate_tailored(size, alignment, u32::MAX),
+            _ => self.allocate_shared(size, alignment),
+        };
+        // The tightest rooms may all begin badly, and large alignments be those of few blocks' beginnings.
+        grant.or_else(|| self.allocate_first(slot, size))
     }
 
-    /// What `place` finds in the block of this slot.
-    fn place_in(
+    /// A range at the beginning of a block that TLSF splits, which is a multiple of any alignment. O(1).
+    fn allocate_first(&mut self, slot: u32, size: u64) -> Option<Grant> {
+        let Self { slots, shared, tailored, .. } = self;
+        let Slot::Block(block) = slots.get(slot as usize)? else { return None };
+        let Space::Plot(plot) = &block.space else { return None };
+        let areas = if block.tailored { tailored } else { shared };
+        let placed = areas.allocate_first(plot, size)?;
+        let tailored = block.tailored;
+        self.tell_room(tailored);
+        self.grant_split(slot, placed)
+    }
+
+    /// A range in a line, or all of a dedicated block.
+    fn allocate_unsplit(
         &mut self,
         slot: u32,
-        place: impl FnOnce(&mut Block) -> Option<(Placed, Change)>,
+        end: End,
+        size: u64,
+        alignment: u64,
     ) -> Option<Grant> {
-        let block = self.at(slot)?;
-        let (placed, change) = place(block)?;
-        let grant = block.grant(slot, placed, change.turned);
-        Some(self.note_grant(grant, change))
+        let block = self.block_mut(slot)?;
+        let (first, before) = (block.is_empty(), block.largest_of_line());
+        let placed = block.allocate_unsplit(size, alignment, end)?;
+        let now = block.largest_of_line();
+        self.note_line(slot, before, now);
+        self.grant(slot, placed, first)
     }
+}
 
-    /// The block of a slot, to look for a range there.
-    #[inline(always)]
-    fn at(&mut self, slot: u32) -> Option<&mut Block> {
-        #[cfg(test)]
-        {
-            self.tried += 1;
-        }
-        self.slots.get_mut(slot as usize)
-    }
-
-    /// Writes down what was granted.
-    #[inline(always)]
-    fn note_grant(&mut self, grant: Grant, change: Change) -> Grant {
-        self.note(grant.entry.slot, change);
-        self.counters.grant(grant.size);
-        grant
-    }
+/// The most room that a large request takes in a tailored block: smaller requests than two thirds of it would keep
+/// it from going.
+fn tight(size: u64) -> u32 {
+    room_of(size) + TIGHT
 }

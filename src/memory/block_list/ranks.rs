@@ -24,8 +24,8 @@ impl BlockList {
     /// Somebody ends, of whom a rank may have been told.
     #[cold]
     pub(super) fn leave(&mut self, Entry { slot, key }: Entry) {
-        let Some(block) = self.block_mut(slot) else { return };
-        if let Some(rank) = block.tenants.set_rank(key, None) {
+        let rank = self.tenants_mut(slot).and_then(|tenants| tenants.take_rank(key));
+        if let Some((rank, block)) = rank.zip(self.block_mut(slot)) {
             block.ranks.leave(rank);
             self.told -= 1;
             self.look_at(slot);
@@ -41,15 +41,15 @@ impl BlockList {
         }
     }
 
-    /// Changes the rank of a used region. O(1).
+    /// Changes the rank of a used region; it has none where the host has no memory for that. O(1).
     pub(crate) fn set_rank(&mut self, entry: Entry, rank: Option<Rank>) {
         let Entry { slot, key } = entry;
         if !self.ranked || self.used(entry).is_err() {
             return;
         }
         self.leave(entry);
-        if let (Some(rank), Some(block)) = (rank, self.block_mut(slot)) {
-            block.tenants.set_rank(key, Some(rank));
+        let (Some(rank), Some(tenants)) = (rank, self.tenants_mut(slot)) else { return };
+        if tenants.set_rank(key, rank).is_ok() {
             self.enter(slot, rank);
         }
     }
@@ -73,8 +73,7 @@ impl BlockList {
             let Some(slot) = self.restless.pop_front() else { break };
             let fixed = self.fixed_rank;
             let Some(block) = self.block_mut(slot) else { continue };
-            let [(_, live), _] = block.usage();
-            let rank = fixed.unwrap_or_else(|| block.ranks.of_block(live));
+            let rank = fixed.unwrap_or_else(|| block.ranks.of_block(block.live()));
             if block.told != rank {
                 block.told = rank;
                 block.held = true;

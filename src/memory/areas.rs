@@ -1,0 +1,341 @@
+//! The blocks that TLSF splits, as areas of one: one search, however many blocks there are.
+
+use core::ops::Range;
+use std::collections::TryReserveError;
+
+use super::{broken::Broken, tenants::Tenants};
+use crate::tlsf::{
+    Area, AreaError, ConfigError, Key, KeyError, Placed, Region, TakenOver, Tlsf, Within,
+};
+
+/// Granules of a chunk: a block begins at a multiple, so that a word for each chunk tells whose it is.
+const CHUNK: u64 = 1 << 16;
+
+/// In the place of a slot.
+const NOBODY: u32 = u32::MAX;
+
+/// Blocks beside each other in one space of offsets, each at a multiple of the power of two that is not below its
+/// size: so what is aligned there is aligned in its block.
+#[derive(Debug)]
+pub(crate) struct Areas {
+    /// Made with the first block.
+    tlsf: Option<Tlsf>,
+    /// The slot of the block that lies in each chunk.
+    chunks: Vec<u32>,
+    granule: u64,
+    /// log2 of the bytes of a chunk.
+    chunk_shift: u32,
+    /// Bytes of the largest power of two that a block ever had. Of larger ones only the beginning of a block is a multiple.
+    widest: u64,
+    /// Who lives in the regions of all.
+    pub(super) tenants: Tenants,
+}
+
+/// Where a block lies among the others.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Plot {
+    within: Within,
+    /// Bytes before it.
+    pub(super) start: u64,
+    area: Area,
+}
+
+impl Areas {
+    pub(super) fn new(granule: u64) -> Self {
+        Self {
+            tlsf: None,
+            chunks: Vec::new(),
+            granule,
+            chunk_shift: granule.trailing_zeros() + CHUNK.trailing_zeros(),
+            widest: 1,
+            tenants: Tenants::default(),
+        }
+    }
+
+    /// The granule for blocks of a heap: four times its size, up to 1 TiB, lie in 2³² granules, so that there is a
+    /// place for each block.
+    pub(crate) fn granule_for(heap_size: u64, at_least: u64) -> u64 {
+        let space = heap_size.min(1 << 40) * 4;
+        at_least.max((space >> 32).next_power_of_two())
+    }
+
+    /// Adds an empty block, of a slot whose keys have been given serials below one. O(chunks).
+    pub(super) fn add(&mut self, slot: u32, size: u64, serial: u32) -> Result<Plot, ConfigError> {
+        let granule = self.granule;
+        let units = size / granule;
+        if units == 0 {
+            return Err(ConfigError::TooSmall { size });
+        }
+        let too_many = ConfigError::TooManyGranules { size, granule };
+        if units > u64::from(u32::MAX) {
+            return Err(too_many);
+        }
+        let span = units.next_power_of_two().max(CHUNK);
+        let taken = units.div_ceil(CHUNK) as usize;
+        let steps = (0..).step_by((span / CHUNK) as usize);
+        let is_free = |&first: &usize| {
+            let known = self.chunks.len();
+            let found = &self.chunks[first.min(known)..(first + taken).min(known)];
+            found.iter().all(|&slot| slot == NOBODY)
+        };
+        let Some(first) = steps.take(1 + self.chunks.len()).find(is_free) else { unreachable!() };
+        let end = first + taken;
+        self.chunks
+            .try_reserve(end.saturating_sub(self.chunks.len()))
+            .map_err(|_| ConfigError::OutOfHostMemory)?;
+        let tlsf = match &mut self.tlsf {
+            Some(tlsf) => tlsf,
+            none => none.insert(Tlsf::without_areas(granule)?),
+        };
+        let start = first as u64 * CHUNK;
+        let area =
+            tlsf.add_area(start * granule, units * granule).map_err(|error| match error {
+                AreaError::OutOfHostMemory => ConfigError::OutOfHostMemory,
+                _ => too_many,
+            })?;
+        tlsf.skip_serials_to(serial);
+        if end > self.chunks.len() {
+            self.chunks.resize(end, NOBODY);
+        }
+        self.chunks[first..end].fill(slot);
+        self.widest = self.widest.max(span * granule);
+        // A place of an area is below 2³².
+        let within = Within { start: start as u32, size: units as u32 };
+        Ok(Plot { area, start: start * granule, within })
+    }
+
+    /// Takes an empty block away. O(areas), and no memory.
+    pub(super) fn remove(&mut self, plot: Plot) {
+        self.chunks[plot.chunks()].fill(NOBODY);
+        let removed = self.tlsf.as_mut().map(|tlsf| tlsf.remove_area(plot.area));
+        debug_assert!(matches!(removed, Some(Ok(()))), "{removed:?}");
+    }
+
+    /// The slot whose block an offset lies in.
+    #[inline(always)]
+    fn slot_of(&self, offset: u64) -> u32 {
+        let chunk = offset >> self.chunk_shift;
+        self.chunks.get(chunk as usize).copied().unwrap_or(NOBODY)
+    }
+
+    /// A range in whichever block, from the tightest room for a request, of so much at most: its slot, and the room
+    /// that it was cut from. O(1).
+    #[inline(always)]
+    pub(super) fn allocate(
+        &mut self,
+        size: u64,
+        alignment: u64,
+        most: u32,
+    ) -> Option<(u32, Placed, u32)> {
+        let alignment = alignment.min(self.widest);
+        let (placed, cut) = self.tlsf.as_mut()?.allocate_telling(size, alignment, most)?;
+        Some((self.slot_of(placed.offset), placed, cut))
+    }
+
+    /// The room that [`allocate`](Self::allocate) would cut from. O(1).
+    pub(super) fn room_for(&self, size: u64, alignment: u64) -> Option<u32> {
+        self.tlsf.as_ref()?.room_for(size, alignment.min(self.widest))
+    }
+
+    /// A range in whichever free region holds a request. O(free regions).
+    pub(super) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<(u32, Placed)> {
+        let alignment = alignment.min(self.widest);
+        let placed = self.tlsf.as_mut()?.allocate_anywhere(size, alignment).ok()?;
+        Some((self.slot_of(placed.offset), placed))
+    }
+
+    /// A range at the beginning of a block, which is a multiple of any alignment. O(1).
+    pub(super) fn allocate_first(&mut self, plot: &Plot, size: u64) -> Option<Placed> {
+        self.tlsf.as_mut()?.allocate_first(&plot.area, size)
+    }
+
+    /// The room of the largest free range. O(1).
+    #[inline]
+    pub(super) fn room(&self) -> u32 {
+        self.tlsf.as_ref().map_or(0, Tlsf::room)
+    }
+
+    /// Used → Free. The bytes, and the room of the free region that there is now. O(1).
+    #[inline(always)]
+    pub(super) fn free(&mut self, key: Key, plot: &Plot) -> Result<(u64, u32), KeyError> {
+        self.tlsf.as_mut().ok_or(KeyError::Stale)?.free_telling(key, plot.within)
+    }
+
+    /// Pending → Free. O(1).
+    #[inline(always)]
+    pub(super) fn reach(&mut self, key: Key, plot: &Plot) -> Result<(u64, u32), KeyError> {
+        self.tlsf.as_mut().ok_or(KeyError::Stale)?.reach_telling(key, plot.within)
+    }
+
+    /// Used or pending → Free in a block that is closed. O(1).
+    pub(super) fn free_shut(
+        &mut self,
+        key: Key,
+        plot: &Plot,
+        pending: bool,
+    ) -> Result<u64, KeyError> {
+        self.tlsf.as_mut().ok_or(KeyError::Stale)?.free_shut(key, plot.within, pending)
+    }
+
+    /// Used → Pending. O(1).
+    #[inline(always)]
+    pub(super) fn retire(&mut self, key: Key, plot: &Plot) -> Result<u64, KeyError> {
+        self.tlsf.as_mut().ok_or(KeyError::Stale)?.retire_within(key, plot.within)
+    }
+
+    /// Pending → Free for many, of blocks that are not closed. The bytes. O(keys).
+    pub(super) fn reach_batch(&mut self, keys: &[Key]) -> Result<u64, KeyError> {
+        let Some(tlsf) = self.tlsf.as_mut().filter(|_| !keys.is_empty()) else { return Ok(0) };
+        let before = tlsf.pending_bytes();
+        tlsf.reach_batch(keys)?;
+        Ok(before - tlsf.pending_bytes())
+    }
+
+    /// Makes sure that who comes to one region more, or to what is left of it, needs no more memory to be known.
+    pub(super) fn reserve_tenants(&mut self) -> Result<(), TryReserveError> {
+        let bound = self.tlsf.as_ref().map_or(0, Tlsf::index_bound_after_growth);
+        self.tenants.reserve(bound)
+    }
+
+    /// Pending → Used by another owner, from the region's beginning on.
+    pub(super) fn take_over(&mut self, key: Key, size: u64) -> Option<TakenOver> {
+        self.tlsf.as_mut()?.take_over(key, size, 1).ok()
+    }
+
+    pub(super) fn join(&mut self, first: Key, second: Key) -> Option<()> {
+        self.tlsf.as_mut()?.join(first, second).ok()
+    }
+
+    /// Takes all that is free in a block: Free → Pending. None, and nothing has changed, where the host has no memory
+    /// for the list. O(regions of the block).
+    pub(super) fn hold(&mut self, plot: &Plot) -> Option<Vec<Key>> {
+        self.tlsf.as_mut()?.hold_area(&plot.area).ok()
+    }
+
+    /// No search finds what is free in a block, or finds it again. O(regions of the block), and no memory.
+    pub(super) fn set_shut(&mut self, plot: &Plot, shut: bool) {
+        let done = self.tlsf.as_mut().map(|tlsf| match shut {
+            true => tlsf.shut_area(&plot.area),
+            false => tlsf.open_area(&plot.area),
+        });
+        debug_assert!(matches!(done, Some(Ok(()))), "{done:?}");
+    }
+
+    /// The region of a key in a block, used or pending, with its offset there. O(1).
+    pub(super) fn region(&self, key: Key, plot: &Plot) -> Result<Region, KeyError> {
+        let region = self.tlsf.as_ref().ok_or(KeyError::Stale)?.get(key)?;
+        let offset = region.offset.wrapping_sub(plot.start);
+        match offset < u64::from(plot.within.size) * self.granule {
+            true => Ok(Region { offset, ..region }),
+            false => Err(KeyError::Stale),
+        }
+    }
+
+    /// All regions of a block in address order.
+    pub(super) fn regions(&self, plot: &Plot) -> impl Iterator<Item = Region> {
+        let regions = self.tlsf.as_ref().and_then(|tlsf| tlsf.area_regions(&plot.area).ok());
+        let start = plot.start;
+        regions
+            .into_iter()
+            .flatten()
+            .map(move |region| Region { offset: region.offset - start, ..region })
+    }
+
+    pub(super) fn next_serial(&self) -> u32 {
+        self.tlsf.as_ref().map_or(0, Tlsf::next_serial)
+    }
+
+    /// Verifies what is split, of blocks in these slots, which are closed or not. O(chunks and regions).
+    pub(super) fn check<'a>(
+        &self,
+        plots: impl Iterator<Item = (u32, &'a Plot, bool)>,
+    ) -> Result<(), Broken> {
+        self.tlsf.as_ref().map_or(Ok(()), Tlsf::check)?;
+        let (mut slots, mut count) = (vec![NOBODY; self.chunks.len()], 0);
+        for (slot, plot, closed) in plots {
+            let tlsf = self.tlsf.as_ref().ok_or(Broken::Index)?;
+            slots.get_mut(plot.chunks()).ok_or(Broken::Index)?.fill(slot);
+            if !tlsf.is_area_shut(&plot.area, closed) {
+                return Err(Broken::Index);
+            }
+            count += 1;
+        }
+        let areas = self.tlsf.as_ref().map_or(0, Tlsf::area_count);
+        if slots == self.chunks && areas == count { Ok(()) } else { Err(Broken::Index) }
+    }
+}
+
+impl Plot {
+    /// The chunks that it lies in.
+    fn chunks(&self) -> Range<usize> {
+        let Within { start, size } = self.within;
+        let first = u64::from(start) / CHUNK;
+        first as usize..(first + u64::from(size).div_ceil(CHUNK)) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: u64 = 1 << 10;
+    const GIB: u64 = 1 << 30;
+
+    /// Blocks of all sizes come and go until their heap was held hundreds of times over: there is a place for each.
+    #[test]
+    fn there_is_a_place_for_each_block_of_a_heap() {
+        for heap in [1 << 20, 8 * GIB, 64 * GIB, 300 * GIB, 1 << 40] {
+            let granule = Areas::granule_for(heap, 64);
+            let mut areas = Areas::new(granule);
+            let mut state = heap;
+            let mut random = |bound: u64| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 33) % bound
+            };
+            // As many as a device may have memories, up to an eighth of the heap.
+            let (mut blocks, mut held, mut all) = (Vec::new(), 0, 0);
+            for slot in 0..20_000 {
+                let most = (heap / 8) >> random(12);
+                let size = (64 * KIB).max(most / 2 + (most * random(1000) / 2000));
+                while held + size > heap || blocks.len() >= 4096 {
+                    let (plot, size) = blocks.swap_remove(random(blocks.len() as u64) as usize);
+                    areas.remove(plot);
+                    held -= size;
+                }
+                let plot = areas.add(slot, size, 0).unwrap();
+                let begins = plot.start % (size / granule).next_power_of_two();
+                assert_eq!(begins, 0, "{size} at {}", plot.start);
+                assert_eq!(u64::from(plot.within.size), size / granule);
+                blocks.push((plot, size));
+                (held, all) = (held + size, all + size);
+            }
+            assert!(all / heap > 100, "{heap}: {all}");
+        }
+    }
+
+    #[test]
+    fn a_granule_is_as_fine_as_the_heap_allows() {
+        let of = |heap: u64| Areas::granule_for(heap, 64);
+        assert_eq!([0, 1, 24 * GIB, 64 * GIB].map(of), [64; 4]);
+        assert_eq!([80 * GIB, 300 * GIB, 1 << 40, u64::MAX].map(of), [128, 512, 1024, 1024]);
+        assert_eq!((Areas::granule_for(0, 256), Areas::granule_for(80 * GIB, 256)), (256, 256));
+    }
+
+    #[test]
+    fn what_has_no_place_is_refused_and_changes_nothing() {
+        let mut areas = Areas::new(64);
+        assert_eq!(areas.add(0, 63, 0).unwrap_err(), ConfigError::TooSmall { size: 63 });
+        for size in [128 * GIB, 1 << 40, u64::MAX] {
+            let refused = areas.add(0, size, 0).unwrap_err();
+            assert_eq!(refused, ConfigError::TooManyGranules { size, granule: 64 });
+        }
+        // Half of all granules, less one, is the most of all together.
+        let plot = areas.add(0, 128 * GIB - 64, 0).unwrap();
+        assert!(areas.add(1, 64, 0).is_err());
+        areas.check([(0, &plot, false)].into_iter()).unwrap();
+        areas.remove(plot);
+        areas.check(core::iter::empty()).unwrap();
+        assert!(areas.add(1, 64 + 63, 0).is_ok());
+    }
+}

@@ -1,0 +1,62 @@
+//! What a list of blocks knows without looking at them: written with each change of a block.
+
+use super::{BlockList, Slot};
+use crate::{
+    memory::{
+        fit_index::class_of,
+        grant::{Entry, Grant},
+    },
+    tlsf::Placed,
+};
+
+impl BlockList {
+    /// A range was placed in the block of a slot, at an offset of its own.
+    #[inline(always)]
+    pub(super) fn grant(&mut self, slot: u32, placed: Placed, first: bool) -> Option<Grant> {
+        let Some(Slot::Block(block)) = self.slots.get(slot as usize) else { return None };
+        let Placed { key, offset, size } = placed;
+        self.counters.grant(size);
+        let grant = Grant {
+            entry: Entry { slot, key },
+            memory: block.memory,
+            offset,
+            size,
+            mapping: block.mapping,
+            block_size: block.size,
+            first,
+        };
+        if first {
+            self.fill(slot);
+        }
+        Some(grant)
+    }
+
+    /// The block of a slot is not empty any more.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn fill(&mut self, slot: u32) {
+        // It was not so for long, most often.
+        if let Some(at) = self.empty.iter().rposition(|&empty| empty == slot) {
+            self.empty.remove(at);
+        }
+    }
+
+    /// How much room a line had, and has.
+    #[inline]
+    pub(super) fn note_line(&mut self, slot: u32, before: u64, now: u64) {
+        let (old, new) = (class_of(before), class_of(now));
+        if old != new {
+            self.lines.change(&self.counters.lines, slot, old, new);
+        }
+    }
+
+    /// Tells how much room there is in blocks that TLSF splits.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn tell_room(&mut self, tailored: bool) {
+        match tailored {
+            false => self.counters.shared.set(self.shared.room().into()),
+            true => self.counters.tailored.set(self.tailored.room().into()),
+        }
+    }
+}
