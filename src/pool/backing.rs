@@ -9,6 +9,8 @@ use core::{alloc::Layout, fmt, ptr::NonNull};
 /// A range of memory that nobody else uses. All pointers of a pool derive from its one pointer.
 pub(super) struct Backing {
     base: NonNull<u8>,
+    /// Where the books begin to count, at the base or before it: no memory may be there.
+    origin: *mut u8,
     /// Offsets are below this.
     size: usize,
     owner: Owner,
@@ -34,9 +36,13 @@ impl fmt::Debug for Backing {
 }
 
 impl Backing {
+    const fn new(base: NonNull<u8>, size: usize, owner: Owner) -> Self {
+        Self { base, origin: base.as_ptr(), size, owner }
+    }
+
     /// No memory.
     pub(super) const fn empty() -> Self {
-        Self { base: NonNull::dangling(), size: 0, owner: Owner::Nobody }
+        Self::new(NonNull::dangling(), 0, Owner::Nobody)
     }
 
     /// Memory of the host heap, not initialised, aligned like a cache line, a page or a huge page, as
@@ -51,7 +57,7 @@ impl Backing {
         let layout = Layout::from_size_align(size, alignment).ok()?;
         // SAFETY: the size is not 0.
         let start = NonNull::new(unsafe { alloc(layout) })?;
-        Some(Self { base: start, size, owner: Owner::Heap { start, layout } })
+        Some(Self::new(start, size, Owner::Heap { start, layout }))
     }
 
     /// The caller's memory, and what keeps it there.
@@ -60,15 +66,16 @@ impl Backing {
     /// As long as `keep` is not dropped, the region is valid for reads and writes on any thread, and
     /// nobody accesses it but through pointers that come from this value.
     pub(super) unsafe fn region(region: NonNull<[u8]>, keep: Box<dyn Send>) -> Self {
-        Self { base: region.cast(), size: region.len(), owner: Owner::Caller { _keep: keep } }
+        Self::new(region.cast(), region.len(), Owner::Caller { _keep: keep })
     }
 
-    /// Forgets what lies before `skip` and behind `size` bytes from there.
-    pub(super) fn narrow(&mut self, skip: usize, size: usize) {
+    /// Forgets what lies before `skip` and behind `size` bytes from there. Books count from `lead` bytes before that on.
+    pub(super) fn narrow(&mut self, skip: usize, size: usize, lead: usize) {
         assert!(skip <= self.size && size <= self.size - skip, "{skip} + {size}");
         // SAFETY: the offset lies in the memory or at its end.
         self.base = unsafe { self.base.add(skip) };
         self.size = size;
+        self.origin = self.base.as_ptr().wrapping_sub(lead);
     }
 
     /// The address of the first byte.
@@ -81,14 +88,21 @@ impl Backing {
         self.size
     }
 
-    /// The pointer to a byte that lies in the memory.
+    /// The address where the books begin to count.
     #[inline]
-    pub(super) fn at(&self, offset: usize) -> *mut u8 {
-        debug_assert!(offset < self.size);
-        self.base.as_ptr().wrapping_add(offset)
+    pub(super) fn origin(&self) -> usize {
+        self.origin.addr()
     }
 
-    /// [`at`](Self::at), never null.
+    /// The pointer to a byte that lies in the memory, as the books count.
+    #[inline]
+    pub(super) fn counted(&self, offset: usize) -> Option<NonNull<u8>> {
+        let pointer = self.origin.wrapping_add(offset);
+        debug_assert!(self.offset_of(pointer).is_some());
+        NonNull::new(pointer)
+    }
+
+    /// The pointer to a byte that lies in the memory.
     #[inline]
     pub(super) fn pointer(&self, offset: usize) -> NonNull<u8> {
         assert!(offset < self.size);

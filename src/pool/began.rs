@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 
 use bytemuck::allocation::try_zeroed_box;
 
-use super::bitmap::Bitmap;
+use super::{bitmap::Bitmap, seat::Era};
 
 /// Starts that are written down at a time. Their words in the bitmap lie far apart, so that each would
 /// be waited for; together they are waited for once.
@@ -26,31 +26,30 @@ impl Began {
         Some(Self { bitmap: Bitmap::new(granules)?, log: try_zeroed_box().ok()?, logged: 0 })
     }
 
-    /// An allocation begins there; `again` if one has before, in this [generation](Self::generation). O(1),
+    /// An allocation begins there; `again` if one has before, in this [era](Self::era). O(1),
     /// with more to do each 1024th time.
     #[inline]
     pub(super) fn insert(&mut self, granule: u32, again: bool) {
-        // Always below: no check is left of it.
-        let at = self.logged % LOGGED;
-        self.log[at] = granule;
-        // Whether it is written down already is a coin flip, and so no branch.
-        self.logged = at + usize::from(!again);
-        if self.logged == LOGGED {
-            self.write_down();
+        match self.log.get_mut(self.logged) {
+            Some(entry) => *entry = granule,
+            None => self.write_down(granule),
         }
+        // Whether it is written down already is a coin flip, and so no branch.
+        self.logged += usize::from(!again);
     }
 
-    /// While it is the same, a start that was inserted need not be again.
+    /// While it lasts, a start that was inserted need not be again.
     #[inline]
-    pub(super) fn generation(&mut self) -> u32 {
-        self.bitmap.forgotten()
+    pub(super) fn era(&mut self) -> Era {
+        self.bitmap.era()
     }
 
     #[cold]
     #[inline(never)]
-    fn write_down(&mut self) {
+    fn write_down(&mut self, first: u32) {
         self.bitmap.extend(&self.log[..self.logged]);
         self.logged = 0;
+        self.log[0] = first;
     }
 
     fn log(&self) -> &[u32] {
@@ -104,12 +103,13 @@ mod tests {
         for step in 0..5000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let granule = (state >> 33) as u32 % 100_000;
-            let generation = began.generation();
+            let era = began.era();
             if live.insert(granule as usize) {
                 ever.insert(granule as usize);
-                let known = written_in.insert(granule, generation) == Some(generation);
+                let known = written_in.insert(granule, era) == Some(era);
+                let logged = began.log().len();
                 began.insert(granule, known);
-                written += usize::from(began.log().is_empty());
+                written += usize::from(began.log().len() < logged);
             }
             let ended = live.range((state >> 20) as usize % 100_000..).next().copied();
             if let Some(ended) = ended.filter(|_| step % 2 == 0) {

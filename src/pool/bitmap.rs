@@ -7,6 +7,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bytemuck::allocation::try_zeroed_slice_box;
 
+use super::seat::Era;
+
 const BITS: usize = u64::BITS as usize;
 
 /// More levels than any bound needs.
@@ -14,9 +16,6 @@ const LEVELS: usize = 10;
 
 /// Numbers of a group.
 pub(super) const GROUP: usize = 256;
-
-/// Times are counted up to here.
-const MANY: u32 = 1 << 30;
 
 /// A bit for each number that ever was a member, and levels of bits above groups of them: each says
 /// whether there may be a member under it. A member that leaves is not written down; the search for one
@@ -41,7 +40,10 @@ pub(super) struct Bitmap {
     /// Where each level begins in `words`.
     firsts: [usize; LEVELS],
     levels: usize,
-    forgotten: AtomicU32,
+    /// The next one begins when it is found out that a group has no member.
+    era: AtomicU32,
+    /// A power of two above all numbers.
+    above: u32,
 }
 
 impl Bitmap {
@@ -66,7 +68,8 @@ impl Bitmap {
             words: try_zeroed_slice_box(words).ok()?,
             firsts,
             levels,
-            forgotten: AtomicU32::new(0),
+            era: AtomicU32::new(Era::FIRST.0),
+            above: bound.next_power_of_two() as u32,
         })
     }
 
@@ -102,10 +105,10 @@ impl Bitmap {
         }
     }
 
-    /// How often it was found out that a group has no member; [`MANY`] and more are many.
+    /// While it lasts, no member has to be written down that was.
     #[inline]
-    pub(super) fn forgotten(&mut self) -> u32 {
-        *self.forgotten.get_mut()
+    pub(super) fn era(&mut self) -> Era {
+        Era(*self.era.get_mut())
     }
 
     /// Whether a number ever was a member.
@@ -158,9 +161,9 @@ impl Bitmap {
 
     /// No member is left in a group.
     fn forget(&self, mut place: usize) {
-        if self.forgotten.load(Ordering::Relaxed) < MANY {
-            self.forgotten.fetch_add(1, Ordering::Relaxed);
-        }
+        // Another thread may do the same: then it is the next one for both.
+        let Era(next) = Era(self.era.load(Ordering::Relaxed)).next(self.above);
+        self.era.store(next, Ordering::Relaxed);
         for &first in &self.firsts[..self.levels] {
             let bit = 1 << (place % BITS);
             let word = &self.words[first + place / BITS];

@@ -10,15 +10,15 @@ use super::{
 use crate::tlsf::State;
 
 impl MemoryPool {
-    /// A new allocation must find the poison as it was left; else it is undone.
+    /// A new allocation must find the poison as it was left; else it is undone, as if no more than `most` had ever lived.
     #[cold]
-    pub(super) fn expect_painted(&mut self, live: Live) -> Result<(), AllocateError> {
+    pub(super) fn expect_painted(&mut self, live: Live, most: u64) -> Result<(), AllocateError> {
         let (offset, size) = (live.offset as usize, live.reserved as usize);
         let Some(changed) = self.backing.first_changed(offset, size) else { return Ok(()) };
         self.backing.paint(offset, size);
         self.counts.corruptions += 1;
         if let Some(ledger) = self.ledger.as_mut() {
-            ledger.free(&live);
+            ledger.undo(&live, most);
         }
         let base = self.backing.address();
         Err(AllocateError::WriteAfterFree { address: base + changed, start: base + offset })

@@ -3,12 +3,12 @@
 
 use crate::tlsf::Key;
 
-/// Bytes of the region behind what was asked for; the topmost bit: does a handle own it?
+/// What the core notes of an allocation: bytes of the region behind what was asked for, and whether a handle owns it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Note(pub(super) u32);
 
 impl Note {
-    pub(super) const BY_HANDLE: u32 = 1 << 31;
+    pub(super) const BY_HANDLE: u32 = 1 << 30;
 
     pub(super) fn is_by_handle(self) -> bool {
         self.0 & Self::BY_HANDLE != 0

@@ -8,11 +8,10 @@ use super::{
     desc::{PoolDesc, PoolLayout},
     error::{AllocateError, PoolError},
     found::{Found, Live, Note, Request},
-    spill::{Entry, Granules},
     starts::Starts,
     statistics::Fragmentation,
 };
-use crate::tlsf::{self, Config, Freed, Key, Placed, Region, State, Taken, Tlsf};
+use crate::tlsf::{self, Config, Freed, Key, Noted, Placed, Region, Tlsf};
 
 /// The books of a pool. Offsets are in bytes from the pool's first granule.
 ///
@@ -37,16 +36,11 @@ pub(super) struct Ledger {
     largest_alignment: u64,
     /// Up to this alignment a request asks for nothing but its size; 0 where all ask for more.
     plain_alignment: u64,
-    /// Below this granule what ends is free at once and nobody looks at it; 0 where more is to be done.
+    /// Below this granule of the core what ends is free at once and nobody looks at it; 0 where more is to be done.
     plain_granules: u64,
     boundary: Option<u64>,
-}
-
-impl Granules for Tlsf {
-    #[inline]
-    fn granule(&self, node: u32) -> u32 {
-        self.start_at(node)
-    }
+    /// With more regions taken, more allocations live than ever: the most that did, the lead and what is pending.
+    limit: u32,
 }
 
 impl Ledger {
@@ -77,9 +71,10 @@ impl Ledger {
             },
             plain_granules: match desc.checked || desc.quarantine != 0 {
                 true => 0,
-                false => size >> shift,
+                false => (lead + size) >> shift,
             },
             boundary,
+            limit: u32::from(lead != 0),
         })
     }
 
@@ -88,20 +83,19 @@ impl Ledger {
         (offset >> self.shift) as u32
     }
 
-    /// Gives a range out of which nothing is asked but size and alignment, and tells its offset; none, and
+    /// Gives a range out of which nothing is asked but size and alignment, and tells its offset, the lead counted; none, and
     /// nothing has changed, where more is asked, or it cannot. O(1).
     #[inline]
     pub(super) fn allocate_plain(&mut self, size: u64, alignment: u64) -> Option<u64> {
         if alignment > self.plain_alignment {
             return None;
         }
-        let Taken { place, start, units } = self.tlsf.allocate_place(size, alignment)?;
-        let slack = ((u64::from(units) << self.shift) - size) as u32;
-        if !self.enter(start, place.get(), Note(slack)) {
-            self.give_back(place.get());
+        let (place, start) = self.tlsf.allocate_noted(size, alignment)?;
+        if !self.enter(start, place) {
+            self.give_back(place);
             return None;
         }
-        Some((u64::from(start) << self.shift) - self.lead)
+        Some(u64::from(start) << self.shift)
     }
 
     /// Gives a range out.
@@ -123,10 +117,11 @@ impl Ledger {
         let slack = (placed.size - size) as u32;
         let note = Note(slack | if by_handle { Note::BY_HANDLE } else { 0 });
         let place = Tlsf::place(placed.key);
-        if !self.enter(self.granule_of(placed.offset), place, note) {
+        if !self.enter(self.granule_of(placed.offset), place) {
             self.give_back(place);
             return Err(AllocateError::OutOfHostMemory);
         }
+        self.set_note(place, note);
         let offset = placed.offset - self.lead;
         Ok(Live { key: placed.key, offset, size, reserved: placed.size, by_handle })
     }
@@ -134,14 +129,24 @@ impl Ledger {
     /// Enters what was given out into the books; `false`, and nothing has changed, if the host has no memory
     /// for it.
     #[inline]
-    fn enter(&mut self, granule: u32, node: u32, note: Note) -> bool {
-        let entry = Entry { node, note: note.0 };
-        let generation = self.began.generation();
-        let Some(again) = self.starts.insert(granule, entry, generation, &self.tlsf) else {
+    fn enter(&mut self, granule: u32, place: u32) -> bool {
+        let era = self.began.era();
+        let Some(again) = self.starts.insert(granule, place, era, &self.tlsf) else {
             return false;
         };
         self.began.insert(granule, again);
+        if self.tlsf.taken_count() > self.limit {
+            self.rise();
+        }
         true
+    }
+
+    /// More live than ever.
+    #[cold]
+    #[inline(never)]
+    fn rise(&mut self) {
+        self.limit += 1;
+        self.starts.make_room(self.most_live() as usize, &self.tlsf);
     }
 
     /// Why a request is refused: what is wrong with it, before what is wrong with the pool.
@@ -194,31 +199,37 @@ impl Ledger {
 
     /// Undoes an allocation that nobody has seen.
     #[cold]
-    fn give_back(&mut self, node: u32) {
-        assert!(self.tlsf.free_at(node).is_some(), "{node} was just given out");
+    #[inline(never)]
+    fn give_back(&mut self, place: u32) {
+        match self.tlsf.noted(place) {
+            Some(noted) => _ = self.tlsf.free_noted(noted),
+            None => unreachable!("{place} was just given out"),
+        }
+    }
+
+    fn set_note(&mut self, place: u32, note: Note) {
+        let noted = self.tlsf.note(place, note.0);
+        assert!(noted.is_some(), "{place} is used");
     }
 
     /// The live allocation that a used region is.
-    #[inline]
-    fn live_in(&self, region: Region) -> Option<Live> {
-        let Region { state: State::Used, offset, size: reserved, key: Some(key) } = region else {
-            return None;
-        };
-        let offset = offset.checked_sub(self.lead)?;
-        let note = Note(self.entry(self.granule_of(offset))?.1.note);
-        let by_handle = note.is_by_handle();
-        Some(Live { key, offset, size: reserved - note.slack(), reserved, by_handle })
+    fn live_of(&self, noted: Noted) -> Option<Live> {
+        let offset = (u64::from(noted.start) << self.shift).checked_sub(self.lead)?;
+        let reserved = u64::from(noted.size) << self.shift;
+        let note = Note(noted.note);
+        let (size, by_handle) = (reserved - note.slack(), note.is_by_handle());
+        Some(Live { key: noted.key(), offset, size, reserved, by_handle })
     }
 
-    /// The node of the live allocation that begins at a granule, and the place of its entry.
+    /// The used region that begins at a granule, and where its entry is.
     #[inline]
-    fn entry(&self, granule: u32) -> Option<(usize, Entry)> {
+    fn entry(&self, granule: u32) -> Option<(usize, Noted)> {
         self.starts.find(granule + self.lead_granules, &self.tlsf)
     }
 
     /// The live allocation that begins at a granule.
     fn live_at(&self, granule: u32) -> Option<Live> {
-        self.live_in(self.tlsf.region_in(self.entry(granule)?.1.node)?)
+        self.live_of(self.entry(granule)?.1)
     }
 
     /// The granule that begins at an offset.
@@ -233,7 +244,7 @@ impl Ledger {
         self.live_at(self.granule_at(offset)?)
     }
 
-    /// Used → free, of the live allocation that begins at an offset: its size as asked for. None, and nothing
+    /// Used → free, of the live allocation that begins at an offset, the lead counted: its size as asked for. None, and nothing
     /// has changed, if there is no such one or no such offset, a handle owns it, or more is to be done. O(1).
     #[inline]
     pub(super) fn free_plain(&mut self, offset: u64) -> Option<u64> {
@@ -242,21 +253,21 @@ impl Ledger {
         if granule >= self.plain_granules {
             return None;
         }
-        let (place, Entry { node, note }) = self.entry(granule as u32)?;
-        let note = Note(note);
+        let (at, noted) = self.starts.find(granule as u32, &self.tlsf)?;
+        let note = Note(noted.note);
         if note.is_by_handle() {
             return None;
         }
-        let freed = self.tlsf.free_at(node)?;
-        debug_assert_eq!(freed.offset, offset + self.lead);
-        let granule = granule as u32 + self.lead_granules;
-        self.starts.remove(place, granule, self.began.generation(), &self.tlsf);
+        self.starts.remove(at, noted.start, self.began.era(), &self.tlsf);
+        let freed = self.tlsf.free_noted(noted);
+        debug_assert_eq!(freed.offset, offset);
         Some(freed.size - note.slack())
     }
 
     /// The live allocation of a key, if it is still that of the key's serial.
     pub(super) fn by_key(&self, key: Key) -> Option<Live> {
-        self.live_in(self.tlsf.get(key).ok()?)
+        self.tlsf.get(key).ok()?;
+        self.live_of(self.tlsf.noted(Tlsf::place(key))?)
     }
 
     /// What an offset is. O(1).
@@ -289,9 +300,9 @@ impl Ledger {
     /// No live allocation begins there any more. Before its node is another's: that tells where it begins.
     fn forget(&mut self, live: &Live) {
         let granule = self.granule_of(live.offset);
-        if let Some((place, _)) = self.entry(granule) {
-            let granule = granule + self.lead_granules;
-            self.starts.remove(place, granule, self.began.generation(), &self.tlsf);
+        if let Some((at, noted)) = self.entry(granule) {
+            self.starts.remove(at, noted.start, self.began.era(), &self.tlsf);
+            self.set_note(noted.place, Note::default());
         }
     }
 
@@ -303,15 +314,23 @@ impl Ledger {
         assert!(freed.is_ok(), "{live:?} was live");
     }
 
+    /// Undoes an allocation, as if no more than `most` had ever lived.
+    pub(super) fn undo(&mut self, live: &Live, most: u64) {
+        self.free(live);
+        self.limit = most as u32 + self.not_live();
+    }
+
     /// Used → pending.
     pub(super) fn retire(&mut self, live: &Live) {
         self.forget(live);
         let retired = self.tlsf.retire(live.key);
         assert!(retired.is_ok(), "{live:?} was live");
+        self.limit += 1;
     }
 
     /// Pending → free. Tells where it was, and its reserved bytes.
     pub(super) fn reach(&mut self, key: Key) -> Freed {
+        self.limit -= 1;
         match self.tlsf.reach(key) {
             Ok(freed) => Freed { offset: freed.offset - self.lead, ..freed },
             Err(error) => unreachable!("{key:?} was pending: {error}"),
@@ -335,13 +354,22 @@ impl Ledger {
     /// The live allocations in the order of their offsets.
     pub(super) fn lives(&self) -> impl Iterator<Item = Live> + '_ {
         let regions = self.tlsf.regions().skip(usize::from(self.lead != 0));
-        regions.filter_map(|region| self.live_in(region))
+        regions.filter_map(|region| self.live_of(self.tlsf.noted(Tlsf::place(region.key?))?))
+    }
+
+    /// Of the regions that are taken, those that are no live allocations.
+    fn not_live(&self) -> u32 {
+        self.tlsf.pending_count() + u32::from(self.lead != 0)
     }
 
     /// How many live.
-    #[inline]
     pub(super) fn live_count(&self) -> u64 {
-        self.starts.count() as u64
+        (self.tlsf.taken_count() - self.not_live()).into()
+    }
+
+    /// The most that lived at a time.
+    pub(super) fn most_live(&self) -> u64 {
+        (self.limit - self.not_live()).into()
     }
 
     /// Bytes that can be given out.

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use alloc::{collections::VecDeque, vec::Vec};
-use core::alloc::Layout;
+use core::{alloc::Layout, ptr::NonNull};
 
 use super::{
     answers::Tracked,
@@ -92,7 +92,7 @@ impl MemoryPool {
         let PoolLayout { skip, size, .. } = layout;
         let ledger = Ledger::new(&layout, desc)?;
         // Both are parts of a `usize`.
-        backing.narrow(skip as usize, size as usize);
+        backing.narrow(skip as usize, size as usize, layout.lead as usize);
         if desc.checked {
             backing.paint(0, size as usize);
         }
@@ -123,17 +123,19 @@ impl MemoryPool {
         self.allocate_at_least(layout.size() as u64, layout.align() as u64)
     }
 
-    /// What is plain in a line, all else out of it.
     #[inline]
     fn allocate_at_least(&mut self, size: u64, alignment: u64) -> Result<*mut u8, AllocateError> {
-        let ledger = self.ledger.as_mut();
-        let plain =
-            ledger.and_then(|it| Some((it.allocate_plain(size, alignment)?, it.live_count())));
-        if let Some((offset, count)) = plain {
-            self.counts.allocated(size, count);
-            return Ok(self.backing.at(offset as usize));
+        match self.allocate_plain(size, alignment) {
+            Some(pointer) => Ok(pointer.as_ptr()),
+            None => Ok(self.grant(size, alignment, false)?.pointer.as_ptr()),
         }
-        Ok(self.grant(size, alignment, false)?.pointer.as_ptr())
+    }
+
+    /// What is plain, all else out of line. What it returns fits into a register.
+    fn allocate_plain(&mut self, size: u64, alignment: u64) -> Option<NonNull<u8>> {
+        let offset = self.ledger.as_mut()?.allocate_plain(size, alignment)?;
+        self.counts.allocated(size);
+        self.backing.counted(offset as usize)
     }
 
     /// Gives a range out, and keeps count.
@@ -148,17 +150,15 @@ impl MemoryPool {
         let Some(ledger) = self.ledger.as_mut() else {
             return Err(AllocateError::OutOfHostMemory);
         };
-        let (live, count) = match ledger.allocate(request) {
-            Ok(live) => (live, ledger.live_count()),
-            Err(error) => {
-                let live = self.grant_at_last(size, alignment, by_handle, error)?;
-                (live, self.live_count())
-            }
+        let most = ledger.most_live();
+        let live = match ledger.allocate(request) {
+            Ok(live) => live,
+            Err(error) => self.grant_at_last(size, alignment, by_handle, error)?,
         };
         if self.guard != 0 {
-            self.expect_painted(live)?;
+            self.expect_painted(live, most)?;
         }
-        self.counts.allocated(size, count);
+        self.counts.allocated(size);
         Ok(Tracked { pointer: self.backing.pointer(live.offset as usize), key: live.key })
     }
 
@@ -188,24 +188,33 @@ impl MemoryPool {
     /// its guard was overwritten. Nothing has changed then.
     #[inline]
     pub fn deallocate(&mut self, pointer: *mut u8) -> Result<(), DeallocateError> {
-        // Below the base it wraps around to more than any offset.
-        let offset = pointer.addr().wrapping_sub(self.backing.address()) as u64;
-        let ledger = self.ledger.as_mut();
-        if let Some(size) = ledger.and_then(|ledger| ledger.free_plain(offset)) {
-            self.counts.deallocated(size);
-            return Ok(());
+        match self.deallocate_plain(pointer) {
+            true => Ok(()),
+            false => self.deallocate_further(pointer),
         }
-        self.deallocate_at(pointer, &[])
     }
 
-    #[inline]
-    fn live_count(&self) -> u64 {
-        self.ledger.as_ref().map_or(0, Ledger::live_count)
+    /// What is plain; `false`, and nothing has changed, where it is not.
+    fn deallocate_plain(&mut self, pointer: *mut u8) -> bool {
+        // Before the origin it wraps around to more than any offset.
+        let offset = pointer.addr().wrapping_sub(self.backing.origin()) as u64;
+        let ledger = self.ledger.as_mut();
+        let Some(size) = ledger.and_then(|ledger| ledger.free_plain(offset)) else { return false };
+        self.counts.deallocated(size);
+        true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn deallocate_further(&mut self, pointer: *mut u8) -> Result<(), DeallocateError> {
+        self.deallocate_at(pointer, &[])
     }
 
     /// What has been done so far. O(1).
     pub fn stats(&self) -> PoolStatistics {
-        self.counts.statistics(self.live_count())
+        let ledger = self.ledger.as_ref();
+        let live = ledger.map_or((0, 0), |ledger| (ledger.live_count(), ledger.most_live()));
+        self.counts.statistics(live.0, live.1)
     }
 
     /// The free memory, and in what pieces it is. It walks the largest pieces: meant for reports.

@@ -42,7 +42,7 @@
 //! right pointer asks for none of it, and so never pays: a bound for each refused one would be a count of the live
 //! starts of each group, which every allocation and deallocation would have to write. Each 1024th start that is not known to be written down already
 //! writes down all since the last time. The books take a bit for each granule of 16 bytes or more, rounded up to
-//! 2 KiB, to which the host gives pages only where allocations begin, 4 KiB for the last starts, and 56 to 88
+//! 2 KiB, to which the host gives pages only where allocations begin, 4 KiB for the last starts, and 40 to 56
 //! bytes for each allocation.
 //!
 //! # Safe and unsafe
@@ -73,6 +73,7 @@ mod pointers;
 #[cfg(feature = "std")]
 mod pooled;
 mod promise;
+mod seat;
 #[cfg(feature = "std")]
 mod shared;
 mod spill;

@@ -1,24 +1,27 @@
-//! Which node a live allocation has, and what is noted of it, by the granule where it begins.
+//! Which node a live allocation has, by the granule where it begins.
 #![forbid(unsafe_code)]
 
 use alloc::vec::Vec;
 
-use super::spill::{Entry, Granules, Spill, VACANT};
+use super::{
+    seat::{Era, Nodes, Seat},
+    spill::Spill,
+};
+use crate::tlsf::Noted;
 
 /// A hash table of nodes with two seats for each hash, at most a quarter full. Who finds both taken goes to
 /// the [`Spill`], a few in a hundred at most; so whoever leaves a seat has nothing to close up.
 ///
+/// Where a node begins is not in it: whoever asks for a node looks at it in any case, and so tells where each begins.
 /// It is small where a table over all granules would be large, and so stays in the caches: that is most of
 /// a look-up's time.
 #[derive(Debug, Default)]
 pub(super) struct Starts {
     /// A power of two of them, or none.
-    seats: Vec<Entry>,
+    seats: Vec<Seat>,
     spill: Spill,
     /// 32 less the bits of a seat.
     shift: u32,
-    /// How many more may come before it grows.
-    room: usize,
 }
 
 const FIRST: usize = 64;
@@ -34,107 +37,98 @@ impl Starts {
         (granule.wrapping_mul(0x9E37_79B9) >> self.shift) as usize
     }
 
-    /// The entry of the node that begins at a granule, and where it is: a seat, or behind all seats its
-    /// place in the spill.
+    /// The used region that begins at a granule, and where its entry is: a seat, or behind all seats its place in the
+    /// spill.
     #[inline]
-    pub(super) fn find(&self, granule: u32, granules: &impl Granules) -> Option<(usize, Entry)> {
+    pub(super) fn find(&self, granule: u32, nodes: &impl Nodes) -> Option<(usize, Noted)> {
         let home = self.home(granule);
-        let entry = *self.seats.get(home)?;
-        if !entry.is_vacant() && granules.granule(entry.node) == granule {
-            return Some((home, entry));
+        match self.seats.get(home)?.used(nodes) {
+            Some(noted) if noted.start == granule => Some((home, noted)),
+            _ => self.find_further(granule, nodes),
         }
-        self.find_further(granule, granules)
     }
 
     #[cold]
     #[inline(never)]
-    fn find_further(&self, granule: u32, granules: &impl Granules) -> Option<(usize, Entry)> {
+    fn find_further(&self, granule: u32, nodes: &impl Nodes) -> Option<(usize, Noted)> {
         let beside = self.home(granule) ^ 1;
-        let entry = *self.seats.get(beside)?;
-        if !entry.is_vacant() && granules.granule(entry.node) == granule {
-            return Some((beside, entry));
+        match self.seats.get(beside)?.used(nodes) {
+            Some(noted) if noted.start == granule => Some((beside, noted)),
+            _ => {
+                let (place, noted) = self.spill.find(granule, nodes)?;
+                Some((self.seats.len() + place, noted))
+            }
         }
-        let (place, entry) = self.spill.find(granule, granules)?;
-        Some((self.seats.len() + place, entry))
     }
 
     /// Adds a node that is not in it, and tells whether the last that left the seat began there too, in this
-    /// generation. O(1) amortised; none, and nothing changed, if the host has no memory for it.
+    /// era. O(1); none, and nothing changed, if it found no seat and the host has no memory for it.
     #[inline]
     pub(super) fn insert(
         &mut self,
         granule: u32,
-        entry: Entry,
-        generation: u32,
-        granules: &impl Granules,
+        place: u32,
+        era: Era,
+        nodes: &impl Nodes,
     ) -> Option<bool> {
-        if self.room == 0 && !self.grow(granules) {
-            return None;
-        }
         let home = self.home(granule);
         // Whether somebody sits there is a coin flip, and so no branch.
-        let seat = home ^ usize::from(!self.seats[home].is_vacant());
-        let left = self.seats[seat];
-        if left.is_vacant() {
-            self.seats[seat] = entry;
-        } else if !self.spill.insert(granule, entry, granules) {
-            return None;
+        let beside = self.seats.get(home).is_some_and(|seat| seat.is_taken());
+        match self.seats.get_mut(home ^ usize::from(beside)) {
+            Some(seat) if !seat.is_taken() => {
+                let left = core::mem::replace(seat, Seat::of(place));
+                Some(left.remembers(granule, era))
+            }
+            _ => self.spill.insert(granule, place, nodes).then_some(false),
         }
-        self.room -= 1;
-        Some(left == Entry::left(granule, generation))
     }
 
-    /// Makes room for as many again.
+    /// Makes room for so many. Without memory for that more of them find no seat, and that is all.
     #[cold]
     #[inline(never)]
-    fn grow(&mut self, granules: &impl Granules) -> bool {
-        let length = (2 * self.seats.len()).max(FIRST);
-        let mut larger = Self {
-            seats: Vec::new(),
-            spill: Spill::default(),
-            shift: 32 - length.trailing_zeros().min(31),
-            room: length / SEATS,
-        };
-        if larger.seats.try_reserve_exact(length).is_err() {
-            return false;
+    pub(super) fn make_room(&mut self, count: usize, nodes: &impl Nodes) {
+        if count * SEATS > self.seats.len() {
+            // In vain it is tried again soon.
+            let _ = self.grow(nodes);
         }
-        larger.seats.resize(length, Entry::default());
-        let seated = self.seats.iter().copied().filter(|entry| !entry.is_vacant());
-        for entry in seated.chain(self.spill.iter()) {
-            if larger.insert(granules.granule(entry.node), entry, VACANT, granules).is_none() {
-                return false;
-            }
+    }
+
+    /// As many seats again; none, and nothing has changed, if the host has no memory for it.
+    fn grow(&mut self, nodes: &impl Nodes) -> Option<()> {
+        let length = (2 * self.seats.len()).max(FIRST);
+        let mut larger = Self { shift: 32 - length.trailing_zeros().min(31), ..Self::default() };
+        larger.seats.try_reserve_exact(length).ok()?;
+        larger.seats.resize(length, Seat::default());
+        for noted in self.all(nodes) {
+            larger.insert(noted.start, noted.place, Era::FIRST, nodes)?;
         }
         *self = larger;
-        true
+        Some(())
+    }
+
+    /// All that is in it.
+    pub(super) fn all(&self, nodes: &impl Nodes) -> impl Iterator<Item = Noted> {
+        self.seats.iter().chain(self.spill.iter()).filter_map(|seat| seat.used(nodes))
     }
 
     /// Takes out what [`find`](Self::find) found of a granule.
     #[inline]
-    pub(super) fn remove(
-        &mut self,
-        place: usize,
-        granule: u32,
-        generation: u32,
-        granules: &impl Granules,
-    ) {
+    pub(super) fn remove(&mut self, at: usize, granule: u32, era: Era, nodes: &impl Nodes) {
         let length = self.seats.len();
-        match self.seats.get_mut(place) {
-            Some(seat) => seat.leave(granule, generation),
-            None => self.spill.remove(place - length, granules),
+        match self.seats.get_mut(at) {
+            Some(seat) => *seat = Seat::left(granule, era),
+            None => self.spill.remove(at - length, nodes),
         }
-        self.room += 1;
     }
 
-    /// How many there are.
-    #[inline]
+    /// How many are in it, whoever they are. O(seats).
     pub(super) fn count(&self) -> usize {
-        self.seats.len() / SEATS - self.room
+        self.seats.iter().chain(self.spill.iter()).filter(|seat| seat.is_taken()).count()
     }
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
-        self.seats.capacity() * size_of::<Entry>() + self.spill.bytes()
+        self.seats.capacity() * size_of::<Seat>() + self.spill.bytes()
     }
 }
 
@@ -150,7 +144,8 @@ mod tests {
         for bound in [3, 200, 100_000] {
             let mut starts = Starts::default();
             let mut twin = BTreeMap::new();
-            let mut granules = alloc::vec![u32::MAX; VACANT as usize];
+            // Where each node begins; nobody is at place 0.
+            let mut nodes = alloc::vec![u32::MAX];
             let (mut spilt, mut ended) = (0, BTreeSet::new());
             for step in 0..40_000_u32 {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -159,72 +154,77 @@ mod tests {
                 let wanted = if step / 10_000 % 2 == 0 { 3 } else { 1 };
                 let known = twin.get(&granule).copied();
                 if known.is_none() {
-                    let node = granules.len() as u32;
-                    granules.push(granule);
-                    twin.insert(granule, node);
-                    let again = starts.insert(granule, Entry { node, note: step }, 0, &granules);
+                    let place = nodes.len() as u32;
+                    nodes.push(granule);
+                    twin.insert(granule, place);
+                    starts.make_room(twin.len(), &nodes);
+                    let again = starts.insert(granule, place, Era::FIRST, &nodes);
                     assert!(again.is_some_and(|again| !again || ended.contains(&granule)));
                 } else if (state >> 60) % 4 >= wanted {
                     twin.remove(&granule);
-                    let (place, found) = starts.find(granule, &granules).unwrap();
-                    assert_eq!(Some(found.node), known);
-                    starts.remove(place, granule, 0, &granules);
+                    let (at, found) = starts.find(granule, &nodes).unwrap();
+                    assert_eq!(Some(found.place), known);
+                    starts.remove(at, granule, Era::FIRST, &nodes);
                     ended.insert(granule);
                 }
                 let asked = (state >> 20) as u32 % bound;
-                let found = starts.find(asked, &granules).map(|(_, entry)| entry.node);
+                let found = starts.find(asked, &nodes).map(|(_, noted)| noted.place);
                 assert_eq!(found, twin.get(&asked).copied());
-                assert_eq!(starts.count(), twin.len());
                 spilt = spilt.max(starts.spill.count());
             }
+            assert_eq!(starts.count(), twin.len());
             for granule in 0..bound {
-                let found = starts.find(granule, &granules).map(|(_, entry)| entry.node);
+                let found = starts.find(granule, &nodes).map(|(_, noted)| noted.place);
                 assert_eq!(found, twin.get(&granule).copied());
             }
-            let most = granules.len() / 20;
+            let most = nodes.len() / 20;
             assert!(spilt <= most && (spilt > 0) == (bound == 100_000), "{spilt} of {bound}");
         }
     }
 
-    /// However the granules lie, what finds no seat is found.
+    /// However the granules lie, and however few seats there are, what finds no seat is found.
     #[test]
     fn starts_that_share_a_hash_are_found() {
-        let mut starts = Starts::default();
-        let mut granules = alloc::vec![u32::MAX; VACANT as usize];
         // Products that differ in their lowest bits alone.
         let inverse = 0x144C_BC89_u32;
         assert_eq!(inverse.wrapping_mul(0x9E37_79B9), 1);
         let all: Vec<u32> = (0..500_u32).map(|number| number.wrapping_mul(inverse)).collect();
-        for &granule in &all {
-            granules.push(granule);
-            let entry = Entry { node: granules.len() as u32 - 1, note: granule };
-            assert_eq!(starts.insert(granule, entry, 0, &granules), Some(false));
-        }
-        assert_eq!(starts.spill.count(), 498);
-        for (index, &granule) in all.iter().enumerate() {
-            let (place, entry) = starts.find(granule, &granules).unwrap();
-            assert_eq!((entry.note, starts.count()), (granule, 500 - index));
-            starts.remove(place, granule, 0, &granules);
-            assert!(starts.find(granule, &granules).is_none());
+        for room in [0, 500] {
+            let (mut starts, mut nodes) = (Starts::default(), alloc::vec![u32::MAX]);
+            (0..=room).for_each(|count| starts.make_room(count, &nodes));
+            for &granule in &all {
+                nodes.push(granule);
+                let place = nodes.len() as u32 - 1;
+                assert_eq!(starts.insert(granule, place, Era::FIRST, &nodes), Some(false));
+            }
+            assert_eq!(starts.spill.count(), if room == 0 { 500 } else { 498 });
+            starts.make_room(501, &nodes);
+            for (index, &granule) in all.iter().enumerate() {
+                let (at, noted) = starts.find(granule, &nodes).unwrap();
+                assert_eq!((noted.place as usize, starts.count()), (index + 1, 500 - index));
+                starts.remove(at, granule, Era::FIRST, &nodes);
+                assert!(starts.find(granule, &nodes).is_none());
+            }
         }
     }
 
     /// Who begins where the last one did that left the seat, is told so; another is not, nor one of another
-    /// generation.
+    /// era. Who finds no seat is told nothing.
     #[test]
     fn a_seat_remembers_who_left_it() {
         let mut starts = Starts::default();
-        let mut granules = alloc::vec![u32::MAX; VACANT as usize];
-        granules.extend([0, 7]);
-        let entry = |node| Entry { node: VACANT + node, note: 0 };
-        let runs = [(0, 0, 0, false), (0, 0, 0, true), (1, 7, 0, false), (1, 7, 1, false)];
-        // There are so many, and then none is told.
-        let ends = [(1, 7, 1, true), (1, 7, VACANT, false), (1, 7, VACANT, false)];
-        for (node, granule, generation, again) in runs.into_iter().chain(ends) {
-            let inserted = starts.insert(granule, entry(node), generation, &granules);
+        let nodes = alloc::vec![u32::MAX, 0, 7];
+        starts.make_room(1, &nodes);
+        let next = Era::FIRST.next(8);
+        let last = (0..28).fold(next, |era, bit| era.next(1 << bit.min(27) << 3));
+        let runs = [(1, 0, Era::FIRST, false), (1, 0, Era::FIRST, true), (2, 7, Era::FIRST, false)];
+        let ends =
+            [(2, 7, next, false), (2, 7, next, true), (2, 7, last, false), (2, 7, last, false)];
+        for (place, granule, era, again) in runs.into_iter().chain(ends) {
+            let inserted = starts.insert(granule, place, era, &nodes);
             assert_eq!(inserted, Some(again), "{granule}");
-            let (place, _) = starts.find(granule, &granules).unwrap();
-            starts.remove(place, granule, generation, &granules);
+            let (at, _) = starts.find(granule, &nodes).unwrap();
+            starts.remove(at, granule, era, &nodes);
         }
     }
 }

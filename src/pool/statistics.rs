@@ -52,14 +52,13 @@ impl Fragmentation {
     }
 }
 
-/// The running counts. How many live is counted elsewhere, and what derives from the others is computed
+/// The running counts. How many live, and did at most, is counted elsewhere; what derives from the others is computed
 /// when asked.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     bytes_allocated: u64,
     bytes_deallocated: u64,
     peak_bytes: u64,
-    peak_count: u64,
     deallocations: u64,
     pub(super) corruptions: u64,
 }
@@ -69,16 +68,13 @@ impl Counts {
         self.bytes_allocated - self.bytes_deallocated
     }
 
-    /// An allocation has been granted, with which so many live.
+    /// An allocation has been granted.
     #[inline]
-    pub(super) fn allocated(&mut self, size: u64, live: u64) {
+    pub(super) fn allocated(&mut self, size: u64) {
         self.bytes_allocated += size;
         // Seldom, but for the first ones: nothing is written where there is no new peak.
         if self.bytes() > self.peak_bytes {
             self.peak_bytes = self.bytes();
-        }
-        if live > self.peak_count {
-            self.peak_count = live;
         }
     }
 
@@ -88,7 +84,7 @@ impl Counts {
         self.bytes_deallocated += size;
     }
 
-    pub(super) fn statistics(&self, live: u64) -> PoolStatistics {
+    pub(super) fn statistics(&self, live: u64, most: u64) -> PoolStatistics {
         PoolStatistics {
             allocations: self.deallocations + live,
             deallocations: self.deallocations,
@@ -97,7 +93,7 @@ impl Counts {
             current_allocated_bytes: self.bytes(),
             current_allocations: live,
             peak_allocated_bytes: self.peak_bytes,
-            peak_allocations: self.peak_count,
+            peak_allocations: most,
             corruptions: self.corruptions,
         }
     }

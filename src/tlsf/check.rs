@@ -145,7 +145,7 @@ impl Tlsf {
                 return Err(Broken::Gap { node });
             }
             match link.prev {
-                USED => counts.taken.add(region.size),
+                USED.. => counts.taken.add(region.size),
                 PENDING => {
                     counts.taken.add(region.size);
                     counts.pending.add(region.size);

@@ -98,7 +98,7 @@
 //!
 //! # Limits
 //! - Fewer than 2³¹ granules per block: with 16 bytes 32 GiB, with 4 KiB 8 TiB, and so on to 2⁶⁴ bytes.
-//! - Some 1,430,000,000 regions per block, whose nodes take 32 GiB; more are
+//! - Some 715,000,000 regions per block, whose nodes take 16 GiB; more are
 //!   [`OutOfHostMemory`](AllocateError::OutOfHostMemory).
 //! - What rounding a size up loses is not counted apart.
 //! - Serials repeat after 2³² allocations; a key kept that long may name a younger allocation.
@@ -113,6 +113,7 @@ mod check;
 mod class;
 mod config;
 mod error;
+mod noted;
 mod pairs;
 mod place;
 mod region;
@@ -137,9 +138,9 @@ pub use area::{Area, AreaError, AreaRange};
 pub use check::Broken;
 pub use config::Config;
 pub use error::{AllocateError, ConfigError, KeyError, TakeOverError};
+pub(crate) use noted::Noted;
 #[doc(hidden)]
 pub use place::Probes;
-pub(crate) use place::Taken;
 pub use region::{Freed, Key, Placed, Region, State};
 pub use report::Regions;
 #[cfg(feature = "vulkan")]

@@ -71,19 +71,20 @@ impl Link {
     }
 }
 
-/// Mark of a used region. `next` is its serial.
-pub(super) const USED: u32 = u32::MAX;
+/// Mark of a used region, and all numbers above it: by so much as is [noted](super::Noted) of the region. `next` is
+/// its serial.
+pub(super) const USED: u32 = LOOSE + 5;
 /// Mark of a pending region. `next` is its serial.
-pub(super) const PENDING: u32 = u32::MAX - 1;
+pub(super) const PENDING: u32 = LOOSE + 4;
 /// Mark of a free region in an area that is shut: in no bin.
-pub(super) const SHUT: u32 = u32::MAX - 2;
+pub(super) const SHUT: u32 = LOOSE + 3;
 /// Mark of a node that stands for no region. `next` is the next vacant node, or the border.
-pub(super) const VACANT: u32 = u32::MAX - 3;
+pub(super) const VACANT: u32 = LOOSE + 2;
 /// Mark of an edge: a node that is no region, and stands before the first and after the last of an area. `next` is
 /// the next area's edge, or the border, which is an edge too.
-pub(super) const EDGE: u32 = u32::MAX - 4;
-/// Mark of a region just reached that waits to be put in a bin. `next` is its serial.
-pub(super) const LOOSE: u32 = u32::MAX - 5;
+pub(super) const EDGE: u32 = LOOSE + 1;
+/// Mark of a region just reached that waits to be put in a bin. `next` is its serial. All below are places.
+pub(super) const LOOSE: u32 = 1 << 31;
 
 /// What a node tells of its region, in granules. Its link stands before it in the table; what state the
 /// region is in stands there.

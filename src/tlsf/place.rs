@@ -1,7 +1,5 @@
 //! Allocation: the search for a free region, and cutting the request out of it.
 
-use core::num::NonZeroU32;
-
 use super::Tlsf;
 #[cfg(feature = "vulkan")]
 use super::area::Area;
@@ -45,7 +43,7 @@ const _: () =
     assert!(2 * (1 + TRIES + STEPS) <= Probes::MAX && 2 * (3 + 2 * TRIES + 1) <= Probes::MAX);
 
 /// Sees what a search visits; `()` sees nothing and costs nothing.
-trait Observe {
+pub(super) trait Observe {
     #[inline(always)]
     fn bin(&mut self) {}
     #[inline(always)]
@@ -93,15 +91,6 @@ pub(super) struct Found {
     pub(super) bin: u32,
     /// Granules before the first aligned one.
     pub(super) padding: u32,
-}
-
-/// What an allocation has taken, in granules, and the place of its node.
-#[derive(Clone, Copy)]
-pub(crate) struct Taken {
-    /// Never 0, so that none fits into registers too.
-    pub(crate) place: NonZeroU32,
-    pub(crate) start: u32,
-    pub(crate) units: u32,
 }
 
 impl Tlsf {
@@ -220,22 +209,14 @@ impl Tlsf {
         Some(self.search(asked, &mut ())?.1.bin)
     }
 
-    /// [`allocate`](Self::allocate) for tables of places, who do not ask why not. The alignment is a power of two.
-    /// What it returns fits into registers.
-    #[inline]
-    pub(crate) fn allocate_place(&mut self, size: u64, alignment: u64) -> Option<Taken> {
-        debug_assert!(alignment.is_power_of_two());
-        let asked = self.in_granules(size, alignment)?;
-        let (request, found) = self.search(asked, &mut ())?;
-        self.prepare()?;
-        let (node, start, _) = self.cut(request, found);
-        Some(Taken { place: NonZeroU32::new(node)?, start, units: request.size })
-    }
-
     /// A free region for what is asked for, and what to cut out of it: as much as the alignment makes of the
     /// size, if that has room.
     #[inline(always)]
-    fn search(&self, asked: Request, observe: &mut impl Observe) -> Option<(Request, Found)> {
+    pub(super) fn search(
+        &self,
+        asked: Request,
+        observe: &mut impl Observe,
+    ) -> Option<(Request, Found)> {
         if self.is_thrifty(asked) {
             return Some((asked, self.find_thriftily(asked, observe)?));
         }
@@ -309,7 +290,7 @@ impl Tlsf {
     /// [`request`](Self::request), the alignment taken for a power of two; none of size 0, or larger than the
     /// block.
     #[inline(always)]
-    fn in_granules(&self, size: u64, alignment: u64) -> Option<Request> {
+    pub(super) fn in_granules(&self, size: u64, alignment: u64) -> Option<Request> {
         let less_one = size.wrapping_sub(1) >> self.shift;
         // Only offset 0 is a multiple of 2³¹ granules or more.
         let mask = (alignment.wrapping_sub(1) >> self.shift) as u32 & (UNITS_BOUND - 1);
@@ -329,7 +310,7 @@ impl Tlsf {
     /// Gives the request out of a free region that holds it.
     #[inline(always)]
     fn take(&mut self, request: Request, found: Found) -> Placed {
-        let (node, start, serial) = self.cut(request, found);
+        let (node, start, serial) = self.cut(request, found, USED);
         Placed {
             key: Key::new(index_of(node), serial),
             offset: self.bytes(start),
@@ -339,7 +320,7 @@ impl Tlsf {
 
     /// Cuts the request out of a free region that holds it: its node, where it begins, and its serial.
     #[inline(always)]
-    fn cut(&mut self, request: Request, found: Found) -> (u32, u32, u32) {
+    pub(super) fn cut(&mut self, request: Request, found: Found, mark: u32) -> (u32, u32, u32) {
         let Found { node, bin, padding } = found;
         let serial = self.serial;
         self.serial = serial.wrapping_add(1);
@@ -351,7 +332,7 @@ impl Tlsf {
         } else {
             table.cut_middle(node, padding, request.size)
         };
-        table.set_link(node, Link { next: serial, prev: USED });
+        table.set_link(node, Link { next: serial, prev: mark });
         (node, start, serial)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Tlsf;
 use super::error::KeyError;
-use super::pairs::{BORDER, LOOSE, Link, Node, PAIRS, PENDING, USED, place_of};
+use super::pairs::{LOOSE, Link, Node, PAIRS, PENDING, USED, place_of};
 use super::region::{Freed, Key};
 use super::sorted::Sorted;
 
@@ -17,35 +17,6 @@ impl Tlsf {
         self.taken.subtract(region.size);
         self.table().release(node, region);
         Ok(self.freed(region))
-    }
-
-    /// No node is at a place below.
-    pub(crate) const LEAST_PLACE: u32 = BORDER;
-
-    /// The place of a key's node, for the doors below.
-    #[inline]
-    pub(crate) fn place(key: Key) -> u32 {
-        place_of(key.index()) as u32
-    }
-
-    /// Where the region begins whose node is at a place, in granules, whoever owns it; a number that is no
-    /// granule's where there is none.
-    #[inline]
-    pub(crate) fn start_at(&self, place: u32) -> u32 {
-        self.node_in(place as usize).map_or(u32::MAX, |(_, node)| node.start)
-    }
-
-    /// [`free`](Self::free) by the place of a node, whoever lives there now; none if nobody does. For tables
-    /// that know that their allocation lives.
-    #[inline]
-    pub(crate) fn free_at(&mut self, node: u32) -> Option<Freed> {
-        let (link, region) = self.node_in(node as usize)?;
-        if link.prev != USED {
-            return None;
-        }
-        self.taken.subtract(region.size);
-        self.table().release(node, region);
-        Some(self.freed(region))
     }
 
     /// Used → pending: given up, but kept from everyone until [`reach`](Self::reach). O(1).
@@ -129,7 +100,7 @@ impl Tlsf {
 
     /// The link and the node at a place, if the table goes so far.
     #[inline(always)]
-    fn node_in(&self, at: usize) -> Option<(Link, Node)> {
+    pub(super) fn node_in(&self, at: usize) -> Option<(Link, Node)> {
         let pairs = self.pairs.get(at..at.wrapping_add(PAIRS as usize))?;
         let &[[next, prev], [start, size], [left, right]] = pairs.first_chunk()?;
         Some((Link { next, prev }, Node { start, size, left, right }))
@@ -149,7 +120,7 @@ impl Tlsf {
     }
 
     #[inline]
-    fn freed(&self, region: Node) -> Freed {
+    pub(super) fn freed(&self, region: Node) -> Freed {
         Freed { offset: self.bytes(region.start), size: self.bytes(region.size) }
     }
 }

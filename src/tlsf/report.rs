@@ -59,6 +59,12 @@ impl Tlsf {
         self.pending.count
     }
 
+    /// Number of regions that are not free.
+    #[inline]
+    pub(crate) fn taken_count(&self) -> u32 {
+        self.taken.count
+    }
+
     /// Whether nothing is used or pending.
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -123,7 +129,7 @@ impl Tlsf {
     #[inline]
     pub fn get(&self, key: Key) -> Result<Region, KeyError> {
         let (node, link, _) = self.find_node(key.index()).ok_or(KeyError::Unknown)?;
-        if link.next == key.serial() && (link.prev == USED || link.prev == PENDING) {
+        if link.next == key.serial() && link.prev >= PENDING {
             Ok(self.region_of(node))
         } else {
             Err(KeyError::Stale)
@@ -138,12 +144,6 @@ impl Tlsf {
     pub fn region_at(&self, index: u32) -> Option<Region> {
         let (node, link, _) = self.find_node(index)?;
         link.is_of_region().then(|| self.region_of(node))
-    }
-
-    /// The region whose node is at a place, as [`place`](Self::place) tells it.
-    #[inline]
-    pub(crate) fn region_in(&self, place: u32) -> Option<Region> {
-        self.region_at(index_of(place))
     }
 
     /// All regions in the order of their addresses; those of the range that it was made with before those of
@@ -168,7 +168,7 @@ impl Tlsf {
         let link = link_at(&self.pairs, node);
         let Node { start, size, .. } = node_at(&self.pairs, node);
         let (state, key) = match link.prev {
-            USED => (State::Used, Some(Key::new(index_of(node), link.next))),
+            USED.. => (State::Used, Some(Key::new(index_of(node), link.next))),
             PENDING => (State::Pending, Some(Key::new(index_of(node), link.next))),
             _ => (State::Free, None),
         };

@@ -53,6 +53,27 @@ fn damage_is_found() {
     assert_eq!(pool.fragmentation().largest_free, 4096);
 }
 
+/// An allocation that is refused for damage counts nowhere, not even among the most that ever lived.
+#[test]
+fn a_refused_allocation_is_no_peak() {
+    let mut pool = pool(4096, PoolDesc::new().checked());
+    let first = pool.allocate(100).unwrap();
+    let before = pool.stats();
+    assert_eq!((before.peak_allocations, before.current_allocations), (1, 1));
+    // SAFETY: the pool's memory.
+    unsafe { first.add(500).write(7) };
+    assert!(matches!(pool.allocate(1000), Err(AllocateError::WriteAfterFree { .. })));
+    let mut after = pool.stats();
+    after.corruptions -= 1;
+    assert_eq!(after, before);
+    let second = pool.allocate(1000).unwrap();
+    assert_eq!(pool.stats().peak_allocations, 2);
+    pool.deallocate(second).unwrap();
+    pool.deallocate(first).unwrap();
+    pool.check().unwrap();
+    assert_eq!(pool.stats().peak_allocations, 2);
+}
+
 #[test]
 fn damage_in_quarantine_is_found() {
     let mut pool = pool(4096, PoolDesc::new().checked().quarantine(1024));

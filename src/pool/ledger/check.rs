@@ -29,7 +29,8 @@ impl Ledger {
                 return broken;
             }
         }
-        if (bytes, count) != (live_bytes, self.live_count()) {
+        let found = (bytes, count, count);
+        if found != (live_bytes, self.live_count(), self.starts.count() as u64) {
             return Err(Broken::Count);
         }
         Ok(())
@@ -39,7 +40,12 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::{began::Began, desc::PoolDesc, found::Request, spill::Entry};
+    use crate::pool::{
+        began::Began,
+        desc::PoolDesc,
+        found::{Note, Request},
+        seat::Era,
+    };
     use crate::tlsf::Tlsf;
 
     /// Three allocations of 100 bytes, the second of which has ended; and the place of its node.
@@ -62,20 +68,26 @@ mod tests {
         assert_eq!(sound.check(199), Err(Broken::Count), "the statistics have lost a byte");
 
         let (mut lost, _) = ledger();
-        let (place, entry) = lost.entry(0).unwrap();
-        lost.starts.remove(place, lead, 0, &lost.tlsf);
+        let (at, noted) = lost.entry(0).unwrap();
+        lost.starts.remove(at, lead, Era::FIRST, &lost.tlsf);
         assert_eq!(lost.check(200), Err(Broken::Start { offset: 0 }), "a live one has no start");
 
         let (mut swapped, _) = ledger();
-        let (place, _) = swapped.entry(14).unwrap();
-        swapped.starts.remove(place, 14 + lead, 0, &swapped.tlsf);
-        assert!(swapped.starts.insert(14 + lead, entry, 0, &swapped.tlsf).is_some());
+        let (at, _) = swapped.entry(14).unwrap();
+        swapped.starts.remove(at, 14 + lead, Era::FIRST, &swapped.tlsf);
+        let inserted = swapped.starts.insert(14 + lead, noted.place, Era::FIRST, &swapped.tlsf);
+        assert!(inserted.is_some());
         assert_eq!(swapped.check(200), Err(Broken::Start { offset: 224 }), "another's node");
 
         let (mut haunted, ended) = ledger();
-        let entry = Entry { node: ended, note: 0 };
-        assert!(haunted.starts.insert(7 + lead, entry, 0, &haunted.tlsf).is_some());
-        assert_eq!(haunted.check(200), Err(Broken::Start { offset: 112 }), "nobody lives there");
+        let inserted = haunted.starts.insert(7 + lead, ended, Era::FIRST, &haunted.tlsf);
+        assert!(inserted.is_some());
+        assert_eq!(haunted.check(200), Err(Broken::Count), "nobody lives there");
+
+        let (mut resized, _) = ledger();
+        let (_, noted) = resized.entry(0).unwrap();
+        resized.set_note(noted.place, Note(noted.note + 1));
+        assert_eq!(resized.check(200), Err(Broken::Count), "its size is another");
 
         let (mut unwritten, _) = ledger();
         unwritten.began = Began::new(4096 / 16).unwrap();
