@@ -205,7 +205,7 @@ fn a_drop_that_cannot_be_noted_is_a_leak_and_not_the_end() {
 /// told, and goes with the next.
 #[test]
 fn a_collect_without_memory_does_less() {
-    for policy in [GuardPolicy::Off, GuardPolicy::Margins] {
+    for policy in [GuardPolicy::Off, GuardPolicy::Margins, GuardPolicy::Poison, GuardPolicy::Zero] {
         for blocks in [1, 6] {
             let mut least = [u64::MAX; 2];
             for granted in 0.. {

@@ -7,7 +7,8 @@ use ash::vk;
 
 use super::{
     Allocator,
-    descriptor_pools::{Counted, DescriptorCounts, DescriptorError},
+    descriptor_driver::DescriptorError,
+    descriptor_pools::{Counted, DescriptorCounts},
     error::AllocateError,
     inner::{Inner, Life},
 };

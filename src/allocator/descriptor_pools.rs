@@ -1,22 +1,21 @@
 //! Descriptor pools, kept by `gpu-descriptor`, and the sets that wait for the GPU.
 //!
 //! Vulkan wants descriptor pools synchronised from outside, so this is the one lock that is held
-//! across driver calls. `gpu-descriptor`'s types stay in this file.
+//! across driver calls. `gpu-descriptor`'s types stay in this file and in that of its driver.
 
-use core::cell::{Cell, RefCell};
 use std::sync::{
     Mutex,
     atomic::{AtomicU64, Ordering},
 };
 
 use ash::vk;
-use gpu_descriptor::{
-    AllocationError, CreatePoolError, DescriptorAllocator, DescriptorDevice,
-    DescriptorPoolCreateFlags, DescriptorSetLayoutCreateFlags, DescriptorTotalCount,
-    DeviceAllocationError,
-};
+use gpu_descriptor::{DescriptorAllocator, DescriptorSetLayoutCreateFlags, DescriptorTotalCount};
+use smallvec::SmallVec;
 
-use super::share::{Extent, Lately};
+use super::{
+    descriptor_driver::{DescriptorError, Driver, FEW, Pool, pool_sizes},
+    share::{Extent, Lately},
+};
 use crate::{
     ground::{published::Published, sync::lock},
     retire::{BagNumber, Bags, Reached},
@@ -89,37 +88,6 @@ impl DescriptorCounts {
     }
 }
 
-/// Why no descriptor set was made. Nothing has changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DescriptorError {
-    /// A set of no descriptors, or of more than a million.
-    #[error("a set of no descriptors, or of more than a million")]
-    Counts,
-    /// The device is out of memory.
-    #[error("out of device memory")]
-    OutOfDeviceMemory,
-    /// The host is out of memory.
-    #[error("out of host memory")]
-    OutOfHostMemory,
-    /// Pools are too fragmented, or hold all update-after-bind descriptors that the device allows.
-    #[error("descriptor pools are fragmented or exhausted")]
-    Fragmented,
-    /// A new pool did not have room for its first set: counts and layout do not match, or the
-    /// driver's pools are smaller than it says.
-    #[error("a new pool has no room: do the counts match the layout?")]
-    OutOfPoolMemory,
-    /// The device is lost.
-    #[error("the device is lost")]
-    DeviceLost,
-    /// The allocator has been shut down.
-    #[error("the allocator has been shut down")]
-    ShutDown,
-    /// The driver refused for another reason.
-    #[error("the driver refused: {0}")]
-    Driver(vk::Result),
-}
-
 /// A set of the pool library, and the bucket it belongs to.
 #[derive(Debug)]
 pub(super) struct Counted {
@@ -154,6 +122,8 @@ impl Default for DescriptorLane {
     }
 }
 
+type Sets = SmallVec<[Counted; FEW]>;
+
 struct State {
     allocator: DescriptorAllocator<Pool, vk::DescriptorSet>,
     bags: Bags<Counted>,
@@ -172,12 +142,6 @@ impl Default for State {
             pools: Vec::new(),
         }
     }
-}
-
-/// A pool, and whether a set has come from it: a pool that fails its first set never will do.
-struct Pool {
-    handle: vk::DescriptorPool,
-    used: bool,
 }
 
 impl DescriptorLane {
@@ -215,15 +179,18 @@ impl DescriptorLane {
         bags: impl FnOnce() -> (BagNumber, BagNumber),
     ) {
         let mut state = lock(&self.state);
-        self.live.subtract(1);
         let (current, reached) = bags();
         if current.is_reached(reached) {
-            state.free(vulkan, vec![set]);
-        } else {
+            state.free(vulkan, [set]);
+        } else if state.bags.reserve(current).is_ok() {
             state.bags.file(current, set);
             state.retired.note(collects);
             self.publish(&state);
+        } else {
+            // The host has no memory to remember it by: it lives until its pool goes with the allocator.
+            return;
         }
+        self.live.subtract(1);
     }
 
     /// Frees the sets that are reached, or a collect's share of them; `collect` is its number. Returns
@@ -239,11 +206,17 @@ impl DescriptorLane {
             return (0, false);
         }
         let mut state = lock(&self.state);
-        let most = state.retired.most(extent, collect);
-        let mut sets = Vec::new();
-        let more = state.bags.take_reached_at_most(most, reached, &mut sets);
+        let mut most = state.retired.most(extent, collect);
+        let mut freed = 0;
+        let mut more = true;
+        while more && most > 0 {
+            let mut sets = Sets::new();
+            more = state.bags.take_reached_at_most(most.min(FEW), reached, &mut sets);
+            most -= sets.len();
+            freed += state.free(vulkan, sets);
+        }
         self.publish(&state);
-        (state.free(vulkan, sets), more)
+        (freed, more)
     }
 
     fn publish(&self, state: &State) {
@@ -254,10 +227,16 @@ impl DescriptorLane {
     /// Frees the sets that wait, reached or not. Returns how many.
     pub(super) fn collect_everything(&self, vulkan: &Vulkan) -> u64 {
         let mut state = lock(&self.state);
-        let mut sets = Vec::new();
-        state.bags.take_all(&mut sets);
+        let mut freed = 0;
+        while !state.bags.is_empty() {
+            // All at once, or without memory for that a few.
+            let mut sets = Sets::new();
+            let many = sets.try_reserve(state.bags.len()).map_or(FEW, |()| usize::MAX);
+            state.bags.take_bags(many, BagNumber::NEVER, &mut sets);
+            freed += state.free(vulkan, sets);
+        }
         self.publish(&state);
-        state.free(vulkan, sets)
+        freed
     }
 
     /// Destroys every pool, with the sets that live.
@@ -285,164 +264,19 @@ impl DescriptorLane {
 }
 
 impl State {
-    /// Gives sets back, one bucket a call: in a mixed call `gpu-descriptor` 0.3.2 charges the first
+    /// Gives sets back, a few of one bucket a call: in a mixed call `gpu-descriptor` 0.3.2 charges the first
     /// set of each bucket to the bucket before it.
-    fn free(&mut self, vulkan: &Vulkan, sets: Vec<Counted>) -> u64 {
-        let freed = sets.len() as u64;
+    fn free(&mut self, vulkan: &Vulkan, sets: impl IntoIterator<Item = Counted>) -> u64 {
+        let mut freed = 0;
         let device = Driver::new(vulkan, &mut self.pools);
         let mut sets = sets.into_iter().peekable();
         while let Some(Counted { set, counts }) = sets.next() {
-            let mut bucket = vec![set];
-            while let Some(next) = sets.next_if(|next| next.counts == counts) {
-                bucket.push(next.set);
-            }
+            let others = core::iter::from_fn(|| sets.next_if(|next| next.counts == counts));
+            let others = others.take(FEW - 1).map(|other| other.set);
+            let bucket = core::iter::once(set).chain(others);
             // SAFETY: the sets came from this allocator and device, and no work uses them.
-            unsafe { self.allocator.free(&device, bucket) };
+            unsafe { self.allocator.free(&device, bucket.inspect(|_| freed += 1)) };
         }
         freed
-    }
-}
-
-/// What the pool library calls: descriptor pools over ash. No `VkResult` makes it panic.
-struct Driver<'a> {
-    vulkan: &'a Vulkan,
-    pools: RefCell<&'a mut Vec<vk::DescriptorPool>>,
-    /// The last thing the driver said, which the library's errors cannot tell.
-    last: Cell<vk::Result>,
-}
-
-impl<'a> Driver<'a> {
-    fn new(vulkan: &'a Vulkan, pools: &'a mut Vec<vk::DescriptorPool>) -> Self {
-        Self { vulkan, pools: RefCell::new(pools), last: Cell::new(vk::Result::SUCCESS) }
-    }
-
-    fn explain(&self, error: AllocationError) -> DescriptorError {
-        match (self.last.get(), error) {
-            (vk::Result::ERROR_OUT_OF_DEVICE_MEMORY, _) => DescriptorError::OutOfDeviceMemory,
-            (vk::Result::ERROR_OUT_OF_HOST_MEMORY, _) => DescriptorError::OutOfHostMemory,
-            (vk::Result::ERROR_OUT_OF_POOL_MEMORY, _) => DescriptorError::OutOfPoolMemory,
-            (vk::Result::ERROR_FRAGMENTED_POOL | vk::Result::ERROR_FRAGMENTATION, _) => {
-                DescriptorError::Fragmented
-            }
-            (vk::Result::ERROR_DEVICE_LOST, _) => DescriptorError::DeviceLost,
-            (vk::Result::SUCCESS, AllocationError::OutOfDeviceMemory) => {
-                DescriptorError::OutOfDeviceMemory
-            }
-            (vk::Result::SUCCESS, AllocationError::OutOfHostMemory) => {
-                DescriptorError::OutOfHostMemory
-            }
-            (vk::Result::SUCCESS, AllocationError::Fragmentation) => DescriptorError::Fragmented,
-            (other, _) => DescriptorError::Driver(other),
-        }
-    }
-}
-
-fn pool_sizes(count: &DescriptorTotalCount) -> smallvec::SmallVec<[vk::DescriptorPoolSize; 12]> {
-    use vk::DescriptorType as T;
-    let sizes = [
-        (T::SAMPLER, count.sampler),
-        (T::COMBINED_IMAGE_SAMPLER, count.combined_image_sampler),
-        (T::SAMPLED_IMAGE, count.sampled_image),
-        (T::STORAGE_IMAGE, count.storage_image),
-        (T::UNIFORM_TEXEL_BUFFER, count.uniform_texel_buffer),
-        (T::STORAGE_TEXEL_BUFFER, count.storage_texel_buffer),
-        (T::UNIFORM_BUFFER, count.uniform_buffer),
-        (T::STORAGE_BUFFER, count.storage_buffer),
-        (T::UNIFORM_BUFFER_DYNAMIC, count.uniform_buffer_dynamic),
-        (T::STORAGE_BUFFER_DYNAMIC, count.storage_buffer_dynamic),
-        (T::INPUT_ATTACHMENT, count.input_attachment),
-        (T::ACCELERATION_STRUCTURE_KHR, count.acceleration_structure),
-    ];
-    let named = sizes.into_iter().filter(|&(_, count)| count > 0);
-    named.map(|(ty, descriptor_count)| vk::DescriptorPoolSize { ty, descriptor_count }).collect()
-}
-
-impl DescriptorDevice<vk::DescriptorSetLayout, Pool, vk::DescriptorSet> for Driver<'_> {
-    unsafe fn create_descriptor_pool(
-        &self,
-        count: &DescriptorTotalCount,
-        max_sets: u32,
-        flags: DescriptorPoolCreateFlags,
-    ) -> Result<Pool, CreatePoolError> {
-        let mut pool_flags = vk::DescriptorPoolCreateFlags::empty();
-        if flags.contains(DescriptorPoolCreateFlags::FREE_DESCRIPTOR_SET) {
-            pool_flags |= vk::DescriptorPoolCreateFlags::FREE_DESCRIPTOR_SET;
-        }
-        if flags.contains(DescriptorPoolCreateFlags::UPDATE_AFTER_BIND) {
-            pool_flags |= vk::DescriptorPoolCreateFlags::UPDATE_AFTER_BIND;
-        }
-        let sizes = pool_sizes(count);
-        let info = vk::DescriptorPoolCreateInfo::default()
-            .flags(pool_flags)
-            .max_sets(max_sets)
-            .pool_sizes(&sizes);
-        // SAFETY: the device contract.
-        match unsafe { self.vulkan.device().create_descriptor_pool(&info, None) } {
-            Ok(handle) => {
-                self.pools.borrow_mut().push(handle);
-                Ok(Pool { handle, used: false })
-            }
-            Err(error) => {
-                self.last.set(error);
-                Err(match error {
-                    vk::Result::ERROR_OUT_OF_DEVICE_MEMORY => CreatePoolError::OutOfDeviceMemory,
-                    vk::Result::ERROR_FRAGMENTATION => CreatePoolError::Fragmentation,
-                    _ => CreatePoolError::OutOfHostMemory,
-                })
-            }
-        }
-    }
-
-    unsafe fn destroy_descriptor_pool(&self, pool: Pool) {
-        self.pools.borrow_mut().retain(|&known| known != pool.handle);
-        // SAFETY: the device contract; the library destroys empty pools only.
-        unsafe { self.vulkan.device().destroy_descriptor_pool(pool.handle, None) };
-    }
-
-    unsafe fn alloc_descriptor_sets<'a>(
-        &self,
-        pool: &mut Pool,
-        layouts: impl ExactSizeIterator<Item = &'a vk::DescriptorSetLayout>,
-        sets: &mut impl Extend<vk::DescriptorSet>,
-    ) -> Result<(), DeviceAllocationError> {
-        let layouts: smallvec::SmallVec<[_; 4]> = layouts.copied().collect();
-        let info = vk::DescriptorSetAllocateInfo::default()
-            .descriptor_pool(pool.handle)
-            .set_layouts(&layouts);
-        // SAFETY: the device contract; the lane's lock is held, so nobody else uses the pool.
-        match unsafe { self.vulkan.device().allocate_descriptor_sets(&info) } {
-            Ok(made) => {
-                pool.used = true;
-                sets.extend(made);
-                Ok(())
-            }
-            Err(error) => {
-                self.last.set(error);
-                Err(match error {
-                    vk::Result::ERROR_FRAGMENTED_POOL if pool.used => {
-                        DeviceAllocationError::FragmentedPool
-                    }
-                    vk::Result::ERROR_OUT_OF_POOL_MEMORY if pool.used => {
-                        DeviceAllocationError::OutOfPoolMemory
-                    }
-                    vk::Result::ERROR_OUT_OF_DEVICE_MEMORY => {
-                        DeviceAllocationError::OutOfDeviceMemory
-                    }
-                    // Also a new pool without room: the library takes that for impossible.
-                    _ => DeviceAllocationError::OutOfHostMemory,
-                })
-            }
-        }
-    }
-
-    unsafe fn dealloc_descriptor_sets(
-        &self,
-        pool: &mut Pool,
-        sets: impl Iterator<Item = vk::DescriptorSet>,
-    ) {
-        let sets: smallvec::SmallVec<[_; 16]> = sets.collect();
-        // SAFETY: the device contract; the sets are of this pool and no work uses them. Vulkan
-        // knows no failure of this call.
-        let _ = unsafe { self.vulkan.device().free_descriptor_sets(pool.handle, &sets) };
     }
 }

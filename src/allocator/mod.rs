@@ -14,6 +14,8 @@ mod share;
 mod auditor;
 mod choices;
 #[cfg(feature = "descriptors")]
+mod descriptor_driver;
+#[cfg(feature = "descriptors")]
 mod descriptor_pools;
 mod fence_ring;
 mod heaps;
@@ -89,7 +91,9 @@ pub use desc::{AllocationDesc, AllocationFlags, AllocatorDesc, EndPolicy};
 #[cfg(feature = "descriptors")]
 pub use descriptor::DescriptorSet;
 #[cfg(feature = "descriptors")]
-pub use descriptor_pools::{DescriptorCounts, DescriptorError};
+pub use descriptor_driver::DescriptorError;
+#[cfg(feature = "descriptors")]
+pub use descriptor_pools::DescriptorCounts;
 pub use ends::CloseReport;
 pub use error::{
     AliasError, AllocateError, ArenaError, BeginError, CopyError, CreateError, DescError,

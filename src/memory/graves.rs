@@ -1,7 +1,6 @@
 //! Who lived where, for reports of writes after free. Empty unless memory is poisoned.
 
 use core::ops::Range;
-use std::collections::BTreeMap;
 
 use super::retired_at::RetiredAt;
 
@@ -36,9 +35,23 @@ impl Freed {
     pub(crate) const NEVER: Self = Self { collect: 0, at: RetiredAt::NOTHING };
 }
 
-/// The graves of one block: by their start, their end and the owner. They do not overlap.
+/// A grave, and the part of it that nobody lay in since.
+#[derive(Clone, Copy, Debug)]
+struct Tomb {
+    start: u64,
+    end: u64,
+    grave: Grave,
+}
+
+/// Tombs of a row, at most.
+const ROW: usize = 32;
+
+/// The graves of one block, in the order of their places: rows of a few, none of them empty. They do not overlap.
+///
+/// Where the host has no memory for one more, it is not kept: who lay there is not told, and the range not taken for
+/// known. Forgetting needs no memory.
 #[derive(Debug, Default)]
-pub(crate) struct Graves(BTreeMap<u64, (u64, Grave)>);
+pub(crate) struct Graves(Vec<Vec<Tomb>>);
 
 impl Graves {
     /// Buries an owner in a range, which holds the pattern from now on; who lay there before is
@@ -47,37 +60,98 @@ impl Graves {
         let Range { start, end } = range.clone();
         self.forget(range);
         if start < end {
-            self.0.insert(start, (end, grave));
+            let place = self.first_beyond(start);
+            // Less is known without memory for it.
+            let _ = self.insert(place, Tomb { start, end, grave });
         }
     }
 
     /// A range does not hold the pattern any more. O(log graves), and those forgotten.
     pub(crate) fn forget(&mut self, range: Range<u64>) {
         let Range { start, end } = range;
-        while let Some((&from, &(to, older))) = self.0.range(..end).next_back() {
-            if to <= start {
-                break;
+        loop {
+            let (row, at) = self.first_beyond(start);
+            let Some(tomb) = self.0.get_mut(row).and_then(|row| row.get_mut(at)) else { return };
+            if tomb.start >= end {
+                return;
             }
-            self.0.remove(&from);
-            if end < to {
-                self.0.insert(end, (to, older));
+            let behind = Tomb { start: end, ..*tomb };
+            match (tomb.start < start, end < tomb.end) {
+                (true, rest) => {
+                    tomb.end = start;
+                    if rest {
+                        // Less is known without memory for it.
+                        let _ = self.insert((row, at + 1), behind);
+                    }
+                }
+                (false, true) => *tomb = behind,
+                (false, false) => self.remove((row, at)),
             }
-            if from < start {
-                self.0.insert(from, (start, older));
+        }
+    }
+
+    /// The row and the place in it of the first tomb that ends behind an offset; behind all if there is none.
+    fn first_beyond(&self, offset: u64) -> (usize, usize) {
+        let ends = |tomb: &Tomb| tomb.end <= offset;
+        let row = self.0.partition_point(|row| row.last().is_some_and(ends));
+        (row, self.0.get(row).map_or(0, |row| row.partition_point(ends)))
+    }
+
+    /// Adds a tomb before what is at a place; none, and it is not there, if the host has no memory for it.
+    fn insert(&mut self, (mut row, mut at): (usize, usize), tomb: Tomb) -> Option<()> {
+        if row == self.0.len() {
+            match self.0.last() {
+                // It goes behind the last one.
+                Some(last) => (row, at) = (row - 1, last.len()),
+                None => self.add_row(0)?,
             }
+        }
+        if self.0[row].len() == ROW {
+            self.add_row(row + 1)?;
+            let (full, half) = self.0.split_at_mut(row + 1);
+            half[0].extend(full[row].drain(ROW / 2..));
+            if at > ROW / 2 {
+                (row, at) = (row + 1, at - ROW / 2);
+            }
+        }
+        let row = &mut self.0[row];
+        row.try_reserve(1).ok()?;
+        row.insert(at, tomb);
+        Some(())
+    }
+
+    /// Adds an empty row with room for half of the most, to be filled at once.
+    fn add_row(&mut self, row: usize) -> Option<()> {
+        let mut empty = Vec::new();
+        empty.try_reserve_exact(ROW / 2).ok()?;
+        self.0.try_reserve(1).ok()?;
+        self.0.insert(row, empty);
+        Some(())
+    }
+
+    fn remove(&mut self, (row, at): (usize, usize)) {
+        let few = &mut self.0[row];
+        few.remove(at);
+        let left = few.len();
+        if left == 0 {
+            self.0.remove(row);
+        } else if self.0.get(row + 1).is_some_and(|next| left + next.len() <= ROW / 2) {
+            // Two rows become one, which has room for so many.
+            let next = self.0.remove(row + 1);
+            self.0[row].extend(next);
         }
     }
 
     /// The parts of a range that hold the pattern while they are free, and who lay there. O(log graves),
     /// and those found.
     pub(crate) fn within(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, Grave)> {
-        let before = self.0.range(..range.start).next_back();
-        before.into_iter().chain(self.0.range(range.clone())).filter_map(
-            move |(&start, &(end, grave))| {
-                let part = start.max(range.start)..end.min(range.end);
-                (!part.is_empty()).then_some((part, grave))
-            },
-        )
+        let (row, at) = self.first_beyond(range.start);
+        let tombs = self.0.iter().skip(row).flatten().skip(at);
+        let tombs = tombs.take_while(move |tomb| tomb.start < range.end);
+        tombs.filter_map(move |tomb| {
+            let part = tomb.start.max(range.start)..tomb.end.min(range.end);
+            (!part.is_empty()).then_some((part, tomb.grave))
+        })
     }
 
     /// Whether all of a range was somebody's before. O(log graves), and those found.
@@ -99,27 +173,45 @@ impl Graves {
 
     /// Who lay at an offset last. O(log graves).
     pub(crate) fn at(&self, offset: u64) -> Option<Grave> {
-        let (_, &(end, grave)) = self.0.range(..=offset).next_back()?;
-        (offset < end).then_some(grave)
+        let (row, at) = self.first_beyond(offset);
+        let tomb = self.0.get(row)?.get(at)?;
+        (tomb.start <= offset).then_some(tomb.grave)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Freed, Grave, Graves};
+    use super::{Freed, Grave, Graves, ROW};
+
+    /// Tombs are in order, none is empty, and neither is a row.
+    fn check(graves: &Graves) {
+        let mut end = 0;
+        for row in &graves.0 {
+            assert!(!row.is_empty() && row.len() <= ROW, "{}", row.len());
+            for tomb in row {
+                assert!(end <= tomb.start && tomb.start < tomb.end, "{tomb:?}");
+                end = tomb.end;
+            }
+        }
+    }
+
+    const CELLS: u64 = 400;
 
     /// Against a table of cells, over overlaps of every kind.
     #[test]
     fn the_last_owner_of_every_byte_is_known() {
         let mut graves = Graves::default();
-        let mut cells = [None; 64];
+        let mut cells = [None; CELLS as usize];
         let mut seed = 1_u64;
-        for freed in 0..2000 {
+        let mut rows = 0;
+        for freed in 0..3000 {
             seed = seed
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            let offset = (seed >> 33) % 64;
-            let size = (seed >> 45) % (65 - offset);
+            let offset = (seed >> 33) % CELLS;
+            // Small ones for long, so that there are many rows, and then some over several.
+            let most = if freed % 1000 < 900 { 4 } else { CELLS };
+            let size = (seed >> 45) % (CELLS + 1 - offset).min(most);
             let freed_at = Freed { collect: freed, ..Freed::NEVER };
             let grave = Grave { offset, size, name: None, freed: freed_at };
             let forgotten = freed % 5 == 0;
@@ -133,9 +225,10 @@ mod tests {
             for (at, cell) in cells.iter().enumerate() {
                 assert_eq!(graves.at(at as u64), *cell, "byte {at} after {freed}");
             }
-            assert!(graves.0.len() <= 64, "nothing empty is kept");
-            let (from, to) = (freed % 50, freed % 50 + freed % 13);
-            let mut found = [None; 64];
+            check(&graves);
+            let (from, to) = (freed % (CELLS - 40), freed % (CELLS - 40) + freed % 40);
+            let mut found = [None; CELLS as usize];
+            rows = rows.max(graves.0.len());
             for (part, grave) in graves.within(from..to) {
                 assert!(from <= part.start && part.end <= to);
                 found[part.start as usize..part.end as usize].fill(Some(grave));
@@ -146,5 +239,6 @@ mod tests {
                 assert_eq!(found[at as usize], cells[at as usize], "byte {at} of {from}..{to}");
             }
         }
+        assert!(rows > 4, "{rows} rows");
     }
 }

@@ -34,7 +34,8 @@ pub struct Corruption {
     pub expected: u32,
     /// What it was found to be.
     pub found: u32,
-    /// The allocation whose margin it is, or the last that lived there. `None` where nobody did.
+    /// The allocation whose margin it is, or the last that lived there. `None` where nobody did, and where the
+    /// host had no memory to remember it.
     pub owner: Option<Owner>,
 }
 
