@@ -151,6 +151,7 @@ fn a_full_heap() {
     let far = buffer(&allocator, 8 << 20);
     let only = AllocationDesc::device_local().required(vk::MemoryPropertyFlags::DEVICE_LOCAL);
     let desc = buffer_desc(2 << 30);
+    assert!(allocator.plan_buffer(&desc, &only).is_err(), "a question is told to nobody");
     assert!(allocator.create_buffer(&desc, &only).is_err());
     let quiet = only.flags(AllocationFlags::NEVER_ALLOCATE);
     assert!(allocator.create_buffer(&desc, &quiet).is_err());
@@ -372,6 +373,13 @@ fn what_comes_back_unlooked() {
     allocator.collect();
     free(make());
     drop((arena, frames));
+}
+
+#[test]
+fn a_request_that_is_granted_in_the_end_is_no_pressure() {
+    let told = Ear::hear(what_comes_back_unlooked);
+    of(&told, GUARD, Level::WARN, &["bytes", "count"]);
+    assert!(told.iter().all(|one| one.target != PRESSURE), "{told:?}");
 }
 
 fn losses() {

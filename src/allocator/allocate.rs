@@ -291,7 +291,7 @@ impl Inner {
             }
         }
         let heap = best.unwrap_or(0);
-        let error = AllocateError::OutOfDeviceMemory {
+        AllocateError::OutOfDeviceMemory {
             requested: search.request.size,
             largest_free,
             pending,
@@ -299,9 +299,7 @@ impl Inner {
             heap,
             left: self.left(heap, Limit::Budget),
             tried: search.tried,
-        };
-        self.tell_pressure(search.request, error);
-        error
+        }
     }
 }
 

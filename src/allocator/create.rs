@@ -235,7 +235,8 @@ impl Inner {
         let (lane, grant) = match granted {
             Err(refusal) if self.guards.scrubs() => self.ask_unlooked(&request, refusal, ask),
             done => done,
-        }?;
+        }
+        .inspect_err(|&error| self.tell_pressure(&request, error))?;
         if guards.is_on() {
             self.guard_hand_out(lane, grant.entry);
         }

@@ -244,6 +244,7 @@ impl Inner {
             AllocateError::OutOfDeviceMemory { .. } => self.out_of_memory(&search, ranking.iter()),
             other => other,
         };
+        self.tell_pressure(&request, failure);
         Err(CreateError::from(failure).into())
     }
 }
