@@ -112,7 +112,8 @@ impl Allocation {
         self.offset
     }
 
-    /// How many bytes it has: at least what was asked for.
+    /// How many bytes it has: at least what was asked for. In a block that allocations share it is rounded up to 64
+    /// bytes, and to 128 and more where the heap has more than 64 GiB: by four times the heap over 2³².
     pub fn size(&self) -> u64 {
         self.size
     }

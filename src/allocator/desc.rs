@@ -467,6 +467,9 @@ impl AllocationDesc {
     /// An alignment of the offset in bytes, for what `VkMemoryRequirements` does not tell. A power of
     /// two. What a buffer's usage asks of its address is known: see
     /// [`BufferDesc::scratch`](crate::BufferDesc::scratch) and those beside it.
+    ///
+    /// Up to 4 MiB it costs padding alone. Above, no search is for it: the request gets a new block, or a walk finds
+    /// room where there can be none.
     #[must_use]
     pub const fn min_alignment(mut self, bytes: u64) -> Self {
         self.min_alignment = bytes;
