@@ -91,7 +91,7 @@ fn objects_come_in_shares_and_what_was_dropped_after_them_waits() {
 #[test]
 fn descriptor_sets_come_in_shares() {
     let fake = fake();
-    let layout = layout(&fake);
+    let layout = set_layout(&fake, 1);
     {
         let allocator = allocator(&fake);
         let frames = allocator.timeline(fake.queue(0)).unwrap();
@@ -111,17 +111,6 @@ fn descriptor_sets_come_in_shares() {
     // SAFETY: no set of it is left.
     unsafe { fake.device().destroy_descriptor_set_layout(layout, None) };
     fake.finish().unwrap();
-}
-
-fn layout(fake: &FakeDriver) -> vk::DescriptorSetLayout {
-    let binding = vk::DescriptorSetLayoutBinding::default()
-        .descriptor_type(vk::DescriptorType::UNIFORM_BUFFER)
-        .descriptor_count(1)
-        .stage_flags(vk::ShaderStageFlags::COMPUTE);
-    let bindings = [binding];
-    let info = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
-    // SAFETY: the fake lives.
-    unsafe { fake.device().create_descriptor_set_layout(&info, None) }.unwrap()
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod counting;
 mod support;
 
 use counting::short_of_memory;
-use fencepost::{DescriptorCounts, DescriptorSet, fake::FakeDriver, vk};
+use fencepost::{DescriptorCounts, DescriptorSet, fake::FakeDriver};
 use support::*;
 
 const MANY: usize = 200;
@@ -20,24 +20,13 @@ enum Way {
     Later,
 }
 
-fn layout(fake: &FakeDriver) -> vk::DescriptorSetLayout {
-    let binding = vk::DescriptorSetLayoutBinding::default()
-        .descriptor_type(vk::DescriptorType::UNIFORM_BUFFER)
-        .descriptor_count(1)
-        .stage_flags(vk::ShaderStageFlags::COMPUTE);
-    let bindings = [binding];
-    let info = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
-    // SAFETY: the fake lives.
-    unsafe { fake.device().create_descriptor_set_layout(&info, None) }.unwrap()
-}
-
 /// Sets end while the heap gives nothing: those that cannot be noted live on until the allocator goes; all others are
 /// freed by a collect or an end without memory, or with it.
 #[test]
 fn sets_that_cannot_be_noted_stay() {
     for way in [Way::Collect, Way::Idle, Way::Later] {
         let fake = FakeDriver::new(&Default::default());
-        let layout = layout(&fake);
+        let layout = set_layout(&fake, 1);
         let allocator = made(&desc(&fake));
         let frames = allocator.timeline(fake.queue(0)).unwrap();
         // SAFETY: the counts are the layout's.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fencepost::{
     AllocationDesc, CreateError, DescError, DescriptorCounts, DescriptorError, ImageDesc,
     ImageViewDesc, ReportError, SubmitError, SubmitRefusal, TimelineError, WaitError,
-    fake::{Call, FakeDriver, Use},
+    fake::{Call, Use},
     vk,
 };
 use support::*;
@@ -213,15 +213,6 @@ fn parts_live_and_end_on_their_own() {
     fake.finish().unwrap();
 }
 
-fn layout(fake: &FakeDriver) -> vk::DescriptorSetLayout {
-    let bindings = [vk::DescriptorSetLayoutBinding::default()
-        .descriptor_type(vk::DescriptorType::UNIFORM_BUFFER)
-        .descriptor_count(10)];
-    let info = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
-    // SAFETY: the fake's device.
-    unsafe { fake.device().create_descriptor_set_layout(&info, None) }.unwrap()
-}
-
 const TEN: DescriptorCounts = {
     let mut counts = DescriptorCounts::EMPTY;
     counts.uniform_buffer = 10;
@@ -231,7 +222,7 @@ const TEN: DescriptorCounts = {
 #[test]
 fn descriptor_sets_wait_for_the_gpu_like_memory() {
     let fake = fake();
-    let layout = layout(&fake);
+    let layout = set_layout(&fake, 10);
     {
         let allocator = allocator(&fake);
         let frames = allocator.timeline(fake.queue(0)).unwrap();
@@ -259,7 +250,7 @@ fn descriptor_sets_wait_for_the_gpu_like_memory() {
 #[test]
 fn ordinary_and_update_after_bind_sets_are_counted_apart() {
     let fake = fake();
-    let layout = layout(&fake);
+    let layout = set_layout(&fake, 10);
     {
         let allocator = allocator(&fake);
         let frames = allocator.timeline(fake.queue(0)).unwrap();
@@ -283,7 +274,7 @@ fn ordinary_and_update_after_bind_sets_are_counted_apart() {
 #[test]
 fn descriptor_errors_are_typed_and_nothing_panics() {
     let fake = fake();
-    let layout = layout(&fake);
+    let layout = set_layout(&fake, 10);
     {
         let allocator = allocator(&fake);
         // SAFETY: layout and counts match, or the counts are refused.

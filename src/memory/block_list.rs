@@ -110,8 +110,8 @@ impl BlockList {
         Ok(())
     }
 
-    /// Makes sure that the next [`insert`](Self::insert), and all that becomes of its block in these books, needs
-    /// no more memory. O(1) amortised.
+    /// Makes sure that the next [`insert`](Self::insert), and all that becomes of its block, needs no more memory in
+    /// the lists of blocks: what TLSF splits is reserved as it is inserted. O(1) amortised.
     pub(crate) fn reserve(&mut self) -> Result<(), TryReserveError> {
         let slots = self.slots.len() + usize::from(self.vacant.is_empty());
         self.slots.try_reserve(slots - self.slots.len())?;
@@ -191,7 +191,7 @@ impl BlockList {
         counters.wait(bytes, keys.len() as u64);
         let first = was_empty && !keys.is_empty();
         if first {
-            self.fill(slot);
+            self.unlist(slot);
         }
         self.note_line(slot, line, now);
         self.tell_room(is_tailored);

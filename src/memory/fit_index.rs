@@ -1,9 +1,9 @@
-//! Which block has room, without looking at the blocks: slots by the class of their largest free
+//! Which line has room, without looking at the lines: slots by the class of their largest free
 //! range.
 //!
 //! A class is a few steps of [room](room_of), eight to a power of two. A bitmap tells which classes
-//! have a block; for each class one word for 64 slots tells which, and a second level of words tells
-//! which of those are not zero. So the block with the least room that is enough, the oldest of equals, is
+//! have a line; for each class one word for 64 slots tells which, and a second level of words tells
+//! which of those are not zero. So the line with the least room that is enough, the oldest of equals, is
 //! found in a handful of words, and a change flips a bit or two.
 
 use std::collections::TryReserveError;

@@ -23,6 +23,18 @@ pub fn desc(fake: &FakeDriver) -> AllocatorDesc<'_> {
         .keep_alive(Arc::new(fake.clone()))
 }
 
+/// The layout of a set of so many uniform buffers.
+pub fn set_layout(fake: &FakeDriver, count: u32) -> vk::DescriptorSetLayout {
+    let binding = vk::DescriptorSetLayoutBinding::default()
+        .descriptor_type(vk::DescriptorType::UNIFORM_BUFFER)
+        .descriptor_count(count)
+        .stage_flags(vk::ShaderStageFlags::COMPUTE);
+    let bindings = [binding];
+    let info = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
+    // SAFETY: the fake lives.
+    unsafe { fake.device().create_descriptor_set_layout(&info, None) }.unwrap()
+}
+
 pub fn allocator(fake: &FakeDriver) -> Allocator {
     made(&desc(fake))
 }

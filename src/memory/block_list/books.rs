@@ -26,16 +26,16 @@ impl BlockList {
             first,
         };
         if first {
-            self.fill(slot);
+            self.unlist(slot);
         }
         Some(grant)
     }
 
-    /// The block of a slot is not empty any more.
+    /// Takes the block of a slot off the list of empty ones: it is not so any more, or goes.
     #[cold]
     #[inline(never)]
-    pub(super) fn fill(&mut self, slot: u32) {
-        // It was not so for long, most often.
+    pub(super) fn unlist(&mut self, slot: u32) {
+        // It was not empty for long, most often.
         if let Some(at) = self.empty.iter().rposition(|&empty| empty == slot) {
             self.empty.remove(at);
         }

@@ -15,11 +15,11 @@ impl BlockList {
 
     /// Verifies every block, the sums and the indices. O(regions).
     pub(crate) fn check(&self) -> Result<(), Broken> {
-        let fabrics = [
+        let spaces = [
             (&self.shared, &self.counters.shared, false),
             (&self.tailored, &self.counters.tailored, true),
         ];
-        for (areas, told, tailored) in fabrics {
+        for (areas, told, tailored) in spaces {
             let blocks = self.iter().filter(|(_, block)| block.tailored == tailored);
             areas.check(blocks.filter_map(|(slot, View { block, .. })| match &block.space {
                 Space::Plot(plot) => Some((slot, plot, block.closed)),

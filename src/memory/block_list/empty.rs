@@ -35,7 +35,7 @@ impl BlockList {
         let place = self.slots.get_mut(slot as usize)?;
         let Slot::Block(mut block) = core::mem::replace(place, vacant) else { return None };
         self.vacant.push(slot);
-        self.fill(slot);
+        self.unlist(slot);
         if block.restless {
             self.restless.retain(|&restless| restless != slot);
         }

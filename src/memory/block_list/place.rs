@@ -109,8 +109,6 @@ impl BlockList {
         self.shut_closed(false);
         let grant = (0..self.slots()).find_map(|slot| self.allocate_within(slot, size, alignment));
         self.shut_closed(true);
-        self.tell_room(false);
-        self.tell_room(true);
         grant
     }
 

@@ -49,7 +49,7 @@ fn block(list: &mut BlockList, slot: u32) -> &mut Block {
 }
 
 /// The blocks that are split with the one of a slot, and its place among them.
-fn fabric(list: &mut BlockList, slot: u32) -> (&mut Areas, &Plot) {
+fn plot_of(list: &mut BlockList, slot: u32) -> (&mut Areas, &Plot) {
     let BlockList { slots, shared, tailored, .. } = list;
     let Slot::Block(block) = &slots[slot as usize] else { panic!("no block") };
     let Space::Plot(plot) = &block.space else { panic!("not split") };
@@ -76,7 +76,7 @@ fn sums_that_are_not_those_of_the_blocks_are_found() {
     finds(Broken::Count, |list, _| block(list, 0).pending += 1);
     finds(Broken::Count, |list, _| block(list, 0).size = 1000);
     finds(Broken::Count, |list, entries| {
-        let (areas, plot) = fabric(list, 0);
+        let (areas, plot) = plot_of(list, 0);
         areas.free(entries[3].key, plot).unwrap();
     });
     finds(Broken::Count, |list, _| list.vacant.push(4));
@@ -135,7 +135,7 @@ fn closed_blocks_that_searches_find_and_open_ones_that_they_do_not_are_found() {
     finds(Broken::Index, |list, _| block(list, 1).closed = false);
     for slot in [0, 1] {
         finds(Broken::Index, |list, _| {
-            let (areas, plot) = fabric(list, slot);
+            let (areas, plot) = plot_of(list, slot);
             areas.set_shut(plot, slot == 0);
             list.tell_room(slot == 1);
         });
@@ -145,7 +145,7 @@ fn closed_blocks_that_searches_find_and_open_ones_that_they_do_not_are_found() {
 #[test]
 fn a_fault_of_what_splits_the_blocks_is_found() {
     let fault = |list: &mut BlockList, [_, _, _, last]: [Entry; 4]| {
-        let (areas, plot) = fabric(list, 0);
+        let (areas, plot) = plot_of(list, 0);
         // As if nobody knew that it is shut: nothing is merged.
         areas.set_shut(plot, true);
         areas.free(last.key, plot).unwrap();
@@ -161,7 +161,7 @@ fn a_fault_of_what_splits_the_blocks_is_found() {
 fn resources_that_nobody_looks_for_are_found() {
     finds(Broken::Tenant, |list, _| list.houses = false);
     finds(Broken::Tenant, |list, entries| {
-        let (areas, plot) = fabric(list, 0);
+        let (areas, plot) = plot_of(list, 0);
         areas.free(entries[1].key, plot).unwrap();
         block(list, 0).taken -= 1;
         list.counters.end(1024);
