@@ -2,7 +2,8 @@
 //!
 //! What rests where the host watches is looked at and free (`rest.rs`). The GPU cannot look at once: what is
 //! in its quarantine comes back unlooked, and if that does not do, what waits for its first scrub. Not what
-//! the GPU is working on, and not what is to read zero: that is never given out with its former owner's bytes.
+//! the GPU is working on, margins of what has ended since among it, and not what is to read zero: that is never
+//! given out with its former owner's bytes.
 
 use std::sync::atomic::Ordering;
 
@@ -73,7 +74,7 @@ impl Inner {
         // Without memory for the list they wait on.
         let may = scratch.entries.try_reserve(state.waiting.len()).is_ok();
         state.waiting.retain(|waiting| {
-            let goes = may && goes(waiting.step);
+            let goes = may && goes(waiting.step) && self.guards.is_left_alone(waiting);
             if goes {
                 scratch.entries.push(waiting.entry);
             }
@@ -108,7 +109,10 @@ impl Inner {
     /// The bag of the first scrub under way by whose end one block of the lane has so many bytes back.
     pub(in super::super) fn earliest_scrub(&self, lane: &Lane, bytes: u64) -> Option<BagNumber> {
         let mut waiting: Vec<(BagNumber, Entry)> = Vec::new();
+        let mut jobs: Vec<(u64, BagNumber)> = Vec::new();
         for job in &lock(&self.guards.scrubs).jobs {
+            jobs.try_reserve(1).ok()?;
+            jobs.push((job.work.number, job.bag));
             let of_lane = job.work.waiting.iter().filter(|(of, _)| *of == lane.index);
             // The guess is left out where the host has no memory for it.
             waiting.try_reserve(job.work.waiting.len()).ok()?;
@@ -116,11 +120,17 @@ impl Inner {
             waiting.extend(pending.map(|(_, waiting)| (job.bag, waiting.entry)));
         }
         let state = lane.lock();
+        waiting.try_reserve(state.waiting.len()).ok()?;
+        // What may come back unlooked waits for those alone that are at work on its margins.
+        waiting.extend(state.waiting.iter().filter_map(|waiting| {
+            let at_work = jobs.iter().filter(|(number, _)| *number <= waiting.after);
+            Some((at_work.map(|(_, bag)| *bag).max()?, waiting.entry))
+        }));
+        waiting.sort_unstable_by_key(|&(bag, entry)| (bag, entry.slot));
         let enough = |entries: &&[(BagNumber, Entry)]| {
             let sizes = entries.iter().map(|&(_, entry)| state.blocks.pending_size(entry));
             sizes.sum::<u64>() >= bytes
         };
-        // A scrub has the entries of a block together.
         let by_block = waiting.chunk_by(|a, b| (a.0, a.1.slot) == (b.0, b.1.slot));
         by_block.filter(enough).filter_map(|entries| Some(entries.first()?.0)).min()
     }

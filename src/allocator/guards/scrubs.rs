@@ -41,7 +41,8 @@ impl Inner {
     /// A range was granted: its margins are nobody's, and are filled by the next scrub.
     pub(super) fn scrub_hand_out(&self, mut state: Locked<'_, LaneState>, entry: Entry) {
         if state.guards.margin() > 0 {
-            state.waiting.push(Waiting { entry, step: Step::Open, freed: Freed::NEVER });
+            let step = Step::Open;
+            state.waiting.push(Waiting { entry, step, freed: Freed::NEVER, after: 0 });
         }
     }
 
@@ -82,13 +83,16 @@ impl Inner {
             return;
         }
         let collect = self.collects.load(Ordering::Relaxed);
+        // Without margins no scrub works on what lives.
+        let has_margins = state.guards.margin() > 0;
+        let after = if has_margins { self.guards.begun.load(Ordering::Relaxed) } else { 0 };
         let LaneState { blocks, waiting, .. } = state;
         entries.retain(|&entry| {
             let sight = blocks.block(entry.slot).map(|block| block.sight);
             let waits = matches!(sight, Some(Sight::Gpu(_)));
             if waits {
                 let freed = Freed { collect, at: points.of(entry) };
-                waiting.push(Waiting { entry, step: Step::End, freed });
+                waiting.push(Waiting { entry, step: Step::End, freed, after });
             }
             !waits
         });
@@ -98,7 +102,8 @@ impl Inner {
     /// what is to be done for it.
     pub(super) fn take_scrub_work(&self, extent: Scrub) -> Work {
         self.finish_scrubs(self.poll().bag(), &mut Collected::default());
-        let mut work = Work::new(self.vulkan.properties().tables);
+        let number = self.guards.begin_scrub();
+        let mut work = Work::new(number, self.vulkan.properties().tables);
         for lane in self.lanes() {
             let mut state = lane.lock();
             let mut waiting = core::mem::take(&mut state.waiting);
@@ -148,7 +153,10 @@ impl Inner {
                     state.keep(slot, myself);
                 }
             }
-            let held = |key| Waiting { entry: Entry { slot, key }, step, freed: Freed::NEVER };
+            let held = |key| {
+                let entry = Entry { slot, key };
+                Waiting { entry, step, freed: Freed::NEVER, after: 0 }
+            };
             waiting.extend(keys.into_iter().map(held));
         }
     }
@@ -203,12 +211,15 @@ impl Inner {
 
     /// The next step of each entry, after a scrub that ran; after one that did not, they wait on.
     pub(super) fn end_work(&self, work: Work, ran: bool, collected: &mut Collected) {
+        self.guards.end_scrub(work.number);
         for of_lane in work.waiting.chunk_by(|a, b| a.0 == b.0) {
             let Some(lane) = self.lane(of_lane[0].0) else { continue };
             let mut state = lane.lock();
             let mut scratch = core::mem::take(&mut state.scratch);
             for &(_, waiting) in of_lane {
                 let entry = waiting.entry;
+                // A scrub on another queue may be slower.
+                let may_go = ran && self.guards.is_left_alone(&waiting);
                 match waiting.step {
                     Step::Held => scratch.entries.push(entry),
                     Step::Fresh => {
@@ -223,7 +234,7 @@ impl Inner {
                         }
                         scratch.entries.push(entry);
                     }
-                    Step::Recheck { .. } if ran => scratch.entries.push(entry),
+                    Step::Recheck { .. } if may_go => scratch.entries.push(entry),
                     Step::End if ran => {
                         let policy = state.guards;
                         if policy.at_end().is_some() {
@@ -232,8 +243,10 @@ impl Inner {
                         if policy.poisons() {
                             let step = Step::Recheck { rest: self.guards.quarantine.scrubs };
                             state.waiting.push(Waiting { step, ..waiting });
-                        } else {
+                        } else if may_go {
                             scratch.entries.push(entry);
+                        } else {
+                            state.waiting.push(waiting);
                         }
                     }
                     Step::Open if ran => {

@@ -10,6 +10,7 @@ use super::{
     corruption::Corruption,
     scrub::Scrubbed,
     sheet::Sheet,
+    waiting::Waiting,
     work::Work,
 };
 use crate::{
@@ -32,6 +33,9 @@ pub(in super::super) struct Guards {
     pub(super) scrubs: Mutex<Scrubs>,
     /// How many of them there are; written under their lock.
     pub(super) jobs: AtomicUsize,
+    /// How many scrubs ever began, and the number of the oldest that is not over; written under their lock.
+    pub(super) begun: AtomicU64,
+    pub(super) oldest: AtomicU64,
     /// The number of the collect after which the last was recorded.
     pub(super) scrubbed: AtomicU64,
     /// It was told that none is.
@@ -64,6 +68,8 @@ impl Guards {
             found: Mutex::default(),
             scrubs: Mutex::default(),
             jobs: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
+            oldest: AtomicU64::new(u64::MAX),
             scrubbed: AtomicU64::new(0),
             told: AtomicBool::new(false),
             unzeroed: AtomicU64::new(0),
@@ -74,6 +80,34 @@ impl Guards {
     /// Whether anything is watched.
     pub(in super::super) fn is_on(&self) -> bool {
         self.on.load(Ordering::Relaxed)
+    }
+
+    /// A scrub begins to look for work: its number. Whoever ends under a lane's lock that it had before finds the
+    /// number in `begun`.
+    pub(super) fn begin_scrub(&self) -> u64 {
+        let mut scrubs = lock(&self.scrubs);
+        let number = self.begun.load(Ordering::Relaxed) + 1;
+        self.begun.store(number, Ordering::Relaxed);
+        scrubs.numbers.push(number);
+        self.publish_oldest(&scrubs);
+        number
+    }
+
+    /// A scrub is over: the GPU has passed it, or it never will be submitted.
+    pub(super) fn end_scrub(&self, number: u64) {
+        let mut scrubs = lock(&self.scrubs);
+        scrubs.numbers.retain(|&other| other != number);
+        self.publish_oldest(&scrubs);
+    }
+
+    fn publish_oldest(&self, scrubs: &Scrubs) {
+        let oldest = scrubs.numbers.iter().copied().min().unwrap_or(u64::MAX);
+        self.oldest.store(oldest, Ordering::Release);
+    }
+
+    /// Whether no scrub works on an entry's margins any more that began while it lived.
+    pub(super) fn is_left_alone(&self, waiting: &Waiting) -> bool {
+        waiting.after < self.oldest.load(Ordering::Acquire)
     }
 
     /// Whether the GPU watches anything.
@@ -117,6 +151,8 @@ pub(super) struct Scrubs {
     pub(super) sheets: Vec<Sheet>,
     /// Submitted, or about to be.
     pub(super) jobs: Vec<Job>,
+    /// The numbers of those that are not over.
+    pub(super) numbers: Vec<u64>,
     /// All that was ever recorded.
     pub(super) total: Scrubbed,
 }

@@ -29,6 +29,9 @@ pub(in super::super) struct Waiting {
     pub(super) entry: Entry,
     pub(super) step: Step,
     pub(super) freed: Freed,
+    /// The last scrub that began before it ended: that and older ones may work on its margins. 0 where it has none,
+    /// or has not ended.
+    pub(super) after: u64,
 }
 
 /// Takes out those whose quarantine goes on after the next scrub: the newest, as far as so many bytes

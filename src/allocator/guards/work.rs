@@ -27,6 +27,8 @@ pub(super) struct Watched<'a> {
 /// What one scrub does.
 #[derive(Debug)]
 pub(super) struct Work {
+    /// The scrub's.
+    pub(super) number: u64,
     pub(super) checks: Table<vk::Buffer>,
     pub(super) fills: Table<vk::Buffer>,
     /// Whose bug it is if these pieces of `checks` are damaged.
@@ -36,9 +38,9 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(number: u64, limits: Limits) -> Self {
         let (checks, fills) = (Table::new(limits), Table::new(limits));
-        Self { checks, fills, sources: Vec::new(), waiting: Vec::new() }
+        Self { number, checks, fills, sources: Vec::new(), waiting: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
