@@ -118,7 +118,8 @@ impl Inner {
             }
             waiting.sort_by_key(|waiting| (waiting.entry.slot, waiting.entry.key.index()));
             let (policy, blocks) = (state.guards, &state.blocks);
-            let watched = Watched { memory_type: lane.memory_type, policy, blocks };
+            let atom = if lane.writes_atoms() { self.guards.atom } else { 1 };
+            let watched = Watched { memory_type: lane.memory_type, policy, atom, blocks };
             for waiting in waiting {
                 if work.plan(&watched, waiting).is_some() {
                     work.waiting.push((lane.index, waiting));

@@ -16,8 +16,9 @@ use super::{
 use crate::{
     ground::sync::lock,
     guard::{GuardPolicy, GuardedBy},
+    policy::select::{MemoryType, bits},
     retire::{BagNumber, Point},
-    vulkan::Compute,
+    vulkan::{Compute, Properties},
 };
 
 /// The policy, what was found since it was last asked, and the scrubs that are under way.
@@ -28,6 +29,9 @@ pub(in super::super) struct Guards {
     /// Anything is watched, or was.
     pub(super) on: AtomicBool,
     pub(super) by: GuardedBy,
+    /// The host writes whole ones of so many bytes back, in memory that is not coherent; 1 where there is none that
+    /// is watched.
+    pub(super) atom: u64,
     pub(super) quarantine: Quarantine,
     pub(super) found: Mutex<Vec<Corruption>>,
     pub(super) scrubs: Mutex<Scrubs>,
@@ -59,8 +63,15 @@ pub(super) struct Quarantine {
 const KEPT: usize = 1024;
 
 impl Guards {
-    pub(in super::super) fn new(desc: &AllocatorDesc<'_>) -> Self {
+    pub(in super::super) fn new(desc: &AllocatorDesc<'_>, properties: &Properties) -> Self {
+        let writes_atoms = |of: &MemoryType| {
+            of.flags & (bits::HOST_VISIBLE | bits::HOST_COHERENT) == bits::HOST_VISIBLE
+        };
+        // The host alone watches coherent memory alone.
+        let is_watched = desc.guarded_by != GuardedBy::Host;
+        let any = is_watched && properties.types.iter().any(writes_atoms);
         Self {
+            atom: if any { properties.non_coherent_atom_size } else { 1 },
             policy: desc.guards,
             on: AtomicBool::new(desc.guards.is_on()),
             by: desc.guarded_by,
@@ -74,6 +85,14 @@ impl Guards {
             told: AtomicBool::new(false),
             unzeroed: AtomicU64::new(0),
             unlooked: AtomicU64::new(0),
+        }
+    }
+
+    /// The least bytes of a margin under a policy; 0 without margins.
+    pub(in super::super) fn margin(&self, policy: GuardPolicy) -> u64 {
+        match policy.margin() {
+            0 => 0,
+            margin => margin.max(self.atom),
         }
     }
 

@@ -21,6 +21,8 @@ use crate::{
 pub(super) struct Watched<'a> {
     pub(super) memory_type: u32,
     pub(super) policy: GuardPolicy,
+    /// The host writes whole ones of so many bytes back.
+    pub(super) atom: u64,
     pub(super) blocks: &'a BlockList,
 }
 
@@ -97,11 +99,11 @@ impl Work {
 
     /// Adds what is to be done for an entry; `None` if it is no more.
     pub(super) fn plan(&mut self, watched: &Watched<'_>, waiting: Waiting) -> Option<()> {
-        let Watched { memory_type, policy, blocks } = *watched;
+        let Watched { memory_type, policy, atom, blocks } = *watched;
         let block = blocks.block(waiting.entry.slot)?;
         let Sight::Gpu(buffer) = block.sight else { return None };
         let region = block.region(waiting.entry.key)?;
-        let site = Site::new(memory_type, block, &region);
+        let site = Site::new(memory_type, block, &region).of_atoms(atom);
         let buffer = (buffer, block.size);
         match waiting.step {
             Step::Open => {
@@ -142,7 +144,7 @@ impl Work {
         for (_, block) in watched.blocks.iter() {
             let Sight::Gpu(buffer) = block.sight else { continue };
             for region in block.regions().iter().filter(|region| region.state == State::Used) {
-                let site = Site::new(watched.memory_type, block, region);
+                let site = Site::new(watched.memory_type, block, region).of_atoms(watched.atom);
                 for (damage, range) in site.whole_margins() {
                     let source = site.source(damage, Some(site.owner(None)));
                     self.check((buffer, block.size), range, source);
