@@ -12,6 +12,7 @@ use fencepost::{
 
 use crate::{
     asks,
+    gpus::{granularity, grown, memory_properties, properties, shrunk},
     model::{Model, Place, Queue, Submission},
     support::{self, random::Random},
 };
@@ -99,8 +100,14 @@ impl World {
         let profile = profile.queues(QUEUES as u32);
         let types = properties(&profile);
         let small = guards.is_some() || random.one_in(2);
-        let profile = if small { shrunk(profile, &types, random) } else { profile };
+        let huge = !small && random.one_in(4);
+        let profile = match (small, huge) {
+            (true, _) => shrunk(profile, &types, random),
+            (false, true) => grown(profile, random),
+            (false, false) => profile,
+        };
         let profile = match random.below(6) {
+            _ if huge => profile,
             0 => profile.max_allocation_count(8 + random.below(60) as u32),
             1 => profile.max_allocation_size(1 << (22 + random.below(8))),
             2 => profile.prefers_dedicated(random.log_uniform(8 << 20)),
@@ -138,7 +145,11 @@ impl World {
         let queues = timelines.iter().map(queue).collect();
         let page = granularity(&fake).max(1);
         let types = memory_properties(&fake);
-        let most = if small { 1 << (14 + random.below(9)) } else { 1 << (16 + random.below(11)) };
+        let most = match (small, huge) {
+            (true, _) => 1 << (14 + random.below(9)),
+            (false, true) => 1 << (30 + random.below(11)),
+            (false, false) => 1 << (16 + random.below(11)),
+        };
         Self {
             fake,
             allocator,
@@ -368,36 +379,4 @@ fn configured<'a>(desc: AllocatorDesc<'a>, random: &mut Random) -> AllocatorDesc
         desc = desc.record(std::io::sink());
     }
     desc
-}
-
-fn properties(profile: &Profile) -> vk::PhysicalDeviceMemoryProperties {
-    memory_properties(&FakeDriver::new(profile))
-}
-
-fn memory_properties(fake: &FakeDriver) -> vk::PhysicalDeviceMemoryProperties {
-    // SAFETY: the fake lives.
-    unsafe { fake.instance().get_physical_device_memory_properties(fake.physical_device()) }
-}
-
-fn granularity(fake: &FakeDriver) -> u64 {
-    // SAFETY: the fake lives.
-    let properties =
-        unsafe { fake.instance().get_physical_device_properties(fake.physical_device()) };
-    properties.limits.buffer_image_granularity
-}
-
-/// With heaps that are soon full.
-fn shrunk(
-    profile: Profile,
-    properties: &vk::PhysicalDeviceMemoryProperties,
-    random: &mut Random,
-) -> Profile {
-    let heaps = properties.memory_heaps_as_slice().iter();
-    let heaps: Vec<_> = heaps
-        .map(|heap| {
-            let size = (1 << (21 + random.below(5))) + random.below(1 << 20);
-            (heap.size.min(size), heap.flags)
-        })
-        .collect();
-    profile.heaps(&heaps)
 }
