@@ -1,8 +1,11 @@
 //! What guards keep: the policy, what was found, and the scrubs that are under way.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+use std::{
+    collections::TryReserveError,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use super::{
@@ -32,6 +35,10 @@ pub(in super::super) struct Guards {
     pub(super) scrubs: Mutex<Scrubs>,
     /// How many of them there are; written under their lock.
     pub(super) jobs: AtomicUsize,
+    /// The number of the last that was begun; none has 0.
+    pub(super) numbers: AtomicU64,
+    /// How many were recorded, or had nothing to do.
+    pub(super) recorded: AtomicU64,
     /// The number of the collect after which the last was recorded.
     pub(super) scrubbed: AtomicU64,
     /// It was told that none is.
@@ -64,6 +71,8 @@ impl Guards {
             found: Mutex::default(),
             scrubs: Mutex::default(),
             jobs: AtomicUsize::new(0),
+            numbers: AtomicU64::new(0),
+            recorded: AtomicU64::new(0),
             scrubbed: AtomicU64::new(0),
             told: AtomicBool::new(false),
             unzeroed: AtomicU64::new(0),
@@ -117,8 +126,30 @@ pub(super) struct Scrubs {
     pub(super) sheets: Vec<Sheet>,
     /// Submitted, or about to be.
     pub(super) jobs: Vec<Job>,
+    /// So many more may become jobs, and there are places for them.
+    coming: usize,
     /// All that was ever recorded.
     pub(super) total: Scrubbed,
+}
+
+impl Scrubs {
+    /// Makes sure that there is a place for one more job.
+    pub(super) fn expect_job(&mut self) -> Result<(), TryReserveError> {
+        self.jobs.try_reserve(self.coming + 1)?;
+        self.coming += 1;
+        Ok(())
+    }
+
+    /// It does not come.
+    pub(super) fn expect_none(&mut self) {
+        self.coming -= 1;
+    }
+
+    /// It has come.
+    pub(super) fn add_job(&mut self, job: Job) {
+        self.coming -= 1;
+        self.jobs.push(job);
+    }
 }
 
 /// A scrub on its way.
