@@ -77,7 +77,8 @@ impl Freeing {
     fn free(&mut self, blocks: &mut BlockList, entries: &[Entry]) {
         match blocks.reach_all(entries) {
             Ok((count, bytes)) => {
-                (self.count, self.bytes) = (self.count + count, self.bytes + bytes)
+                self.count += count;
+                self.bytes += bytes;
             }
             Err(error) => unreachable!("what came out of a bag was pending: {error}"),
         }

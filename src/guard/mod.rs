@@ -30,7 +30,8 @@ pub enum GuardPolicy {
     #[default]
     Off,
     /// At least 64 bytes before and after each allocation, checked when it ends; filled by the host at once, by
-    /// the GPU in the first scrub after the allocation, be its block ever so new. Costs memory, and
+    /// the GPU in the first scrub after the allocation, be its block ever so new. In memory that is not coherent they
+    /// are whole atoms (`nonCoherentAtomSize`), which the host writes back as such. Costs memory, and
     /// time in proportion to the margins.
     Margins,
     /// Free memory holds a pattern: a word that changed is a write after free. Checked when the

@@ -2,7 +2,8 @@
 //!
 //! What rests where the host watches is looked at and free (`rest.rs`). The GPU cannot look at once: what is
 //! in its quarantine comes back unlooked, and if that does not do, what waits for its first scrub. Not what
-//! the GPU is working on, and not what is to read zero: that is never given out with its former owner's bytes.
+//! the GPU is working on, margins of what has ended since among it, and not what is to read zero: that is never
+//! given out with its former owner's bytes.
 
 use std::sync::atomic::Ordering;
 
@@ -20,6 +21,7 @@ use super::{
 use crate::{
     ground::sync::lock,
     guard::{GuardPolicy, Order},
+    memory::Entry,
     retire::BagNumber,
 };
 
@@ -74,7 +76,8 @@ impl Inner {
         let fills = policy.at_end() == Some(Order::Fill);
         let mut freeing = Freeing::new(blocks);
         waiting.retain(|waiting| {
-            let goes = waiting.scrub == NOBODY && goes(waiting.step);
+            let goes =
+                waiting.scrub == NOBODY && goes(waiting.step) && self.guards.is_left_alone(waiting);
             if goes {
                 let entry = waiting.entry;
                 let region = blocks.region(entry);
@@ -105,23 +108,29 @@ impl Inner {
     /// The bag of the first scrub under way by whose end one block of the lane has so many bytes back. The guess is
     /// left out where the host has no memory for it.
     pub(in super::super) fn earliest_scrub(&self, lane: &Lane, bytes: u64) -> Option<BagNumber> {
-        let mut bags: SmallVec<[(u64, BagNumber); 8]> = SmallVec::new();
+        let mut jobs: SmallVec<[(u64, BagNumber); 8]> = SmallVec::new();
         let scrubs = lock(&self.guards.scrubs);
-        bags.try_reserve(scrubs.jobs.len()).ok()?;
-        bags.extend(scrubs.jobs.iter().map(|job| (job.work.number, job.bag)));
+        jobs.try_reserve(scrubs.jobs.len()).ok()?;
+        jobs.extend(scrubs.jobs.iter().map(|job| (job.work.number, job.bag)));
         drop(scrubs);
         let state = lane.lock();
-        let enough = |number: u64| {
-            let of_scrub = state.waiting.of_scrub(number).ok()?;
-            let mut pending = of_scrub.iter().filter(|waiting| waiting.step != Step::Open);
-            let mut sum = (0, 0);
-            Some(pending.any(|waiting| {
-                let (slot, size) = (waiting.entry.slot, state.blocks.pending_size(waiting.entry));
-                sum = if sum.0 == slot { (slot, sum.1 + size) } else { (slot, size) };
-                sum.1 >= bytes
-            }))
+        let mut waiting: Vec<(BagNumber, Entry)> = Vec::new();
+        waiting.try_reserve(state.waiting.len()).ok()?;
+        waiting.extend(state.waiting.iter().filter_map(|waiting| {
+            // What may come back unlooked waits for those alone that are at work on its margins.
+            let holds = |number: u64| match waiting.scrub {
+                NOBODY => number <= waiting.after,
+                scrub => number == scrub && waiting.step != Step::Open,
+            };
+            let bags = jobs.iter().filter(|&&(number, _)| holds(number));
+            Some((bags.map(|&(_, bag)| bag).max()?, waiting.entry))
+        }));
+        waiting.sort_unstable_by_key(|&(bag, entry)| (bag, entry.slot));
+        let enough = |entries: &&[(BagNumber, Entry)]| {
+            let sizes = entries.iter().map(|&(_, entry)| state.blocks.pending_size(entry));
+            sizes.sum::<u64>() >= bytes
         };
-        let enough = bags.iter().filter(|&&(number, _)| enough(number) == Some(true));
-        enough.map(|&(_, bag)| bag).min()
+        let by_block = waiting.chunk_by(|a, b| (a.0, a.1.slot) == (b.0, b.1.slot));
+        by_block.filter(enough).filter_map(|entries| Some(entries.first()?.0)).min()
     }
 }

@@ -65,7 +65,7 @@ impl Inner {
         state.waiting.reserve(usize::from(opens), state.blocks.taken())?;
         if opens {
             let (step, freed) = (Step::Open, Freed::NEVER);
-            state.waiting.push(Waiting { entry, step, freed, scrub: NOBODY });
+            state.waiting.push(Waiting { entry, step, freed, scrub: NOBODY, after: 0 });
         }
         Ok(())
     }
@@ -108,13 +108,16 @@ impl Inner {
             return entries.len();
         }
         let collect = self.collects.load(Ordering::Relaxed);
+        // Without margins no scrub works on what lives.
+        let has_margins = state.guards.margin() > 0;
+        let after = if has_margins { self.guards.begun.load(Ordering::Relaxed) } else { 0 };
         let LaneState { blocks, waiting, .. } = state;
         keep_in_front(entries, |entry| {
             let sight = blocks.block(entry.slot).map(|block| block.sight);
             let waits = matches!(sight, Some(Sight::Gpu(_)));
             if waits {
                 let freed = Freed { collect, at: points.of(entry) };
-                waiting.push(Waiting { entry, step: Step::End, freed, scrub: NOBODY });
+                waiting.push(Waiting { entry, step: Step::End, freed, scrub: NOBODY, after });
             }
             !waits
         })
@@ -124,8 +127,7 @@ impl Inner {
     /// what is to be done for it. It becomes a [job](Self::add_job) or [ends](Self::end_work).
     pub(super) fn take_scrub_work(&self, extent: Scrub) -> Result<Work, ScrubError> {
         self.finish_scrubs(self.poll().bag(), &mut Collected::default());
-        lock(&self.guards.scrubs).expect_job().map_err(|_| NO_MEMORY)?;
-        let number = self.guards.numbers.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = self.guards.begin_scrub().map_err(|_| NO_MEMORY)?;
         let mut work = Work::new(number, self.vulkan.properties().tables);
         for lane in self.lanes() {
             if let Err(error) = self.plan_scrub(lane, extent, &mut work) {
@@ -152,7 +154,8 @@ impl Inner {
         let recorded = self.guards.recorded.load(Ordering::Relaxed);
         let rest = (extent == Scrub::Due).then_some((recorded, self.guards.quarantine.bytes));
         waiting.take_due(number, blocks, rest);
-        let watched = Watched { memory_type: lane.memory_type, policy, blocks };
+        let atom = if lane.writes_atoms() { self.guards.atom } else { 1 };
+        let watched = Watched { memory_type: lane.memory_type, policy, atom, blocks };
         let mut plan = || {
             for waiting in waiting.of_scrub(number)? {
                 work.plan(&watched, waiting)?;
@@ -188,7 +191,7 @@ impl Inner {
             }
             for key in keys {
                 let entry = Entry { slot, key };
-                state.waiting.push(Waiting { entry, step, freed: Freed::NEVER, scrub });
+                state.waiting.push(Waiting { entry, step, freed: Freed::NEVER, scrub, after: 0 });
             }
         }
         Ok(())
@@ -201,7 +204,7 @@ impl Inner {
         scrubs.total.checked += checked;
         scrubs.total.filled += filled;
         scrubs.total.dispatches += dispatches;
-        scrubs.add_job(job);
+        scrubs.jobs.push(job);
         self.guards.recorded.fetch_add(1, Ordering::Relaxed);
         self.guards.scrubbed.store(self.collects.load(Ordering::Relaxed), Ordering::Relaxed);
         self.guards.jobs.store(scrubs.jobs.len(), Ordering::Release);
@@ -209,7 +212,6 @@ impl Inner {
 
     /// Work becomes no job: there was none to do, or it is due as before.
     pub(super) fn end_work(&self, work: &Work, done: bool) {
-        lock(&self.guards.scrubs).expect_none();
         self.guards.recorded.fetch_add(u64::from(done), Ordering::Relaxed);
         self.end_scrub(work.number, done, &mut Collected::default());
     }
@@ -258,6 +260,7 @@ impl Inner {
 
     /// The next step of each entry that a scrub has in hand, if it ran; if it did not, they wait on.
     fn end_scrub(&self, number: u64, ran: bool, collected: &mut Collected) {
+        self.guards.end_scrub(number);
         for lane in self.lanes() {
             let mut state = lane.lock();
             if state.waiting.is_empty() {
@@ -271,6 +274,8 @@ impl Inner {
                 }
                 waiting.scrub = NOBODY;
                 let entry = waiting.entry;
+                // A scrub on another queue may be slower.
+                let may_go = ran && self.guards.is_left_alone(waiting);
                 match waiting.step {
                     Step::Held => {}
                     Step::Fresh => {
@@ -284,7 +289,7 @@ impl Inner {
                             }
                         }
                     }
-                    Step::Recheck { .. } if ran => {}
+                    Step::Recheck { .. } if may_go => {}
                     Step::End if ran => {
                         if policy.at_end().is_some() {
                             bury(lane, blocks, waiting);
@@ -292,7 +297,9 @@ impl Inner {
                         if policy.poisons() {
                             let recorded = self.guards.recorded.load(Ordering::Relaxed);
                             let rest = u64::from(self.guards.quarantine.scrubs);
-                            waiting.step = Step::Recheck { after: recorded.saturating_add(rest) };
+                            waiting.step = Step::Recheck { rest: recorded.saturating_add(rest) };
+                        }
+                        if policy.poisons() || !may_go {
                             return true;
                         }
                     }

@@ -18,8 +18,8 @@ pub(super) enum Step {
     Open,
     End,
     Recheck {
-        /// Not before so many scrubs were recorded.
-        after: u64,
+        /// So many scrubs were recorded before.
+        rest: u64,
     },
     Held,
     Fresh,
@@ -36,6 +36,9 @@ pub(super) struct Waiting {
     pub(super) freed: Freed,
     /// The number of the scrub that has it in hand, or [`NOBODY`].
     pub(super) scrub: u64,
+    /// The last scrub that began before it ended: that and older ones may work on its margins. 0 where it has none,
+    /// or has not ended.
+    pub(super) after: u64,
 }
 
 /// All that waits in a lane, oldest first. Who waits stays listed until it is free, in whichever scrub's hands.
@@ -76,6 +79,14 @@ impl WaitList {
         self.list.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Waiting> {
+        self.list.iter()
+    }
+
     /// Those that no scrub has in hand and that have ended.
     pub(super) fn ended(&self) -> impl Iterator<Item = &Waiting> {
         self.list.iter().filter(|one| one.scrub == NOBODY && one.step != Step::Open)
@@ -93,7 +104,7 @@ impl WaitList {
         let mut left = rest.map(|(_, bytes)| bytes);
         for one in self.list.iter_mut().rev().filter(|one| one.scrub == NOBODY) {
             let rests = match (one.step, rest) {
-                (Step::Recheck { after }, Some((recorded, _))) => recorded < after,
+                (Step::Recheck { rest }, Some((recorded, _))) => recorded < rest,
                 _ => false,
             };
             if rests {

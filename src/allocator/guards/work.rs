@@ -22,6 +22,8 @@ use crate::{
 pub(super) struct Watched<'a> {
     pub(super) memory_type: u32,
     pub(super) policy: GuardPolicy,
+    /// The host writes whole ones of so many bytes back.
+    pub(super) atom: u64,
     pub(super) blocks: &'a BlockList,
 }
 
@@ -121,7 +123,7 @@ impl Work {
         watched: &Watched<'_>,
         waiting: Waiting,
     ) -> Result<(), TryReserveError> {
-        let Watched { memory_type, policy, blocks } = *watched;
+        let Watched { memory_type, policy, atom, blocks } = *watched;
         let Entry { slot, key } = waiting.entry;
         let block = blocks.block(slot);
         let Some((block, region)) = block.and_then(|block| Some((block, block.region(key)?)))
@@ -129,7 +131,7 @@ impl Work {
             return Ok(());
         };
         let Sight::Gpu(buffer) = block.sight else { return Ok(()) };
-        let site = Site::new(memory_type, block, &region);
+        let site = Site::new(memory_type, block, &region).of_atoms(atom);
         let buffer = (buffer, block.size);
         match waiting.step {
             Step::Open => {
@@ -170,7 +172,7 @@ impl Work {
                 if region.state != State::Used {
                     return Ok(());
                 }
-                let site = Site::new(watched.memory_type, block, &region);
+                let site = Site::new(watched.memory_type, block, &region).of_atoms(watched.atom);
                 site.whole_margins().try_for_each(|(damage, range)| {
                     let source = site.source(damage, Some(site.owner(None)));
                     self.check((buffer, block.size), range, source)

@@ -196,6 +196,11 @@ impl Lane {
         self.flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT)
     }
 
+    /// Whether the host's writes go to the device in whole atoms, neighbouring bytes among them.
+    pub(in super::super) fn writes_atoms(&self) -> bool {
+        self.is_host_visible() && !self.is_coherent()
+    }
+
     /// Whether an empty block may have lingered too long, without the lock.
     pub(in super::super) fn may_have_expired(&self, now: u64) -> bool {
         self.expiry.load(Ordering::Relaxed) <= now
