@@ -238,7 +238,7 @@ impl Inner {
         }
         .inspect_err(|&error| self.tell_pressure(&request, error))?;
         if guards.is_on() {
-            self.guard_hand_out(lane, grant.entry);
+            self.guard_hand_out(lane, grant.entry)?;
         }
         if self.observed {
             let caller = Location::caller();

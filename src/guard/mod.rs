@@ -10,10 +10,10 @@ mod shader;
 mod table;
 
 pub(crate) use layout::{Layout, MARGIN, layout, pattern};
-pub(crate) use shader::{CHECK, FILL, SEEN, Seen, spirv};
+pub(crate) use shader::{CHECK, FILL, SEEN, SPIRV, Seen};
 #[cfg(feature = "fake")]
 pub(crate) use shader::{HEADER, PIECE};
-pub(crate) use table::{Limits, Order, Placed, Table};
+pub(crate) use table::{Dispatch, Limits, Order, Placed, Table};
 
 /// What fencepost watches for writes outside a resource's life and range: a tool to find bugs with.
 /// Off unless told ([`AllocatorDesc::guards`](crate::AllocatorDesc::guards)); off costs nothing.

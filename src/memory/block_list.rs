@@ -327,6 +327,11 @@ impl BlockList {
         self.counters.reserved.get()
     }
 
+    /// How many regions are used or pending.
+    pub(crate) fn taken(&self) -> u64 {
+        self.counters.live_count.get() + self.counters.pending_count.get()
+    }
+
     /// How many blocks there are.
     pub(crate) fn count(&self) -> u32 {
         self.counters.blocks.get() as u32

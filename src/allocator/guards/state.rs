@@ -1,8 +1,11 @@
 //! What guards keep: the policy, what was found, and the scrubs that are under way.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+use std::{
+    collections::TryReserveError,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use super::{
@@ -40,6 +43,8 @@ pub(in super::super) struct Guards {
     /// How many scrubs ever began, and the number of the oldest that is not over; written under their lock.
     pub(super) begun: AtomicU64,
     pub(super) oldest: AtomicU64,
+    /// How many were recorded, or had nothing to do.
+    pub(super) recorded: AtomicU64,
     /// The number of the collect after which the last was recorded.
     pub(super) scrubbed: AtomicU64,
     /// It was told that none is.
@@ -81,6 +86,7 @@ impl Guards {
             jobs: AtomicUsize::new(0),
             begun: AtomicU64::new(0),
             oldest: AtomicU64::new(u64::MAX),
+            recorded: AtomicU64::new(0),
             scrubbed: AtomicU64::new(0),
             told: AtomicBool::new(false),
             unzeroed: AtomicU64::new(0),
@@ -101,15 +107,18 @@ impl Guards {
         self.on.load(Ordering::Relaxed)
     }
 
-    /// A scrub begins to look for work: its number. Whoever ends under a lane's lock that it had before finds the
-    /// number in `begun`.
-    pub(super) fn begin_scrub(&self) -> u64 {
+    /// A scrub begins to look for work: its number. There is a place for its job. Whoever ends under a lane's lock that
+    /// it had before finds the number in `begun`.
+    pub(super) fn begin_scrub(&self) -> Result<u64, TryReserveError> {
         let mut scrubs = lock(&self.scrubs);
+        let Scrubs { numbers, jobs, .. } = &mut *scrubs;
+        numbers.try_reserve(1)?;
+        jobs.try_reserve((numbers.len() + 1).saturating_sub(jobs.len()))?;
         let number = self.begun.load(Ordering::Relaxed) + 1;
         self.begun.store(number, Ordering::Relaxed);
-        scrubs.numbers.push(number);
+        numbers.push(number);
         self.publish_oldest(&scrubs);
-        number
+        Ok(number)
     }
 
     /// A scrub is over: the GPU has passed it, or it never will be submitted.
