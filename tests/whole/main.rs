@@ -3,10 +3,12 @@
 
 mod asks;
 mod ends;
+mod gpus;
 mod grants;
 mod model;
 #[path = "../support/mod.rs"]
 mod support;
+mod threads;
 mod work;
 mod world;
 
@@ -53,6 +55,18 @@ fn whatever_is_called_the_allocator_is_as_the_model_says() {
 fn whatever_is_called_the_allocator_is_as_the_model_says_deep() {
     let first = fresh_seed() >> 1;
     worlds(first, 3000, STEPS);
+}
+
+#[test]
+fn threads_have_each_their_own() {
+    threads::run(1, 4, 500);
+    threads::run(fresh_seed() >> 1, 1, 500);
+}
+
+#[test]
+#[ignore = "deep: 10,000,000 steps on four threads, a minute or two in release"]
+fn threads_have_each_their_own_deep() {
+    threads::run(fresh_seed() >> 1, 800, 3000);
 }
 
 /// The controls: what ends too early, and what is forgotten, is caught by the same model.

@@ -6,12 +6,13 @@ use fencepost::{
     AliasingBuffer, Allocation, Allocator, AllocatorDesc, Arena, Buffer, Defragmentation,
     Dependency, DeviceFeatures, FrameRing, GuardedBy, Image, ImageView, RawAllocation, Recording,
     RegionState, Scrub, Timeline,
-    fake::{Call, FakeDriver, Profile},
+    fake::{Call, FakeDriver, Profile, Violation},
     vk,
 };
 
 use crate::{
     asks,
+    gpus::{granularity, grown, memory_properties, properties, shrunk},
     model::{Model, Place, Queue, Submission},
     support::{self, random::Random},
 };
@@ -99,8 +100,14 @@ impl World {
         let profile = profile.queues(QUEUES as u32);
         let types = properties(&profile);
         let small = guards.is_some() || random.one_in(2);
-        let profile = if small { shrunk(profile, &types, random) } else { profile };
+        let huge = !small && random.one_in(4);
+        let profile = match (small, huge) {
+            (true, _) => shrunk(profile, &types, random),
+            (false, true) => grown(profile, random),
+            (false, false) => profile,
+        };
         let profile = match random.below(6) {
+            _ if huge => profile,
             0 => profile.max_allocation_count(8 + random.below(60) as u32),
             1 => profile.max_allocation_size(1 << (22 + random.below(8))),
             2 => profile.prefers_dedicated(random.log_uniform(8 << 20)),
@@ -138,7 +145,11 @@ impl World {
         let queues = timelines.iter().map(queue).collect();
         let page = granularity(&fake).max(1);
         let types = memory_properties(&fake);
-        let most = if small { 1 << (14 + random.below(9)) } else { 1 << (16 + random.below(11)) };
+        let most = match (small, huge) {
+            (true, _) => 1 << (14 + random.below(9)),
+            (false, true) => 1 << (30 + random.below(11)),
+            (false, false) => 1 << (16 + random.below(11)),
+        };
         Self {
             fake,
             allocator,
@@ -260,7 +271,7 @@ impl World {
     pub fn expect_all(&self) {
         self.allocator.check().unwrap();
         let violations = self.fake.violations();
-        assert!(violations.is_empty(), "{violations:?}");
+        assert!(are_excused(self.ordered, &violations), "{violations:?}");
         assert_eq!(self.allocator.check_guards(), []);
         let (mut used, mut largest) = (Vec::new(), 0);
         for block in self.allocator.blocks() {
@@ -334,11 +345,19 @@ impl World {
             assert_eq!(self.fake.live().memories, 0);
         }
         self.timelines.clear();
-        let Self { fake, allocator, .. } = self;
+        let Self { fake, allocator, ordered, .. } = self;
         let report = allocator.close().expect("the last");
         assert_eq!((report.leaks.len(), report.still_pending), (0, 0));
-        fake.finish().unwrap();
+        let found = fake.finish().err().unwrap_or_default();
+        assert!(are_excused(ordered, found.list()), "{found:?}");
     }
+}
+
+/// An heir may share a page with an image whose range was its own, which is destroyed later: it comes after that
+/// image's work. The driver does not know; the model looks at pages too.
+fn are_excused(ordered: bool, violations: &[Violation]) -> bool {
+    let is_page = |it: &Violation| matches!(it, Violation::Granularity { .. });
+    violations.is_empty() || ordered && violations.iter().all(is_page)
 }
 
 fn configured<'a>(desc: AllocatorDesc<'a>, random: &mut Random) -> AllocatorDesc<'a> {
@@ -360,36 +379,4 @@ fn configured<'a>(desc: AllocatorDesc<'a>, random: &mut Random) -> AllocatorDesc
         desc = desc.record(std::io::sink());
     }
     desc
-}
-
-fn properties(profile: &Profile) -> vk::PhysicalDeviceMemoryProperties {
-    memory_properties(&FakeDriver::new(profile))
-}
-
-fn memory_properties(fake: &FakeDriver) -> vk::PhysicalDeviceMemoryProperties {
-    // SAFETY: the fake lives.
-    unsafe { fake.instance().get_physical_device_memory_properties(fake.physical_device()) }
-}
-
-fn granularity(fake: &FakeDriver) -> u64 {
-    // SAFETY: the fake lives.
-    let properties =
-        unsafe { fake.instance().get_physical_device_properties(fake.physical_device()) };
-    properties.limits.buffer_image_granularity
-}
-
-/// With heaps that are soon full.
-fn shrunk(
-    profile: Profile,
-    properties: &vk::PhysicalDeviceMemoryProperties,
-    random: &mut Random,
-) -> Profile {
-    let heaps = properties.memory_heaps_as_slice().iter();
-    let heaps: Vec<_> = heaps
-        .map(|heap| {
-            let size = (1 << (21 + random.below(5))) + random.below(1 << 20);
-            (heap.size.min(size), heap.flags)
-        })
-        .collect();
-    profile.heaps(&heaps)
 }
