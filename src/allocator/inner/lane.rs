@@ -24,7 +24,7 @@ use crate::{
         published::Published,
     },
     guard::GuardPolicy,
-    memory::{Areas, BlockList, Broken, Counters, Entry, Heirs, Sight, Stay},
+    memory::{Areas, ArenaPolicy, BlockList, Broken, Counters, Entry, Heirs, Sight, Stay},
     policy::{
         growth::Growth,
         select::{MemoryType, bits},
@@ -272,9 +272,12 @@ impl LaneState {
         }
     }
 
-    /// Makes sure that one more block needs no more memory of these books. O(1) amortised.
-    pub(in super::super) fn reserve_block(&mut self) -> Result<(), TryReserveError> {
-        self.blocks.reserve()?;
+    /// Makes sure that one more block under a policy needs no more memory of these books. O(1) amortised.
+    pub(in super::super) fn reserve_block(
+        &mut self,
+        policy: ArenaPolicy,
+    ) -> Result<(), TryReserveError> {
+        self.blocks.reserve(policy)?;
         // So that a collect always does something.
         self.scratch.entries.try_reserve(LEAST_ENTRIES)?;
         self.scratch.resources.try_reserve(LEAST_ENTRIES)?;
