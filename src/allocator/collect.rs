@@ -255,14 +255,32 @@ impl Inner {
             self.finish_all_scrubs(&mut collected);
         }
         for lane in self.lanes() {
-            let mut state = lane.lock();
-            let mut scratch = core::mem::take(&mut state.scratch);
-            state.bags.take_all(&mut scratch.entries);
-            lane.publish(&state);
-            let points = RetirePoints::default();
-            self.release_batch(lane, state, scratch, (&points, false), &mut collected);
+            let mut left = lane.lock().bags.len();
+            while left > 0 {
+                left -= self.collect_some(lane, left, &mut collected);
+            }
         }
         collected
+    }
+
+    /// Takes back as many of so many that are pending in a lane, reached or not, as the host has memory for, which is
+    /// some. How many are done with.
+    fn collect_some(&self, lane: &Lane, left: usize, collected: &mut Collected) -> usize {
+        let mut state = lane.lock();
+        let mut scratch = core::mem::take(&mut state.scratch);
+        let most = scratch.room(left, state.blocks.houses());
+        if most == 0 {
+            state.scratch = scratch;
+            drop(state);
+            // Another thread has the lists of the lane in hand, and there is no memory for others.
+            std::thread::yield_now();
+            return 0;
+        }
+        state.bags.copy_some(most, &mut scratch.entries);
+        lane.publish(&state);
+        let points = RetirePoints::default();
+        self.release_batch(lane, state, scratch, (&points, false), collected);
+        most
     }
 
     /// Pending → Free for many: their resources are destroyed outside the lock, then the ranges
