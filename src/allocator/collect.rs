@@ -42,48 +42,56 @@ pub struct Collected {
 /// How many blocks of a lane one collect looks at, for their rank.
 const MOST_RANKS: usize = 64;
 
-/// Ranges that become free, Pending → Free, in one go under one lock; and what has become of them so far.
-pub(super) struct Freeing {
-    /// The next ones.
-    hand: SmallVec<[Entry; IN_HAND]>,
+/// What has become free, Pending → Free, in one go under one lock.
+pub(super) struct Freed {
     /// How many blocks were empty before.
     first: usize,
     count: u64,
     bytes: u64,
 }
 
-/// Of so many no list is kept: they need no memory.
-const IN_HAND: usize = 64;
-
-impl Freeing {
-    pub(super) fn new(blocks: &BlockList) -> Self {
-        Self { hand: SmallVec::new(), first: blocks.empty().len(), count: 0, bytes: 0 }
+impl Freed {
+    #[inline(always)]
+    fn new(blocks: &BlockList) -> Self {
+        Self { first: blocks.empty().len(), count: 0, bytes: 0 }
     }
 
-    /// One that is in hand and done with, now or soon.
-    pub(super) fn add(&mut self, blocks: &mut BlockList, entry: Entry) {
-        if self.hand.len() == IN_HAND {
-            self.free_hand(blocks);
-        }
-        self.hand.push(entry);
-    }
-
-    fn free_hand(&mut self, blocks: &mut BlockList) {
-        let hand = core::mem::take(&mut self.hand);
-        self.free(blocks, &hand);
-    }
-
-    /// Many at once.
+    #[inline(always)]
     fn free(&mut self, blocks: &mut BlockList, entries: &[Entry]) {
         let (count, bytes) = blocks.reach_all(entries);
         self.count += count;
         self.bytes += bytes;
     }
+}
 
-    /// How many blocks were empty before; how many ranges are free now, and their bytes.
-    fn end(mut self, blocks: &mut BlockList) -> (usize, (u64, u64)) {
-        self.free_hand(blocks);
-        (self.first, (self.count, self.bytes))
+/// Ranges that become free one after another, without a list of them that grows.
+pub(super) struct Freeing {
+    /// The next ones.
+    hand: SmallVec<[Entry; IN_HAND]>,
+    freed: Freed,
+}
+
+/// So many are in hand at most.
+const IN_HAND: usize = 64;
+
+impl Freeing {
+    pub(super) fn new(blocks: &BlockList) -> Self {
+        Self { hand: SmallVec::new(), freed: Freed::new(blocks) }
+    }
+
+    /// One that is done with: free now or soon.
+    pub(super) fn add(&mut self, blocks: &mut BlockList, entry: Entry) {
+        if self.hand.len() == IN_HAND {
+            self.freed.free(blocks, &self.hand);
+            self.hand.clear();
+        }
+        self.hand.push(entry);
+    }
+
+    /// All are free.
+    pub(super) fn end(mut self, blocks: &mut BlockList) -> Freed {
+        self.freed.free(blocks, &self.hand);
+        self.freed
     }
 }
 
@@ -324,11 +332,11 @@ impl Inner {
         mut scratch: Scratch,
         collected: &mut Collected,
     ) {
-        let mut freeing = Freeing::new(&state.blocks);
-        freeing.free(&mut state.blocks, &scratch.entries);
+        let mut freed = Freed::new(&state.blocks);
+        freed.free(&mut state.blocks, &scratch.entries);
         scratch.entries.clear();
         state.scratch = scratch;
-        self.end_freeing(lane, state, freeing, collected);
+        self.end_freeing(lane, state, freed, collected);
     }
 
     /// What became free is counted, and blocks that are empty now may go.
@@ -336,10 +344,9 @@ impl Inner {
         &self,
         lane: &Lane,
         mut state: Locked<'_, LaneState>,
-        freeing: Freeing,
+        Freed { first, count, bytes }: Freed,
         collected: &mut Collected,
     ) {
-        let (first, (count, bytes)) = freeing.end(&mut state.blocks);
         collected.allocations += count;
         collected.bytes += bytes;
         let emptied = first..state.blocks.empty().len();

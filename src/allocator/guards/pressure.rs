@@ -91,7 +91,8 @@ impl Inner {
             !goes
         });
         let mut collected = Collected::default();
-        self.end_freeing(lane, state, freeing, &mut collected);
+        let freed = freeing.end(blocks);
+        self.end_freeing(lane, state, freed, &mut collected);
         let count = collected.allocations;
         if count == 0 {
             return false;

@@ -55,7 +55,8 @@ impl Inner {
                 freeing.add(blocks, entry);
             }
             lane.publish_rest(resting.next_end(most));
-            self.end_freeing(lane, state, freeing, collected);
+            let freed = freeing.end(blocks);
+            self.end_freeing(lane, state, freed, collected);
             self.guards.report(&found);
         }
     }

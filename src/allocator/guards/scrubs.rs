@@ -315,7 +315,8 @@ impl Inner {
                 freeing.add(blocks, entry);
                 false
             });
-            self.end_freeing(lane, state, freeing, collected);
+            let freed = freeing.end(blocks);
+            self.end_freeing(lane, state, freed, collected);
         }
     }
 
@@ -332,7 +333,8 @@ impl Inner {
                 }
                 !goes
             });
-            self.end_freeing(lane, state, freeing, collected);
+            let freed = freeing.end(blocks);
+            self.end_freeing(lane, state, freed, collected);
         }
     }
 
