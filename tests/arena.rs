@@ -163,7 +163,11 @@ fn descriptions_that_contradict_themselves_are_refused() {
     let allocator = allocator(&fake);
     let refused = |desc: ArenaDesc| allocator.create_arena(&desc).unwrap_err();
     let limit = 4 << 30;
-    assert_eq!(refused(of_blocks(0)), ArenaError::BlockSize { asked: 0, limit });
+    // Nothing would fit into less than 64 bytes.
+    for asked in [0, 1, 63] {
+        assert_eq!(refused(of_blocks(asked)), ArenaError::BlockSize { asked, limit });
+        assert_eq!(refused(of_blocks(asked).min_blocks(1)), ArenaError::BlockSize { asked, limit });
+    }
     assert_eq!(refused(of_blocks(limit + 1)), ArenaError::BlockSize { asked: limit + 1, limit });
     let none = ArenaError::BlockCount { min: 0, max: 0 };
     assert_eq!(refused(of_blocks(MIB).max_blocks(0)), none);

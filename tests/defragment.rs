@@ -11,7 +11,8 @@ use std::{
 
 use fencepost::{
     Allocation, AllocationDesc, AllocationFlags, Arena, ArenaDesc, Buffer, BufferDesc, CreateError,
-    DefragmentDesc, GuardPolicy, MoveError, RawAllocation, ResourceKind, TenantKind,
+    DefragmentDesc, Defragmentation, GuardPolicy, MoveError, RawAllocation, ResourceKind,
+    TenantKind,
     fake::{Call, FakeDriver, Profile},
     vk,
 };
@@ -311,6 +312,39 @@ fn an_arena_is_defragmented_by_itself_and_keeps_its_least() {
     let more: Vec<Buffer> = (0..25).map(make).collect();
     assert_eq!(arena.statistics().blocks, 3, "and the third is open again");
     drop((more, meshes, arena));
+}
+
+/// What an arena's own run is to move is no other run's: the arena's alignment and guards go along.
+#[test]
+fn a_run_moves_what_is_its_own() {
+    let stage = Stage::new();
+    let allocator = &stage.allocator;
+    let desc = ArenaDesc::new(memory()).block_size(4 * MIB).min_alignment(64 * KIB);
+    let arena: Arena = allocator.create_arena(&desc).unwrap();
+    let mut inside: Vec<Buffer> =
+        (0..8).map(|_| arena.create_buffer(&movable(MIB), &memory()).unwrap()).collect();
+    inside.drain(5..);
+    inside.drain(2..4);
+    let mut outside = scattered(allocator, 300 * KIB, 12);
+    allocator.collect();
+    let own = arena.defragment(&DefragmentDesc::new(), everything);
+    let others = allocator.defragment(&DefragmentDesc::new(), everything);
+    let leaves = |all: &[Buffer], run: &Defragmentation| {
+        all.iter().filter(|buffer| run.contains(buffer.allocation())).count()
+    };
+    assert!(leaves(&inside, &own) > 0 && leaves(&outside, &others) > 0, "the control");
+    assert_eq!((leaves(&inside, &others), leaves(&outside, &own)), (0, 0));
+    for (all, own, other) in [(&mut inside, &own, &others), (&mut outside, &others, &own)] {
+        for buffer in all {
+            let desc = movable(buffer.size());
+            let refused = other.create_buffer(buffer, &desc, &memory()).unwrap_err();
+            assert_eq!(refused, MoveError::NotPlanned);
+            if own.contains(buffer.allocation()) {
+                *buffer = own.create_buffer(buffer, &desc, &memory()).unwrap();
+            }
+        }
+    }
+    assert!(inside.iter().all(|buffer| buffer.allocation().offset() % (64 * KIB) == 0));
 }
 
 #[test]

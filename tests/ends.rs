@@ -158,6 +158,25 @@ fn after_shutdown_handles_are_inert_and_the_device_may_go() {
     fake.finish().unwrap();
 }
 
+/// However long: no clock goes so far.
+#[test]
+fn an_end_may_wait_for_ever() {
+    for patience in [Duration::MAX, Duration::from_secs(u64::MAX)] {
+        let fake = fake();
+        {
+            let allocator = made(&desc(&fake).end_policy(EndPolicy::Wait(patience)));
+            let frames = allocator.timeline(fake.queue(0)).unwrap();
+            let frame = frames.begin().unwrap();
+            drop(buffer(&allocator, 1000));
+            submit_nothing(frame).unwrap();
+            fake.set_automatic(true);
+            drop(frames);
+            assert_eq!(allocator.close().unwrap().still_pending, 0);
+        }
+        fake.finish().unwrap();
+    }
+}
+
 #[test]
 fn a_lost_device_counts_as_reached_and_hands_nothing_out() {
     let fake = fake();

@@ -140,6 +140,42 @@ fn a_scrub_under_way_is_worth_a_wait() {
     }
 }
 
+/// What ended at once is not given out while a scrub that began before is at work on its margins: it would fill
+/// them over the next owner's bytes, or look at a block that is gone. A wait for that scrub helps.
+#[test]
+fn margins_that_a_scrub_works_on_are_nobodys() {
+    for (policy, extent) in [
+        (GuardPolicy::Margins, Scrub::Due),
+        (GuardPolicy::Full, Scrub::Due),
+        (GuardPolicy::Margins, Scrub::Everything),
+    ] {
+        let world = World::new(policy);
+        let arena = arena(&world.allocator, |it| it.max_blocks(1));
+        let take = || arena.allocate(&needs(900 * KIB), ResourceKind::Linear, &coherent("big"));
+        let big = take().unwrap();
+        if extent == Scrub::Everything {
+            assert_eq!(world.scrub(Scrub::Due), [], "its margins are whole");
+        }
+        world.try_scrub(extent).unwrap().unwrap();
+        // SAFETY: the GPU never saw it; what works on its margins is the allocator's own.
+        unsafe { big.free_now() };
+        let error = take().unwrap_err();
+        let AllocateError::OutOfDeviceMemory { cut: Some(cut), .. } = error else {
+            panic!("{policy:?}: {error}")
+        };
+        // Nor does its block go, though all there is has ended.
+        world.allocator.trim();
+        assert_eq!(world.fake.violations(), []);
+        world.fake.set_automatic(true);
+        world.allocator.wait_for(cut, LONG).unwrap();
+        drop(take().unwrap());
+        assert_eq!(unlooked(&world), 1, "{policy:?}");
+        drop(arena);
+        (0..4).for_each(|_| assert_eq!(world.scrub(Scrub::Due), []));
+        world.end();
+    }
+}
+
 /// The same without an arena: a heap that has no room for one more block.
 #[test]
 fn a_full_heap_gets_back_what_is_in_quarantine_there() {

@@ -4,7 +4,7 @@
 mod counting;
 mod support;
 
-use counting::{short_of_memory, without_the_next};
+use counting::{bytes, exempt, short_of_memory, without_the_next};
 use fencepost::{
     AllocateError, Allocation, AllocationDesc, Allocator, CreateError, GuardPolicy, ImageDesc,
     ImageViewDesc, KeyError, MemoryPool, ResourceKind, Timeline,
@@ -248,19 +248,56 @@ fn a_collect_without_memory_does_less() {
     }
 }
 
+/// Whoever knows that the GPU is done takes all back without memory: what waits in bags, for points, and for no timeline
+/// at all.
+#[test]
+fn what_is_known_to_be_idle_comes_back_without_memory() {
+    exempt(FakeDriver::is_inside);
+    let fake = FakeDriver::new(&Default::default());
+    let allocator = made(&desc(&fake));
+    let untimed: Vec<_> = (0..3 * MANY).map(|_| take(&allocator)).collect();
+    let buffers: Vec<_> = (0..MANY).map(|_| buffer(&allocator, 256)).collect();
+    drop((untimed, buffers));
+    let frames = allocator.timeline(fake.queue(0)).unwrap();
+    let (timed, mut dated): (Vec<_>, Vec<_>) =
+        (0..MANY).map(|_| (take(&allocator), take(&allocator))).unzip();
+    let frame = frames.begin().unwrap();
+    drop(timed);
+    let point = submit_nothing(frame).unwrap();
+    // SAFETY: the point covers what never was used.
+    dated.drain(..).for_each(|one| unsafe { one.retire_at(&[point]) }.unwrap());
+    fake.run();
+    assert_eq!(allocator.statistics().total.pending_count as usize, 6 * MANY);
+    // SAFETY: nothing is submitted.
+    let ((), times) = short_of_memory(0, || unsafe { allocator.assume_idle() });
+    assert!(times > 0, "it would take all in hand at once");
+    assert_eq!(allocator.statistics().total.pending_count, 0);
+    assert_eq!(fake.live().buffers, 0);
+    allocator.check().unwrap();
+    drop((frames, dated));
+    drop(allocator);
+    fake.finish().unwrap();
+}
+
 /// A memory of its own for which there is no place in the books goes back to the driver.
 #[test]
 fn a_memory_without_books_is_refused_and_goes() {
+    exempt(FakeDriver::is_inside);
     let (fake, allocator, frames) = world(GuardPolicy::Off);
     let needs = vk::MemoryRequirements { size: 900, alignment: 64, memory_type_bits: !0 };
     let own = AllocationDesc::device_local().dedicated(true);
     let take = || allocator.allocate(&needs, ResourceKind::Linear, &own);
-    // The index of blocks, which comes with the first, takes 2 KiB.
-    let (made, times) = short_of_memory(2000, take);
-    assert_eq!((made.err(), times > 0), (Some(AllocateError::OutOfHostMemory), true));
-    assert_eq!((fake.live().memories, allocator.statistics().total.reserved), (0, 0));
-    allocator.check().unwrap();
+    let before = bytes();
+    // Each list of blocks, and those that a collect works with, are larger than that.
+    for largest in [0, 15, 300] {
+        let (made, times) = short_of_memory(largest, take);
+        assert_eq!((made.err(), times > 0), (Some(AllocateError::OutOfHostMemory), true));
+        assert_eq!((fake.live().memories, allocator.statistics().total.reserved), (0, 0));
+        allocator.check().unwrap();
+    }
     drop(take().unwrap());
+    let books = bytes() - before;
+    assert!(books < 6 << 10, "where no line lives there is no index of them, of 8 KiB: {books}");
     drop(frames);
     drop(allocator);
     fake.finish().unwrap();

@@ -55,6 +55,40 @@ fn a_clean_run_finds_nothing_and_its_memory_comes_back() {
     }
 }
 
+/// In memory that is not coherent the host writes whole atoms back, bytes of the margins as it last saw them among
+/// those of the allocation: nobody is accused of that. What lies further on is watched.
+#[test]
+fn who_writes_in_memory_that_is_not_coherent_is_not_accused_of_whole_atoms() {
+    use vk::MemoryPropertyFlags as Type;
+    for atom in [64, 256] {
+        let profile = Profile::default()
+            .heaps(&[(1 << 30, vk::MemoryHeapFlags::DEVICE_LOCAL)])
+            .types(&[
+                (0, Type::DEVICE_LOCAL | Type::HOST_VISIBLE),
+                (0, Type::HOST_VISIBLE | Type::HOST_COHERENT),
+            ])
+            .atom(atom);
+        let world = World::on(&profile, GuardPolicy::Margins, |desc| desc);
+        let needs = vk::MemoryRequirements { size: 41, alignment: 4, memory_type_bits: 1 };
+        let memory = AllocationDesc::device_local().name("odd");
+        let memory = memory.host_access(fencepost::HostAccess::Sequential);
+        let mut odd = world.allocator.allocate(&needs, ResourceKind::Linear, &memory).unwrap();
+        assert_eq!(world.scrub(Scrub::Due), []);
+        odd.write(0, &[7_u8; 41]).unwrap();
+        assert_eq!(world.scrub(Scrub::Everything), [], "{atom}");
+        let end = odd.size().next_multiple_of(atom) as i64;
+        for (byte, damage) in [(-4, Damage::Before), (end, Damage::After)] {
+            world.scribble(&odd, byte, 1);
+            let found = world.scrub(Scrub::Everything);
+            assert_eq!(only(&found).damage, damage, "{atom}");
+            assert_eq!(only(&found).offset, odd.offset().wrapping_add_signed(byte));
+        }
+        drop(odd);
+        world.scrub(Scrub::Due);
+        world.end();
+    }
+}
+
 #[test]
 fn an_overrun_by_a_word_is_found_on_demand_and_at_the_end() {
     for policy in [GuardPolicy::Margins, GuardPolicy::Full] {

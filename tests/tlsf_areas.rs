@@ -201,6 +201,33 @@ fn run(seed: u64, steps: u64) {
     assert!(added > 20 && removed > 10 && granted > steps / 10 && refused > steps / 100);
 }
 
+/// Areas may lie beyond half of all granules: from there on no alignment above that is kept but by offset 0.
+#[test]
+fn an_alignment_is_kept_however_far_out_an_area_lies() {
+    type Door = fn(&mut Tlsf, u64, u64) -> Result<Placed, AllocateError>;
+    let doors: [Door; 3] = [Tlsf::allocate, Tlsf::allocate_exact, Tlsf::allocate_anywhere];
+    let half = GRANULE << 31;
+    for starts in [&[0, half][..], &[half], &[half - (1 << 20), half]] {
+        let mut tlsf = Tlsf::without_areas(GRANULE).unwrap();
+        starts.iter().for_each(|&start| _ = tlsf.add_area(start, 1 << 20).unwrap());
+        for (power, door) in (30..64).flat_map(|power| doors.map(|door| (power, door))) {
+            let placed = door(&mut tlsf, 100, 1 << power);
+            let sure = starts[0] == 0 || 1 << power <= half;
+            assert_eq!(placed.is_ok(), sure, "{starts:?}: 2^{power}");
+            let Ok(Placed { key, offset, .. }) = placed else { continue };
+            assert_eq!(offset % (1 << power), 0, "{starts:?}");
+            tlsf.retire(key).unwrap();
+            // Nor does who takes it over get less than was asked for.
+            for wider in power..64 {
+                let taken = tlsf.clone().take_over(key, 100, 1 << wider);
+                assert_eq!(taken.is_ok(), offset % (1 << wider) == 0, "{starts:?}: 2^{wider}");
+            }
+            tlsf.reach(key).unwrap();
+            tlsf.check().unwrap();
+        }
+    }
+}
+
 #[test]
 fn areas_agree_with_a_twin_each() {
     for seed in 1..=4 {

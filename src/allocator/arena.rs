@@ -97,7 +97,8 @@ impl ArenaDesc {
         self
     }
 
-    /// The size of every block, in bytes, any that the device can allocate. Larger requests are
+    /// The size of every block, in bytes, any that the device can allocate and that holds
+    /// [what all is rounded up to](crate::Allocation::size). Larger requests are
     /// refused. Unless told, blocks grow from small ones, and a large request has a block to
     /// itself.
     #[must_use]
@@ -148,11 +149,11 @@ impl ArenaDesc {
         self
     }
 
-    fn check(&self, largest: u64) -> Result<(), ArenaError> {
-        let block_size = self.block_size.unwrap_or(1);
+    /// Blocks are split into whole granules.
+    fn check(&self, largest: u64, granule: u64) -> Result<(), ArenaError> {
         match self {
-            _ if block_size == 0 || block_size > largest => {
-                Err(ArenaError::BlockSize { asked: block_size, limit: largest })
+            Self { block_size: Some(asked), .. } if *asked < granule || *asked > largest => {
+                Err(ArenaError::BlockSize { asked: *asked, limit: largest })
             }
             Self { min_blocks, max_blocks, .. } if *max_blocks == 0 || min_blocks > max_blocks => {
                 Err(ArenaError::BlockCount { min: *min_blocks, max: *max_blocks })
@@ -239,7 +240,8 @@ impl Allocator {
         inner.check_open()?;
         let memory_type = inner.arena_type(desc)?;
         let lane = inner.lane(memory_type).ok_or(ArenaError::NoMemoryType)?;
-        desc.check(lane.heap_size.min(inner.vulkan.properties().max_allocation_size))?;
+        let largest = lane.heap_size.min(inner.vulkan.properties().max_allocation_size);
+        desc.check(largest, lane.granule)?;
         let stay = Stay { least: desc.min_blocks, ..lane.lock().blocks.stay };
         let guards = desc.guards.unwrap_or(inner.guards.policy);
         inner.watch(guards);

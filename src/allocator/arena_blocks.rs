@@ -198,7 +198,8 @@ impl Inner {
         let mut state = lane.lock();
         // It is asked for until it is there, or another thread would take its place among the most.
         state.asked -= 1;
-        let reserved = state.reserve_block().map_err(|_| tlsf::ConfigError::OutOfHostMemory);
+        let reserved = state.reserve_block(arena.policy);
+        let reserved = reserved.map_err(|_| tlsf::ConfigError::OutOfHostMemory);
         let slot = reserved.and_then(|()| {
             let block = Block::shared(memory, size, mapping);
             let block = block.with_tailored(tailored).with_sight(sight).with_rank(rank);

@@ -75,7 +75,8 @@ impl Inner {
         };
         let sight = self.guard_block(lane, self.guards.policy, memory, block_size, mapping);
         let mut state = lane.lock();
-        let reserved = state.reserve_block().map_err(|_| tlsf::ConfigError::OutOfHostMemory);
+        let reserved = state.reserve_block(ArenaPolicy::Tlsf);
+        let reserved = reserved.map_err(|_| tlsf::ConfigError::OutOfHostMemory);
         let made = reserved.and_then(|()| {
             let block = Block::shared(memory, block_size, mapping);
             let block = block.with_tailored(tailored).with_sight(sight).with_rank(rank);
@@ -191,7 +192,7 @@ impl Inner {
             }
         };
         let mut state = lane.lock();
-        if state.reserve_block().is_err() {
+        if state.reserve_block(ArenaPolicy::Tlsf).is_err() {
             drop(state);
             // SAFETY: the memory was never used, and kept from a reservation of its size.
             unsafe { self.free_memory(lane.heap, memory, size) };

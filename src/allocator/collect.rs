@@ -5,6 +5,8 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use smallvec::SmallVec;
+
 use super::{
     auditor::Finding,
     guards::{PassedCuts, RetirePoints},
@@ -13,7 +15,12 @@ use super::{
     register::Register,
     share::Extent,
 };
-use crate::{ground::lock::Locked, memory::Block, retire::Reached, vulkan::Resource};
+use crate::{
+    ground::lock::Locked,
+    memory::{Block, BlockList, Entry},
+    retire::Reached,
+    vulkan::Resource,
+};
 
 /// What [`Allocator::collect`](crate::Allocator::collect) took back.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -34,6 +41,51 @@ pub struct Collected {
 
 /// How many blocks of a lane one collect looks at, for their rank.
 const MOST_RANKS: usize = 64;
+
+/// Ranges that become free, Pending → Free, in one go under one lock; and what has become of them so far.
+pub(super) struct Freeing {
+    /// The next ones.
+    hand: SmallVec<[Entry; IN_HAND]>,
+    /// How many blocks were empty before.
+    first: usize,
+    count: u64,
+    bytes: u64,
+}
+
+/// Of so many no list is kept: they need no memory.
+const IN_HAND: usize = 64;
+
+impl Freeing {
+    pub(super) fn new(blocks: &BlockList) -> Self {
+        Self { hand: SmallVec::new(), first: blocks.empty().len(), count: 0, bytes: 0 }
+    }
+
+    /// One that is in hand and done with, now or soon.
+    pub(super) fn add(&mut self, blocks: &mut BlockList, entry: Entry) {
+        if self.hand.len() == IN_HAND {
+            self.free_hand(blocks);
+        }
+        self.hand.push(entry);
+    }
+
+    fn free_hand(&mut self, blocks: &mut BlockList) {
+        let hand = core::mem::take(&mut self.hand);
+        self.free(blocks, &hand);
+    }
+
+    /// Many at once.
+    fn free(&mut self, blocks: &mut BlockList, entries: &[Entry]) {
+        let (count, bytes) = blocks.reach_all(entries);
+        self.count += count;
+        self.bytes += bytes;
+    }
+
+    /// How many blocks were empty before; how many ranges are free now, and their bytes.
+    fn end(mut self, blocks: &mut BlockList) -> (usize, (u64, u64)) {
+        self.free_hand(blocks);
+        (self.first, (self.count, self.bytes))
+    }
+}
 
 impl Inner {
     /// Destroys what still looks at a resource that is about to be destroyed.
@@ -203,14 +255,32 @@ impl Inner {
             self.finish_all_scrubs(&mut collected);
         }
         for lane in self.lanes() {
-            let mut state = lane.lock();
-            let mut scratch = core::mem::take(&mut state.scratch);
-            state.bags.take_all(&mut scratch.entries);
-            lane.publish(&state);
-            let points = RetirePoints::default();
-            self.release_batch(lane, state, scratch, (&points, false), &mut collected);
+            let mut left = lane.lock().bags.len();
+            while left > 0 {
+                left -= self.collect_some(lane, left, &mut collected);
+            }
         }
         collected
+    }
+
+    /// Takes back as many of so many that are pending in a lane, reached or not, as the host has memory for, which is
+    /// some. How many are done with.
+    fn collect_some(&self, lane: &Lane, left: usize, collected: &mut Collected) -> usize {
+        let mut state = lane.lock();
+        let mut scratch = core::mem::take(&mut state.scratch);
+        let most = scratch.room(left, state.blocks.houses());
+        if most == 0 {
+            state.scratch = scratch;
+            drop(state);
+            // Another thread has the lists of the lane in hand, and there is no memory for others.
+            std::thread::yield_now();
+            return 0;
+        }
+        state.bags.copy_some(most, &mut scratch.entries);
+        lane.publish(&state);
+        let points = RetirePoints::default();
+        self.release_batch(lane, state, scratch, (&points, false), collected);
+        most
     }
 
     /// Pending → Free for many: their resources are destroyed outside the lock, then the ranges
@@ -239,25 +309,37 @@ impl Inner {
             state = lane.lock();
         }
         if state.guards.is_on() {
-            state = self.guard_ends(lane, state, entries, points);
+            let left;
+            (state, left) = self.guard_ends(lane, state, entries, points);
+            entries.truncate(left);
         }
         self.free_batch(lane, state, scratch, collected);
     }
 
     /// Pending → Free for many that are in hand and done with, in any order.
-    pub(super) fn free_batch<'a>(
+    fn free_batch<'a>(
         &self,
         lane: &'a Lane,
         mut state: Locked<'a, LaneState>,
         mut scratch: Scratch,
         collected: &mut Collected,
     ) {
-        let Scratch { entries, .. } = &mut scratch;
-        let first = state.blocks.empty().len();
-        let (count, bytes) = match state.blocks.reach_all(entries) {
-            Ok(freed) => freed,
-            Err(error) => unreachable!("what came out of a bag was pending: {error}"),
-        };
+        let mut freeing = Freeing::new(&state.blocks);
+        freeing.free(&mut state.blocks, &scratch.entries);
+        scratch.entries.clear();
+        state.scratch = scratch;
+        self.end_freeing(lane, state, freeing, collected);
+    }
+
+    /// What became free is counted, and blocks that are empty now may go.
+    pub(super) fn end_freeing(
+        &self,
+        lane: &Lane,
+        mut state: Locked<'_, LaneState>,
+        freeing: Freeing,
+        collected: &mut Collected,
+    ) {
+        let (first, (count, bytes)) = freeing.end(&mut state.blocks);
         collected.allocations += count;
         collected.bytes += bytes;
         let emptied = first..state.blocks.empty().len();
@@ -266,8 +348,6 @@ impl Inner {
             // Never the last: the caller holds a count of its own.
             drop(state.unkeep(slot));
         }
-        entries.clear();
-        state.scratch = scratch;
         let now = self.collects.load(Ordering::Relaxed);
         let blocks = match emptied.is_empty() && !lane.may_have_expired(now) {
             true => Vec::new(),

@@ -202,7 +202,7 @@ impl Inner {
         place: Place<'_>,
     ) -> Request {
         let mut request = Request::new(requirements, target, memory);
-        request.margin = self.guards_at(place).margin();
+        request.margin = self.guards.margin(self.guards_at(place));
         if let Place::Arena(arena) | Place::Others(_, Some(arena)) = place {
             request.align(arena.min_alignment);
         }
@@ -238,7 +238,7 @@ impl Inner {
         }
         .inspect_err(|&error| self.tell_pressure(&request, error))?;
         if guards.is_on() {
-            self.guard_hand_out(lane, grant.entry);
+            self.guard_hand_out(lane, grant.entry)?;
         }
         if self.observed {
             let caller = Location::caller();

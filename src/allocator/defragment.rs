@@ -223,11 +223,10 @@ impl Inner {
         let arena = if let Place::Arena(arena) = place { Some(*arena) } else { None };
         let (leaving, moves) = (Vec::new(), Vec::new());
         let mut run = Defragmentation { inner: Arc::clone(self), arena, leaving, moves };
-        let lanes = self.lanes().filter(|lane| match arena {
-            Some(arena) => lane.index == arena.lane,
-            None => lane.index == lane.memory_type,
-        });
-        for lane in lanes.filter(|lane| desc.memory_type_bits >> lane.memory_type & 1 == 1) {
+        for lane in self.lanes().filter(|lane| desc.memory_type_bits >> lane.memory_type & 1 == 1) {
+            if !run.is_of(lane) {
+                continue;
+            }
             run.plan(lane, self.candidates(lane), desc, movable);
         }
         run
@@ -307,9 +306,22 @@ impl Defragmentation {
         self.leaving.iter().map(|leaving| leaving.size).sum()
     }
 
-    /// Whether an allocation is to move: it lies in a block on its way to being empty. One lock, O(1).
+    /// Whether an allocation is to move: it lies in a block on its way to being empty, of a memory type or of the
+    /// arena whose run this is. One lock, O(1).
     pub fn contains(&self, allocation: &Allocation) -> bool {
-        allocation.home.id == self.inner.id && allocation.is_leaving()
+        if allocation.home.id != self.inner.id {
+            return false;
+        }
+        let lane = self.inner.lane(allocation.lane);
+        lane.is_some_and(|lane| self.is_of(lane)) && allocation.is_leaving()
+    }
+
+    /// Whether a lane's blocks are this run's to plan.
+    fn is_of(&self, lane: &Lane) -> bool {
+        match self.arena {
+            Some(arena) => lane.index == arena.lane,
+            None => lane.index == lane.memory_type,
+        }
     }
 
     /// How many allocations still live in the blocks that were planned to go: 0 when there is nothing

@@ -141,10 +141,11 @@ impl Inner {
 
     /// Waits until everything submitted so far is done, at most this long.
     fn wait_for_submitted(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now().checked_add(patience);
         let outstanding = self.with_register(|register| register.outstanding());
         for (point, sync) in outstanding {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left =
+                deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
             match self.wait(point.timeline(), &sync, point.value(), left) {
                 // What stays pending is told by the one who counts it.
                 Ok(()) | Err(WaitError::Timeout) => {}

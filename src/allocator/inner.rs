@@ -128,6 +128,7 @@ impl Inner {
         let largest_heap = properties.heaps.iter().map(|heap| heap.size).max().unwrap_or(0);
         let largest_request = properties.max_allocation_size.min(largest_heap);
         let heaps = Heaps::new(properties, &desc.heap_caps);
+        let guards = Guards::new(desc, properties);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let observed =
             desc.audit || tracing::enabled!(target: events::ALLOCATION, tracing::Level::TRACE);
@@ -162,7 +163,7 @@ impl Inner {
             unwatched,
             origins: Origins::default(),
             map_on_access: desc.map_on_access,
-            guards: Guards::new(desc),
+            guards,
             heaps,
             _keep_alive: desc.keep_alive.clone(),
         }))

@@ -252,15 +252,25 @@ impl Inner {
             state = lane.lock();
         }
         if state.guards.is_on() {
-            let mut entries = vec![entry];
-            state = self.guard_ends(lane, state, &mut entries, &RetirePoints::default());
-            if entries.is_empty() {
+            let left;
+            (state, left) = self.guard_ends(lane, state, &mut [entry], &RetirePoints::default());
+            if left == 0 {
                 return None;
             }
         }
         match state.reach(entry) {
             (_, true) => self.vacate(lane, state, entry.slot),
             (_, false) => state.shared_keeper(self.life(), entry),
+        }
+    }
+
+    /// A grant that nobody knows of comes to nothing. Its resource stays the caller's.
+    pub(super) fn take_back(&self, lane: &Lane, mut state: Locked<'_, LaneState>, entry: Entry) {
+        state.blocks.take_resource(entry);
+        state.record_end(entry);
+        match state.blocks.free(entry) {
+            Some(Ok((_, true))) => drop(self.vacate(lane, state, entry.slot)),
+            freed => debug_assert!(matches!(freed, Some(Ok(_))), "{freed:?}"),
         }
     }
 

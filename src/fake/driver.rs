@@ -1,5 +1,7 @@
 //! One fake driver behind its lock: what the entry points and the test's interface share.
 
+use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,52 @@ pub(super) struct Driver {
     state: Mutex<State>,
     /// Something completed or was signalled.
     moved: Condvar,
+}
+
+thread_local! {
+    /// How many of a thread's calls are at work on a driver's state.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A call is at work on the state.
+struct Inside;
+
+impl Inside {
+    fn enter() -> Self {
+        DEPTH.set(DEPTH.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}
+
+/// Whether this thread is at work on the state of a driver.
+pub(super) fn is_inside() -> bool {
+    DEPTH.get() > 0
+}
+
+/// The state, locked.
+pub(super) struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    _inside: Inside,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
 }
 
 impl Driver {
@@ -49,7 +97,12 @@ impl Driver {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> Locked<'_> {
+        let inside = Inside::enter();
+        Locked { state: self.lock_state(), _inside: inside }
+    }
+
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -98,7 +151,8 @@ impl Driver {
         timeout: u64,
         mut done: impl FnMut(&mut State) -> bool,
     ) -> vk::Result {
-        let mut state = self.lock();
+        let _inside = Inside::enter();
+        let mut state = self.lock_state();
         let mut deadline = None;
         loop {
             if done(&mut state) {

@@ -274,6 +274,12 @@ impl FakeDriver {
         self.driver().calls.total()
     }
 
+    /// Whether this thread is in one of its calls or those of another fake's: what the heap is asked for meanwhile is
+    /// the driver's own. For a test whose heap refuses what the code under test asks for.
+    pub fn is_inside() -> bool {
+        driver::is_inside()
+    }
+
     /// The bytes allocated from a heap.
     pub fn heap_used(&self, heap: u32) -> u64 {
         self.driver().lock().heap_used.get(heap as usize).copied().unwrap_or(0)

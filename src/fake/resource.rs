@@ -298,9 +298,16 @@ impl State {
                 (start, end)
             };
             for (other_start, other_end, other) in segments.overlapping(from, to) {
+                let found = self.resource(other);
+                // All of it: a segment may end where the next one's owners begin.
+                let whole = found.and_then(|found| {
+                    let (_, offset) = found.bound?;
+                    Some((offset, offset.saturating_add(found.requirements.size)))
+                });
+                let (other_start, other_end) = whole.unwrap_or((other_start, other_end));
                 let overlaps = other_start < end && other_end > start;
                 aliased |= overlaps;
-                let busy = self.resource(other).and_then(|found| found.busy.any());
+                let busy = found.and_then(|found| found.busy.any());
                 let other = other.object();
                 let violation = match (overlaps, busy) {
                     (false, _) => Violation::Granularity { resource, range, other },

@@ -125,6 +125,8 @@ impl<T: Copy + PartialEq> Segments<T> {
 mod tests {
     use std::hash::{BuildHasher, RandomState};
 
+    use crate::ground::random::Random;
+
     use super::*;
 
     /// The twin: every byte with its list of owners.
@@ -137,13 +139,9 @@ mod tests {
         }
     }
 
-    fn agree(mut seed: u64) {
-        let mut random = move |bound: u64| {
-            seed = seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (seed >> 33) % bound
-        };
+    fn agree(seed: u64) {
+        let mut random = Random::new(seed);
+        let mut random = |bound: u64| random.below(bound);
         let mut segments = Segments::default();
         let mut bytes = vec![Vec::new(); 64];
         let mut live: Vec<(u64, u64, u64)> = Vec::new();

@@ -66,7 +66,7 @@ struct Bytes {
 
 impl State {
     pub(super) fn create_module(&mut self, code: &[u32]) -> Result<vk::ShaderModule, vk::Result> {
-        self.create(Module { is_guard: code == guard::spirv(), busy: Busy::default() })
+        self.create(Module { is_guard: code == guard::SPIRV, busy: Busy::default() })
     }
 
     /// `entry` is the shader's name in the module.

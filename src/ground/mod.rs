@@ -4,5 +4,7 @@
 pub(crate) mod lock;
 #[cfg(feature = "vulkan")]
 pub(crate) mod published;
+#[cfg(test)]
+pub(crate) mod random;
 #[cfg(feature = "std")]
 pub(crate) mod sync;

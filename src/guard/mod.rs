@@ -10,10 +10,10 @@ mod shader;
 mod table;
 
 pub(crate) use layout::{Layout, MARGIN, layout, pattern};
-pub(crate) use shader::{CHECK, FILL, SEEN, Seen, spirv};
+pub(crate) use shader::{CHECK, FILL, SEEN, SPIRV, Seen};
 #[cfg(feature = "fake")]
 pub(crate) use shader::{HEADER, PIECE};
-pub(crate) use table::{Limits, Order, Placed, Table};
+pub(crate) use table::{Dispatch, Limits, Order, Placed, Table};
 
 /// What fencepost watches for writes outside a resource's life and range: a tool to find bugs with.
 /// Off unless told ([`AllocatorDesc::guards`](crate::AllocatorDesc::guards)); off costs nothing.
@@ -30,7 +30,8 @@ pub enum GuardPolicy {
     #[default]
     Off,
     /// At least 64 bytes before and after each allocation, checked when it ends; filled by the host at once, by
-    /// the GPU in the first scrub after the allocation, be its block ever so new. Costs memory, and
+    /// the GPU in the first scrub after the allocation, be its block ever so new. In memory that is not coherent they
+    /// are whole atoms (`nonCoherentAtomSize`), which the host writes back as such. Costs memory, and
     /// time in proportion to the margins.
     Margins,
     /// Free memory holds a pattern: a word that changed is a write after free. Checked when the

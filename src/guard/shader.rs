@@ -2,8 +2,20 @@
 
 use core::ffi::CStr;
 
-/// The compiled module.
-const SPIRV: &[u8] = include_bytes!("../../shaders/guard.spv");
+/// The compiled module, in bytes.
+const BYTES: &[u8] = include_bytes!("../../shaders/guard.spv");
+
+/// Its words.
+pub(crate) static SPIRV: [u32; BYTES.len() / 4] = {
+    let (mut words, mut at) = ([0; BYTES.len() / 4], 0);
+    while at < words.len() {
+        let first = 4 * at;
+        let bytes = [BYTES[first], BYTES[first + 1], BYTES[first + 2], BYTES[first + 3]];
+        words[at] = u32::from_le_bytes(bytes);
+        at += 1;
+    }
+    words
+};
 
 /// The entry point that fills pieces, and the one that checks them.
 pub(crate) const FILL: &CStr = c"fill";
@@ -16,12 +28,6 @@ pub(crate) const SEEN: usize = 4;
 
 /// `Seen::first` of a whole piece.
 const NONE: u32 = u32::MAX;
-
-/// The module's words.
-pub(crate) fn spirv() -> Vec<u32> {
-    let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
-    SPIRV.chunks_exact(4).map(word).collect()
-}
 
 /// What the GPU tells of a damaged piece.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,6 +4,7 @@
 //! block as a shader can see at a time, which is `maxStorageBufferRange`.
 
 use core::ops::Range;
+use std::collections::TryReserveError;
 
 use super::shader::{HEADER, PIECE};
 
@@ -90,23 +91,25 @@ impl<B: Copy + PartialEq> Table<B> {
     }
 
     /// Adds the whole words of a range of a block of `size` bytes. Returns its pieces, of which there
-    /// may be none. O(pieces).
+    /// may be none. Without memory for all of them the table is of no use. O(pieces).
     pub(crate) fn add(
         &mut self,
         (block, size): (B, u64),
         order: Order,
         range: Range<u64>,
-    ) -> Range<usize> {
+    ) -> Result<Range<usize>, TryReserveError> {
         let before = self.pieces.len();
         let mut at = range.start.next_multiple_of(4);
         let end = range.end / 4 * 4;
         while at < end {
             let next = end.min((at / PIECE_BYTES + 1) * PIECE_BYTES);
             let start = at / self.limits.window * self.limits.window;
-            self.open(block, start..size.min(start + self.limits.window));
+            self.open(block, start..size.min(start + self.limits.window))?;
             let (index, words) = (at / 4, ((next - at) / 4) as u32);
             let zero = u32::from(order == Order::Zero);
+            self.words.try_reserve(PIECE)?;
             self.words.extend([index as u32, (index >> 32) as u32, words, zero]);
+            self.pieces.try_reserve(1)?;
             self.pieces.push(Placed { index, words });
             if let Some(dispatch) = self.dispatches.last_mut() {
                 dispatch.pieces += 1;
@@ -115,24 +118,27 @@ impl<B: Copy + PartialEq> Table<B> {
             self.bytes += next - at;
             at = next;
         }
-        before..self.pieces.len()
+        Ok(before..self.pieces.len())
     }
 
     /// Begins a dispatch unless the last can go on.
-    fn open(&mut self, block: B, window: Range<u64>) {
+    fn open(&mut self, block: B, window: Range<u64>) -> Result<(), TryReserveError> {
         let goes_on = self.dispatches.last().is_some_and(|last| {
             last.block == block && last.window == window && last.pieces < self.limits.pieces
         });
         if goes_on {
-            return;
+            return Ok(());
         }
         let start = self.limits.aligned(self.words.len());
+        self.words.try_reserve(start + HEADER - self.words.len())?;
         self.words.resize(start, 0);
         let slot = FIRST_SLOT + self.pieces.len();
         self.words.extend([(window.start / 4) as u32, slot as u32, 0, 0]);
         debug_assert_eq!(self.words.len(), start + HEADER);
         let words = start..self.words.len();
+        self.dispatches.try_reserve(1)?;
         self.dispatches.push(Dispatch { block, window, words, pieces: 0 });
+        Ok(())
     }
 
     /// Bytes that are written or checked.
@@ -163,7 +169,7 @@ mod tests {
         let size = 1 << 20;
         for (start, end) in [(0, 1 << 20), (3, 9), (1, 3), (65_500, 65_600), (16_384, 81_920)] {
             let mut table = Table::new(limits);
-            table.add((7, size), Order::Fill, start..end);
+            table.add((7, size), Order::Fill, start..end).unwrap();
             let mut covered = Vec::new();
             for dispatch in &table.dispatches {
                 assert_eq!(dispatch.block, 7);
@@ -191,7 +197,7 @@ mod tests {
     fn far_words_keep_their_whole_index() {
         let mut table = Table::new(Limits::new(u32::MAX, 16, 65_535));
         let start = (1_u64 << 34) - 8;
-        table.add(((), 1 << 35), Order::Check, start..start + 16);
+        table.add(((), 1 << 35), Order::Check, start..start + 16).unwrap();
         let indices: Vec<u64> = table.pieces.iter().map(|piece| piece.index).collect();
         assert_eq!(indices, [start / 4, 1 << 32]);
         for dispatch in &table.dispatches {
@@ -208,7 +214,7 @@ mod tests {
     fn neighbours_share_a_dispatch_and_blocks_do_not() {
         let mut table = Table::new(Limits::new(1 << 27, 16, 65_535));
         for (block, at) in [(1, 0), (1, 4096), (2, 0), (1, 64)] {
-            table.add((block, 1 << 20), Order::Check, at..at + 64);
+            table.add((block, 1 << 20), Order::Check, at..at + 64).unwrap();
         }
         let pieces: Vec<u32> = table.dispatches.iter().map(|dispatch| dispatch.pieces).collect();
         assert_eq!(pieces, [2, 1, 1]);

@@ -276,6 +276,7 @@ impl Plot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ground::random::Random;
 
     const KIB: u64 = 1 << 10;
     const GIB: u64 = 1 << 30;
@@ -286,11 +287,8 @@ mod tests {
         for heap in [1 << 20, 8 * GIB, 64 * GIB, 300 * GIB, 1 << 40] {
             let granule = Areas::granule_for(heap, 64);
             let mut areas = Areas::new(granule);
-            let mut state = heap;
-            let mut random = |bound: u64| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (state >> 33) % bound
-            };
+            let mut random = Random::new(heap);
+            let mut random = |bound: u64| random.below(bound);
             // As many as a device may have memories, up to an eighth of the heap.
             let (mut blocks, mut held, mut all) = (Vec::new(), 0, 0);
             for slot in 0..20_000 {

@@ -1,6 +1,7 @@
 //! One `vk::DeviceMemory`: shared by many allocations, or dedicated to one.
 
 use core::ops::Deref;
+use std::collections::TryReserveError;
 
 use ash::vk;
 
@@ -275,6 +276,31 @@ impl View<'_> {
             Space::Line(line) => line.regions(),
             Space::Dedicated(dedicated) => vec![dedicated.region()],
             Space::None => Vec::new(),
+        }
+    }
+
+    /// Visits all regions in address order. Fails where the host has no memory for a list of those of a line.
+    pub(crate) fn visit(
+        &self,
+        mut visit: impl FnMut(Region) -> Result<(), TryReserveError>,
+    ) -> Result<(), TryReserveError> {
+        match &self.block.space {
+            Space::Plot(plot) => self.areas.regions(plot).try_for_each(visit),
+            Space::Line(line) => line.try_regions()?.into_iter().try_for_each(visit),
+            Space::Dedicated(dedicated) => visit(dedicated.region()),
+            Space::None => Ok(()),
+        }
+    }
+
+    /// So many ranges or fewer are taken by a [hold](super::BlockList::hold). O(regions).
+    pub(crate) fn most_free(&self) -> usize {
+        match &self.block.space {
+            Space::Plot(plot) => {
+                let free = |region: &Region| region.state == State::Free;
+                self.areas.regions(plot).filter(free).count()
+            }
+            Space::Line(line) => line.most_free(),
+            Space::Dedicated(_) | Space::None => 0,
         }
     }
 

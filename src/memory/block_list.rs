@@ -110,16 +110,19 @@ impl BlockList {
         Ok(())
     }
 
-    /// Makes sure that the next [`insert`](Self::insert), and all that becomes of its block, needs no more memory in
-    /// the lists of blocks: what TLSF splits is reserved as it is inserted. O(1) amortised.
-    pub(crate) fn reserve(&mut self) -> Result<(), TryReserveError> {
+    /// Makes sure that the next [`insert`](Self::insert) under a policy, and all that becomes of its block, needs no more
+    /// memory in the lists of blocks: what TLSF splits is reserved as it is inserted. O(1) amortised.
+    pub(crate) fn reserve(&mut self, policy: ArenaPolicy) -> Result<(), TryReserveError> {
         let slots = self.slots.len() + usize::from(self.vacant.is_empty());
         self.slots.try_reserve(slots - self.slots.len())?;
         for slots_of in [&mut self.vacant, &mut self.empty] {
             slots_of.try_reserve(slots - slots_of.len())?;
         }
         self.restless.try_reserve(slots - self.restless.len())?;
-        self.lines.reserve(slots)
+        match policy {
+            ArenaPolicy::Tlsf => Ok(()),
+            ArenaPolicy::Ring | ArenaPolicy::DoubleStack => self.lines.reserve(slots),
+        }
     }
 
     /// Adds an empty block, split as the policy says if it is not dedicated. O(1) amortised but for the place of a
@@ -325,6 +328,11 @@ impl BlockList {
     /// Bytes of device memory held.
     pub(crate) fn reserved(&self) -> u64 {
         self.counters.reserved.get()
+    }
+
+    /// How many regions are used or pending.
+    pub(crate) fn taken(&self) -> u64 {
+        self.counters.live_count.get() + self.counters.pending_count.get()
     }
 
     /// How many blocks there are.

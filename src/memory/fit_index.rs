@@ -199,6 +199,7 @@ impl FitIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ground::random::Random;
 
     #[test]
     fn classes_are_monotone_and_a_class_keeps_what_it_promises() {
@@ -229,11 +230,8 @@ mod tests {
     fn the_tightest_slot_is_found_as_by_walking() {
         let (mut index, present) = (FitIndex::default(), Present::default());
         let mut sizes = vec![0_u64; 10_000];
-        let mut state = 1_u64;
-        let mut random = |bound: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 33) % bound
-        };
+        let mut random = Random::new(1);
+        let mut random = |bound: u64| random.below(bound);
         let mut found = 0;
         for round in 0..20_000 {
             let slot = match round % 3 {

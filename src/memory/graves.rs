@@ -182,6 +182,7 @@ impl Graves {
 #[cfg(test)]
 mod tests {
     use super::{Freed, Grave, Graves, ROW};
+    use crate::ground::random::Random;
 
     /// Tombs are in order, none is empty, and neither is a row.
     fn check(graves: &Graves) {
@@ -202,16 +203,13 @@ mod tests {
     fn the_last_owner_of_every_byte_is_known() {
         let mut graves = Graves::default();
         let mut cells = [None; CELLS as usize];
-        let mut seed = 1_u64;
+        let mut random = Random::new(1);
         let mut rows = 0;
         for freed in 0..3000 {
-            seed = seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            let offset = (seed >> 33) % CELLS;
+            let offset = random.below(CELLS);
             // Small ones for long, so that there are many rows, and then some over several.
             let most = if freed % 1000 < 900 { 4 } else { CELLS };
-            let size = (seed >> 45) % (CELLS + 1 - offset).min(most);
+            let size = random.below((CELLS + 1 - offset).min(most));
             let freed_at = Freed { collect: freed, ..Freed::NEVER };
             let grave = Grave { offset, size, name: None, freed: freed_at };
             let forgotten = freed % 5 == 0;

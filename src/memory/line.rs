@@ -11,6 +11,8 @@
 //!                  lower →                                        ← upper
 //! ```
 
+use std::collections::TryReserveError;
+
 use super::broken::Broken;
 use crate::tlsf::{Key, KeyError, Placed, Region, State};
 
@@ -210,15 +212,19 @@ impl Line {
         }
     }
 
+    /// How many ranges [`hold`](Self::hold) takes at most: those that are held, and two gaps. O(ranges).
+    pub(super) fn most_free(&self) -> usize {
+        let both = self.chained(0).chain(self.chained(1));
+        both.filter(|(_, node)| node.state == State::Free).count() + 2
+    }
+
     /// Takes all that is nobody's, so that nobody gets it meanwhile: Free → Pending. What ended and is held
     /// keeps its turn; what can be given out leaves as soon as it is free again, though a ring's older
     /// ranges have not. None, and nothing has changed, where the host has no memory for that. O(ranges).
     pub(super) fn hold(&mut self) -> Option<Vec<Key>> {
-        let both = self.chained(0).chain(self.chained(1));
-        let held = both.filter(|(_, node)| node.state == State::Free).count();
         let mut keys = Vec::new();
-        // Two gaps at most, and each reserves two nodes.
-        keys.try_reserve_exact(held + 2).ok()?;
+        keys.try_reserve_exact(self.most_free()).ok()?;
+        // Each gap reserves two nodes.
         self.nodes.try_reserve(4).ok()?;
         for mut index in self.chains.map(|chain| chain.next) {
             while index != 0 {
@@ -332,11 +338,33 @@ impl Line {
 
     /// All regions in address order; what is held is free. O(n log n).
     pub(super) fn regions(&self) -> Vec<Region> {
+        let count = self.taken().count();
+        self.list(Vec::with_capacity(count), Vec::with_capacity(2 * count + 1))
+    }
+
+    /// [`regions`](Self::regions), if the host has memory for them.
+    pub(super) fn try_regions(&self) -> Result<Vec<Region>, TryReserveError> {
+        let (mut taken, mut regions) = (Vec::new(), Vec::new());
+        let count = self.taken().count();
+        taken.try_reserve_exact(count)?;
+        regions.try_reserve_exact(2 * count + 1)?;
+        Ok(self.list(taken, regions))
+    }
+
+    /// Who is used or pending.
+    fn taken(&self) -> impl Iterator<Item = (u32, &Node)> {
         let both = self.chained(0).chain(self.chained(1));
-        let mut taken: Vec<(u32, &Node)> =
-            both.filter(|(_, node)| node.state != State::Free).collect();
+        both.filter(|(_, node)| node.state != State::Free)
+    }
+
+    /// The regions, in lists that have room for them.
+    fn list<'a>(
+        &'a self,
+        mut taken: Vec<(u32, &'a Node)>,
+        mut regions: Vec<Region>,
+    ) -> Vec<Region> {
+        taken.extend(self.taken());
         taken.sort_unstable_by_key(|(_, node)| node.offset);
-        let mut regions = Vec::with_capacity(2 * taken.len() + 1);
         let mut at = 0;
         let free = |from: u64, to: u64| {
             let region = Region { state: State::Free, offset: from, size: to - from, key: None };

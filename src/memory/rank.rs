@@ -75,6 +75,7 @@ impl Ranks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ground::random::Random;
 
     #[test]
     fn priorities_are_sixteenths_and_nonsense_is_clamped() {
@@ -98,11 +99,8 @@ mod tests {
     /// Against a list of everybody.
     #[test]
     fn a_block_has_the_highest_rank_of_those_who_live_there() {
-        let mut seed = 5_u64;
-        let mut below = |most: u64| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (seed >> 33) % most
-        };
+        let mut random = Random::new(5);
+        let mut below = |most: u64| random.below(most);
         let (mut ranks, mut all) = (Ranks::default(), Vec::<Option<Rank>>::new());
         let mut low = 0;
         for _ in 0..20_000 {

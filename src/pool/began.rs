@@ -92,17 +92,17 @@ mod tests {
     use alloc::collections::{BTreeMap, BTreeSet};
 
     use super::{super::bitmap::GROUP, *};
+    use crate::ground::random::Random;
 
     /// Whether a start is in the log or written down makes no difference.
     #[test]
     fn it_knows_the_last_starts_as_all_others() {
         let mut began = Began::new(100_000).unwrap();
         let (mut live, mut ever) = (BTreeSet::new(), BTreeSet::new());
-        let mut state = 1_u64;
+        let mut random = Random::new(1);
         let (mut written, mut written_in) = (0, BTreeMap::new());
         for step in 0..5000 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let granule = (state >> 33) as u32 % 100_000;
+            let granule = random.below(100_000) as u32;
             let era = began.era();
             if live.insert(granule as usize) {
                 ever.insert(granule as usize);
@@ -111,11 +111,11 @@ mod tests {
                 began.insert(granule, known);
                 written += usize::from(began.log().len() < logged);
             }
-            let ended = live.range((state >> 20) as usize % 100_000..).next().copied();
+            let ended = live.range(random.below(100_000) as usize..).next().copied();
             if let Some(ended) = ended.filter(|_| step % 2 == 0) {
                 live.remove(&ended);
             }
-            let asked = ended.unwrap_or(0) + (state >> 50) as usize % 2;
+            let asked = ended.unwrap_or(0) + random.below(2) as usize;
             assert_eq!(began.was_in(asked), ever.contains(&asked));
             let last = began.last_up_to(asked, |granule| live.contains(&granule));
             assert_eq!(last, live.range(..=asked).next_back().copied());

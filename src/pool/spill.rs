@@ -123,18 +123,18 @@ mod tests {
     use alloc::collections::BTreeMap;
 
     use super::*;
+    use crate::ground::random::Random;
 
     #[test]
     fn it_is_a_map() {
-        let mut state = 1_u64;
+        let mut random = Random::new(1);
         for bound in [3, 200, 100_000] {
             let mut spill = Spill::default();
             let mut twin = BTreeMap::new();
             // Where each node begins; nobody is at place 0.
             let mut nodes = alloc::vec![u32::MAX];
             for step in 0..20_000 {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let granule = (state >> 33) as u32 % bound;
+                let granule = random.below(u64::from(bound)) as u32;
                 // Grows, shrinks, grows.
                 let wanted = if step / 5000 % 2 == 0 { 3 } else { 1 };
                 let known = twin.get(&granule).copied();
@@ -143,13 +143,13 @@ mod tests {
                     nodes.push(granule);
                     twin.insert(granule, place);
                     assert!(spill.insert(granule, place, &nodes));
-                } else if (state >> 60) % 4 >= wanted {
+                } else if random.below(4) >= wanted {
                     twin.remove(&granule);
                     let (at, found) = spill.find(granule, &nodes).unwrap();
                     assert_eq!(Some(found.place), known);
                     spill.remove(at, &nodes);
                 }
-                let asked = (state >> 20) as u32 % bound;
+                let asked = random.below(u64::from(bound)) as u32;
                 let found = spill.find(asked, &nodes).map(|(_, noted)| noted.place);
                 assert_eq!(found, twin.get(&asked).copied());
                 assert_eq!(spill.count(), twin.len());

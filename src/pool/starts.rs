@@ -165,10 +165,11 @@ mod tests {
     use alloc::collections::{BTreeMap, BTreeSet};
 
     use super::*;
+    use crate::ground::random::Random;
 
     #[test]
     fn it_is_a_map_and_few_find_no_seat() {
-        let mut state = 1_u64;
+        let mut random = Random::new(1);
         for bound in [3, 200, 100_000] {
             let mut starts = Starts::new(4, 1 << 20);
             let mut twin = BTreeMap::new();
@@ -176,8 +177,7 @@ mod tests {
             let mut nodes = alloc::vec![u32::MAX];
             let (mut spilt, mut ended) = (0, BTreeSet::new());
             for step in 0..40_000_u32 {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let granule = (state >> 33) as u32 % bound;
+                let granule = random.below(u64::from(bound)) as u32;
                 // Grows, shrinks, grows.
                 let wanted = if step / 10_000 % 2 == 0 { 3 } else { 1 };
                 let known = twin.get(&granule).copied();
@@ -188,14 +188,14 @@ mod tests {
                     starts.make_room(twin.len(), &nodes);
                     let again = starts.insert(granule, place, Era::FIRST, &nodes);
                     assert!(again.is_some_and(|again| !again || ended.contains(&granule)));
-                } else if (state >> 60) % 4 >= wanted {
+                } else if random.below(4) >= wanted {
                     twin.remove(&granule);
                     let (at, found) = starts.find(granule, &nodes).unwrap();
                     assert_eq!(Some(found.place), known);
                     starts.remove(at, granule, Era::FIRST, &nodes);
                     ended.insert(granule);
                 }
-                let asked = (state >> 20) as u32 % bound;
+                let asked = random.below(u64::from(bound)) as u32;
                 let found = starts.find(asked, &nodes).map(|(_, noted)| noted.place);
                 assert_eq!(found, twin.get(&asked).copied());
                 spilt = spilt.max(starts.spill.count());

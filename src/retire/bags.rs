@@ -302,6 +302,12 @@ impl<T: Copy> Bags<T> {
         self.take_more(most - taken, reached, out)
     }
 
+    /// [`take_all`](Self::take_all), of so many at most; what is under points goes last.
+    pub(crate) fn copy_some(&mut self, most: usize, out: &mut Vec<T>) {
+        let taken = self.copy_bags(most, BagNumber::NEVER, out);
+        self.dated.take_some(most - taken, out);
+    }
+
     /// [`take_bags`](Self::take_bags).
     pub(crate) fn copy_bags(&mut self, most: usize, reached: BagNumber, out: &mut Vec<T>) -> usize {
         let taken = self.uncount(most, reached);

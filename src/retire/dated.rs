@@ -147,6 +147,13 @@ impl<T> DatedEntries<T> {
         left
     }
 
+    /// Moves at most so many entries to `out`, reached or not.
+    #[cfg(feature = "vulkan")]
+    pub(super) fn take_some(&mut self, most: usize, out: &mut impl Extend<T>) {
+        let queues = self.0.iter_mut().flat_map(|(_, queue)| core::iter::from_fn(|| queue.pop()));
+        out.extend(queues.take(most).map(|dated| dated.entry));
+    }
+
     /// Moves every entry to `out`, reached or not.
     pub(super) fn take_all(&mut self, out: &mut impl Extend<T>) {
         for (_, queue) in &mut self.0 {

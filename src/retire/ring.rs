@@ -109,6 +109,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
+    use crate::ground::random::Random;
 
     fn bag(number: u64) -> BagNumber {
         BagNumber::from_number(number)
@@ -145,11 +146,8 @@ mod tests {
     /// would grant at the same offset, nothing is left at the end.
     #[test]
     fn no_two_taken_ranges_overlap() {
-        let mut random = 7u64;
-        let mut below = |most: u64| {
-            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (random >> 33) % most
-        };
+        let mut random = Random::new(7);
+        let mut below = |most: u64| random.below(most);
         let mut ring = Ring::new(1000);
         let mut taken: VecDeque<(u64, u64, u64)> = VecDeque::new();
         let (mut now, mut reached, mut granted) = (1, 0, 0);

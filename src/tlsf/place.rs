@@ -70,6 +70,12 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// The size with so much padding, but no more than any region has: the tail alone may hold that.
+    #[inline(always)]
+    fn padded(self, padding: u32) -> u32 {
+        self.size.saturating_add(padding).min(UNITS_BOUND)
+    }
+
     /// The size rounded up to the alignment, where it is not below it; in a block that is nearly full by
     /// little alone.
     ///
@@ -78,7 +84,7 @@ impl Request {
     /// alignment stay multiples of it, and padding is rare.
     #[inline(always)]
     fn widened(self) -> Self {
-        let wide = (self.size + self.mask) & !self.mask;
+        let wide = self.size.wrapping_add(self.mask) & !self.mask;
         // No branch: what is asked for is a coin flip.
         Self { size: if self.mask < self.size { wide } else { self.size }, ..self }
     }
@@ -292,8 +298,8 @@ impl Tlsf {
     #[inline(always)]
     pub(super) fn in_granules(&self, size: u64, alignment: u64) -> Option<Request> {
         let less_one = size.wrapping_sub(1) >> self.shift;
-        // Only offset 0 is a multiple of 2³¹ granules or more.
-        let mask = (alignment.wrapping_sub(1) >> self.shift) as u32 & (UNITS_BOUND - 1);
+        // From 2³² granules on all bits: only offset 0 is a multiple.
+        let mask = (alignment.wrapping_sub(1) >> self.shift) as u32;
         (less_one < u64::from(self.units)).then(|| Request { size: less_one as u32 + 1, mask })
     }
 
@@ -367,14 +373,14 @@ impl View<'_> {
         // Before the last step all may be too small.
         for step in 1..steps {
             let padding = u64::from(request.mask) * u64::from(step) / u64::from(steps);
-            let found = self.try_first(request, request.size + padding as u32, observe)?;
+            let found = self.try_first(request, request.padded(padding as u32), observe)?;
             if found.is_some() {
                 return found;
             }
         }
         // Large enough even with the most padding. From 2³¹ granules on there is none, not even the
         // tail: it would begin the block, and so need no padding.
-        self.try_first(request, request.size + request.mask, observe)?
+        self.try_first(request, request.padded(request.mask), observe)?
     }
 
     /// The first region of the lowest bin above `units`, if it holds the request. The outer none: there is no
@@ -420,6 +426,7 @@ impl View<'_> {
     pub(super) fn fits(&self, request: Request, node: u32) -> Option<u32> {
         let region = node_at(self.pairs, node);
         let padding = region.start.wrapping_neg() & request.mask;
-        (padding + request.size <= region.size).then_some(padding)
+        let end = u64::from(padding) + u64::from(request.size);
+        (end <= u64::from(region.size)).then_some(padding)
     }
 }

@@ -103,17 +103,11 @@ impl Vulkan {
                     .name(entry);
                 vk::ComputePipelineCreateInfo::default().stage(stage).layout(made.layout)
             });
-            let cache = vk::PipelineCache::null();
-            match device.create_compute_pipelines(cache, &infos, None) {
-                Ok(pipelines) => {
-                    pipelines.iter().zip(&mut made.pipelines).for_each(|(&p, to)| *to = p);
-                }
-                Err((some, error)) => {
-                    // Those that failed are null.
-                    some.iter().zip(&mut made.pipelines).for_each(|(&p, to)| *to = p);
-                    return Err(error);
-                }
-            }
+            // Not by ash's own function, which makes a list. Those that fail are null.
+            let create = device.fp_v1_0().create_compute_pipelines;
+            let (cache, count) = (vk::PipelineCache::null(), infos.len() as u32);
+            let (infos, made) = (infos.as_ptr(), made.pipelines.as_mut_ptr());
+            create(device.handle(), cache, count, infos, core::ptr::null(), made).result()?;
         }
         Ok(())
     }
@@ -190,51 +184,52 @@ impl Vulkan {
         unsafe { self.device.destroy_descriptor_pool(pool, None) }
     }
 
-    /// Empties a pool and makes a set for each list of buffers.
+    /// Empties a pool.
     ///
     /// # Safety
-    /// The device contract; no submitted work uses the pool's sets, no other thread the pool, and it
-    /// has room. The ranges lie in their buffers and keep the device's limits.
-    pub(crate) unsafe fn write_sets(
+    /// The device contract; no submitted work uses the pool's sets, and no other thread the pool.
+    pub(crate) unsafe fn empty_set_pool(&self, pool: vk::DescriptorPool) -> Result<(), vk::Result> {
+        let flags = vk::DescriptorPoolResetFlags::empty();
+        // SAFETY: the device contract and the caller's promise.
+        unsafe { self.device.reset_descriptor_pool(pool, flags) }
+    }
+
+    /// Makes a set of a pool, over these buffers.
+    ///
+    /// # Safety
+    /// The device contract; no other thread uses the pool, and it has room. The ranges lie in their buffers and keep
+    /// the device's limits.
+    pub(crate) unsafe fn write_set(
         &self,
         compute: &Compute,
         pool: vk::DescriptorPool,
-        bound: &[[Bound; BINDINGS]],
-    ) -> Result<Vec<vk::DescriptorSet>, vk::Result> {
-        let layouts = vec![compute.set_layout; bound.len()];
+        bound: [Bound; BINDINGS],
+    ) -> Result<vk::DescriptorSet, vk::Result> {
+        let layouts = [compute.set_layout];
         let info =
             vk::DescriptorSetAllocateInfo::default().descriptor_pool(pool).set_layouts(&layouts);
-        // SAFETY: the device contract and the caller's promise.
-        let sets = unsafe {
-            self.device.reset_descriptor_pool(pool, vk::DescriptorPoolResetFlags::empty())?;
-            self.device.allocate_descriptor_sets(&info)?
-        };
-        let infos: Vec<[vk::DescriptorBufferInfo; BINDINGS]> = bound
-            .iter()
-            .map(|set| {
-                set.map(|it| vk::DescriptorBufferInfo {
-                    buffer: it.buffer,
-                    offset: it.offset,
-                    range: it.size,
-                })
-            })
-            .collect();
-        let writes: Vec<vk::WriteDescriptorSet<'_>> = sets
-            .iter()
-            .zip(&infos)
-            .flat_map(|(&set, infos)| {
-                infos.iter().enumerate().map(move |(binding, info)| {
-                    vk::WriteDescriptorSet::default()
-                        .dst_set(set)
-                        .dst_binding(binding as u32)
-                        .descriptor_type(vk::DescriptorType::STORAGE_BUFFER)
-                        .buffer_info(core::slice::from_ref(info))
-                })
-            })
-            .collect();
-        // SAFETY: the device contract; the sets are new, so that nothing uses them.
+        let mut set = vk::DescriptorSet::null();
+        // SAFETY: the device contract and the caller's promise. Not by ash's own function, which makes a list: one
+        // layout, so one set is written, to where it is kept.
+        unsafe {
+            let allocate = self.device.fp_v1_0().allocate_descriptor_sets;
+            allocate(self.device.handle(), &info, &mut set).result()?;
+        }
+        let infos = bound.map(|it| vk::DescriptorBufferInfo {
+            buffer: it.buffer,
+            offset: it.offset,
+            range: it.size,
+        });
+        let writes: [_; BINDINGS] = core::array::from_fn(|binding| {
+            vk::WriteDescriptorSet::default()
+                .dst_set(set)
+                .dst_binding(binding as u32)
+                .descriptor_type(vk::DescriptorType::STORAGE_BUFFER)
+                .buffer_info(core::slice::from_ref(&infos[binding]))
+        });
+        // SAFETY: the device contract; the set is new, so that nothing uses it.
         unsafe { self.device.update_descriptor_sets(&writes, &[]) };
-        Ok(sets)
+        Ok(set)
     }
 
     /// Records dispatches, each after all before it, and at last a word into a buffer; all of it after
@@ -306,15 +301,16 @@ impl Vulkan {
         let pool = unsafe { self.device.create_command_pool(&info, None) }?;
         let info =
             vk::CommandBufferAllocateInfo::default().command_pool(pool).command_buffer_count(1);
-        // SAFETY: the device contract; the pool is new.
-        match unsafe { self.device.allocate_command_buffers(&info) } {
-            Ok(buffers) if !buffers.is_empty() => Ok((pool, buffers[0])),
-            done => {
-                // SAFETY: the device contract; the pool is empty.
-                unsafe { self.destroy_commands(pool) };
-                Err(done.err().unwrap_or(vk::Result::ERROR_OUT_OF_HOST_MEMORY))
-            }
-        }
+        let mut commands = vk::CommandBuffer::null();
+        // SAFETY: the device contract; the pool is new. One is asked for, so one is written, to where it is kept.
+        let made = unsafe {
+            let allocate = self.device.fp_v1_0().allocate_command_buffers;
+            allocate(self.device.handle(), &info, &mut commands).result()
+        };
+        made.map(|()| (pool, commands)).inspect_err(|_| {
+            // SAFETY: the device contract; the pool is empty.
+            unsafe { self.destroy_commands(pool) };
+        })
     }
 
     /// # Safety

@@ -98,6 +98,22 @@ fn linear_and_optimal_resources_do_not_share_a_page() {
     gpu.broke(&broken);
 }
 
+/// An image on a page of a buffer that it aliases shares the page, not only as far as it goes itself.
+#[test]
+fn what_aliases_all_of_a_resource_shares_its_page_with_it() {
+    let gpu = paged();
+    gpu.fake.set_aliasing(true);
+    let memory = gpu.memory(1 << 16);
+    gpu.buffer_at(1 << 14, memory, 0);
+    // Where it begins the large one's segments are parted.
+    gpu.buffer_at(256, memory, 1024);
+    let image = gpu.image(16, OPTIMAL); // 1024 bytes
+    bind(&gpu, image, memory, 0);
+    let found = gpu.fake.violations();
+    assert!(matches!(found[..], [Violation::Granularity { other, .. }] if other != object(image)));
+    assert_eq!(found.len(), 1, "the small one, which it does not alias: {found:?}");
+}
+
 #[test]
 fn a_linear_image_is_linear() {
     let gpu = paged();

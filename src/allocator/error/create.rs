@@ -25,8 +25,9 @@ pub enum ArenaError {
     /// No memory type among those named has the required properties.
     #[error("no memory type fits the arena's description")]
     NoMemoryType,
-    /// Blocks of no size, or larger than the device can allocate.
-    #[error("a block size of {asked} bytes is not between 1 and {limit}")]
+    /// Blocks that hold nothing, as they have less than the 64 bytes or more that all is rounded up to
+    /// ([`Allocation::size`](crate::Allocation::size)), or that are larger than the device can allocate.
+    #[error("a block of {asked} bytes holds nothing, or is above the limit of {limit}")]
     BlockSize {
         /// What was asked for, in bytes.
         asked: u64,

@@ -45,15 +45,15 @@ impl Allocator {
     ) -> Result<Scrubbed, ScrubError> {
         let inner = self.inner();
         inner.check_scrub(recording.allocator())?;
-        let work = inner.take_scrub_work(extent);
+        let work = inner.take_scrub_work(extent)?;
         if work.is_empty() {
-            inner.end_work(work, true, &mut Default::default());
+            inner.end_work(&work, true);
             return Ok(Scrubbed::default());
         }
         let (sheet, compute, dispatches) = match inner.write_sheet(&work) {
             Ok(written) => written,
             Err(error) => {
-                inner.end_work(work, false, &mut Default::default());
+                inner.end_work(&work, false);
                 return Err(error);
             }
         };
@@ -124,8 +124,9 @@ impl Allocator {
     /// with. Each damaged word is repaired, so it is told once.
     ///
     /// For a test's end or a debug key: reads all free memory of the watched blocks, under the lock
-    /// of its memory type. Of more than 1024 findings the rest is traced and not kept. What the GPU
-    /// watches is checked by [`scrub`](Self::scrub) with [`Scrub::Everything`].
+    /// of its memory type. Of more than 1024 findings the rest is traced and not kept, and where the host
+    /// has no memory, less is kept, and less is looked at, which is traced. What the GPU watches is checked by
+    /// [`scrub`](Self::scrub) with [`Scrub::Everything`].
     ///
     /// # Example
     /// ```
@@ -178,15 +179,18 @@ impl Inner {
         if recording.allocator() != self.id {
             return Err((recording, Some(ScrubError::Foreign)));
         }
-        let work = self.take_scrub_work(extent);
+        let work = match self.take_scrub_work(extent) {
+            Ok(work) => work,
+            Err(error) => return Err((recording, Some(error))),
+        };
         if work.is_empty() {
-            self.end_work(work, true, &mut Default::default());
+            self.end_work(&work, true);
             return Err((recording, None));
         }
         let (mut sheet, compute, dispatches) = match self.write_sheet(&work) {
             Ok(written) => written,
             Err(error) => {
-                self.end_work(work, false, &mut Default::default());
+                self.end_work(&work, false);
                 return Err((recording, Some(error)));
             }
         };
@@ -217,7 +221,7 @@ impl Inner {
                 Ok(point)
             }
             Err((recording, error)) => {
-                self.end_work(work, false, &mut Default::default());
+                self.end_work(&work, false);
                 self.give_back_sheet(sheet);
                 Err((recording, Some(error)))
             }

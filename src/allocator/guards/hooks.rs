@@ -6,6 +6,7 @@ use ash::vk;
 
 use super::{
     super::{
+        error::AllocateError,
         inner::{Inner, Lane, LaneState},
         register::Register,
     },
@@ -107,11 +108,23 @@ impl Inner {
         }
     }
 
-    /// A range was granted where guards are on, and its owner does not know of it yet.
+    /// A range was granted where guards are on, and its owner does not know of it yet. It is free again where the
+    /// host has no memory to watch it.
     #[cold]
     #[inline(never)]
-    pub(in super::super) fn guard_hand_out(&self, lane: &Lane, entry: Entry) {
+    pub(in super::super) fn guard_hand_out(
+        &self,
+        lane: &Lane,
+        entry: Entry,
+    ) -> Result<(), AllocateError> {
         let mut state = lane.lock();
+        let sight = state.blocks.block(entry.slot).map(|block| block.sight);
+        if let Some(Sight::Gpu(_)) = sight {
+            if self.scrub_hand_out(&mut state, entry).is_err() {
+                self.take_back(lane, state, entry);
+                return Err(AllocateError::OutOfHostMemory);
+            }
+        }
         if state.guards == GuardPolicy::Zero && !reads_zero(&state, entry) {
             self.guards.unzeroed.fetch_add(1, Ordering::Relaxed);
             let block = state.blocks.block_mut(entry.slot);
@@ -123,29 +136,29 @@ impl Inner {
                     target: crate::events::GUARD, memory_type = lane.memory_type, bytes,
                     "memory is handed out as the driver gave it: no scrub has gone over its block"
                 );
-                return;
+                return Ok(());
             }
         }
-        match state.blocks.block(entry.slot).map(|block| block.sight) {
-            Some(Sight::Host(mapping)) => self.host_hand_out(state, lane, entry, mapping),
-            Some(Sight::Gpu(_)) => self.scrub_hand_out(state, entry),
-            Some(Sight::None) | None => {}
+        if let Some(Sight::Host(mapping)) = sight {
+            self.host_hand_out(state, lane, entry, mapping);
         }
+        Ok(())
     }
 
     /// Allocations end: their entries are pending and in the caller's hands alone, their resources
     /// destroyed. What the host watches is checked and poisoned, without the lock; what the GPU
-    /// watches is taken out of the entries, and is free only after a scrub.
+    /// watches is free only after a scrub. Moves those that are free now to the front, and tells how many.
     pub(in super::super) fn guard_ends<'a>(
         &self,
         lane: &'a Lane,
         mut state: Locked<'a, LaneState>,
-        entries: &mut Vec<Entry>,
+        entries: &mut [Entry],
         points: &RetirePoints,
-    ) -> Locked<'a, LaneState> {
-        self.scrub_ends(&mut state, entries, points);
+    ) -> (Locked<'a, LaneState>, usize) {
+        let left = self.scrub_ends(&mut state, entries, points);
+        let entries = &mut entries[..left];
         state = self.host_ends(lane, state, entries, points);
-        self.lay_to_rest(lane, &mut state, entries);
-        state
+        let left = self.lay_to_rest(lane, &mut state, entries);
+        (state, left)
     }
 }

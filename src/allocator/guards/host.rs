@@ -1,21 +1,21 @@
 //! The host as the guard: fill, check and poison through the block's mapping, at once.
 
 use core::ops::Range;
-use std::{collections::HashSet, sync::atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 
 use super::{
     super::inner::{Inner, Lane, LaneState},
     corruption::{Corruption, Damage, note},
-    passed::RetirePoints,
+    passed::{RetirePoints, place},
     site::{Site, owner_of},
     words::{clear, fill, verify},
 };
 use crate::{
     ground::lock::Locked,
     guard::{GuardPolicy, Order},
-    memory::{Block, Entry, Freed, Sight},
+    memory::{Block, BlockList, Entry, Freed, Sight},
     tlsf::State,
     vulkan::Mapping,
 };
@@ -169,37 +169,25 @@ impl Inner {
         state
     }
 
-    /// What was written to entries that have rested, which end now?
-    pub(super) fn look_once_more(
-        &self,
-        lane: &Lane,
-        state: &LaneState,
-        entries: &[Entry],
-    ) -> Vec<Corruption> {
-        let mut found = Vec::new();
-        for entry in entries {
-            let Some(block) = state.blocks.block(entry.slot) else { continue };
-            let region = block.region(entry.key);
-            if let (Some(region), Some(mapping)) = (region, mapping_of(&block)) {
-                let site = Site::new(lane.memory_type, block, &region);
-                // SAFETY: the region lies in the mapped block, which stays under the lock; it is pending
-                // and in hand.
-                unsafe { site.check_poison(mapping, &block, &mut found) };
-            }
-        }
-        found
-    }
-
-    /// Checks all that the host watches in a lane.
+    /// Checks all that the host watches in a lane. Without memory for a list of what rests, or of the regions of a
+    /// ring or stacks, those are left out: they are looked at when they end.
     pub(super) fn host_check(&self, lane: &Lane) {
         let mut found = Vec::new();
         let state = lane.lock();
-        let resting: HashSet<_> = state.resting.entries().map(|it| (it.slot, it.key)).collect();
+        let resting = state.resting.sorted();
+        let mut all = resting.is_ok();
         for (slot, block) in state.blocks.iter() {
             let Some(mapping) = mapping_of(&block) else { continue };
-            for region in block.regions() {
+            let visited = block.visit(|region| {
+                let entry = region.key.map(|key| Entry { slot, key });
+                let rests = match (region.state, &resting) {
+                    (State::Pending, Err(_)) => return Ok(()),
+                    (State::Pending, Ok(resting)) => {
+                        entry.is_some_and(|entry| resting.binary_search(&place(entry)).is_ok())
+                    }
+                    _ => false,
+                };
                 let site = Site::new(lane.memory_type, block, &region);
-                let rests = region.key.is_some_and(|key| resting.contains(&(slot, key)));
                 if region.state != State::Free && !rests {
                     // SAFETY: the region lies in the mapped block, which stays under the lock.
                     unsafe { site.check_margins(mapping, &mut found) };
@@ -207,9 +195,32 @@ impl Inner {
                     // SAFETY: as above; the region is nobody's.
                     unsafe { site.check_poison(mapping, &block, &mut found) };
                 }
-            }
+                Ok(())
+            });
+            all &= visited.is_ok();
         }
         drop(state);
         self.guards.report(&found);
+        if !all {
+            tracing::warn!(
+                target: crate::events::GUARD, memory_type = lane.memory_type,
+                "the host has no memory to look at all that it watches"
+            );
+        }
+    }
+}
+
+/// What was written to an entry that has rested, which ends now?
+pub(super) fn look_once_more(
+    lane: &Lane,
+    blocks: &BlockList,
+    entry: Entry,
+    found: &mut Vec<Corruption>,
+) {
+    let Some(block) = blocks.block(entry.slot) else { return };
+    if let (Some(region), Some(mapping)) = (block.region(entry.key), mapping_of(&block)) {
+        let site = Site::new(lane.memory_type, block, &region);
+        // SAFETY: the region lies in the mapped block, which stays under the lock; it is pending and in hand.
+        unsafe { site.check_poison(mapping, &block, found) };
     }
 }

@@ -29,4 +29,4 @@ pub(super) use passed::{PassedCuts, RetirePoints};
 pub(super) use resting::Resting;
 pub use scrub::{Scrub, ScrubError, Scrubbed};
 pub(super) use state::Guards;
-pub(super) use waiting::Waiting;
+pub(super) use waiting::WaitList;

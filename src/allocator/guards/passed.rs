@@ -93,7 +93,8 @@ impl RetirePoints {
     }
 }
 
-fn place(entry: Entry) -> (u32, u32) {
+/// By which entries are sorted and found.
+pub(super) fn place(entry: Entry) -> (u32, u32) {
     (entry.slot, entry.key.index())
 }
 

@@ -2,18 +2,21 @@
 //!
 //! What rests where the host watches is looked at and free (`rest.rs`). The GPU cannot look at once: what is
 //! in its quarantine comes back unlooked, and if that does not do, what waits for its first scrub. Not what
-//! the GPU is working on, and not what is to read zero: that is never given out with its former owner's bytes.
+//! the GPU is working on, margins of what has ended since among it, and not what is to read zero: that is never
+//! given out with its former owner's bytes.
 
 use std::sync::atomic::Ordering;
 
+use smallvec::SmallVec;
+
 use super::{
     super::{
-        collect::Collected,
+        collect::{Collected, Freeing},
         error::AllocateError,
-        inner::{Inner, Lane},
+        inner::{Inner, Lane, LaneState},
         request::Request,
     },
-    waiting::Step,
+    waiting::{NOBODY, Step},
 };
 use crate::{
     ground::sync::lock,
@@ -69,33 +72,30 @@ impl Inner {
         if state.guards == GuardPolicy::Zero {
             return false;
         }
-        let mut scratch = core::mem::take(&mut state.scratch);
-        // Without memory for the list they wait on.
-        let may = scratch.entries.try_reserve(state.waiting.len()).is_ok();
-        state.waiting.retain(|waiting| {
-            let goes = may && goes(waiting.step);
+        let LaneState { blocks, waiting, guards: policy, .. } = &mut *state;
+        let fills = policy.at_end() == Some(Order::Fill);
+        let mut freeing = Freeing::new(blocks);
+        waiting.retain(|waiting| {
+            let goes =
+                waiting.scrub == NOBODY && goes(waiting.step) && self.guards.is_left_alone(waiting);
             if goes {
-                scratch.entries.push(waiting.entry);
+                let entry = waiting.entry;
+                let region = blocks.region(entry);
+                let unfilled = region.filter(|_| fills && waiting.step == Step::End);
+                if let Some((region, block)) = unfilled.zip(blocks.block_mut(entry.slot)) {
+                    // Nobody has filled it since its owner came.
+                    block.graves.forget(region.offset..region.offset + region.size);
+                }
+                freeing.add(blocks, entry);
             }
             !goes
         });
-        if goes(Step::End) && state.guards.at_end() == Some(Order::Fill) {
-            for &Entry { slot, key } in &scratch.entries {
-                let region = state.blocks.region(Entry { slot, key });
-                let Some((region, block)) = region.zip(state.blocks.block_mut(slot)) else {
-                    continue;
-                };
-                // Nobody has filled it since its owner came.
-                block.graves.forget(region.offset..region.offset + region.size);
-            }
-        }
-        let count = scratch.entries.len() as u64;
+        let mut collected = Collected::default();
+        self.end_freeing(lane, state, freeing, &mut collected);
+        let count = collected.allocations;
         if count == 0 {
-            state.scratch = scratch;
             return false;
         }
-        let mut collected = Collected::default();
-        self.free_batch(lane, state, scratch, &mut collected);
         self.guards.unlooked.fetch_add(count, Ordering::Relaxed);
         tracing::warn!(
             target: crate::events::GUARD,
@@ -105,22 +105,31 @@ impl Inner {
         true
     }
 
-    /// The bag of the first scrub under way by whose end one block of the lane has so many bytes back.
+    /// The bag of the first scrub under way by whose end one block of the lane has so many bytes back. The guess is
+    /// left out where the host has no memory for it.
     pub(in super::super) fn earliest_scrub(&self, lane: &Lane, bytes: u64) -> Option<BagNumber> {
-        let mut waiting: Vec<(BagNumber, Entry)> = Vec::new();
-        for job in &lock(&self.guards.scrubs).jobs {
-            let of_lane = job.work.waiting.iter().filter(|(of, _)| *of == lane.index);
-            // The guess is left out where the host has no memory for it.
-            waiting.try_reserve(job.work.waiting.len()).ok()?;
-            let pending = of_lane.filter(|(_, waiting)| waiting.step != Step::Open);
-            waiting.extend(pending.map(|(_, waiting)| (job.bag, waiting.entry)));
-        }
+        let mut jobs: SmallVec<[(u64, BagNumber); 8]> = SmallVec::new();
+        let scrubs = lock(&self.guards.scrubs);
+        jobs.try_reserve(scrubs.jobs.len()).ok()?;
+        jobs.extend(scrubs.jobs.iter().map(|job| (job.work.number, job.bag)));
+        drop(scrubs);
         let state = lane.lock();
+        let mut waiting: Vec<(BagNumber, Entry)> = Vec::new();
+        waiting.try_reserve(state.waiting.len()).ok()?;
+        waiting.extend(state.waiting.iter().filter_map(|waiting| {
+            // What may come back unlooked waits for those alone that are at work on its margins.
+            let holds = |number: u64| match waiting.scrub {
+                NOBODY => number <= waiting.after,
+                scrub => number == scrub && waiting.step != Step::Open,
+            };
+            let bags = jobs.iter().filter(|&&(number, _)| holds(number));
+            Some((bags.map(|&(_, bag)| bag).max()?, waiting.entry))
+        }));
+        waiting.sort_unstable_by_key(|&(bag, entry)| (bag, entry.slot));
         let enough = |entries: &&[(BagNumber, Entry)]| {
             let sizes = entries.iter().map(|&(_, entry)| state.blocks.pending_size(entry));
             sizes.sum::<u64>() >= bytes
         };
-        // A scrub has the entries of a block together.
         let by_block = waiting.chunk_by(|a, b| (a.0, a.1.slot) == (b.0, b.1.slot));
         by_block.filter(enough).filter_map(|entries| Some(entries.first()?.0)).min()
     }

@@ -5,29 +5,36 @@ use std::sync::atomic::Ordering;
 
 use super::{
     super::{
-        collect::Collected,
+        collect::{Collected, Freeing},
         inner::{Inner, Lane, LaneState},
     },
-    host::mapping_of,
+    host::{look_once_more, mapping_of},
+    scrubs::keep_in_front,
 };
 use crate::memory::Entry;
 
 impl Inner {
-    /// Takes out of entries that ended and are poisoned those that rest. Under the lock, so that a close
-    /// comes before or after.
-    pub(super) fn lay_to_rest(&self, lane: &Lane, state: &mut LaneState, entries: &mut Vec<Entry>) {
+    /// Of entries that ended and are poisoned some rest; moves the others to the front. How many those are. Under
+    /// the lock, so that a close comes before or after.
+    pub(super) fn lay_to_rest(
+        &self,
+        lane: &Lane,
+        state: &mut LaneState,
+        entries: &mut [Entry],
+    ) -> usize {
         let rest = u64::from(self.guards.quarantine.scrubs);
         if rest == 0 || !state.guards.poisons() || self.scrubs_have_ended() {
-            return;
+            return entries.len();
         }
         let until = self.collects.load(Ordering::Relaxed).saturating_add(rest);
         let LaneState { blocks, resting, .. } = &mut *state;
-        entries.retain(|&entry| {
+        let left = keep_in_front(entries, |entry| {
             let Some(block) = blocks.block(entry.slot) else { return true };
             let bytes = block.size_of(entry.key);
             !(mapping_of(&block).is_some() && resting.push(entry, until, bytes))
         });
         lane.publish_rest(state.resting.next_end(self.guards.quarantine.bytes));
+        left
     }
 
     /// Frees what has rested long enough, or all of it where nothing rests any more; each is looked at.
@@ -40,14 +47,15 @@ impl Inner {
                 continue;
             }
             let mut state = lane.lock();
-            let mut scratch = core::mem::take(&mut state.scratch);
-            while all || state.resting.next_end(most) <= now {
-                let Some(entry) = state.resting.pop() else { break };
-                scratch.entries.push(entry);
+            let LaneState { blocks, resting, .. } = &mut *state;
+            let (mut freeing, mut found) = (Freeing::new(blocks), Vec::new());
+            while all || resting.next_end(most) <= now {
+                let Some(entry) = resting.pop() else { break };
+                look_once_more(lane, blocks, entry, &mut found);
+                freeing.add(blocks, entry);
             }
-            lane.publish_rest(state.resting.next_end(most));
-            let found = self.look_once_more(lane, &state, &scratch.entries);
-            self.free_batch(lane, state, scratch, collected);
+            lane.publish_rest(resting.next_end(most));
+            self.end_freeing(lane, state, freeing, collected);
             self.guards.report(&found);
         }
     }

@@ -1,7 +1,8 @@
 //! What the host has in quarantine.
 
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 
+use super::passed::place;
 use crate::memory::Entry;
 
 /// What rests in a lane, oldest first.
@@ -40,5 +41,14 @@ impl Resting {
     /// All that rests.
     pub(in super::super) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().map(|(entry, ..)| entry)
+    }
+
+    /// All that rests, by its [place].
+    pub(super) fn sorted(&self) -> Result<Vec<(u32, u32)>, TryReserveError> {
+        let mut places = Vec::new();
+        places.try_reserve_exact(self.entries.len())?;
+        places.extend(self.entries().map(|&entry| place(entry)));
+        places.sort_unstable();
+        Ok(places)
     }
 }

@@ -4,29 +4,45 @@
 //! Whatever a scrub touches is nobody's until the GPU has passed it: a margin, or a range that stays
 //! pending. So scrubs need no order with the user's work but that of their queue.
 
-use std::sync::atomic::Ordering;
+use std::{collections::TryReserveError, sync::atomic::Ordering};
 
 use super::{
     super::{
         auditor::PATIENCE,
-        collect::Collected,
+        collect::{Collected, Freeing},
+        error::AllocateError,
         inner::{Inner, Lane, LaneState, Life},
     },
     passed::RetirePoints,
-    scrub::{Scrub, Scrubbed},
+    scrub::{Scrub, ScrubError, Scrubbed},
     sheet::Sheet,
     site::Site,
     state::{Job, Scrubs},
-    waiting::{Step, Waiting, rest},
+    waiting::{NOBODY, Step, Waiting},
     work::{Watched, Work},
 };
 use crate::{
-    ground::{lock::Locked, sync::lock},
+    ground::sync::lock,
     guard::GuardPolicy,
-    memory::{Entry, Freed, Fresh, Grave, Sight, View},
+    memory::{BlockList, Entry, Freed, Fresh, Grave, Sight, View},
     retire::BagNumber,
     tlsf::Region,
 };
+
+/// The host has no memory for what is to be done; nothing has changed.
+pub(super) const NO_MEMORY: ScrubError = ScrubError::Memory(AllocateError::OutOfHostMemory);
+
+/// Moves the entries that stay to the front, in their order. How many they are.
+pub(super) fn keep_in_front(entries: &mut [Entry], mut stays: impl FnMut(Entry) -> bool) -> usize {
+    let mut kept = 0;
+    for at in 0..entries.len() {
+        if stays(entries[at]) {
+            entries[kept] = entries[at];
+            kept += 1;
+        }
+    }
+    kept
+}
 
 impl Inner {
     /// No scrub comes any more, and nothing rests: what waits is let go.
@@ -38,11 +54,20 @@ impl Inner {
         self.guards.jobs.load(Ordering::Acquire) > 0
     }
 
-    /// A range was granted: its margins are nobody's, and are filled by the next scrub.
-    pub(super) fn scrub_hand_out(&self, mut state: Locked<'_, LaneState>, entry: Entry) {
-        if state.guards.margin() > 0 {
-            state.waiting.push(Waiting { entry, step: Step::Open, freed: Freed::NEVER });
+    /// A range was granted: its margins are nobody's, and are filled by the next scrub. Without memory for that, or
+    /// for its end, nothing has changed.
+    pub(super) fn scrub_hand_out(
+        &self,
+        state: &mut LaneState,
+        entry: Entry,
+    ) -> Result<(), TryReserveError> {
+        let opens = state.guards.margin() > 0;
+        state.waiting.reserve(usize::from(opens), state.blocks.taken())?;
+        if opens {
+            let (step, freed) = (Step::Open, Freed::NEVER);
+            state.waiting.push(Waiting { entry, step, freed, scrub: NOBODY, after: 0 });
         }
+        Ok(())
     }
 
     /// Says once that what ended waits for scrubs that nobody records.
@@ -54,7 +79,7 @@ impl Inner {
         }
         let waiting = |lane: &Lane| -> u64 {
             let state = lane.lock();
-            let ended = state.waiting.iter().filter(|waiting| waiting.step != Step::Open);
+            let ended = state.waiting.ended();
             ended.map(|waiting| state.blocks.pending_size(waiting.entry)).sum()
         };
         let bytes: u64 = self.lanes().map(waiting).sum();
@@ -68,69 +93,87 @@ impl Inner {
         );
     }
 
-    /// Takes out of the entries those that wait for a scrub before they are free.
+    /// Lists the entries that wait for a scrub before they are free, and moves the others to the front. How many
+    /// those are.
     pub(super) fn scrub_ends(
         &self,
         state: &mut LaneState,
-        entries: &mut Vec<Entry>,
+        entries: &mut [Entry],
         points: &RetirePoints,
-    ) {
+    ) -> usize {
         // Where scrubs have ended, one that is under way may still look at margins.
         let over =
             !self.guards.scrubs() || self.scrubs_have_ended() && !self.scrubs_are_under_way();
         if over {
-            return;
+            return entries.len();
         }
         let collect = self.collects.load(Ordering::Relaxed);
+        // Without margins no scrub works on what lives.
+        let has_margins = state.guards.margin() > 0;
+        let after = if has_margins { self.guards.begun.load(Ordering::Relaxed) } else { 0 };
         let LaneState { blocks, waiting, .. } = state;
-        entries.retain(|&entry| {
+        keep_in_front(entries, |entry| {
             let sight = blocks.block(entry.slot).map(|block| block.sight);
             let waits = matches!(sight, Some(Sight::Gpu(_)));
             if waits {
                 let freed = Freed { collect, at: points.of(entry) };
-                waiting.push(Waiting { entry, step: Step::End, freed });
+                waiting.push(Waiting { entry, step: Step::End, freed, scrub: NOBODY, after });
             }
             !waits
-        });
+        })
     }
 
-    /// Takes all that waits for a scrub, once those that the GPU has passed are taken back, and says
-    /// what is to be done for it.
-    pub(super) fn take_scrub_work(&self, extent: Scrub) -> Work {
+    /// Takes in hand all that waits for a scrub, once those that the GPU has passed are taken back, and says
+    /// what is to be done for it. It becomes a [job](Self::add_job) or [ends](Self::end_work).
+    pub(super) fn take_scrub_work(&self, extent: Scrub) -> Result<Work, ScrubError> {
         self.finish_scrubs(self.poll().bag(), &mut Collected::default());
-        let mut work = Work::new(self.vulkan.properties().tables);
+        let number = self.guards.begin_scrub().map_err(|_| NO_MEMORY)?;
+        let mut work = Work::new(number, self.vulkan.properties().tables);
         for lane in self.lanes() {
-            let mut state = lane.lock();
-            let mut waiting = core::mem::take(&mut state.waiting);
-            if extent == Scrub::Due {
-                state.waiting = rest(&mut waiting, &state.blocks, self.guards.quarantine.bytes);
-            }
-            if state.guards.at_end().is_some() {
-                self.hold_free(&mut state, &mut waiting, Step::Fresh);
-            }
-            if extent == Scrub::Everything && state.guards.poisons() {
-                self.hold_free(&mut state, &mut waiting, Step::Held);
-            }
-            waiting.sort_by_key(|waiting| (waiting.entry.slot, waiting.entry.key.index()));
-            let (policy, blocks) = (state.guards, &state.blocks);
-            let watched = Watched { memory_type: lane.memory_type, policy, blocks };
-            for waiting in waiting {
-                if work.plan(&watched, waiting).is_some() {
-                    work.waiting.push((lane.index, waiting));
-                }
-            }
-            if extent == Scrub::Everything {
-                work.check_live_margins(&watched);
+            if let Err(error) = self.plan_scrub(lane, extent, &mut work) {
+                self.end_work(&work, false);
+                return Err(error);
             }
         }
-        work
+        Ok(work)
     }
 
-    /// Takes the free ranges of blocks where anybody has lived, or of those that are fresh, so that
-    /// nobody gets them meanwhile.
-    fn hold_free(&self, state: &mut LaneState, waiting: &mut Vec<Waiting>, step: Step) {
+    /// What is to be done in a lane.
+    fn plan_scrub(&self, lane: &Lane, extent: Scrub, work: &mut Work) -> Result<(), ScrubError> {
+        let mut state = lane.lock();
+        let (number, policy) = (work.number, state.guards);
+        if policy.at_end().is_some() {
+            self.hold_free(&mut state, number, Step::Fresh)?;
+        }
+        if extent == Scrub::Everything && policy.poisons() {
+            self.hold_free(&mut state, number, Step::Held)?;
+        }
+        let LaneState { blocks, waiting, .. } = &mut *state;
+        let is_there = |entry: Entry| blocks.region(entry).is_some();
+        waiting.retain(|waiting| waiting.scrub != NOBODY || is_there(waiting.entry));
+        let recorded = self.guards.recorded.load(Ordering::Relaxed);
+        let rest = (extent == Scrub::Due).then_some((recorded, self.guards.quarantine.bytes));
+        waiting.take_due(number, blocks, rest);
+        let atom = if lane.writes_atoms() { self.guards.atom } else { 1 };
+        let watched = Watched { memory_type: lane.memory_type, policy, atom, blocks };
+        let mut plan = || {
+            for waiting in waiting.of_scrub(number)? {
+                work.plan(&watched, waiting)?;
+            }
+            match extent {
+                Scrub::Everything => work.check_live_margins(&watched),
+                Scrub::Due => Ok(()),
+            }
+        };
+        plan().map_err(|_: TryReserveError| NO_MEMORY)
+    }
+
+    /// A scrub takes the free ranges of blocks where anybody has lived, or of those that are fresh, so that nobody
+    /// gets them meanwhile.
+    fn hold_free(&self, state: &mut LaneState, scrub: u64, step: Step) -> Result<(), ScrubError> {
         for slot in 0..state.blocks.slots() {
-            let Some(block) = state.blocks.block_mut(slot) else { continue };
+            let taken = state.blocks.taken();
+            let Some(block) = state.blocks.block(slot) else { continue };
             let due = match step {
                 Step::Fresh => block.fresh != Fresh::No,
                 _ => !block.graves.is_empty(),
@@ -138,19 +181,20 @@ impl Inner {
             if !due || !matches!(block.sight, Sight::Gpu(_)) {
                 continue;
             }
-            // Where the host has no memory for that, the next scrub does it.
-            let Some((keys, first)) = state.blocks.hold(slot) else { continue };
+            state.waiting.reserve(block.most_free(), taken).map_err(|_| NO_MEMORY)?;
+            let (keys, first) = state.blocks.hold(slot).ok_or(NO_MEMORY)?;
             if let (Step::Fresh, Some(block)) = (step, state.blocks.block_mut(slot)) {
                 block.fresh = Fresh::No;
             }
             if first {
-                if let Some(myself) = self.myself.upgrade() {
-                    state.keep(slot, myself);
-                }
+                self.keep(state, slot);
             }
-            let held = |key| Waiting { entry: Entry { slot, key }, step, freed: Freed::NEVER };
-            waiting.extend(keys.into_iter().map(held));
+            for key in keys {
+                let entry = Entry { slot, key };
+                state.waiting.push(Waiting { entry, step, freed: Freed::NEVER, scrub, after: 0 });
+            }
         }
+        Ok(())
     }
 
     /// A scrub was submitted, or recorded where it will be.
@@ -161,12 +205,27 @@ impl Inner {
         scrubs.total.filled += filled;
         scrubs.total.dispatches += dispatches;
         scrubs.jobs.push(job);
+        self.guards.recorded.fetch_add(1, Ordering::Relaxed);
         self.guards.scrubbed.store(self.collects.load(Ordering::Relaxed), Ordering::Relaxed);
         self.guards.jobs.store(scrubs.jobs.len(), Ordering::Release);
     }
 
+    /// Work becomes no job: there was none to do, or it is due as before.
+    pub(super) fn end_work(&self, work: &Work, done: bool) {
+        self.guards.recorded.fetch_add(u64::from(done), Ordering::Relaxed);
+        self.end_scrub(work.number, done, &mut Collected::default());
+    }
+
+    /// A sheet may be used again; it goes where the host has no memory to keep it.
     pub(super) fn give_back_sheet(&self, sheet: Sheet) {
-        lock(&self.guards.scrubs).sheets.push(sheet);
+        let mut scrubs = lock(&self.guards.scrubs);
+        if scrubs.sheets.try_reserve(1).is_ok() {
+            scrubs.sheets.push(sheet);
+            return;
+        }
+        drop(scrubs);
+        // SAFETY: the device contract; no submitted work uses a sheet that is not in a job.
+        unsafe { sheet.destroy(&self.vulkan, &self.heaps) };
     }
 
     /// Takes back the scrubs whose bags are reached.
@@ -183,37 +242,45 @@ impl Inner {
     }
 
     fn finish_scrubs_where(&self, done: impl Fn(&Job) -> bool, collected: &mut Collected) {
-        let mut scrubs = lock(&self.guards.scrubs);
-        let (finished, under_way): (Vec<Job>, Vec<Job>) =
-            core::mem::take(&mut scrubs.jobs).into_iter().partition(done);
-        scrubs.jobs = under_way;
-        self.guards.jobs.store(scrubs.jobs.len(), Ordering::Release);
-        drop(scrubs);
-        for job in finished {
-            let Job { work, sheet, .. } = job;
+        loop {
+            let mut scrubs = lock(&self.guards.scrubs);
+            let Some(at) = scrubs.jobs.iter().position(&done) else { return };
+            let Job { work, sheet, .. } = scrubs.jobs.remove(at);
+            self.guards.jobs.store(scrubs.jobs.len(), Ordering::Release);
+            drop(scrubs);
             // An abandoned recording is reached too, and has done nothing.
             let ran = sheet.has_run();
             if ran {
                 self.guards.report(&work.findings(|piece| sheet.seen(piece)));
             }
-            self.end_work(work, ran, collected);
+            self.end_scrub(work.number, ran, collected);
             self.give_back_sheet(sheet);
         }
     }
 
-    /// The next step of each entry, after a scrub that ran; after one that did not, they wait on.
-    pub(super) fn end_work(&self, work: Work, ran: bool, collected: &mut Collected) {
-        for of_lane in work.waiting.chunk_by(|a, b| a.0 == b.0) {
-            let Some(lane) = self.lane(of_lane[0].0) else { continue };
+    /// The next step of each entry that a scrub has in hand, if it ran; if it did not, they wait on.
+    fn end_scrub(&self, number: u64, ran: bool, collected: &mut Collected) {
+        self.guards.end_scrub(number);
+        for lane in self.lanes() {
             let mut state = lane.lock();
-            let mut scratch = core::mem::take(&mut state.scratch);
-            for &(_, waiting) in of_lane {
+            if state.waiting.is_empty() {
+                continue;
+            }
+            let LaneState { blocks, waiting, guards: policy, .. } = &mut *state;
+            let mut freeing = Freeing::new(blocks);
+            waiting.retain(|waiting| {
+                if waiting.scrub != number {
+                    return true;
+                }
+                waiting.scrub = NOBODY;
                 let entry = waiting.entry;
+                // A scrub on another queue may be slower.
+                let may_go = ran && self.guards.is_left_alone(waiting);
                 match waiting.step {
-                    Step::Held => scratch.entries.push(entry),
+                    Step::Held => {}
                     Step::Fresh => {
-                        let region = state.blocks.region(entry);
-                        if let Some(block) = state.blocks.block_mut(entry.slot) {
+                        let region = blocks.region(entry);
+                        if let Some(block) = blocks.block_mut(entry.slot) {
                             match region {
                                 Some(Region { offset, size, .. }) if ran => {
                                     block.graves.bury(offset..offset + size, Grave::of_nobody());
@@ -221,31 +288,34 @@ impl Inner {
                                 _ => block.fresh = Fresh::Yes,
                             }
                         }
-                        scratch.entries.push(entry);
                     }
-                    Step::Recheck { .. } if ran => scratch.entries.push(entry),
+                    Step::Recheck { .. } if may_go => {}
                     Step::End if ran => {
-                        let policy = state.guards;
                         if policy.at_end().is_some() {
-                            bury(lane, &mut state, waiting);
+                            bury(lane, blocks, waiting);
                         }
                         if policy.poisons() {
-                            let step = Step::Recheck { rest: self.guards.quarantine.scrubs };
-                            state.waiting.push(Waiting { step, ..waiting });
-                        } else {
-                            scratch.entries.push(entry);
+                            let recorded = self.guards.recorded.load(Ordering::Relaxed);
+                            let rest = u64::from(self.guards.quarantine.scrubs);
+                            waiting.step = Step::Recheck { rest: recorded.saturating_add(rest) };
+                        }
+                        if policy.poisons() || !may_go {
+                            return true;
                         }
                     }
                     Step::Open if ran => {
                         // It may have ended meanwhile, and another may have its place.
-                        if state.blocks.region(entry).is_some() {
-                            state.blocks.close_fence(entry);
+                        if blocks.region(entry).is_some() {
+                            blocks.close_fence(entry);
                         }
+                        return false;
                     }
-                    _ => state.waiting.push(waiting),
+                    _ => return true,
                 }
-            }
-            self.free_batch(lane, state, scratch, collected);
+                freeing.add(blocks, entry);
+                false
+            });
+            self.end_freeing(lane, state, freeing, collected);
         }
     }
 
@@ -253,14 +323,16 @@ impl Inner {
     pub(in super::super) fn let_waiting_go(&self, collected: &mut Collected) {
         for lane in self.lanes() {
             let mut state = lane.lock();
-            if state.waiting.is_empty() {
-                continue;
-            }
-            let mut scratch = core::mem::take(&mut state.scratch);
-            let waiting = core::mem::take(&mut state.waiting);
-            let ended = waiting.iter().filter(|waiting| waiting.step != Step::Open);
-            scratch.entries.extend(ended.map(|waiting| waiting.entry));
-            self.free_batch(lane, state, scratch, collected);
+            let LaneState { blocks, waiting, .. } = &mut *state;
+            let mut freeing = Freeing::new(blocks);
+            waiting.retain(|waiting| {
+                let goes = waiting.scrub == NOBODY;
+                if goes && waiting.step != Step::Open {
+                    freeing.add(blocks, waiting.entry);
+                }
+                !goes
+            });
+            self.end_freeing(lane, state, freeing, collected);
         }
     }
 
@@ -279,9 +351,9 @@ impl Inner {
     /// Destroys what scrubs need of the driver.
     pub(in super::super) fn destroy_scrubs(&self) {
         let mut scrubs = lock(&self.guards.scrubs);
-        let total = scrubs.total;
-        let Scrubs { compute, sheets, jobs, .. } =
-            core::mem::replace(&mut *scrubs, Scrubs { total, ..Scrubs::default() });
+        let Scrubs { compute, sheets, jobs, .. } = &mut *scrubs;
+        let (compute, sheets, jobs) =
+            (compute.take(), core::mem::take(sheets), core::mem::take(jobs));
         drop(scrubs);
         for sheet in sheets.into_iter().chain(jobs.into_iter().map(|job| job.sheet)) {
             // SAFETY: the device contract; the caller found the GPU idle.
@@ -294,12 +366,12 @@ impl Inner {
     }
 }
 
-fn bury(lane: &Lane, state: &mut LaneState, waiting: Waiting) {
+fn bury(lane: &Lane, blocks: &mut BlockList, waiting: &Waiting) {
     let Entry { slot, key } = waiting.entry;
-    let Some(block) = state.blocks.block(slot) else { return };
+    let Some(block) = blocks.block(slot) else { return };
     let Some(region) = block.region(key) else { return };
     let site = Site::new(lane.memory_type, block, &region);
-    let Some(block) = state.blocks.block_mut(slot) else { return };
+    let Some(block) = blocks.block_mut(slot) else { return };
     block.graves.bury(site.region.clone(), site.grave(waiting.freed));
 }
 

@@ -1,5 +1,7 @@
 //! The making of sheets.
 
+use core::ops::Range;
+
 use ash::vk;
 
 use super::{
@@ -10,12 +12,13 @@ use super::{
         request::{Limit, Request, Target},
     },
     scrub::ScrubError,
+    scrubs::NO_MEMORY,
     sheet::Sheet,
     work::Work,
 };
 use crate::{
     ground::sync::lock,
-    guard::{CHECK, FILL, SEEN, spirv},
+    guard::{CHECK, Dispatch as Ordered, FILL, SEEN, SPIRV},
     vulkan::{Bound, Compute, Dispatch, External, Mapping, NewMemory, Resource},
 };
 
@@ -32,7 +35,7 @@ impl Inner {
             return Ok(compute);
         }
         // SAFETY: the device contract; a test validates the module, its bindings are three.
-        let made = unsafe { self.vulkan.create_compute(&spirv(), PIPELINES) };
+        let made = unsafe { self.vulkan.create_compute(&SPIRV, PIPELINES) };
         let made = made.map_err(ScrubError::Driver)?;
         let mut scrubs = lock(&self.guards.scrubs);
         let kept = *scrubs.compute.get_or_insert(made);
@@ -61,38 +64,43 @@ impl Inner {
         sheet.write(0, &work.checks.words);
         sheet.write(fills, &work.fills.words);
         sheet.write(report, &[0; SEEN]);
-        let range = |words: core::ops::Range<usize>| Bound {
+        let range = |words: Range<usize>| Bound {
             buffer: sheet.buffer,
             offset: words.start as u64 * 4,
             size: words.len() as u64 * 4,
         };
-        let tables = [(&work.checks, 0), (&work.fills, fills)].into_iter();
-        let bound: Vec<[Bound; 3]> = tables
-            .flat_map(|(table, start)| table.dispatches.iter().map(move |it| (it, start)))
-            .map(|(it, start)| {
-                let (offset, size) = (it.window.start, it.window.end - it.window.start);
-                [
-                    Bound { buffer: it.block, offset, size },
-                    range(start + it.words.start..start + it.words.end),
-                    range(report..words),
-                ]
-            })
-            .collect();
+        let tables = [(&work.checks, 0, 0), (&work.fills, fills, 1)].into_iter();
+        let orders = tables.flat_map(|(table, start, pipeline)| {
+            table.dispatches.iter().map(move |it| (it, start, pipeline))
+        });
+        let bound = |it: &Ordered<vk::Buffer>, start: usize| {
+            let (offset, size) = (it.window.start, it.window.end - it.window.start);
+            [
+                Bound { buffer: it.block, offset, size },
+                range(start + it.words.start..start + it.words.end),
+                range(report..words),
+            ]
+        };
+        let mut dispatches = Vec::new();
+        let reserved = dispatches.try_reserve_exact(sets);
         // SAFETY: the device contract; the sheet is this thread's alone and no work uses it. Windows
         // and tables lie in their buffers, aligned and bounded by the device's limits.
-        let sets = match unsafe { self.vulkan.write_sets(&compute, sheet.sets, &bound) } {
-            Ok(sets) => sets,
+        let written = reserved.map_err(|_| NO_MEMORY).and_then(|()| unsafe {
+            self.vulkan.empty_set_pool(sheet.sets).map_err(ScrubError::Driver)?;
+            for (it, start, pipeline) in orders {
+                let set = self.vulkan.write_set(&compute, sheet.sets, bound(it, start));
+                let set = set.map_err(ScrubError::Driver)?;
+                dispatches.push(Dispatch { pipeline, set, groups: it.pieces });
+            }
+            Ok(())
+        });
+        match written {
+            Ok(()) => Ok((sheet, compute, dispatches)),
             Err(error) => {
                 self.give_back_sheet(sheet);
-                return Err(ScrubError::Driver(error));
+                Err(error)
             }
-        };
-        let checks = work.checks.dispatches.iter().map(|it| (0, it.pieces));
-        let fills = work.fills.dispatches.iter().map(|it| (1, it.pieces));
-        let orders = checks.chain(fills).zip(sets);
-        let dispatches =
-            orders.map(|((pipeline, groups), set)| Dispatch { pipeline, set, groups }).collect();
-        Ok((sheet, compute, dispatches))
+        }
     }
 
     /// A sheet that is large enough, a used one if there is one.

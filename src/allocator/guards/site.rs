@@ -16,6 +16,8 @@ pub(super) struct Site {
     pub(super) region: Range<u64>,
     /// The allocation in it.
     inside: Range<u64>,
+    /// Where the margin behind it begins.
+    behind: u64,
     pub(super) tenant: Tenant,
 }
 
@@ -27,8 +29,16 @@ impl Site {
             memory_type,
             region: region.offset..region.offset + region.size,
             inside: offset..offset + size,
+            behind: offset + size,
             tenant,
         }
+    }
+
+    /// With margins of whole atoms: where memory is not coherent, the host writes whole ones back, the bytes behind an
+    /// allocation's last among them as it last saw them. A region and a front are of whole atoms.
+    pub(super) fn of_atoms(self, atom: u64) -> Self {
+        let behind = self.inside.end.next_multiple_of(atom).min(self.region.end);
+        Self { behind, ..self }
     }
 
     /// Who lives there, or did.
@@ -41,7 +51,7 @@ impl Site {
     pub(super) fn margins(&self) -> [(Damage, Range<u64>); 2] {
         [
             (Damage::Before, self.region.start..self.inside.start),
-            (Damage::After, self.inside.end..self.region.end),
+            (Damage::After, self.behind..self.region.end),
         ]
     }
 

@@ -1,8 +1,11 @@
 //! What guards keep: the policy, what was found, and the scrubs that are under way.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+use std::{
+    collections::TryReserveError,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use super::{
@@ -10,13 +13,15 @@ use super::{
     corruption::Corruption,
     scrub::Scrubbed,
     sheet::Sheet,
+    waiting::Waiting,
     work::Work,
 };
 use crate::{
     ground::sync::lock,
     guard::{GuardPolicy, GuardedBy},
+    policy::select::{MemoryType, bits},
     retire::{BagNumber, Point},
-    vulkan::Compute,
+    vulkan::{Compute, Properties},
 };
 
 /// The policy, what was found since it was last asked, and the scrubs that are under way.
@@ -27,11 +32,19 @@ pub(in super::super) struct Guards {
     /// Anything is watched, or was.
     pub(super) on: AtomicBool,
     pub(super) by: GuardedBy,
+    /// The host writes whole ones of so many bytes back, in memory that is not coherent; 1 where there is none that
+    /// is watched.
+    pub(super) atom: u64,
     pub(super) quarantine: Quarantine,
     pub(super) found: Mutex<Vec<Corruption>>,
     pub(super) scrubs: Mutex<Scrubs>,
     /// How many of them there are; written under their lock.
     pub(super) jobs: AtomicUsize,
+    /// How many scrubs ever began, and the number of the oldest that is not over; written under their lock.
+    pub(super) begun: AtomicU64,
+    pub(super) oldest: AtomicU64,
+    /// How many were recorded, or had nothing to do.
+    pub(super) recorded: AtomicU64,
     /// The number of the collect after which the last was recorded.
     pub(super) scrubbed: AtomicU64,
     /// It was told that none is.
@@ -55,8 +68,15 @@ pub(super) struct Quarantine {
 const KEPT: usize = 1024;
 
 impl Guards {
-    pub(in super::super) fn new(desc: &AllocatorDesc<'_>) -> Self {
+    pub(in super::super) fn new(desc: &AllocatorDesc<'_>, properties: &Properties) -> Self {
+        let writes_atoms = |of: &MemoryType| {
+            of.flags & (bits::HOST_VISIBLE | bits::HOST_COHERENT) == bits::HOST_VISIBLE
+        };
+        // The host alone watches coherent memory alone.
+        let is_watched = desc.guarded_by != GuardedBy::Host;
+        let any = is_watched && properties.types.iter().any(writes_atoms);
         Self {
+            atom: if any { properties.non_coherent_atom_size } else { 1 },
             policy: desc.guards,
             on: AtomicBool::new(desc.guards.is_on()),
             by: desc.guarded_by,
@@ -64,6 +84,9 @@ impl Guards {
             found: Mutex::default(),
             scrubs: Mutex::default(),
             jobs: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
+            oldest: AtomicU64::new(u64::MAX),
+            recorded: AtomicU64::new(0),
             scrubbed: AtomicU64::new(0),
             told: AtomicBool::new(false),
             unzeroed: AtomicU64::new(0),
@@ -71,9 +94,48 @@ impl Guards {
         }
     }
 
+    /// The least bytes of a margin under a policy; 0 without margins.
+    pub(in super::super) fn margin(&self, policy: GuardPolicy) -> u64 {
+        match policy.margin() {
+            0 => 0,
+            margin => margin.max(self.atom),
+        }
+    }
+
     /// Whether anything is watched.
     pub(in super::super) fn is_on(&self) -> bool {
         self.on.load(Ordering::Relaxed)
+    }
+
+    /// A scrub begins to look for work: its number. There is a place for its job. Whoever ends under a lane's lock that
+    /// it had before finds the number in `begun`.
+    pub(super) fn begin_scrub(&self) -> Result<u64, TryReserveError> {
+        let mut scrubs = lock(&self.scrubs);
+        let Scrubs { numbers, jobs, .. } = &mut *scrubs;
+        numbers.try_reserve(1)?;
+        jobs.try_reserve((numbers.len() + 1).saturating_sub(jobs.len()))?;
+        let number = self.begun.load(Ordering::Relaxed) + 1;
+        self.begun.store(number, Ordering::Relaxed);
+        numbers.push(number);
+        self.publish_oldest(&scrubs);
+        Ok(number)
+    }
+
+    /// A scrub is over: the GPU has passed it, or it never will be submitted.
+    pub(super) fn end_scrub(&self, number: u64) {
+        let mut scrubs = lock(&self.scrubs);
+        scrubs.numbers.retain(|&other| other != number);
+        self.publish_oldest(&scrubs);
+    }
+
+    fn publish_oldest(&self, scrubs: &Scrubs) {
+        let oldest = scrubs.numbers.iter().copied().min().unwrap_or(u64::MAX);
+        self.oldest.store(oldest, Ordering::Release);
+    }
+
+    /// Whether no scrub works on an entry's margins any more that began while it lived.
+    pub(super) fn is_left_alone(&self, waiting: &Waiting) -> bool {
+        waiting.after < self.oldest.load(Ordering::Acquire)
     }
 
     /// Whether the GPU watches anything.
@@ -117,6 +179,8 @@ pub(super) struct Scrubs {
     pub(super) sheets: Vec<Sheet>,
     /// Submitted, or about to be.
     pub(super) jobs: Vec<Job>,
+    /// The numbers of those that are not over.
+    pub(super) numbers: Vec<u64>,
     /// All that was ever recorded.
     pub(super) total: Scrubbed,
 }

@@ -1,18 +1,19 @@
 //! What one scrub is to do for what waits for it. Nothing here calls the driver.
 
 use core::ops::Range;
+use std::collections::TryReserveError;
 
 use ash::vk;
 
 use super::{
-    corruption::{Corruption, Damage},
+    corruption::{Corruption, Damage, note},
     scrub::Scrubbed,
     site::{Run, Site, Source, owner_of},
     waiting::{Step, Waiting},
 };
 use crate::{
     guard::{GuardPolicy, Limits, Order, Placed, Seen, Table, pattern},
-    memory::{BlockList, Sight},
+    memory::{BlockList, Entry, Sight},
     tlsf::State,
 };
 
@@ -21,24 +22,26 @@ use crate::{
 pub(super) struct Watched<'a> {
     pub(super) memory_type: u32,
     pub(super) policy: GuardPolicy,
+    /// The host writes whole ones of so many bytes back.
+    pub(super) atom: u64,
     pub(super) blocks: &'a BlockList,
 }
 
 /// What one scrub does.
 #[derive(Debug)]
 pub(super) struct Work {
+    /// The scrub's, by which the entries that it has in hand are known.
+    pub(super) number: u64,
     pub(super) checks: Table<vk::Buffer>,
     pub(super) fills: Table<vk::Buffer>,
     /// Whose bug it is if these pieces of `checks` are damaged.
     sources: Vec<(Range<usize>, Source)>,
-    /// Entries by lane.
-    pub(super) waiting: Vec<(u32, Waiting)>,
 }
 
 impl Work {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(number: u64, limits: Limits) -> Self {
         let (checks, fills) = (Table::new(limits), Table::new(limits));
-        Self { checks, fills, sources: Vec::new(), waiting: Vec::new() }
+        Self { number, checks, fills, sources: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -55,15 +58,34 @@ impl Work {
         }
     }
 
-    fn check(&mut self, block: (vk::Buffer, u64), range: Range<u64>, source: Source) {
-        let pieces = self.checks.add(block, Order::Check, range);
+    fn check(
+        &mut self,
+        block: (vk::Buffer, u64),
+        range: Range<u64>,
+        source: Source,
+    ) -> Result<(), TryReserveError> {
+        let pieces = self.checks.add(block, Order::Check, range)?;
         if !pieces.is_empty() {
+            self.sources.try_reserve(1)?;
             self.sources.push((pieces, source));
+        }
+        Ok(())
+    }
+
+    fn fill(
+        &mut self,
+        block: (vk::Buffer, u64),
+        order: Option<Order>,
+        range: Range<u64>,
+    ) -> Result<(), TryReserveError> {
+        match order {
+            Some(order) => self.fills.add(block, order, range).map(|_| ()),
+            None => Ok(()),
         }
     }
 
     /// What the GPU found, given what it told of each piece. A run that goes over the end of a piece
-    /// is told once.
+    /// is told once; one that the host has no memory for is lost.
     pub(super) fn findings(&self, seen: impl Fn(usize) -> Option<Seen>) -> Vec<Corruption> {
         let mut found = Vec::new();
         for (pieces, source) in &self.sources {
@@ -79,7 +101,9 @@ impl Work {
                         *past = end;
                     }
                     _ => {
-                        found.extend(run.take().map(|(run, _)| source.tell(run)));
+                        run.take()
+                            .into_iter()
+                            .for_each(|(run, _)| note(&mut found, source.tell(run)));
                         let wrong = pattern(at) ^ seen.found;
                         let offset = at * 4 + u64::from(wrong.trailing_zeros() / 8);
                         let (words, expected) = (u64::from(seen.words), pattern(at));
@@ -88,64 +112,73 @@ impl Work {
                 }
                 debug_assert!(end <= first + u64::from(words));
             }
-            found.extend(run.map(|(run, _)| source.tell(run)));
+            run.into_iter().for_each(|(run, _)| note(&mut found, source.tell(run)));
         }
         found
     }
 
-    /// Adds what is to be done for an entry; `None` if it is no more.
-    pub(super) fn plan(&mut self, watched: &Watched<'_>, waiting: Waiting) -> Option<()> {
-        let Watched { memory_type, policy, blocks } = *watched;
-        let block = blocks.block(waiting.entry.slot)?;
-        let Sight::Gpu(buffer) = block.sight else { return None };
-        let region = block.region(waiting.entry.key)?;
-        let site = Site::new(memory_type, block, &region);
+    /// Adds what is to be done for an entry; nothing if it is no more.
+    pub(super) fn plan(
+        &mut self,
+        watched: &Watched<'_>,
+        waiting: Waiting,
+    ) -> Result<(), TryReserveError> {
+        let Watched { memory_type, policy, atom, blocks } = *watched;
+        let Entry { slot, key } = waiting.entry;
+        let block = blocks.block(slot);
+        let Some((block, region)) = block.and_then(|block| Some((block, block.region(key)?)))
+        else {
+            return Ok(());
+        };
+        let Sight::Gpu(buffer) = block.sight else { return Ok(()) };
+        let site = Site::new(memory_type, block, &region).of_atoms(atom);
         let buffer = (buffer, block.size);
         match waiting.step {
             Step::Open => {
                 for (_, range) in site.margins() {
-                    self.fills.add(buffer, Order::Fill, range);
+                    self.fill(buffer, Some(Order::Fill), range)?;
                 }
             }
             Step::End => {
                 for (damage, range) in site.whole_margins() {
-                    self.check(buffer, range, site.source(damage, Some(site.owner(None))));
+                    self.check(buffer, range, site.source(damage, Some(site.owner(None))))?;
                 }
-                if let Some(order) = policy.at_end() {
-                    self.fills.add(buffer, order, site.region.clone());
-                }
+                self.fill(buffer, policy.at_end(), site.region.clone())?;
             }
             Step::Recheck { .. } => {
                 let owner = site.owner(Some(waiting.freed));
                 let source = site.source(Damage::AfterFree, Some(owner));
-                self.check(buffer, site.region.clone(), source);
+                self.check(buffer, site.region.clone(), source)?;
             }
-            Step::Fresh => {
-                if let Some(order) = policy.at_end() {
-                    self.fills.add(buffer, order, site.region.clone());
-                }
-            }
+            Step::Fresh => self.fill(buffer, policy.at_end(), site.region.clone())?,
             Step::Held => {
                 for (range, grave) in block.graves.within(site.region.clone()) {
                     let source = site.source(Damage::AfterFree, owner_of(grave));
-                    self.check(buffer, range, source);
+                    self.check(buffer, range, source)?;
                 }
             }
         }
-        Some(())
+        Ok(())
     }
 
     /// Margins of those who live. Those of entries that wait are checked as their step says.
-    pub(super) fn check_live_margins(&mut self, watched: &Watched<'_>) {
+    pub(super) fn check_live_margins(
+        &mut self,
+        watched: &Watched<'_>,
+    ) -> Result<(), TryReserveError> {
         for (_, block) in watched.blocks.iter() {
             let Sight::Gpu(buffer) = block.sight else { continue };
-            for region in block.regions().iter().filter(|region| region.state == State::Used) {
-                let site = Site::new(watched.memory_type, block, region);
-                for (damage, range) in site.whole_margins() {
-                    let source = site.source(damage, Some(site.owner(None)));
-                    self.check((buffer, block.size), range, source);
+            block.visit(|region| {
+                if region.state != State::Used {
+                    return Ok(());
                 }
-            }
+                let site = Site::new(watched.memory_type, block, &region).of_atoms(watched.atom);
+                site.whole_margins().try_for_each(|(damage, range)| {
+                    let source = site.source(damage, Some(site.owner(None)));
+                    self.check((buffer, block.size), range, source)
+                })
+            })?;
         }
+        Ok(())
     }
 }

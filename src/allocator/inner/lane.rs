@@ -13,7 +13,7 @@ use ash::vk;
 use super::super::{
     desc::AllocatorDesc,
     error::NewError,
-    guards::{Resting, Waiting},
+    guards::{Resting, WaitList},
     share::Lately,
     soonest::Soonest,
 };
@@ -24,7 +24,7 @@ use crate::{
         published::Published,
     },
     guard::GuardPolicy,
-    memory::{Areas, BlockList, Broken, Counters, Entry, Heirs, Stay},
+    memory::{Areas, ArenaPolicy, BlockList, Broken, Counters, Entry, Heirs, Sight, Stay},
     policy::{
         growth::Growth,
         select::{MemoryType, bits},
@@ -75,7 +75,7 @@ pub(in super::super) struct LaneState {
     pub(in super::super) bags: Bags<Entry>,
     pub(in super::super) heirs: Heirs,
     /// What waits for a scrub.
-    pub(in super::super) waiting: Vec<Waiting>,
+    pub(in super::super) waiting: WaitList,
     /// What is in quarantine where the host watches.
     pub(in super::super) resting: Resting,
     pub(in super::super) retired: Lately,
@@ -196,6 +196,11 @@ impl Lane {
         self.flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT)
     }
 
+    /// Whether the host's writes go to the device in whole atoms, neighbouring bytes among them.
+    pub(in super::super) fn writes_atoms(&self) -> bool {
+        self.is_host_visible() && !self.is_coherent()
+    }
+
     /// Whether an empty block may have lingered too long, without the lock.
     pub(in super::super) fn may_have_expired(&self, now: u64) -> bool {
         self.expiry.load(Ordering::Relaxed) <= now
@@ -255,7 +260,7 @@ impl LaneState {
             guards,
             bags: Bags::default(),
             heirs: Heirs::default(),
-            waiting: Vec::new(),
+            waiting: WaitList::default(),
             resting: Resting::default(),
             retired: Lately::default(),
             scratch: Scratch::default(),
@@ -267,9 +272,12 @@ impl LaneState {
         }
     }
 
-    /// Makes sure that one more block needs no more memory of these books. O(1) amortised.
-    pub(in super::super) fn reserve_block(&mut self) -> Result<(), TryReserveError> {
-        self.blocks.reserve()?;
+    /// Makes sure that one more block under a policy needs no more memory of these books. O(1) amortised.
+    pub(in super::super) fn reserve_block(
+        &mut self,
+        policy: ArenaPolicy,
+    ) -> Result<(), TryReserveError> {
+        self.blocks.reserve(policy)?;
         // So that a collect always does something.
         self.scratch.entries.try_reserve(LEAST_ENTRIES)?;
         self.scratch.resources.try_reserve(LEAST_ENTRIES)?;
@@ -314,14 +322,20 @@ impl LaneState {
     pub(super) fn check(&self) -> Result<(), Broken> {
         self.blocks.check()?;
         self.bags.check().map_err(|_| Broken::Pending)?;
-        let mut pending = 0;
+        let (mut pending, mut scrubbed) = (0, 0);
         for (slot, block) in self.blocks.iter() {
-            let [_, (_, waiting)] = block.usage();
+            let [(_, used), (_, waiting)] = block.usage();
             pending += waiting as usize;
+            if let Sight::Gpu(_) = block.sight {
+                scrubbed += u64::from(used + waiting);
+            }
             let kept = self.keepers.get(slot as usize).is_some_and(Option::is_some);
             if kept == block.is_empty() {
                 return Err(Broken::Count);
             }
+        }
+        if !self.waiting.has_places(scrubbed) {
+            return Err(Broken::Pending);
         }
         let gone = self.bags.filed().filter(|(_, entry)| entry.is_gone()).count();
         // Entries that a collect has in hand right now are pending but in no bag.

@@ -42,8 +42,8 @@ unsafe fn submit_all(
     if let Err(result) = driver.enter(Call::QueueSubmit) {
         return result;
     }
-    let batches: SmallVec<[SubmitArguments; 1]> = batches.collect();
     let mut state = driver.lock();
+    let batches: SmallVec<[SubmitArguments; 1]> = batches.collect();
     if taken {
         state.report(Violation::Threads { call: Call::QueueSubmit, object: Object::of(queue) });
     }

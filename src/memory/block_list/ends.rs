@@ -100,11 +100,29 @@ impl BlockList {
         Ok((size, emptied))
     }
 
-    /// Pending → Free for many; those that are [gone](Entry::gone) are left out. Returns how many became
-    /// free, and their bytes; the blocks that are empty now are the last of [`empty`](Self::empty).
+    /// Pending → Free for many in hand, each once; those that are [gone](Entry::gone) are left out. Returns how many
+    /// became free, and their bytes; the blocks that are empty now are the last of [`empty`](Self::empty).
     /// O(entries).
+    ///
+    /// That all are pending is asserted before anything changes, in debug builds; without, the first that is not ends
+    /// it halfway, as no bag and no list holds one.
     #[inline(never)]
-    pub(crate) fn reach_all(&mut self, entries: &[Entry]) -> Result<(u64, u64), KeyError> {
+    pub(crate) fn reach_all(&mut self, entries: &[Entry]) -> (u64, u64) {
+        debug_assert!(self.are_pending(entries), "what is in hand is pending: {entries:?}");
+        match self.reach_pending(entries) {
+            Ok(freed) => freed,
+            Err(error) => unreachable!("what is in hand is pending, each once: {error}"),
+        }
+    }
+
+    /// Whether all are pending that are not gone. O(entries).
+    fn are_pending(&self, entries: &[Entry]) -> bool {
+        let mut left = entries.iter().filter(|entry| !entry.is_gone());
+        left.all(|&entry| self.region(entry).is_some_and(|it| it.state == State::Pending))
+    }
+
+    #[inline(always)]
+    fn reach_pending(&mut self, entries: &[Entry]) -> Result<(u64, u64), KeyError> {
         let (mut count, mut bytes) = (0, 0);
         for entries in entries.chunks(TOGETHER) {
             let mut keys: SmallVec<[Key; TOGETHER]> = SmallVec::new();

@@ -3,7 +3,10 @@
 use ash::vk;
 
 use super::*;
-use crate::memory::{ArenaPolicy, Broken, End, Grant, fit_index::UNIT};
+use crate::{
+    ground::random::Random,
+    memory::{ArenaPolicy, Broken, End, Grant, fit_index::UNIT},
+};
 
 mod damage;
 mod twin;
@@ -32,11 +35,8 @@ fn add(list: &mut BlockList, size: u64, tailored: bool) -> u32 {
 fn hundreds_of_blocks_are_searched_as_one() {
     let mut list = list();
     add_blocks(&mut list, 300);
-    let mut state = 7_u64;
-    let mut random = |bound: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 33) % bound
-    };
+    let mut random = Random::new(7);
+    let mut random = |bound: u64| random.below(bound);
     let mut live: Vec<Grant> = Vec::new();
     let (mut refused, mut youngest) = (0, 0);
     for round in 0..20_000 {

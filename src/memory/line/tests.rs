@@ -1,6 +1,7 @@
 //! Rings and double stacks, against a list of all that was taken.
 
 use super::*;
+use crate::ground::random::Random;
 
 const GRANULE: u64 = 64;
 
@@ -72,11 +73,8 @@ impl Naive {
 }
 
 fn run(is_ring: bool, seed: u64) -> [u32; 3] {
-    let mut seed = seed;
-    let mut below = |most: u64| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) % most
-    };
+    let mut random = Random::new(seed);
+    let mut below = |most: u64| random.below(most);
     let capacity = GRANULE * 40;
     let mut line = Line::new(is_ring, capacity + 17, GRANULE, u32::MAX - 50);
     let mut naive = Naive { is_ring, capacity, taken: Vec::new() };

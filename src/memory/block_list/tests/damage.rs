@@ -1,5 +1,7 @@
 //! The control of the check: whatever is damaged is found, and named.
 
+use std::panic;
+
 use super::*;
 use crate::{memory::areas::Plot, tlsf};
 
@@ -167,4 +169,25 @@ fn resources_that_nobody_looks_for_are_found() {
         list.counters.end(1024);
         list.tell_room(false);
     });
+}
+
+/// Who asks for a range's end that does not wait for one is told before any of them has ended.
+#[test]
+#[cfg(debug_assertions)]
+fn an_end_of_what_is_not_pending_is_found_before_anything_changes() {
+    let pending = 2;
+    for other in [0, 1, 3] {
+        let (mut list, entries) = whole();
+        let seen = format!("{list:?}");
+        let both = [entries[pending], entries[other]];
+        let ends = panic::AssertUnwindSafe(|| list.reach_all(&both));
+        assert!(panic::catch_unwind(ends).is_err(), "{other} lives");
+        assert_eq!((list.check(), format!("{list:?}")), (Ok(()), seen));
+        // The control; and then its key is stale.
+        assert_eq!(list.reach_all(&both[..1]).0, 1);
+        assert!(
+            panic::catch_unwind(panic::AssertUnwindSafe(|| list.reach_all(&both[..1]))).is_err()
+        );
+        assert_eq!(list.check(), Ok(()));
+    }
 }

@@ -8,38 +8,13 @@ use ash::vk::Handle;
 
 use super::*;
 use crate::{
-    ground::published::Published,
+    ground::{published::Published, random::Random},
     memory::{ArenaPolicy, End, Grant, Heritage},
     tlsf::room_of,
 };
 
 /// From which size on requests are large.
 const LARGE: u64 = 1 << 20;
-
-/// The linear congruential generator of Knuth's MMIX, its upper half.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-
-    fn one_in(&mut self, many: u64) -> bool {
-        self.below(many) == 0
-    }
-
-    fn of<T: Copy>(&mut self, some: &[T]) -> Option<T> {
-        if some.is_empty() { None } else { Some(some[self.below(some.len() as u64) as usize]) }
-    }
-
-    /// Of all magnitudes up to a bound, 1 at least.
-    fn size(&mut self, bound: u64) -> u64 {
-        let power = self.below(u64::from(bound.ilog2()) + 1);
-        1 + self.below((bound >> power).max(1))
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
@@ -106,7 +81,7 @@ fn entry((slot, bits): (u32, u64)) -> Entry {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let granule = UNIT << random.below(4);
         let mut list = BlockList::new(granule, LARGE, Stay::lingering(random.below(20), 1 << 20));
         list.ranked = random.one_in(2);

@@ -1,0 +1,324 @@
+//! Everything that hands memory out.
+
+use std::sync::Arc;
+
+use fencepost::{
+    Allocation, AllocationDesc, Dependency, Image, ImageViewDesc, Move, MoveError, Ordered,
+    ResourceKind, vk,
+};
+
+use crate::{
+    asks,
+    support::random::Random,
+    world::{Made, Thing, World},
+};
+
+/// What must be as before after a failure.
+#[derive(PartialEq, Debug)]
+pub struct Picture {
+    live: Vec<(u64, u64)>,
+    granted: u64,
+}
+
+/// What a range must be like.
+struct Asked {
+    size: u64,
+    alignment: u64,
+    type_bits: u32,
+}
+
+impl World {
+    pub fn picture(&self) -> Picture {
+        let statistics = self.allocator.statistics();
+        let live = statistics.memory_types.iter().map(|of| (of.live, of.live_count)).collect();
+        Picture { live, granted: statistics.total.live_count }
+    }
+
+    /// A call that fails changes nothing, and fails for a reason.
+    fn expect_as_before(&self, before: &Picture, error: &dyn core::fmt::Debug) {
+        assert_eq!(self.picture(), *before, "{error:?}");
+        let text = format!("{error:?}");
+        assert!(!text.contains("ShutDown") && !text.contains("DeviceLost"), "{text}");
+    }
+
+    pub fn grant_one(&mut self, random: &mut Random) {
+        if self.things.len() > 300 {
+            return self.end_one(random);
+        }
+        match random.below(20) {
+            0..8 => self.allocate(random),
+            8..13 => self.create_buffer(random),
+            13..16 => self.create_image(random),
+            16 => self.share(random),
+            17 => self.make_ring(random),
+            _ if self.ordered => self.allocate_ordered(random),
+            _ => self.allocate(random),
+        }
+    }
+
+    fn allocate(&mut self, random: &mut Random) {
+        let needs = asks::requirements(random, self.most);
+        let (kind, memory) = (asks::kind(random), asks::memory(random));
+        let before = self.picture();
+        let plan = self.allocator.plan(&needs, kind, &memory);
+        assert_eq!(self.picture(), before, "{plan:?}");
+        let made = match random.below(self.arenas.len() as u64 + 4) {
+            at if at >= 4 => self.arenas[at as usize - 4].allocate(&needs, kind, &memory),
+            _ => self.allocator.allocate(&needs, kind, &memory),
+        };
+        match made {
+            Ok(made) => {
+                self.expect_asked(&made, &asked(&needs));
+                self.take_in(Made::Plain(made), kind, None);
+            }
+            Err(error) => self.expect_as_before(&before, &error),
+        }
+    }
+
+    fn create_buffer(&mut self, random: &mut Random) {
+        let (desc, memory) = (asks::buffer(random, self.most), asks::memory(random));
+        let before = self.picture();
+        let objects = self.fake.live().buffers;
+        let made = match random.below(self.arenas.len() as u64 + 4) {
+            at if at >= 4 => self.arenas[at as usize - 4].create_buffer(&desc, &memory),
+            _ => self.allocator.create_buffer(&desc, &memory),
+        };
+        match made {
+            Ok(made) => {
+                assert!(made.allocation().size() >= made.size());
+                self.take_in(Made::Buffer(made), ResourceKind::Linear, None);
+            }
+            Err(error) => {
+                // Through another one a scrub sees the block that was made for it.
+                let blocks = if self.has_sheets() { 1 } else { 0 };
+                assert!(self.fake.live().buffers <= objects + blocks, "{error:?}");
+                self.expect_as_before(&before, &error);
+            }
+        }
+    }
+
+    fn create_image(&mut self, random: &mut Random) {
+        let (desc, memory) = (asks::image(random), asks::memory(random));
+        let before = self.picture();
+        let objects = self.fake.live().images;
+        let made = match random.below(self.arenas.len() as u64 + 4) {
+            at if at >= 4 => self.arenas[at as usize - 4].create_image(&desc, &memory),
+            _ => self.allocator.create_image(&desc, &memory),
+        };
+        match made {
+            Ok(made) => self.take_in_image(made, random),
+            Err(error) => {
+                assert!(self.fake.live().images <= objects, "{error:?}");
+                self.expect_as_before(&before, &error);
+            }
+        }
+    }
+
+    fn take_in_image(&mut self, image: Image, random: &mut Random) {
+        let views = (0..random.below(3)).filter_map(|_| {
+            let desc = ImageViewDesc::new(vk::ImageAspectFlags::COLOR);
+            self.allocator.create_image_view(&image, &desc).ok()
+        });
+        let views = views.collect();
+        self.take_in(Made::Image(image, views), ResourceKind::Optimal, None);
+    }
+
+    /// An allocation that several buffers share.
+    fn share(&mut self, random: &mut Random) {
+        let desc = asks::buffer(random, self.most.min(1 << 20));
+        let Ok(needs) = self.allocator.buffer_requirements(&desc) else { return };
+        let (kind, memory) = (ResourceKind::Linear, asks::memory(random));
+        let before = self.picture();
+        match self.allocator.allocate(&needs, kind, &memory) {
+            Ok(made) => {
+                self.expect_asked(&made, &asked(&needs));
+                let (memory, allocator) = (Arc::new(made), &self.allocator);
+                let most = if self.aliasing { 2 } else { 1 };
+                let buffers = 0..random.below(most + 1);
+                let made = buffers
+                    .filter_map(|_| allocator.create_aliasing_buffer(&memory, 0, &desc).ok())
+                    .collect();
+                self.take_in(Made::Shared(memory, made), kind, None);
+            }
+            Err(error) => self.expect_as_before(&before, &error),
+        }
+    }
+
+    fn make_ring(&mut self, random: &mut Random) {
+        let desc = asks::buffer(random, self.most);
+        let before = self.picture();
+        match self.allocator.create_ring(&desc, &AllocationDesc::upload()) {
+            Ok(made) => self.take_in(Made::Ring(made), ResourceKind::Linear, None),
+            Err(error) => self.expect_as_before(&before, &error),
+        }
+    }
+
+    fn allocate_ordered(&mut self, random: &mut Random) {
+        let queue = random.below(3) as usize;
+        let line = &self.timelines[queue];
+        let memory = asks::memory(random);
+        let before = self.picture();
+        if random.one_in(2) {
+            let (needs, kind) = (asks::requirements(random, self.most), asks::kind(random));
+            // SAFETY: what is submitted with it waits as it says.
+            match unsafe { self.allocator.allocate_ordered(&needs, kind, &memory, line) } {
+                Ok(Ordered { owner, dependency }) => {
+                    self.expect_asked(&owner, &asked(&needs));
+                    self.take_in(Made::Plain(owner), kind, Some((queue, dependency)));
+                }
+                Err(error) => self.expect_as_before(&before, &error),
+            }
+        } else {
+            let desc = asks::buffer(random, self.most);
+            // SAFETY: as above.
+            match unsafe { self.allocator.create_buffer_ordered(&desc, &memory, line) } {
+                Ok(Ordered { owner, dependency }) => {
+                    let order = Some((queue, dependency));
+                    self.take_in(Made::Buffer(owner), ResourceKind::Linear, order);
+                }
+                Err(error) => self.expect_as_before(&before, &error),
+            }
+        }
+    }
+
+    pub fn grant_many(&mut self, random: &mut Random) {
+        let (kind, memory) = (asks::kind(random), asks::memory(random));
+        let count = random.below(20) + 1;
+        let all: Vec<_> =
+            (0..count).map(|_| asks::requirements(random, self.most.min(1 << 20))).collect();
+        let before = self.picture();
+        match self.allocator.allocate_many(&all, kind, &memory) {
+            Ok(made) => {
+                assert_eq!(made.len(), all.len());
+                for (made, needs) in made.into_iter().zip(&all) {
+                    self.expect_asked(&made, &asked(needs));
+                    self.take_in(Made::Plain(made), kind, None);
+                }
+            }
+            Err(error) => self.expect_as_before(&before, &error),
+        }
+    }
+
+    pub fn make_arena(&mut self, random: &mut Random) {
+        let mut desc = asks::arena(random);
+        if self.guards.is_some() && random.one_in(3) {
+            desc = desc.guards(asks::guards(random));
+        }
+        let before = self.picture();
+        match self.allocator.create_arena(&desc) {
+            Ok(arena) if self.arenas.len() < 5 => self.arenas.push(arena),
+            Ok(arena) => drop(arena),
+            Err(error) => self.expect_as_before(&before, &error),
+        }
+    }
+
+    pub fn drop_arena(&mut self, random: &mut Random) {
+        if !self.arenas.is_empty() {
+            let at = random.below(self.arenas.len() as u64) as usize;
+            drop(self.arenas.swap_remove(at));
+        }
+    }
+
+    pub fn plan_moves(&mut self, random: &mut Random) {
+        if self.runs.len() > 2 {
+            return;
+        }
+        let desc = asks::defragment(random);
+        let stays = random.below(20);
+        let mut nth = 0;
+        let mut movable = |_: &Move| {
+            nth += 1;
+            stays < 10 || nth % stays != 0
+        };
+        let run = match random.below(self.arenas.len() as u64 + 2) {
+            at if at >= 2 => self.arenas[at as usize - 2].defragment(&desc, &mut movable),
+            _ => self.allocator.defragment(&desc, &mut movable),
+        };
+        assert!(run.remaining() <= run.moves().len() as u64);
+        self.runs.push(run);
+    }
+
+    pub fn end_moves(&mut self, random: &mut Random) {
+        if !self.runs.is_empty() {
+            let at = random.below(self.runs.len() as u64) as usize;
+            drop(self.runs.swap_remove(at));
+        }
+    }
+
+    /// Up to eight things that are to move.
+    pub fn move_one(&mut self, random: &mut Random) {
+        for _ in 0..8 {
+            let Some(at) = self.random_thing(random) else { return };
+            let Some(run) = self.runs.first() else { return };
+            let before = self.picture();
+            let memory = asks::memory(random);
+            let (made, kind) = match &self.things[at].made {
+                Made::Plain(old) => {
+                    let alignment = 1 << random.below(9);
+                    let memory_type_bits = u32::MAX;
+                    let size = old.size();
+                    let needs = vk::MemoryRequirements { size, alignment, memory_type_bits };
+                    let kind = asks::kind(random);
+                    let made = run.allocate(old, &needs, kind, &memory);
+                    assert!(made.is_err() || run.contains(old));
+                    (made.map(Made::Plain), kind)
+                }
+                Made::Buffer(old) => {
+                    let desc = asks::buffer(random, self.most);
+                    (run.create_buffer(old, &desc, &memory).map(Made::Buffer), ResourceKind::Linear)
+                }
+                _ => continue,
+            };
+            match made {
+                Ok(made) => {
+                    self.take_in(made, kind, None);
+                    self.end_thing(at, random);
+                }
+                Err(MoveError::NotPlanned) => {}
+                Err(error) => self.expect_as_before(&before, &error),
+            }
+        }
+    }
+
+    fn expect_asked(&self, made: &Allocation, asked: &Asked) {
+        assert!(made.size() >= asked.size);
+        assert_eq!(made.offset() % asked.alignment, 0);
+        assert!(asked.type_bits >> made.memory_type() & 1 == 1, "{}", made.memory_type());
+    }
+
+    /// Something new lives.
+    fn take_in(&mut self, made: Made, kind: ResourceKind, order: Option<(usize, Dependency)>) {
+        let allocation = made.allocation().expect("it is no key");
+        let (memory, start, size) = (allocation.memory(), allocation.offset(), allocation.size());
+        match &order {
+            Some((queue, dependency)) => {
+                self.model.grant_ordered((memory, start, start + size), kind, *queue, dependency);
+            }
+            None => self.model.grant(memory, start, size, kind),
+        }
+        // Where nothing was to be waited for it is as any other.
+        let order = order.filter(|(_, dependency)| !dependency.is_none());
+        let id = self.next;
+        self.next += 1;
+        let place = (memory, start);
+        self.things.push(Thing { made, place, id, uses: Vec::new(), order, written: None });
+    }
+}
+
+fn asked(needs: &vk::MemoryRequirements) -> Asked {
+    let &vk::MemoryRequirements { size, alignment, memory_type_bits } = needs;
+    Asked { size, alignment, type_bits: memory_type_bits }
+}
+
+impl Made {
+    pub fn allocation(&self) -> Option<&Allocation> {
+        match self {
+            Self::Plain(allocation) => Some(allocation),
+            Self::Raw(_) => None,
+            Self::Buffer(buffer) => Some(buffer.allocation()),
+            Self::Image(image, _) => Some(image.allocation()),
+            Self::Shared(memory, _) => Some(memory),
+            Self::Ring(ring) => Some(ring.buffer().allocation()),
+        }
+    }
+}

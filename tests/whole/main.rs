@@ -1,0 +1,91 @@
+//! Random calls of every kind on an allocator over random GPUs, with faults, against a naive model: no two owners at
+//! a time, counts that agree, nothing changed by what fails, nothing left at the end.
+
+mod asks;
+mod ends;
+mod gpus;
+mod grants;
+mod model;
+#[path = "../support/mod.rs"]
+mod support;
+mod threads;
+mod work;
+mod world;
+
+use support::random::{Random, fresh_seed};
+use world::{Slip, World};
+
+/// Steps in one world.
+const STEPS: u64 = 3000;
+
+fn run(seed: u64, steps: u64) {
+    let mut random = Random::new(seed);
+    let mut world = World::new(&mut random, Slip::None);
+    for step in 0..steps {
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            world.step(&mut random);
+            world.expect_sums();
+            if step % 61 == 0 {
+                world.expect_all();
+            }
+        }));
+        if let Err(panic) = done {
+            eprintln!("FENCEPOST_SEED={seed}, step {step}: {}", world.describe());
+            std::mem::forget(world);
+            std::panic::resume_unwind(panic);
+        }
+    }
+    world.end(&mut random);
+}
+
+fn worlds(first: u64, count: u64, steps: u64) {
+    for seed in first..first + count {
+        run(seed, steps);
+    }
+}
+
+#[test]
+fn whatever_is_called_the_allocator_is_as_the_model_says() {
+    worlds(1, 24, STEPS / 2);
+    run(fresh_seed(), STEPS / 2);
+}
+
+#[test]
+#[ignore = "deep: 10,000,000 steps in thousands of worlds, some minutes in release"]
+fn whatever_is_called_the_allocator_is_as_the_model_says_deep() {
+    let first = fresh_seed() >> 1;
+    worlds(first, 3000, STEPS);
+}
+
+#[test]
+fn threads_have_each_their_own() {
+    threads::run(1, 4, 500);
+    threads::run(fresh_seed() >> 1, 1, 500);
+}
+
+#[test]
+#[ignore = "deep: 10,000,000 steps on four threads, a minute or two in release"]
+fn threads_have_each_their_own_deep() {
+    threads::run(fresh_seed() >> 1, 800, 3000);
+}
+
+/// The controls: what ends too early, and what is forgotten, is caught by the same model.
+#[test]
+fn what_is_done_wrong_is_caught_by_the_model() {
+    for (slip, word) in [(Slip::FreesAtOnce, "while Held"), (Slip::Forgets, "live")] {
+        let caught = (0..20).any(|seed| {
+            let mut random = Random::new(seed);
+            let mut world = World::new(&mut random, slip);
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                for _ in 0..1000 {
+                    world.step(&mut random);
+                    world.expect_sums();
+                }
+            }));
+            std::mem::forget(world);
+            let message = done.err().and_then(|panic| panic.downcast::<String>().ok());
+            message.is_some_and(|message| message.contains(word))
+        });
+        assert!(caught, "{slip:?}");
+    }
+}

@@ -1,0 +1,201 @@
+//! Who has which bytes, and who may still touch them. It knows nothing of blocks, bags or cuts.
+
+use std::collections::BTreeMap;
+
+use fencepost::{Dependency, Point, ResourceKind, vk};
+
+pub type Place = (vk::DeviceMemory, u64);
+
+/// A submission: its queue and its running number there, from 1 on.
+pub type Submission = (usize, u64);
+
+/// A live range.
+#[derive(Clone, Debug)]
+pub struct Range {
+    pub end: u64,
+    pub kind: ResourceKind,
+    /// What its owner before, whose range was taken over, waits for.
+    pub inherited: Vec<Submission>,
+}
+
+/// A range that ended and may still be touched.
+#[derive(Clone, Debug)]
+struct Held {
+    memory: vk::DeviceMemory,
+    start: u64,
+    end: u64,
+    kind: ResourceKind,
+    /// Recordings that were open at the end and have not ended.
+    pins: Vec<u64>,
+    waits: Vec<Submission>,
+}
+
+/// One queue's work.
+#[derive(Default, Debug)]
+pub struct Queue {
+    /// The point of each submission.
+    pub points: Vec<Point>,
+    pub completed: u64,
+    /// The semaphore, unless it has fences.
+    pub semaphore: Option<vk::Semaphore>,
+}
+
+#[derive(Default, Debug)]
+pub struct Model {
+    live: BTreeMap<Place, Range>,
+    held: Vec<Held>,
+    pub queues: Vec<Queue>,
+    /// `bufferImageGranularity`.
+    pub page: u64,
+}
+
+impl Model {
+    pub fn new(queues: Vec<Queue>, page: u64) -> Self {
+        Self { queues, page, ..Self::default() }
+    }
+
+    fn outstanding(&self) -> Vec<Submission> {
+        let last = |(queue, work): (usize, &Queue)| (queue, work.points.len() as u64);
+        let all = self.queues.iter().enumerate().map(last);
+        all.filter(|&(queue, number)| number > self.queues[queue].completed).collect()
+    }
+
+    pub fn is_done(&self, (queue, number): Submission) -> bool {
+        number <= self.queues[queue].completed
+    }
+
+    /// A range is handed out: it overlaps nothing that lives or may still be touched, and shares no page of the
+    /// granularity with a resource of the other kind.
+    pub fn grant(&mut self, memory: vk::DeviceMemory, start: u64, size: u64, kind: ResourceKind) {
+        self.forget_done();
+        self.expect_free(memory, start, start + size, kind);
+        let range = Range { end: start + size, kind, inherited: Vec::new() };
+        self.live.insert((memory, start), range);
+    }
+
+    /// A range is handed out that may still be touched: what its first use on `queue` waits for is enough.
+    pub fn grant_ordered(
+        &mut self,
+        (memory, start, end): (vk::DeviceMemory, u64, u64),
+        kind: ResourceKind,
+        queue: usize,
+        dependency: &Dependency,
+    ) {
+        self.forget_done();
+        let (mut inherited, mut rests) = (Vec::new(), Vec::new());
+        self.held.retain(|held| {
+            if held.memory != memory || held.end <= start || end <= held.start {
+                return true;
+            }
+            assert!(held.pins.is_empty(), "taken over while a recording may name it: {held:?}");
+            inherited.extend_from_slice(&held.waits);
+            if held.start < start {
+                rests.push(Held { end: start, ..held.clone() });
+            }
+            if end < held.end {
+                rests.push(Held { start: end, ..held.clone() });
+            }
+            false
+        });
+        for &(other, number) in &inherited {
+            let covers = |&(semaphore, value): &(vk::Semaphore, u64)| {
+                let Queue { points, semaphore: of, .. } = &self.queues[other];
+                Some(semaphore) == *of && value >= points[number as usize - 1].value()
+            };
+            let waits = dependency.waits().iter().any(covers);
+            let ordered = if other == queue { dependency.needs_barrier() } else { waits };
+            assert!(ordered, "{dependency:?} does not wait for {number} of queue {other}");
+        }
+        self.expect_free(memory, start, end, kind);
+        // With what is left of its predecessor it may share a page: it comes after that.
+        self.held.extend(rests);
+        self.live.insert((memory, start), Range { end, kind, inherited });
+    }
+
+    fn expect_free(&self, memory: vk::DeviceMemory, start: u64, end: u64, kind: ResourceKind) {
+        let down = |at: u64| at / self.page * self.page;
+        let up = |at: u64| at.next_multiple_of(self.page);
+        let (first, last) = (down(start), up(end));
+        let apart = |of: ResourceKind, from: u64, to: u64| match of == kind {
+            true => to <= start || end <= from,
+            false => to <= first || last <= from,
+        };
+        let before = self.live.range((memory, 0)..(memory, last)).rev();
+        for (&(_, other), range) in before.take(2) {
+            assert!(apart(range.kind, other, range.end), "{start}..{end}: {range:?} from {other}");
+        }
+        // Of the other kind one may lie on the page behind.
+        for held in self.held.iter().filter(|held| held.memory == memory) {
+            assert!(apart(held.kind, held.start, held.end), "{start}..{end} while {held:?}");
+        }
+    }
+
+    /// The live range that begins at a place.
+    fn take(&mut self, place: Place) -> Range {
+        self.live.remove(&place).expect("it lived")
+    }
+
+    /// Dropped: while recordings are open that may name it, and what is submitted by their ends is not done.
+    pub fn drop_range(&mut self, place: Place, open: &[u64]) {
+        let Range { end, kind, mut inherited } = self.take(place);
+        if open.is_empty() {
+            inherited.extend(self.outstanding());
+        }
+        self.hold(place, end, kind, open.to_vec(), inherited);
+    }
+
+    /// Ended at points.
+    pub fn end_range(&mut self, place: Place, waits: &[Submission]) {
+        let Range { end, kind, mut inherited } = self.take(place);
+        inherited.extend_from_slice(waits);
+        self.hold(place, end, kind, Vec::new(), inherited);
+    }
+
+    fn hold(
+        &mut self,
+        (memory, start): Place,
+        end: u64,
+        kind: ResourceKind,
+        pins: Vec<u64>,
+        waits: Vec<Submission>,
+    ) {
+        self.held.push(Held { memory, start, end, kind, pins, waits });
+        self.forget_done();
+    }
+
+    pub fn end_recording(&mut self, recording: u64) {
+        let out = self.outstanding();
+        for held in &mut self.held {
+            let pinned = !held.pins.is_empty();
+            held.pins.retain(|&pin| pin != recording);
+            if pinned && held.pins.is_empty() {
+                held.waits.extend_from_slice(&out);
+            }
+        }
+        self.forget_done();
+    }
+
+    pub fn forget_done(&mut self) {
+        let mut held = core::mem::take(&mut self.held);
+        held.retain_mut(|held| {
+            held.waits.retain(|&submission| !self.is_done(submission));
+            !held.pins.is_empty() || !held.waits.is_empty()
+        });
+        self.held = held;
+    }
+
+    /// How many live, and their bytes.
+    pub fn live(&self) -> (u64, u64) {
+        let bytes = self.live.iter().map(|(&(_, start), range)| range.end - start).sum();
+        (self.live.len() as u64, bytes)
+    }
+
+    /// Bytes that may still be touched.
+    pub fn held_bytes(&self) -> u64 {
+        self.held.iter().map(|held| held.end - held.start).sum()
+    }
+
+    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.live.iter().map(|(&(_, start), range)| (start, range.end - start))
+    }
+}

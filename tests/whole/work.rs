@@ -1,0 +1,146 @@
+//! The queues' work: recordings, submissions, and the GPU's progress.
+
+use fencepost::{
+    JoinError,
+    fake::{Call, Use},
+    vk,
+};
+
+use crate::{
+    support::random::Random,
+    world::{Made, Open, QUEUES, Thing, World},
+};
+
+impl World {
+    pub fn begin(&mut self, random: &mut Random) {
+        let queue = random.below(QUEUES as u64) as usize;
+        if self.open.len() > 6 {
+            return;
+        }
+        let Ok(recording) = self.timelines[queue].begin() else { return };
+        let (mut uses, mut waits, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..random.below(5) {
+            let Some(at) = self.random_thing(random) else { break };
+            let Thing { made, id, order, .. } = &self.things[at];
+            // To the driver a scrub uses whole blocks, so no other queue may meanwhile.
+            if self.has_sheets() && queue != 0
+                || names.contains(id)
+                || order.as_ref().is_some_and(|(only, _)| *only != queue)
+            {
+                continue;
+            }
+            let of = match made {
+                Made::Plain(it) => Use::memory(it.memory(), it.offset(), it.size()),
+                Made::Buffer(buffer) => Use::buffer(buffer.handle()),
+                Made::Image(_, views) if !views.is_empty() => Use::view(views[0].handle()),
+                Made::Image(image, _) => Use::image(image.handle()),
+                Made::Ring(ring) => Use::buffer(ring.buffer().handle()),
+                Made::Shared(..) | Made::Raw(_) => continue,
+            };
+            if let Some((_, dependency)) = order {
+                if dependency.needs_barrier() {
+                    uses.push(Use::barrier());
+                }
+                waits.extend_from_slice(dependency.waits());
+            }
+            uses.push(of);
+            names.push(*id);
+        }
+        let commands = vec![self.fake.record(&uses)];
+        let numbers = vec![self.next];
+        self.next += 1;
+        self.open.push(Open { numbers, queue, recording, commands, waits, names });
+    }
+
+    fn take_open(&mut self, random: &mut Random) -> Option<Open> {
+        let count = self.open.len() as u64;
+        (count > 0).then(|| self.open.swap_remove(random.below(count) as usize))
+    }
+
+    pub fn join(&mut self, random: &mut Random) {
+        let Some(mut all) = self.take_open(random) else { return };
+        if let Some(mut one) = self.take_open(random) {
+            match all.recording.join(one.recording) {
+                Ok(()) => {
+                    all.numbers.append(&mut one.numbers);
+                    all.commands.append(&mut one.commands);
+                    all.waits.append(&mut one.waits);
+                    all.names.append(&mut one.names);
+                }
+                Err(JoinError { recording, .. }) => self.open.push(Open { recording, ..one }),
+            }
+        }
+        self.open.push(all);
+    }
+
+    pub fn submit(&mut self, random: &mut Random) {
+        let Some(open) = self.take_open(random) else { return };
+        let Open { numbers, queue, recording, commands, mut waits, names } = open;
+        waits.sort_unstable_by_key(|&(semaphore, value)| (semaphore, std::cmp::Reverse(value)));
+        waits.dedup_by_key(|&mut (semaphore, _)| semaphore);
+        let (semaphores, values): (Vec<_>, Vec<_>) = waits.iter().copied().unzip();
+        let stages = vec![vk::PipelineStageFlags::ALL_COMMANDS; semaphores.len()];
+        let mut timeline =
+            vk::TimelineSemaphoreSubmitInfo::default().wait_semaphore_values(&values);
+        let batch = vk::SubmitInfo::default()
+            .command_buffers(&commands)
+            .wait_semaphores(&semaphores)
+            .wait_dst_stage_mask(&stages)
+            .push_next(&mut timeline);
+        if random.one_in(10) {
+            self.fake.fail(Call::QueueSubmit, 0, vk::Result::ERROR_OUT_OF_HOST_MEMORY);
+        }
+        // SAFETY: the fake's command buffers are recorded.
+        match recording.submit(|signal| unsafe { signal.queue_submit(&[batch]) }) {
+            Ok(point) => {
+                self.model.queues[queue].points.push(point);
+                self.batches[queue].push_back(if queue < 2 { 2 } else { 1 });
+                let number = self.model.queues[queue].points.len() as u64;
+                numbers.into_iter().for_each(|number| self.model.end_recording(number));
+                for thing in self.things.iter_mut().filter(|thing| names.contains(&thing.id)) {
+                    thing.uses.retain(|&(other, _)| other != queue);
+                    thing.uses.push((queue, number));
+                }
+            }
+            Err(fencepost::SubmitError::Failed { recording, .. }) => {
+                self.open.push(Open { numbers, queue, recording, commands, waits, names });
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+        self.fake.clear_faults();
+    }
+
+    pub fn abandon(&mut self, random: &mut Random) {
+        let Some(Open { numbers, recording, .. }) = self.take_open(random) else { return };
+        // SAFETY: its commands are never submitted.
+        unsafe { recording.abandon() };
+        numbers.into_iter().for_each(|number| self.model.end_recording(number));
+    }
+
+    /// Some queues' GPUs complete some submissions, as far as what they wait for is done.
+    pub fn progress(&mut self, random: &mut Random) {
+        for _ in 0..random.below(12) {
+            let queue = random.below(QUEUES as u64) as usize;
+            let Some(batches) = self.batches[queue].front_mut() else { continue };
+            while *batches > 0 && self.fake.step(self.fake.queue(queue as u32)) {
+                *batches -= 1;
+            }
+            if *batches == 0 {
+                self.batches[queue].pop_front();
+                self.model.queues[queue].completed += 1;
+            }
+        }
+        self.model.forget_done();
+    }
+
+    pub fn collect(&mut self, random: &mut Random) {
+        if random.one_in(3) {
+            let mut rounds = 0;
+            while self.allocator.collect_all().more && rounds < 50 {
+                rounds += 1;
+            }
+        } else {
+            self.allocator.collect();
+        }
+    }
+}
