@@ -183,6 +183,36 @@ fn bytes_go_in_and_out_and_neighbours_keep_theirs_where_memory_is_not_coherent()
     }
 }
 
+/// In whole granules: of 256 bytes where the GPU alone sees the memory, of 64 or an atom where the host does, of more
+/// in the largest heaps.
+#[test]
+fn sizes_are_rounded_to_the_granule_of_their_memory() {
+    const GIB: u64 = 1 << 30;
+    let device = vk::MemoryPropertyFlags::DEVICE_LOCAL;
+    let host = vk::MemoryPropertyFlags::HOST_VISIBLE;
+    let coherent = host | vk::MemoryPropertyFlags::HOST_COHERENT;
+    let (local, upload) = (AllocationDesc::device_local(), AllocationDesc::upload());
+    for (heap, flags, atom, memory, granule) in [
+        (8 * GIB, device, 1, local, 256),
+        (8 * GIB, coherent, 512, upload, 64),
+        (8 * GIB, host, 1, upload, 64),
+        (8 * GIB, host, 128, upload, 128),
+        (8 * GIB, device | coherent, 1, local, 64),
+        (256 * GIB, device, 1, local, 256),
+        (257 * GIB, device, 1, local, 512),
+        (65 * GIB, coherent, 1, upload, 128),
+    ] {
+        let heaps = [(heap, vk::MemoryHeapFlags::DEVICE_LOCAL)];
+        let profile = Profile::default().heaps(&heaps).types(&[(0, flags)]).atom(atom);
+        let allocator = allocator(&FakeDriver::new(&profile));
+        for (size, rounded) in [(1, granule), (granule, granule), (granule + 1, 2 * granule)] {
+            let needs = vk::MemoryRequirements { size, alignment: 1, memory_type_bits: !0 };
+            let made = allocator.allocate(&needs, ResourceKind::Linear, &memory).unwrap();
+            assert_eq!(made.size(), rounded, "{flags:?}, a heap of {heap}");
+        }
+    }
+}
+
 #[test]
 fn copies_outside_an_allocation_and_into_unmapped_memory_are_errors() {
     let fake = fake();

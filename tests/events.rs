@@ -230,7 +230,7 @@ fn a_still_timeline_and_work_pending_at_the_end_are_told() {
     let still = of(&told, WAITING, Level::WARN, &["reached", "submitted", "allocation"]);
     assert_eq!((&*still[0].fields["reached"], &*still[0].fields["submitted"]), ("0", "1"));
     let pending = of(&told, WAITING, Level::WARN, &["bytes"]);
-    assert_eq!(pending[0].fields["bytes"], "64");
+    assert_eq!(pending[0].fields["bytes"], "256", "a granule");
 }
 
 fn a_jump() {

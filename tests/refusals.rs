@@ -123,9 +123,9 @@ fn every_refusal_is_typed_and_leaves_nothing() {
                     arena.allocate(&needs(size, 64, !0), kind, &memory).map(drop).unwrap_err()
                 };
                 assert_eq!(take(0, 1), AllocateError::ZeroSize);
-                // A block has fifteen whole granules.
-                let large = AllocateError::TooLarge { requested: 961, limit: 960 };
-                assert_eq!(take(961, 1), large);
+                // A block has three whole granules.
+                let large = AllocateError::TooLarge { requested: 769, limit: 768 };
+                assert_eq!(take(769, 1), large);
                 assert!(matches!(take(u64::MAX, 1), AllocateError::TooLarge { .. }));
                 assert_eq!(take(64, 100), AllocateError::Alignment { alignment: 100 });
             }

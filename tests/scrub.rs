@@ -152,7 +152,7 @@ fn a_wild_write_is_told_by_whose_margin_it_hit() {
 #[test]
 fn a_write_after_free_is_found_in_quarantine_and_in_free_memory() {
     for policy in [GuardPolicy::Poison, GuardPolicy::Full] {
-        for size in [512, 99_968] {
+        for size in [512, 100_096] {
             for quarantined in [true, false] {
                 let world = World::new(policy);
                 let _stays = world.allocate("stays", 64);

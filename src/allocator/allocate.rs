@@ -40,8 +40,8 @@ impl Inner {
         if !self.is_valid(request) {
             return None;
         }
-        let best = self.choices.known(&request.question)?.ranking.best()?;
-        Some((self.lane_of_type(best)?, self.search(request).ok()?))
+        let choice = self.choices.known(&request.question)?;
+        Some((self.lane_of_type(choice.ranking.best())?, self.search(request).ok()?))
     }
 
     /// The memory types for a question, best first; `spare` as for [`Choices::get`](super::choices::Choices::get).

@@ -112,8 +112,9 @@ impl Allocation {
         self.offset
     }
 
-    /// How many bytes it has: at least what was asked for. In a block that allocations share it is rounded up to 64
-    /// bytes, and to 128 and more where the heap has more than 64 GiB: by four times the heap over 2³².
+    /// How many bytes it has: at least what was asked for. In a block that allocations share it is rounded up to 256
+    /// bytes where the GPU alone sees the memory, which no buffer's alignment is above, and to 64 where the host sees
+    /// it; to more where four times the heap over 2³² is more: from 256 and 64 GiB on.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -163,7 +164,11 @@ impl Allocation {
     /// The GPU never saw the range, or is done with it, and nothing recorded that names it will be
     /// submitted.
     pub unsafe fn free_now(self) {
-        self.end(Inner::free_now);
+        let (home, lane, entry) = (self.home, self.lane, self.entry());
+        core::mem::forget(self);
+        if !home.free_plain(lane, entry) {
+            end_region(home, lane, entry, Inner::free_now);
+        }
     }
 
     /// Tells the [auditor](crate::AllocatorDesc::audit) that the GPU uses the range until a point. Ending the
@@ -313,7 +318,10 @@ fn end_region(
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        end_region(self.home, self.lane, self.entry(), Inner::retire);
+        let (home, lane, entry) = (self.home, self.lane, self.entry());
+        if !home.retire_plain(lane, entry) {
+            end_region(home, lane, entry, Inner::retire);
+        }
     }
 }
 
@@ -327,8 +335,8 @@ impl Allocator {
     /// # Safety
     /// As `from_raw`: this is the key's turning back.
     pub unsafe fn retire_raw(&self, raw: RawAllocation) -> Result<(), KeyError> {
-        let inner = self.own(raw)?;
-        inner.retire(raw.lane(), raw.entry()).map(drop)
+        let (inner, lane, entry) = (self.own(raw)?, raw.lane(), raw.entry());
+        if inner.retire_plain(lane, entry) { Ok(()) } else { inner.retire(lane, entry).map(drop) }
     }
 
     /// Ends the allocation of a raw key at once, as [`Allocation::free_now`] would: one lock.
@@ -339,8 +347,8 @@ impl Allocator {
     /// # Safety
     /// As `from_raw`: this is the key's turning back. And as [`Allocation::free_now`].
     pub unsafe fn free_raw(&self, raw: RawAllocation) -> Result<(), KeyError> {
-        let inner = self.own(raw)?;
-        inner.free_now(raw.lane(), raw.entry()).map(drop)
+        let (inner, lane, entry) = (self.own(raw)?, raw.lane(), raw.entry());
+        if inner.free_plain(lane, entry) { Ok(()) } else { inner.free_now(lane, entry).map(drop) }
     }
 
     /// The allocator of a key, if that is this one.

@@ -13,9 +13,9 @@ impl Question {
     #[inline(always)]
     fn place(&self) -> usize {
         let [manner, _] = self.taste.words();
-        let told = manner << 28 ^ manner >> 12 ^ (self.gpu as u64) << 26;
+        let told = u64::from(self.type_bits) ^ manner ^ (self.gpu as u64) << 30;
         // Fibonacci hashing: the highest bits are the most mixed.
-        let mixed = (u64::from(self.type_bits) ^ told).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = told.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (mixed >> (u64::BITS - PLACES.ilog2())) as usize
     }
 

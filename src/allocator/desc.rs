@@ -468,7 +468,7 @@ impl AllocationDesc {
     /// two. What a buffer's usage asks of its address is known: see
     /// [`BufferDesc::scratch`](crate::BufferDesc::scratch) and those beside it.
     ///
-    /// Up to 4 MiB it costs padding alone. Above, no search is for it: the request gets a new block, or a walk finds
+    /// Up to 16 MiB, or 4 MiB where the host sees the memory, it costs padding alone. Above, no search is for it: the request gets a new block, or a walk finds
     /// room where there can be none.
     #[must_use]
     pub const fn min_alignment(mut self, bytes: u64) -> Self {

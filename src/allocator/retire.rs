@@ -24,67 +24,41 @@ use crate::{
 pub(super) type Keeper = Option<Arc<Inner>>;
 
 impl Inner {
-    /// Gives an allocation up: its range is free once every recording that is open now has ended
-    /// and the GPU has passed what was submitted by then. O(1), one lock.
+    /// Gives an allocation up, as nearly always: nobody watches, a timeline exists, the host has memory to note the
+    /// end by, and others live in the block. Whether it was so; if not, nothing has changed. O(1), one lock.
     #[inline(always)]
-    pub(super) fn retire(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
-        match self.plain {
-            true => self.file(lane, entry, true),
-            false => self.retire_watched(lane, entry),
+    pub(super) fn retire_plain(&self, lane: u32, entry: Entry) -> bool {
+        let Some(lane) = self.lane(lane).filter(|_| self.plain) else { return false };
+        let mut state = lane.lock();
+        let (bag, reached) = (self.current_bag(), self.reached_bag());
+        if self.life() != Life::Open || bag == BagNumber::UNTIMED {
+            return false;
         }
+        if bag <= reached {
+            return state.free_plain(entry);
+        }
+        let collects = self.collects.load(Ordering::Relaxed);
+        if state.bags.reserve(bag).is_err() || state.retire(entry, collects).is_err() {
+            return false;
+        }
+        if state.bags.file(bag, entry) {
+            lane.publish(&state);
+        }
+        true
     }
 
-    /// [`retire`](Self::retire), where somebody watches.
-    #[cold]
+    /// Gives an allocation up: its range is free once every recording that is open now has ended
+    /// and the GPU has passed what was submitted by then. O(1), one lock.
     #[inline(never)]
-    fn retire_watched(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
+    pub(super) fn retire(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
         if self.observed {
             self.observe_end(lane, entry, None);
         }
-        self.file(lane, entry, false)
-    }
-
-    /// Used → Pending in the bag of now.
-    #[inline(always)]
-    fn file(&self, lane: u32, entry: Entry, plain: bool) -> Result<Keeper, KeyError> {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
-        let mut state = lane.lock();
-        let (bag, reached) = (self.current_bag(), self.reached_bag());
-        let is_open = self.life() == Life::Open;
-        if is_open && bag > reached {
-            if state.bags.reserve(bag).is_err() {
-                return self.file_seldom(lane, state, entry, bag, plain);
-            }
-            state.retire(entry, self.collects.load(Ordering::Relaxed))?;
-            if !plain {
-                state.record_end(entry);
-            }
-            if state.bags.file(bag, entry) {
-                lane.publish(&state);
-            }
-            return Ok(None);
-        }
-        if is_open && bag.is_reached(reached) {
-            return self.end_at_once(lane, state, entry, Life::Open, plain);
-        }
-        self.file_seldom(lane, state, entry, bag, plain)
-    }
-
-    /// [`file`](Self::file) where no timeline exists, the device is lost, the last facade is gone, or the host
-    /// has no memory to note the end by.
-    #[cold]
-    #[inline(never)]
-    fn file_seldom<'a>(
-        &self,
-        lane: &'a Lane,
-        state: Locked<'a, LaneState>,
-        entry: Entry,
-        bag: BagNumber,
-        plain: bool,
-    ) -> Result<Keeper, KeyError> {
-        let life = self.life();
+        let state = lane.lock();
+        let (bag, life) = (self.current_bag(), self.life());
         if bag.is_reached(self.reached_bag()) || life == Life::ShutDown {
-            return self.end_at_once(lane, state, entry, life, plain);
+            return self.end_at_once(lane, state, entry, life);
         }
         let (mut state, bag) = self.reserve_end(lane, state)?;
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
@@ -157,28 +131,25 @@ impl Inner {
         Ok(state.shared_keeper(life, entry))
     }
 
+    /// Ends an allocation at once, as nearly always: nobody watches, no one before its owner waits, and others live
+    /// in the block. Whether it was so; if not, nothing has changed. O(1), one lock.
+    ///
+    /// The caller knows that no submitted or recorded work uses it.
+    #[inline(always)]
+    pub(super) fn free_plain(&self, lane: u32, entry: Entry) -> bool {
+        let Some(lane) = self.lane(lane).filter(|_| self.plain) else { return false };
+        let mut state = lane.lock();
+        state.heirs.is_empty() && self.life() == Life::Open && state.free_plain(entry)
+    }
+
     /// Ends an allocation at once. O(1), and the driver's destruction of its resource.
     ///
     /// The caller knows that no submitted or recorded work uses it.
-    pub(super) fn free_now(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
-        match self.plain {
-            true => self.free_at_once(lane, entry, true),
-            false => self.free_watched(lane, entry),
-        }
-    }
-
-    /// [`free_now`](Self::free_now), where somebody watches.
-    #[cold]
     #[inline(never)]
-    fn free_watched(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
+    pub(super) fn free_now(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
         if self.observed {
             self.observe_end(lane, entry, Some(&[]));
         }
-        self.free_at_once(lane, entry, false)
-    }
-
-    #[inline(always)]
-    fn free_at_once(&self, lane: u32, entry: Entry, plain: bool) -> Result<Keeper, KeyError> {
         let lane = self.lane(lane).ok_or(KeyError::Stale)?;
         let state = lane.lock();
         if !state.heirs.is_empty() && state.heirs.contains(entry) {
@@ -187,18 +158,16 @@ impl Inner {
             return self.file_at(lane, entry, &[]);
         }
         let life = self.life();
-        self.end_at_once(lane, state, entry, life, plain)
+        self.end_at_once(lane, state, entry, life)
     }
 
     /// Used → Free for an allocation whose uses are all done.
-    #[inline(always)]
     fn end_at_once<'a>(
         &self,
         lane: &'a Lane,
         mut state: Locked<'a, LaneState>,
         entry: Entry,
         life: Life,
-        plain: bool,
     ) -> Result<Keeper, KeyError> {
         let freed = match state.guards.is_on() {
             true => None,
@@ -210,9 +179,7 @@ impl Inner {
             return Ok(self.release(lane, state, entry));
         };
         let (_, emptied) = freed?;
-        if !plain {
-            state.record_end(entry);
-        }
+        state.record_end(entry);
         Ok(match emptied {
             true => self.vacate(lane, state, entry.slot),
             false => state.shared_keeper(life, entry),
@@ -287,6 +254,12 @@ impl Inner {
 }
 
 impl LaneState {
+    /// Used → Free, as [`BlockList::free_plain`](crate::memory::BlockList::free_plain), where nobody watches.
+    #[inline(always)]
+    fn free_plain(&mut self, entry: Entry) -> bool {
+        !self.guards.is_on() && self.blocks.free_plain(entry)
+    }
+
     /// Used → Pending.
     #[inline(always)]
     fn retire(&mut self, entry: Entry, collects: u64) -> Result<(), KeyError> {

@@ -177,7 +177,7 @@ impl Inner {
         let dedicated = request.dedicate == Dedicate::Require;
         if !host_visible && !dedicated && !self.guards.policy.is_on() {
             let search = self.search(request)?;
-            let best = ranking.best().and_then(|best| self.lane(best));
+            let best = self.lane_of_type(ranking.best());
             if let Some(lane) = best.filter(|lane| !self.prefers_dedicated(lane, &search)) {
                 let found = self.allocate_in_blocks(lane, &search);
                 let found = found.or_else(|| {

@@ -130,10 +130,8 @@ impl Areas {
         alignment: u64,
         most: u32,
     ) -> Option<(u32, Placed, u32)> {
-        if alignment > 1 << self.chunk_shift {
-            return None;
-        }
-        let (placed, cut) = self.tlsf.as_mut()?.allocate_telling(size, alignment, most)?;
+        let tlsf = self.tlsf.as_mut()?;
+        let (placed, cut) = tlsf.allocate_telling(size, alignment, CHUNK as u32, most)?;
         Some((self.slot_of(placed.offset), placed, cut))
     }
 

@@ -102,8 +102,10 @@ impl Tenants {
     /// Whether a resource ends with the region.
     #[inline]
     pub(crate) fn has_resource(&self, key: Key) -> bool {
-        let tenant = self.0.get(key.index() as usize).filter(|known| known.0 == key.serial());
-        tenant.is_some_and(|(_, tenant)| tenant.resource != Resource::None)
+        match self.0.get(key.index() as usize) {
+            Some((serial, tenant)) => *serial == key.serial() && tenant.resource != Resource::None,
+            None => false,
+        }
     }
 
     /// Takes the resource away, so that whoever holds it now destroys it.

@@ -75,10 +75,10 @@ pub(crate) struct Ranking {
 }
 
 impl Ranking {
-    /// The best type, if there is one.
+    /// The best type; a number above all types if there is none.
     #[inline]
-    pub(crate) fn best(&self) -> Option<u32> {
-        (self.count > 0).then(|| u32::from(self.order[0]))
+    pub(crate) fn best(&self) -> u32 {
+        self.order[0].into()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
@@ -112,7 +112,7 @@ pub(crate) fn rank(types: &[MemoryType], allowed: u32, wish: &Wish, rules: &Rule
         let last = u32::from(guarded == Some(heap));
         fits.then_some(last << 16 | missing << 8 | present)
     };
-    let mut ranking = Ranking { order: [0; 32], count: 0 };
+    let mut ranking = Ranking { order: [u8::MAX; 32], count: 0 };
     let mut costs = [0; 32];
     for index in 0..types.len().min(32) {
         let Some(cost) = cost(index) else { continue };

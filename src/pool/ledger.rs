@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod plain;
 
 use super::{
     began::Began,
@@ -30,6 +31,8 @@ pub(super) struct Ledger {
     lead: u64,
     /// The same in granules.
     lead_granules: u32,
+    /// The address where the core begins to count.
+    origin: u64,
     size: u64,
     /// log2 of the granule.
     shift: u32,
@@ -44,8 +47,12 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// An empty pool.
-    pub(super) fn new(layout: &PoolLayout, desc: &PoolDesc) -> Result<Self, PoolError> {
+    /// An empty pool; the address of its first granule less the lead is its origin.
+    pub(super) fn new(
+        layout: &PoolLayout,
+        desc: &PoolDesc,
+        origin: u64,
+    ) -> Result<Self, PoolError> {
         let PoolLayout { size, lead, granule, largest_alignment, boundary, .. } = *layout;
         let none = PoolError::OutOfHostMemory;
         let mut tlsf = Tlsf::new(&Config::new(lead + size, granule)).map_err(|_| none)?;
@@ -58,10 +65,11 @@ impl Ledger {
         let lead_granules = (lead >> shift) as usize;
         Ok(Self {
             tlsf,
-            starts: Starts::default(),
+            starts: Starts::new(shift, origin),
             began: Began::new(lead_granules + granules).ok_or(none)?,
             lead,
             lead_granules: (lead >> shift) as u32,
+            origin,
             size,
             shift,
             largest_alignment,
@@ -81,21 +89,6 @@ impl Ledger {
     #[inline]
     fn granule_of(&self, offset: u64) -> u32 {
         (offset >> self.shift) as u32
-    }
-
-    /// Gives a range out of which nothing is asked but size and alignment, and tells its offset, the lead counted; none, and
-    /// nothing has changed, where more is asked, or it cannot. O(1).
-    #[inline]
-    pub(super) fn allocate_plain(&mut self, size: u64, alignment: u64) -> Option<u64> {
-        if alignment > self.plain_alignment {
-            return None;
-        }
-        let (place, start) = self.tlsf.allocate_noted(size, alignment)?;
-        if !self.enter(start, place) {
-            self.give_back(place);
-            return None;
-        }
-        Some(u64::from(start) << self.shift)
     }
 
     /// Gives a range out.
@@ -242,26 +235,6 @@ impl Ledger {
     /// The live allocation that begins at an offset. O(1).
     pub(super) fn start(&self, offset: u64) -> Option<Live> {
         self.live_at(self.granule_at(offset)?)
-    }
-
-    /// Used → free, of the live allocation that begins at an offset, the lead counted: its size as asked for. None, and nothing
-    /// has changed, if there is no such one or no such offset, a handle owns it, or more is to be done. O(1).
-    #[inline]
-    pub(super) fn free_plain(&mut self, offset: u64) -> Option<u64> {
-        // What is no multiple of the granule is more than any number of granules.
-        let granule = offset.rotate_right(self.shift);
-        if granule >= self.plain_granules {
-            return None;
-        }
-        let (at, noted) = self.starts.find(granule as u32, &self.tlsf)?;
-        let note = Note(noted.note);
-        if note.is_by_handle() {
-            return None;
-        }
-        self.starts.remove(at, noted.start, self.began.era(), &self.tlsf);
-        let freed = self.tlsf.free_noted(noted);
-        debug_assert_eq!(freed.offset, offset);
-        Some(freed.size - note.slack())
     }
 
     /// The live allocation of a key, if it is still that of the key's serial.

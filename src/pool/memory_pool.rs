@@ -90,9 +90,9 @@ impl MemoryPool {
     pub(super) fn over(mut backing: Backing, desc: &PoolDesc) -> Result<Self, PoolError> {
         let layout = desc.layout(backing.address() as u64, backing.size() as u64)?;
         let PoolLayout { skip, size, .. } = layout;
-        let ledger = Ledger::new(&layout, desc)?;
         // Both are parts of a `usize`.
         backing.narrow(skip as usize, size as usize, layout.lead as usize);
+        let ledger = Ledger::new(&layout, desc, backing.origin() as u64)?;
         if desc.checked {
             backing.paint(0, size as usize);
         }
@@ -196,12 +196,8 @@ impl MemoryPool {
 
     /// What is plain; `false`, and nothing has changed, where it is not.
     fn deallocate_plain(&mut self, pointer: *mut u8) -> bool {
-        // Before the origin it wraps around to more than any offset.
-        let offset = pointer.addr().wrapping_sub(self.backing.origin()) as u64;
-        let ledger = self.ledger.as_mut();
-        let Some(size) = ledger.and_then(|ledger| ledger.free_plain(offset)) else { return false };
-        self.counts.deallocated(size);
-        true
+        let Some(ledger) = self.ledger.as_mut() else { return false };
+        ledger.free_plain(pointer.addr() as u64, &mut self.counts).is_some()
     }
 
     #[cold]

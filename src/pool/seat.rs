@@ -1,6 +1,7 @@
 //! What stands in a seat of the table of starts, in four bytes.
 #![forbid(unsafe_code)]
 
+use super::found::Note;
 use crate::tlsf::{Noted, Tlsf};
 
 /// The topmost bit, which no place and no granule has.
@@ -39,6 +40,12 @@ impl Seat {
     #[inline(always)]
     pub(super) fn used(self, nodes: &impl Nodes) -> Option<Noted> {
         nodes.used(self.0)
+    }
+
+    /// The same, if no handle owns it: what is noted of it is its slack alone then.
+    #[inline(always)]
+    pub(super) fn plain(self, tlsf: &Tlsf) -> Option<Noted> {
+        tlsf.noted_below(self.0, Note::BY_HANDLE)
     }
 }
 

@@ -15,14 +15,21 @@ use crate::tlsf::Noted;
 /// Where a node begins is not in it: whoever asks for a node looks at it in any case, and so tells where each begins.
 /// It is small where a table over all granules would be large, and so stays in the caches: that is most of
 /// a look-up's time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Starts {
     /// A power of two of them, or none.
     seats: Vec<Seat>,
     spill: Spill,
-    /// 32 less the bits of a seat.
+    /// 64 less the bits of a seat.
     shift: u32,
+    /// A granule's bytes times [`FACTOR`].
+    step: u64,
+    /// The address of granule 0 times [`FACTOR`].
+    first: u64,
 }
+
+/// Spreads multiples of any power of two, which a golden ratio does not.
+const FACTOR: u64 = 0x22BD_588F_7174_836F;
 
 const FIRST: usize = 64;
 
@@ -30,11 +37,26 @@ const FIRST: usize = 64;
 const SEATS: usize = 4;
 
 impl Starts {
-    /// The seat that an entry likes best: the upper bits of a product, which all bits of the granule decide.
-    /// The other is the one beside it, of an odd one before and of an even one behind.
+    /// Nobody in it, for granules of 2^`shift` bytes from an address on.
+    pub(super) fn new(shift: u32, origin: u64) -> Self {
+        let (step, first) = (FACTOR << shift, FACTOR.wrapping_mul(origin));
+        Self { seats: Vec::new(), spill: Spill::default(), shift: 0, step, first }
+    }
+
+    /// The seat that an entry likes best: the upper bits of [`FACTOR`] times the granule's address, so that who has the
+    /// address need not wait for the granule. The other is the one beside it, of an odd one before and of an even
+    /// one behind.
     #[inline]
     fn home(&self, granule: u32) -> usize {
-        (granule.wrapping_mul(0x9E37_79B9) >> self.shift) as usize
+        let product = u64::from(granule).wrapping_mul(self.step).wrapping_add(self.first);
+        (product >> self.shift) as usize
+    }
+
+    /// The seat that who begins at an address likes best, and who sits there.
+    #[inline(always)]
+    pub(super) fn best(&self, address: u64) -> Option<(usize, Seat)> {
+        let home = (address.wrapping_mul(FACTOR) >> self.shift) as usize;
+        Some((home, *self.seats.get(home)?))
     }
 
     /// The used region that begins at a granule, and where its entry is: a seat, or behind all seats its place in the
@@ -96,9 +118,11 @@ impl Starts {
     /// As many seats again; none, and nothing has changed, if the host has no memory for it.
     fn grow(&mut self, nodes: &impl Nodes) -> Option<()> {
         let length = (2 * self.seats.len()).max(FIRST);
-        let mut larger = Self { shift: 32 - length.trailing_zeros().min(31), ..Self::default() };
-        larger.seats.try_reserve_exact(length).ok()?;
-        larger.seats.resize(length, Seat::default());
+        let mut seats = Vec::new();
+        seats.try_reserve_exact(length).ok()?;
+        seats.resize(length, Seat::default());
+        let (shift, spill) = (64 - length.trailing_zeros(), Spill::default());
+        let mut larger = Self { seats, spill, shift, ..*self };
         for noted in self.all(nodes) {
             larger.insert(noted.start, noted.place, Era::FIRST, nodes)?;
         }
@@ -112,13 +136,17 @@ impl Starts {
     }
 
     /// Takes out what [`find`](Self::find) found of a granule.
-    #[inline]
     pub(super) fn remove(&mut self, at: usize, granule: u32, era: Era, nodes: &impl Nodes) {
-        let length = self.seats.len();
-        match self.seats.get_mut(at) {
-            Some(seat) => *seat = Seat::left(granule, era),
-            None => self.spill.remove(at - length, nodes),
+        match at.checked_sub(self.seats.len()) {
+            None => self.leave(at, granule, era),
+            Some(place) => self.spill.remove(place, nodes),
         }
+    }
+
+    /// Whoever sits in a seat, and begins at a granule, leaves it.
+    #[inline(always)]
+    pub(super) fn leave(&mut self, seat: usize, granule: u32, era: Era) {
+        self.seats[seat] = Seat::left(granule, era);
     }
 
     /// How many are in it, whoever they are. O(seats).
@@ -143,7 +171,7 @@ mod tests {
     fn it_is_a_map_and_few_find_no_seat() {
         let mut random = Random::new(1);
         for bound in [3, 200, 100_000] {
-            let mut starts = Starts::default();
+            let mut starts = Starts::new(4, 1 << 20);
             let mut twin = BTreeMap::new();
             // Where each node begins; nobody is at place 0.
             let mut nodes = alloc::vec![u32::MAX];
@@ -185,12 +213,13 @@ mod tests {
     /// However the granules lie, and however few seats there are, what finds no seat is found.
     #[test]
     fn starts_that_share_a_hash_are_found() {
-        // Products that differ in their lowest bits alone.
-        let inverse = 0x144C_BC89_u32;
-        assert_eq!(inverse.wrapping_mul(0x9E37_79B9), 1);
-        let all: Vec<u32> = (0..500_u32).map(|number| number.wrapping_mul(inverse)).collect();
+        let shared = |granule: &u32| {
+            let address = (1 << 20) + (u64::from(*granule) << 4);
+            address.wrapping_mul(FACTOR) >> 52 == 0
+        };
+        let all: Vec<u32> = (0..).filter(shared).take(500).collect();
         for room in [0, 500] {
-            let (mut starts, mut nodes) = (Starts::default(), alloc::vec![u32::MAX]);
+            let (mut starts, mut nodes) = (Starts::new(4, 1 << 20), alloc::vec![u32::MAX]);
             (0..=room).for_each(|count| starts.make_room(count, &nodes));
             for &granule in &all {
                 nodes.push(granule);
@@ -212,7 +241,7 @@ mod tests {
     /// era. Who finds no seat is told nothing.
     #[test]
     fn a_seat_remembers_who_left_it() {
-        let mut starts = Starts::default();
+        let mut starts = Starts::new(4, 1 << 20);
         let nodes = alloc::vec![u32::MAX, 0, 7];
         starts.make_room(1, &nodes);
         let next = Era::FIRST.next(8);
@@ -225,6 +254,30 @@ mod tests {
             assert_eq!(inserted, Some(again), "{granule}");
             let (at, _) = starts.find(granule, &nodes).unwrap();
             starts.remove(at, granule, era, &nodes);
+        }
+    }
+
+    /// Those at a regular distance, whichever power of two, nearly all get the seat that they like best, and that is
+    /// the seat that their address tells. The control are those above, which all like one.
+    #[test]
+    fn starts_at_regular_distances_do_not_meet() {
+        for distance in 0..20 {
+            let (mut starts, mut nodes) = (Starts::new(4, 1 << 20), alloc::vec![u32::MAX]);
+            let mut best = 0;
+            for number in 0..3000_u32 {
+                let granule = number << distance;
+                starts.make_room(number as usize + 1, &nodes);
+                nodes.push(granule);
+                let place = nodes.len() as u32 - 1;
+                assert!(starts.insert(granule, place, Era::FIRST, &nodes).is_some());
+            }
+            for (granule, place) in (0..3000_u32).map(|number| number << distance).zip(1..) {
+                let address = (1 << 20) + (u64::from(granule) << 4);
+                let (at, seat) = starts.best(address).unwrap();
+                assert_eq!(at, starts.home(granule));
+                best += u32::from(seat == Seat::of(place));
+            }
+            assert!(best > 2250, "{best} of 3000, 2^{distance} granules apart");
         }
     }
 }

@@ -70,11 +70,19 @@ impl Tlsf {
     /// The used region whose node is at a place; none if nobody lives there, or the place is none.
     #[inline(always)]
     pub(crate) fn noted(&self, place: u32) -> Option<Noted> {
+        self.noted_below(place, Self::MOST_NOTED + 1)
+    }
+
+    /// [`noted`](Self::noted), but none too if what is noted is not below a bound.
+    #[inline(always)]
+    pub(crate) fn noted_below(&self, place: u32, bound: u32) -> Option<Noted> {
+        debug_assert!(bound <= Self::MOST_NOTED + 1);
         let (link, node) = self.node_in(place as usize)?;
         let Node { start, size, left, right } = node;
-        // A bin's link holds places, which are less.
-        let note = link.prev.checked_sub(USED)?;
-        Some(Noted { place, note, start, size, serial: link.next, left, right })
+        // Other marks and the places in a bin's link are less, and so become more than can be noted.
+        let note = link.prev.wrapping_sub(USED);
+        let noted = Noted { place, note, start, size, serial: link.next, left, right };
+        (note < bound).then_some(noted)
     }
 
     /// Used → free, of a region as it is now.

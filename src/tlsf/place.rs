@@ -172,10 +172,14 @@ impl Tlsf {
         &mut self,
         size: u64,
         alignment: u64,
+        widest: u32,
         most: u32,
     ) -> Option<(Placed, u32)> {
         debug_assert!(alignment.is_power_of_two());
         let asked = self.in_granules(size, alignment)?;
+        if asked.mask >= widest {
+            return None;
+        }
         let (request, found) = self.search(asked, &mut ())?;
         if found.bin > most {
             return None;

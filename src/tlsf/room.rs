@@ -56,10 +56,12 @@ impl Tlsf {
         &mut self,
         size: u64,
         alignment: u64,
+        widest: u32,
         most: u32,
     ) -> Option<(Placed, u32)> {
         let granule = self.granule_room();
-        let (placed, bin) = self.allocate_from(size, alignment, most.saturating_sub(granule))?;
+        let most = most.saturating_sub(granule);
+        let (placed, bin) = self.allocate_from(size, alignment, widest, most)?;
         Some((placed, granule + bin))
     }
 

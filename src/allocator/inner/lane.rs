@@ -34,8 +34,12 @@ use crate::{
     vulkan::{Resource, Vulkan},
 };
 
-/// Blocks share pages of this size in any case: it keeps small alignments out of the search.
-const SMALLEST_GRANULE: u64 = 64;
+/// The granule where the host sees the memory, and many that it writes are small.
+const HOST_GRANULE: u64 = 64;
+
+/// The granule where the GPU alone sees the memory: no buffer's alignment is above it, as none of the limits
+/// (`minUniformBufferOffsetAlignment` and its like) may be, so none needs padding.
+const DEVICE_GRANULE: u64 = 256;
 
 /// One memory type, or one arena: its lock, and its constants. On cache lines of its own.
 #[repr(align(128))]
@@ -116,13 +120,16 @@ impl Lane {
         let &MemoryType { flags, heap } =
             properties.types.get(memory_type as usize).ok_or(heapless)?;
         let heap_size = properties.heaps.get(heap as usize).ok_or(heapless)?.size;
-        let coherent = flags & bits::HOST_VISIBLE == 0 || flags & bits::HOST_COHERENT != 0;
-        let atom = if coherent { 1 } else { properties.non_coherent_atom_size };
+        let smallest = match (flags & bits::HOST_VISIBLE, flags & bits::HOST_COHERENT) {
+            (0, _) => DEVICE_GRANULE,
+            (_, 0) => HOST_GRANULE.max(properties.non_coherent_atom_size),
+            _ => HOST_GRANULE,
+        };
         let own = desc.heap_blocks.get(heap as usize).copied().flatten();
         let (first, largest) = own.unwrap_or((desc.first_block, desc.largest_block));
         let growth = Growth::for_heap(first, largest, heap_size, properties.max_allocation_size);
         let stay = Stay::lingering(desc.linger, growth.large());
-        let granule = Areas::granule_for(heap_size, SMALLEST_GRANULE.max(atom));
+        let granule = Areas::granule_for(heap_size, smallest);
         let mut blocks = BlockList::new(granule, growth.large(), stay);
         blocks.ranked = vulkan.moves_priorities();
         Ok(Self {

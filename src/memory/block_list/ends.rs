@@ -12,45 +12,30 @@ use crate::{
 const TOGETHER: usize = 64;
 
 impl BlockList {
-    /// Used → Free, for a region without a resource: `None`, and nothing has changed, where one lives
-    /// there. Returns the bytes, and whether the block is empty now. O(1).
+    /// Used → Free for a region as nearly all are: without a resource, in a block that is shared and stays so, while
+    /// no rank counts. Whether it was one; if not, nothing has changed. O(1).
     #[inline(always)]
-    pub(crate) fn free(&mut self, entry: Entry) -> Option<Result<(u64, bool), KeyError>> {
-        let Self { slots, shared, counters, .. } = self;
-        let Some(Slot::Block(block)) = slots.get_mut(entry.slot as usize) else {
-            return Some(Err(KeyError::Stale));
-        };
-        let freed = match &block.space {
-            Space::Plot(plot) if !block.tailored && !block.closed => {
-                if shared.tenants.has_resource(entry.key) {
-                    return None;
-                }
-                shared.free(entry.key, plot)
-            }
-            _ => return self.free_further(entry),
-        };
-        let (size, room) = match freed {
-            Ok(freed) => freed,
-            Err(error) => return Some(Err(error)),
-        };
+    pub(crate) fn free_plain(&mut self, entry: Entry) -> bool {
+        let Self { slots, shared, counters, told, .. } = self;
+        let Some(Slot::Block(block)) = slots.get_mut(entry.slot as usize) else { return false };
+        let Space::Plot(plot) = &block.space else { return false };
+        let is_seldom = block.tailored | block.closed | (block.taken < 2);
+        if is_seldom || *told > 0 || shared.tenants.has_resource(entry.key) {
+            return false;
+        }
+        let Ok((size, room)) = shared.free(entry.key, plot) else { return false };
         block.taken -= 1;
-        let emptied = block.taken == 0;
         if u64::from(room) > counters.shared.get() {
             counters.shared.set(room.into());
         }
         counters.end(size);
-        if emptied {
-            self.empty.push(entry.slot);
-        }
-        if self.told > 0 {
-            self.leave(entry);
-        }
-        Some(Ok((size, emptied)))
+        true
     }
 
-    /// [`free`](Self::free) in blocks that are not as nearly all.
+    /// Used → Free, for a region without a resource: `None`, and nothing has changed, where one lives
+    /// there. Returns the bytes, and whether the block is empty now. O(1).
     #[inline(never)]
-    fn free_further(&mut self, entry: Entry) -> Option<Result<(u64, bool), KeyError>> {
+    pub(crate) fn free(&mut self, entry: Entry) -> Option<Result<(u64, bool), KeyError>> {
         if self.tenants_mut(entry.slot)?.has_resource(entry.key) {
             return None;
         }

@@ -52,7 +52,7 @@ mod tests {
     fn ledger() -> (Ledger, u32) {
         let desc = PoolDesc::new();
         let layout = desc.layout(1 << 20, 4096).unwrap();
-        let mut ledger = Ledger::new(&layout, &desc).unwrap();
+        let mut ledger = Ledger::new(&layout, &desc, (1 << 20) - layout.lead).unwrap();
         let request = Request { size: 100, alignment: 1, margin: 0, by_handle: false };
         let lives = [(); 3].map(|()| ledger.allocate(request).unwrap());
         ledger.free(&lives[1]);
