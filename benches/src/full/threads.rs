@@ -30,19 +30,24 @@ pub struct Pace {
     pub cpu: Option<f64>,
 }
 
-/// Pairs of free and allocate by so many threads.
-pub fn pace<F: FullPath>(
-    profile: &Profile,
-    (threads, one_type): (usize, bool),
-    rounds: u64,
-    tick: f64,
-) -> Pace {
-    let purposes = [Purpose::DeviceLocal, Purpose::Upload, Purpose::Readback];
+impl Pace {
+    /// What threads that take nothing from each other would reach together, each as fast as its like alone.
+    pub fn together(alone: &[Self]) -> Self {
+        let seconds: f64 = alone.iter().map(|one| 1.0 / one.rate).sum();
+        let cpu = alone.iter().map(|one| one.cpu).sum::<Option<f64>>();
+        let count = alone.len() as f64;
+        Self { rate: count / seconds, cpu: cpu.map(|cpu| cpu / count) }
+    }
+}
+
+/// Pairs of free and allocate by a thread for each of these, in the memory type that it names.
+pub fn pace<F: FullPath>(profile: &Profile, purposes: &[Purpose], rounds: u64, tick: f64) -> Pace {
+    let threads = purposes.len();
     let driver = FakeDriver::new(profile);
     let allocator = F::new(&driver, 0);
     let count = if F::LARGEST_LIVE == usize::MAX { PAIRS } else { FEW_PAIRS };
     let pace = measure((threads, count), rounds, tick, |round, thread| {
-        let purpose = if one_type { purposes[0] } else { purposes[thread % 3] };
+        let purpose = purposes[thread];
         let mut random = Random::new(round * 64 + thread as u64);
         let allocator = &allocator;
         let allocate = move |size: u64| {

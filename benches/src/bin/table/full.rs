@@ -2,11 +2,11 @@
 
 use fencepost::fake::Profile;
 use fencepost_benches::for_each_full_path;
-use fencepost_benches::full::FullPath;
 use fencepost_benches::full::lane::lane;
 use fencepost_benches::full::reserved::{Captured, Reserved, least, reserved};
 use fencepost_benches::full::retire::{Costs, costs, throughput};
 use fencepost_benches::full::threads::{Pace, arithmetic, pace};
+use fencepost_benches::full::{FullPath, Purpose};
 use fencepost_benches::race::{Lane, race};
 use fencepost_benches::replay::segments;
 use fencepost_benches::stream::Stream;
@@ -162,27 +162,37 @@ pub fn threads(quick: bool, tick: f64) {
         "Threads",
         &format!(
             "Million pairs of free and allocate per second of all threads together, 1,000 alive for each, \
-             granularity 1; in brackets over one thread, and how long a thread ran for a pair, over one \
-             thread: what threads take from each other by writing the same cache lines is in that, and a \
+             granularity 1; in brackets over one thread, in the mean of these memory types, and how long a thread ran for a \
+             pair, over the same: what threads take from each other by writing the same cache lines is in that, and a \
              wait for a processor or a lock is not. The last column calculates and shares nothing. This \
              machine has {cores} cores."
         ),
         &names_and(&["arithmetic"]),
     );
     let (profile, rounds) = (roomy(0, 1), if quick { 24 } else { 96 });
-    let mut ones = Vec::new();
-    for (threads, one_type) in [(1, true), (2, false), (2, true), (4, false), (4, true)] {
+    let paces = |purposes: &[Purpose]| {
         let mut paces = Vec::new();
         macro_rules! push {
             ($subject:ty) => {
-                paces.push(pace::<$subject>(&profile, (threads, one_type), rounds, tick));
+                paces.push(pace::<$subject>(&profile, purposes, rounds, tick));
             };
         }
         for_each_full_path!(push);
-        paces.push(arithmetic(threads, rounds, tick));
-        if ones.is_empty() {
-            ones.clone_from(&paces);
-        }
+        paces.push(arithmetic(purposes.len(), rounds, tick));
+        paces
+    };
+    let types = [Purpose::DeviceLocal, Purpose::Upload, Purpose::Readback];
+    let ones = types.map(|purpose| paces(&[purpose]));
+    for (threads, one_type) in [(1, true), (2, false), (2, true), (4, false), (4, true)] {
+        let type_of = |thread: usize| if one_type { 0 } else { thread % types.len() };
+        let purposes: Vec<Purpose> = (0..threads).map(|thread| types[type_of(thread)]).collect();
+        let paces = if threads == 1 { ones[0].clone() } else { paces(&purposes) };
+        let alone = |subject: usize| {
+            let alone: Vec<Pace> =
+                (0..threads).map(|thread| ones[type_of(thread)][subject]).collect();
+            Pace::together(&alone)
+        };
+        let ones: Vec<Pace> = (0..paces.len()).map(alone).collect();
         let cell = |(pace, one): (&Pace, &Pace)| {
             let ran = pace.cpu.zip(one.cpu).map(|(cpu, one)| format!("; {:.2}", cpu / one));
             let over = format!("{:.2}×{}", pace.rate / one.rate, ran.unwrap_or_default());
