@@ -3,6 +3,7 @@
 
 use super::Tlsf;
 use super::pairs::{Link, Node, USED, index_of, place_of};
+use super::place::{Found, Request};
 use super::region::{Freed, Key};
 
 /// A used region, as its node tells it, in granules; and what is noted of it.
@@ -50,7 +51,21 @@ impl Tlsf {
     pub(crate) fn allocate_noted(&mut self, size: u64, alignment: u64) -> Option<(u32, u32)> {
         debug_assert!(alignment.is_power_of_two());
         let asked = self.in_granules(size, alignment)?;
-        let (request, found) = self.search(asked, &mut ())?;
+        match self.search_first(asked, &mut ()) {
+            None => self.allocate_noted_further(asked, size),
+            Some(found) => self.give_noted(found, size),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_noted_further(&mut self, asked: Request, size: u64) -> Option<(u32, u32)> {
+        let found = self.search_further(asked, &mut ())?;
+        self.give_noted(found, size)
+    }
+
+    #[inline(always)]
+    fn give_noted(&mut self, (request, found): (Request, Found), size: u64) -> Option<(u32, u32)> {
         self.prepare()?;
         let slack = (self.bytes(request.size) - size) as u32;
         debug_assert!(slack <= Self::MOST_NOTED);

@@ -128,10 +128,8 @@ impl Tlsf {
     #[inline]
     pub fn allocate_exact(&mut self, size: u64, alignment: u64) -> Result<Placed, AllocateError> {
         let request = self.request(size, alignment)?;
-        let found = match self.is_thrifty(request) {
-            true => self.find_thriftily(request, &mut ()),
-            false => self.view().find(request, 1, &mut ()),
-        };
+        let steps = if self.is_thrifty(request) { STEPS } else { 1 };
+        let found = self.view().find(request, steps, &mut ());
         self.give_or_refuse(found.map(|found| (request, found)))
     }
 
@@ -161,7 +159,20 @@ impl Tlsf {
         observe: &mut impl Observe,
     ) -> Result<Placed, AllocateError> {
         let asked = self.request(size, alignment)?;
-        self.give_or_refuse(self.search(asked, observe))
+        match self.search_first(asked, observe) {
+            None => self.allocate_further(asked, observe),
+            found => self.give_or_refuse(found),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_further(
+        &mut self,
+        asked: Request,
+        observe: &mut impl Observe,
+    ) -> Result<Placed, AllocateError> {
+        self.give_or_refuse(self.search_further(asked, observe))
     }
 
     /// [`allocate`](Self::allocate) for who does not ask why not, out of a bin that is not above `most`, and the bin
@@ -180,7 +191,27 @@ impl Tlsf {
         if asked.mask >= widest {
             return None;
         }
-        let (request, found) = self.search(asked, &mut ())?;
+        match self.search_first(asked, &mut ()) {
+            None => self.allocate_from_further(asked, most),
+            Some(found) => self.give_from(found, most),
+        }
+    }
+
+    #[cfg(feature = "vulkan")]
+    #[cold]
+    #[inline(never)]
+    fn allocate_from_further(&mut self, asked: Request, most: u32) -> Option<(Placed, u32)> {
+        let found = self.search_further(asked, &mut ())?;
+        self.give_from(found, most)
+    }
+
+    #[cfg(feature = "vulkan")]
+    #[inline(always)]
+    fn give_from(
+        &mut self,
+        (request, found): (Request, Found),
+        most: u32,
+    ) -> Option<(Placed, u32)> {
         if found.bin > most {
             return None;
         }
@@ -221,20 +252,43 @@ impl Tlsf {
 
     /// A free region for what is asked for, and what to cut out of it: as much as the alignment makes of the
     /// size, if that has room.
+    fn search(&self, asked: Request, observe: &mut impl Observe) -> Option<(Request, Found)> {
+        match self.search_first(asked, observe) {
+            None => self.search_further(asked, observe),
+            found => found,
+        }
+    }
+
+    /// [`search`](Self::search) as far as it nearly always goes.
     #[inline(always)]
-    pub(super) fn search(
+    pub(super) fn search_first(
         &self,
         asked: Request,
         observe: &mut impl Observe,
     ) -> Option<(Request, Found)> {
         if self.is_thrifty(asked) {
-            return Some((asked, self.find_thriftily(asked, observe)?));
+            return None;
         }
         let wide = asked.widened();
-        match self.view().find(wide, 1, observe) {
-            Some(found) => Some((wide, found)),
-            None => Some((asked, self.find_narrow(asked, wide, observe)?)),
-        }
+        Some((wide, self.view().find(wide, 1, observe)?))
+    }
+
+    /// [`search`](Self::search) after [`search_first`](Self::search_first), which has found none: the block is nearly
+    /// full.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn search_further(
+        &self,
+        asked: Request,
+        observe: &mut impl Observe,
+    ) -> Option<(Request, Found)> {
+        let steps = match self.is_thrifty(asked) {
+            true => STEPS,
+            // Without the widening it may still fit.
+            false if asked.widened().size != asked.size => 1,
+            false => return None,
+        };
+        Some((asked, self.view().find(asked, steps, observe)?))
     }
 
     /// Whether padding may cost much, and less than an eighth of the block is free: then what rounding adds
@@ -243,24 +297,6 @@ impl Tlsf {
     fn is_thrifty(&self, request: Request) -> bool {
         // No branch on what is asked for alone.
         (request.mask >= LITTLE) & (self.taken.units > self.roomy)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn find_thriftily(&self, request: Request, observe: &mut impl Observe) -> Option<Found> {
-        self.view().find(request, STEPS, observe)
-    }
-
-    /// Seldom: the block is nearly full. Without the widening it may still fit.
-    #[cold]
-    #[inline(never)]
-    fn find_narrow(
-        &self,
-        asked: Request,
-        wide: Request,
-        observe: &mut impl Observe,
-    ) -> Option<Found> {
-        (wide.size != asked.size).then(|| self.view().find(asked, 1, observe))?
     }
 
     /// Gives out what was found, if that is anything, and the host has memory for the books.
