@@ -4,8 +4,8 @@ use super::Tlsf;
 use super::class::bin_of;
 use super::error::AllocateError;
 use super::pairs::nodes_of;
-use super::place::{Found, Request, View};
 use super::region::Placed;
+use super::search::{Found, Request, View};
 
 impl Tlsf {
     /// As [`allocate_exact`](Self::allocate_exact), but refused only if no free region holds the request:

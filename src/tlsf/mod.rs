@@ -121,6 +121,7 @@ mod release;
 mod report;
 #[cfg(feature = "vulkan")]
 mod room;
+mod search;
 #[cfg(feature = "vulkan")]
 mod shut;
 mod sorted;
@@ -139,12 +140,12 @@ pub use check::Broken;
 pub use config::Config;
 pub use error::{AllocateError, ConfigError, KeyError, TakeOverError};
 pub(crate) use noted::Noted;
-#[doc(hidden)]
-pub use place::Probes;
 pub use region::{Freed, Key, Placed, Region, State};
 pub use report::Regions;
 #[cfg(feature = "vulkan")]
 pub(crate) use room::{ROOM_STEPS, Within, least_of_room, room_of};
+#[doc(hidden)]
+pub use search::Probes;
 pub use take_over::TakenOver;
 
 /// The ranges of one block, from 0 to its size.

@@ -3,8 +3,8 @@
 
 use super::Tlsf;
 use super::pairs::{Link, Node, USED, index_of, place_of};
-use super::place::{Found, Request};
 use super::region::{Freed, Key};
+use super::search::{Found, Request};
 
 /// A used region, as its node tells it, in granules; and what is noted of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
