@@ -73,6 +73,11 @@ impl BlockList {
             let Some(slot) = self.restless.pop_front() else { break };
             let fixed = self.fixed_rank;
             let Some(block) = self.block_mut(slot) else { continue };
+            if block.held {
+                // Another thread tells an older one just now: until it lets go, nobody else may.
+                self.restless.push_back(slot);
+                continue;
+            }
             let rank = fixed.unwrap_or_else(|| block.ranks.of_block(block.live()));
             if block.told != rank {
                 block.told = rank;

@@ -280,8 +280,15 @@ fn a_block_stays_while_the_driver_is_told_its_rank() {
     list.free(Entry { slot, key }).unwrap().unwrap();
     list.stay = Stay::NONE;
     assert_eq!(list.remove_empty().len(), 0, "its memory is in the driver's hands");
+    assert!(
+        list.take_ranks(8).is_empty(),
+        "one thread tells: the first to let go must be the last"
+    );
     list.let_go(slot);
     list.check().unwrap();
+    let told = list.take_ranks(8);
+    assert_eq!(told.as_slice(), [(slot, vk::DeviceMemory::null(), Rank::USUAL)], "it is not lost");
+    list.let_go(slot);
     assert_eq!(list.remove_empty().len(), 1);
     // Nobody looks at a block that has gone.
     assert!(list.take_ranks(8).is_empty());

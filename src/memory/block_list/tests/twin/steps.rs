@@ -299,7 +299,7 @@ impl World {
         }
         for (slot, memory, _) in self.list.take_ranks(self.random.below(4) as usize) {
             let home = self.homes.get_mut(&slot).unwrap();
-            assert_eq!(home.memory, memory);
+            assert!(home.memory == memory && !home.held);
             home.held = true;
         }
         self.did("rank");
