@@ -293,7 +293,8 @@ impl World {
             self.list.set_rank(entry, rank);
         }
         for (&slot, home) in &mut self.homes {
-            if core::mem::take(&mut home.held) {
+            if home.held && !self.random.one_in(3) {
+                home.held = false;
                 self.list.let_go(slot);
             }
         }
