@@ -277,7 +277,14 @@ fn live(worlds: u64, steps: u32) {
         }
     }
     println!("{done:?}");
-    let rare = ["at need, in a closed block", "taken over", "not taken over", "nowhere", "refused"];
+    let rare = [
+        "at need, in a closed block",
+        "taken over",
+        "not taken over",
+        "nowhere",
+        "refused",
+        "plain",
+    ];
     for what in rare {
         assert!(done.get(what).is_some_and(|&times| times > 3), "{what}: {done:?}");
     }

@@ -99,6 +99,19 @@ impl World {
 
     fn free(&mut self) {
         let Some(entry) = self.random.of(&self.where_pending(false)) else { return };
+        let home = &self.homes[&entry.slot];
+        let is_plain = home.kind == Kind::Shared
+            && !home.closed
+            && self.in_slot(entry.slot).count() > 1
+            && self.ranges[&id(entry)].resource == Resource::None
+            && self.list.told == 0;
+        if self.random.one_in(2) {
+            assert_eq!(self.list.free_plain(entry), is_plain, "if not, nothing changes");
+            if is_plain {
+                self.end(entry);
+                return self.did("plain");
+            }
+        }
         if self.ranges[&id(entry)].resource != Resource::None {
             assert!(self.list.free(entry).is_none(), "a resource lives there");
             self.take_resource(entry);
@@ -312,6 +325,7 @@ impl World {
             let Some(dead) = self.random.of(&self.dead) else { return };
             assert!(self.list.used(dead).is_err() && self.list.region(dead).is_none());
             assert!(self.list.retire(dead).is_err() && self.list.reach(dead).is_err());
+            assert!(!self.list.free_plain(dead));
             // None, where another of that number has a resource in another block.
             assert!(self.list.free(dead).is_none_or(|freed| freed.is_err()));
         }
