@@ -26,6 +26,8 @@ pub(crate) struct Register {
     lingering: Vec<Arc<Sync>>,
     /// Polls under way: until they are over, no sync object is given out to be destroyed.
     polls: u32,
+    /// Recordings that were dropped open: so they stay until it is said that none will be submitted.
+    strays: Vec<RecordingId>,
     auditor: Option<Auditor>,
     /// For what guards report.
     passed: Option<PassedCuts>,
@@ -88,6 +90,7 @@ impl Register {
             timelines: Vec::new(),
             lingering: Vec::new(),
             polls: 0,
+            strays: Vec::new(),
             auditor: desc.audit.then(Auditor::default),
             passed: desc.guards.is_on().then(PassedCuts::default),
             tape,
@@ -130,6 +133,22 @@ impl Register {
 
     pub(super) fn cuts_mut(&mut self) -> &mut Cuts {
         &mut self.cuts
+    }
+
+    /// The handle of open recordings is gone. Where the host has no memory to note it, they stay open for ever.
+    pub(super) fn stray(&mut self, recordings: &[RecordingId]) {
+        if self.strays.try_reserve(recordings.len()).is_ok() {
+            self.strays.extend_from_slice(recordings);
+        }
+    }
+
+    /// Everything dropped so far is taken as reached, and nothing of a stray recording will be submitted.
+    pub(super) fn assume_idle(&mut self) {
+        for recording in core::mem::take(&mut self.strays) {
+            // Its handle is gone, so that nobody else ended it.
+            let _ = self.cuts.abandon(recording);
+        }
+        self.cuts.assume_idle();
     }
 
     /// Whether a living timeline stands for this queue.
