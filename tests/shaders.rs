@@ -4,17 +4,20 @@
 //! `FENCEPOST_WRITE_SHADERS=1 cargo test --test shaders` writes the binaries anew.
 use naga::back::spv;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
+use rspirv::binary::{Assemble, ParseState};
+use rspirv::dr::Operand;
+use rspirv::spirv::{Decoration, Op, StorageClass};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// SPIR-V 1.3, which every Vulkan 1.1 driver reads, without names of variables.
+/// SPIR-V 1.0, which every Vulkan driver reads, without names of variables.
 fn compile(source: &str) -> Result<Vec<u8>, String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
     let mut validator = Validator::new(ValidationFlags::all(), Capabilities::default());
     let info = validator.validate(&module).map_err(|e| e.emit_to_string(source))?;
     let options = spv::Options {
-        lang_version: (1, 3),
+        lang_version: (1, 0),
         // Coordinates are Vulkan's own; the viewport turns the picture up.
         flags: spv::WriterFlags::empty(),
         // Groups and bindings keep the numbers that the source gives them.
@@ -23,7 +26,38 @@ fn compile(source: &str) -> Result<Vec<u8>, String> {
     };
     let words =
         spv::write_vec(&module, &info, &options, None).map_err(|error| error.to_string())?;
+    let words = without_extensions(&words).map_err(|error| format!("{error:?}"))?;
     Ok(words.into_iter().flat_map(u32::to_le_bytes).collect())
+}
+
+/// A module's storage buffers as Vulkan 1.0 has them, without `SPV_KHR_storage_buffer_storage_class`:
+/// uniform variables of structs that are buffer blocks.
+fn without_extensions(words: &[u32]) -> Result<Vec<u32>, ParseState> {
+    let mut module = rspirv::dr::load_words(words)?;
+    module.extensions.clear();
+    let blocks: Vec<u32> = module
+        .types_global_values
+        .iter()
+        .filter(|made| made.class.opcode == Op::TypePointer)
+        .filter(|made| made.operands[0] == Operand::StorageClass(StorageClass::StorageBuffer))
+        .filter_map(|made| made.operands[1].id_ref_any())
+        .collect();
+    for operand in module.all_inst_iter_mut().flat_map(|instruction| &mut instruction.operands) {
+        if *operand == Operand::StorageClass(StorageClass::StorageBuffer) {
+            *operand = Operand::StorageClass(StorageClass::Uniform);
+        }
+    }
+    for annotation in &mut module.annotations {
+        let [Operand::IdRef(target), what @ Operand::Decoration(Decoration::Block)] =
+            &mut annotation.operands[..]
+        else {
+            continue;
+        };
+        if blocks.contains(target) {
+            *what = Operand::Decoration(Decoration::BufferBlock);
+        }
+    }
+    Ok(module.assemble())
 }
 
 /// Every WGSL file under `shaders/`, in order.

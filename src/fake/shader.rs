@@ -64,8 +64,23 @@ struct Bytes {
     size: u64,
 }
 
+/// The newest SPIR-V that a Vulkan version reads (specification, "Versions and Formats" of SPIR-V).
+const fn newest_spirv(api_version: u32) -> u32 {
+    match (vk::api_version_major(api_version), vk::api_version_minor(api_version)) {
+        (1, 0) => 0x0001_0000,
+        (1, 1) => 0x0001_0300,
+        (1, 2) => 0x0001_0500,
+        _ => 0x0001_0600,
+    }
+}
+
 impl State {
     pub(super) fn create_module(&mut self, code: &[u32]) -> Result<vk::ShaderModule, vk::Result> {
+        let spirv = code.get(1).copied().unwrap_or(0);
+        let newest = newest_spirv(self.profile.api_version);
+        if spirv > newest {
+            self.report(Violation::ModuleTooNew { spirv, newest });
+        }
         self.create(Module { is_guard: code == guard::SPIRV, busy: Busy::default() })
     }
 

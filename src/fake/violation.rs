@@ -258,6 +258,13 @@ violations! {
         /// The memory.
         memory: Object,
     } "bound {resource}, which wants an address, to {memory}, which has none",
+    /// A shader's module is SPIR-V of a version that the device's Vulkan version does not read.
+    ModuleTooNew {
+        /// The module's version word, as `0x0001_0300`.
+        spirv: u32,
+        /// The newest that may be given.
+        newest: u32,
+    } "a shader is SPIR-V {spirv:#010x}, the device reads {newest:#010x} at most",
     /// A shader reaches past the bytes that its descriptor set names.
     DispatchOutOfRange {
         /// The set.

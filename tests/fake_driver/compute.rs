@@ -1,7 +1,7 @@
 //! Compute: the guards' own shaders are carried out, all others touch what their set names.
 
 use ash::vk;
-use fencepost::fake::{Call, Use, Violation};
+use fencepost::fake::{Call, Profile, Use, Violation};
 
 use crate::support::{Gpu, object, submission};
 
@@ -210,5 +210,32 @@ fn a_known_shader_touches_its_pieces_alone() {
         let found = it.gpu.fake.violations();
         let overlap = |it: &Violation| matches!(it, Violation::SubmitOverlap { .. });
         assert_eq!(found.iter().any(overlap), overlaps, "at byte {at}: {found:?}");
+    }
+}
+
+/// The guards' shader is read by every Vulkan version, and a newer one is told.
+#[test]
+fn a_module_that_the_version_does_not_read_is_a_violation() {
+    let words = SPIRV.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap()));
+    let words: Vec<u32> = words.collect();
+    let cases = [
+        (vk::API_VERSION_1_0, 0x0001_0000),
+        (vk::API_VERSION_1_1, 0x0001_0300),
+        (vk::API_VERSION_1_2, 0x0001_0500),
+        (vk::API_VERSION_1_3, 0x0001_0600),
+    ];
+    for (api_version, newest) in cases {
+        let gpu = Gpu::with(Profile::default().api_version(api_version));
+        let create = |spirv: u32| unsafe {
+            let code = [&[words[0], spirv], &words[2..]].concat();
+            let info = vk::ShaderModuleCreateInfo::default().code(&code);
+            let module = gpu.device.create_shader_module(&info, None).unwrap();
+            gpu.device.destroy_shader_module(module, None);
+        };
+        create(words[1]);
+        create(newest);
+        gpu.fake.finish().unwrap();
+        create(newest + 0x100);
+        gpu.broke(&[Violation::ModuleTooNew { spirv: newest + 0x100, newest }]);
     }
 }

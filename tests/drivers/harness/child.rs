@@ -66,6 +66,9 @@ pub(super) fn run(
         .stderr(log.writer()?)
         .env("RUST_BACKTRACE", "0")
         .env("MESA_SHADER_CACHE_DISABLE", "true")
+        // The layer keeps there which shaders it has seen to be valid, by their words alone: one that
+        // was valid in Vulkan 1.1 passes in 1.0. Nothing can be kept in a file.
+        .env("XDG_CACHE_HOME", std::env::current_exe()?)
         .env_remove("VK_INSTANCE_LAYERS")
         .env_remove("VK_LAYER_ENABLES");
     prepare(&mut command);

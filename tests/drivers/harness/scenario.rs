@@ -60,10 +60,15 @@ pub(super) const PASSED: &str = "scenario passed";
 impl Room<'_> {
     /// Opens the driver's device as the scenario describes it.
     pub(crate) fn open(&self) -> Arc<Gpu> {
+        self.open_as(self.scenario.api_version)
+    }
+
+    /// The same in another Vulkan version.
+    pub(crate) fn open_as(&self, api_version: u32) -> Arc<Gpu> {
         let gpu = Gpu::open(&GpuRequest {
             driver: Some(self.driver),
             validation: self.scenario.validation,
-            api_version: self.scenario.api_version,
+            api_version,
         })
         .unwrap_or_else(|error| panic!("{error}"));
         println!("{DEVICE}{}", gpu.driver());

@@ -25,6 +25,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario::new("scrubs_ride_in_a_command_buffer_of_vulkan_1_0", riding)
             .api_version(vk::API_VERSION_1_0)
             .validation(Validation::Core),
+        Scenario::new("control_a_shader_of_vulkan_1_1_is_reported_in_1_0", newer_shader)
+            .api_version(vk::API_VERSION_1_0)
+            .validation(Validation::Core),
         Scenario::new("the_barriers_of_scrubs_order_them_between_the_users_submissions", |room| {
             assert_clean(&between(room, Clone::clone));
         })
@@ -280,4 +283,25 @@ fn riding(room: &Room<'_>) {
     let found = only(&scrub(&allocator, &gpu, &line, Scrub::Due));
     assert_eq!((found.damage, found.words, name(&found)), (Damage::After, 1, Some("victim")));
     assert_clean(&messages.take());
+}
+
+/// What the layer has seen to be valid in one version it must not take for valid in another.
+fn newer_shader(room: &Room<'_>) {
+    let bytes = include_bytes!("../../../shaders/guard.spv");
+    let words = ash::util::read_spv(&mut std::io::Cursor::new(bytes)).expect("SPIR-V");
+    let newer = [&[words[0], 0x0001_0300], &words[2..]].concat();
+    let messages = |api_version: u32, code: &[u32]| {
+        let gpu = room.open_as(api_version);
+        let messages = gpu.messages();
+        let info = vk::ShaderModuleCreateInfo::default().code(code);
+        // SAFETY: the words are a module, and nobody uses what is made of it.
+        unsafe {
+            let module = gpu.device.create_shader_module(&info, None).expect("a module");
+            gpu.device.destroy_shader_module(module, None);
+        }
+        messages.take()
+    };
+    assert_clean(&messages(vk::API_VERSION_1_0, &words));
+    assert_clean(&messages(vk::API_VERSION_1_1, &newer));
+    assert_seen(&messages(vk::API_VERSION_1_0, &newer), "InconsistentSpirv");
 }
