@@ -4,7 +4,7 @@ mod support;
 
 use fencepost::{
     AllocateError, AllocationDesc, AllocationFlags, Allocator, Arena, ArenaDesc, ArenaError,
-    CreateError, DeviceFeatures, KeyError, ResourceKind,
+    CreateError, DeviceFeatures, GuardPolicy, KeyError, ResourceKind,
     fake::{Call, FakeDriver, Profile, Use},
     vk,
 };
@@ -155,6 +155,21 @@ fn the_types_and_flags_of_a_request_bind_in_an_arena_too() {
     let refused = arena.allocate(&requirements(MIB), linear, &never);
     assert!(refused.unwrap_err().is_out_of_memory());
     assert_eq!(fake.calls(Call::AllocateMemory), asked);
+}
+
+/// Of the host's memory, in granules of 64 bytes: one for a byte, and a margin on each side.
+#[test]
+fn blocks_that_hold_nothing_but_margins_are_refused() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    for policy in [GuardPolicy::Margins, GuardPolicy::Full, GuardPolicy::Poison] {
+        let of = |bytes| ArenaDesc::new(AllocationDesc::upload()).guards(policy).block_size(bytes);
+        let least = if policy == GuardPolicy::Poison { 64 } else { 192 };
+        let (asked, limit) = (least - 1, 4 << 30);
+        let refused = allocator.create_arena(&of(asked)).unwrap_err();
+        assert_eq!(refused, ArenaError::BlockSize { asked, limit });
+        assert!(allocate(&allocator.create_arena(&of(least)).unwrap(), 1).is_ok());
+    }
 }
 
 #[test]
