@@ -272,6 +272,40 @@ fn out_of_memory_names_the_earliest_drop_worth_waiting_for() {
     fake.finish().unwrap();
 }
 
+#[test]
+fn what_a_pipeline_is_made_of_ends_by_its_kind() {
+    let fake = fake();
+    {
+        let (allocator, device) = (allocator(&fake), fake.device());
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        let sets = [set_layout(&fake, 1)];
+        let layout = vk::PipelineLayoutCreateInfo::default().set_layouts(&sets);
+        let size =
+            vk::DescriptorPoolSize { ty: vk::DescriptorType::UNIFORM_BUFFER, descriptor_count: 1 };
+        let sizes = [size];
+        let pool = vk::DescriptorPoolCreateInfo::default().max_sets(1).pool_sizes(&sizes);
+        // SAFETY: the fake lives.
+        let (layout, pool) = unsafe {
+            (
+                device.create_pipeline_layout(&layout, None),
+                device.create_descriptor_pool(&pool, None),
+            )
+        };
+        let (layout, pool) = (layout.unwrap(), pool.unwrap());
+        let recording = frames.begin().unwrap();
+        let layouts = [Object::PipelineLayout(layout), Object::DescriptorSetLayout(sets[0])];
+        for object in [Object::DescriptorPool(pool)].into_iter().chain(layouts) {
+            // SAFETY: it is used no more.
+            unsafe { allocator.retire_object(object) };
+        }
+        assert_eq!(allocator.collect().objects, 0);
+        submit_nothing(recording).unwrap();
+        fake.run();
+        assert_eq!(allocator.collect().objects, 3);
+    }
+    fake.finish().expect("each is destroyed, and by its own command");
+}
+
 /// A function that fails between `begin` and `submit`, and gives its recording up by `?`.
 fn a_frame_that_fails(frames: &Timeline) -> Result<(), AllocateError> {
     let _frame = frames.begin().unwrap();

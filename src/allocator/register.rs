@@ -193,22 +193,20 @@ impl Register {
         }
     }
 
+    /// What to wait on for a timeline; `None` once it has ended.
+    pub(super) fn sync_of(&self, id: TimelineId) -> Option<Arc<Sync>> {
+        self.timelines.iter().find(|timeline| timeline.id == id).map(|t| Arc::clone(&t.sync))
+    }
+
     /// The points that, once reached, leave nothing submitted; with what to wait on.
     pub(super) fn outstanding(&self) -> Vec<(Point, Arc<Sync>)> {
-        let sync_of = |id| self.timelines.iter().find(|timeline| timeline.id == id);
-        let points = self.cuts.outstanding();
-        points.filter_map(|p| sync_of(p.timeline()).map(|t| (p, Arc::clone(&t.sync)))).collect()
+        self.cuts.outstanding().filter_map(|p| Some((p, self.sync_of(p.timeline())?))).collect()
     }
 
     /// What to wait on for a bag, as [`Cuts::points_of`] says.
     pub(super) fn waits_of(&self, bag: BagNumber) -> Option<Vec<(Point, Arc<Sync>)>> {
-        let sync_of = |id| self.timelines.iter().find(|timeline| timeline.id == id);
         let points = self.cuts.points_of(bag)?.into_iter();
-        Some(
-            points
-                .filter_map(|p| sync_of(p.timeline()).map(|t| (p, Arc::clone(&t.sync))))
-                .collect(),
-        )
+        Some(points.filter_map(|p| Some((p, self.sync_of(p.timeline())?))).collect())
     }
 
     /// The oldest cuts that work on this timeline's queue can be ordered after: by a barrier where it
