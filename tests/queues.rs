@@ -197,10 +197,7 @@ fn a_counter_that_lags_its_fence_is_believed_and_not_the_fence() {
         fake.set_counter(semaphore, 0);
         assert_eq!(allocator.collect().allocations, 0);
         assert!(!frames.is_reached(point).unwrap());
-        assert_eq!(
-            frames.wait(point, Duration::from_millis(1)),
-            Err(WaitError::Timeout)
-        );
+        assert_eq!(frames.wait(point, Duration::from_millis(1)), Err(WaitError::Timeout));
         assert_eq!(allocator.statistics().total.pending_count, 1);
         fake.set_counter(semaphore, point.value());
         frames.wait(point, Duration::ZERO).unwrap();
