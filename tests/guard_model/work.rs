@@ -27,7 +27,8 @@ impl World {
             97..98 if self.slip == Slip::WritesAstray => self.write_astray(random),
             _ => self.expect_peace(),
         }
-        let blocks: Vec<_> = self.allocator.blocks().iter().map(|block| block.memory).collect();
+        let snapshot = self.allocator.snapshot();
+        let blocks: Vec<_> = snapshot.blocks().map(|block| block.memory).collect();
         self.truth.keep(&blocks);
     }
 
@@ -67,8 +68,8 @@ impl World {
 
     /// The region that an allocation lies in, with its margins.
     fn region(&self, allocation: &Allocation) -> (u64, u64) {
-        let blocks = self.allocator.blocks();
-        let block = blocks.iter().find(|block| block.memory == allocation.memory()).unwrap();
+        let snapshot = self.allocator.snapshot();
+        let block = snapshot.blocks().find(|block| block.memory == allocation.memory()).unwrap();
         let mut regions = block.regions.iter().map(|it| (it.offset, it.offset + it.size));
         regions.find(|it| (it.0..it.1).contains(&allocation.offset())).unwrap()
     }

@@ -27,7 +27,7 @@ pub struct Corruption {
     pub damage: Damage,
     /// The memory type of the block.
     pub memory_type: u32,
-    /// The block, as [`Allocation::memory`](crate::Allocation::memory), [`Allocator::blocks`](crate::Allocator::blocks)
+    /// The block, as [`Allocation::memory`](crate::Allocation::memory), [`Snapshot::blocks`](crate::Snapshot::blocks)
     /// and the driver's own tools know it: who lies beside the damage is told by them.
     pub memory: vk::DeviceMemory,
     /// Where in its block the first damaged byte lies.
