@@ -14,6 +14,8 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
         1 => any::<usize>().prop_map(Call::FreeAgain),
         2 => (0..BYTES).prop_map(Call::Look),
         1 => (0..BYTES).prop_map(Call::FreeAt),
+        2 => any::<usize>().prop_map(Call::FreeLater),
+        2 => any::<usize>().prop_map(Call::Pass),
     ];
     prop::collection::vec(call, 1..300)
 }
@@ -23,7 +25,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(150))]
+    #![proptest_config(config(300))]
 
     #[test]
     fn the_pool_answers_as_its_twin(which in 0..DESCS.len(), calls in calls()) {
@@ -40,8 +42,14 @@ fn each_planted_fault_is_found() {
         Fault::CountsRoundedSizes,
         Fault::LosesThePeak,
         Fault::IgnoresQuarantine,
+        Fault::IgnoresBoundaries,
+        Fault::ForgetsWhatWaits,
     ] {
-        let desc = if fault == Fault::IgnoresQuarantine { DESCS[2] } else { DESCS[0] };
+        let desc = match fault {
+            Fault::IgnoresQuarantine => DESCS[2],
+            Fault::IgnoresBoundaries => DESCS[6],
+            _ => DESCS[0],
+        };
         let mut runner = proptest::test_runner::TestRunner::new_with_rng(
             config(200),
             proptest::test_runner::TestRng::deterministic_rng(

@@ -4,8 +4,10 @@
 
 use std::alloc::Layout;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ptr::NonNull;
 
 use fencepost::pool::{AllocateError, DeallocateError, Lookup};
+use fencepost::retire::{Cuts, TimelineId};
 use fencepost::{MemoryPool, PoolDesc};
 
 /// A mistake that the pool could make; the twin makes it in its place.
@@ -16,6 +18,8 @@ pub enum Fault {
     CountsRoundedSizes,
     LosesThePeak,
     IgnoresQuarantine,
+    IgnoresBoundaries,
+    ForgetsWhatWaits,
 }
 
 #[derive(Clone, Debug)]
@@ -31,16 +35,28 @@ pub enum Call {
     /// Of any offset.
     Look(usize),
     FreeAt(usize),
+    /// As `Free`, at the next point.
+    FreeLater(usize),
+    /// The device passes the next points, so many.
+    Pass(usize),
 }
 
 pub const BYTES: usize = 1 << 14;
 
+/// Where the bus sees the first byte, unless that is where the processor does.
+const BUS: u64 = 0xFFFF_E010;
+
 /// The pools that are tried.
-pub const DESCS: [PoolDesc; 4] = [
+pub const DESCS: [PoolDesc; 9] = [
     PoolDesc::new(),
     PoolDesc::new().checked(),
     PoolDesc::new().quarantine(2048),
     PoolDesc::new().checked().quarantine(2048),
+    PoolDesc::new().granule(64),
+    PoolDesc::new().cache_line(128).checked(),
+    PoolDesc::new().bus_base(BUS).boundary(2048),
+    PoolDesc::new().bus_base(BUS).boundary(1 << 32).checked().quarantine(1024),
+    PoolDesc::new().bus_base(BUS).boundary(256).largest_address(BUS + 9000),
 ];
 
 /// A live allocation.
@@ -58,6 +74,8 @@ struct Twin {
     live: BTreeMap<usize, Live>,
     began: BTreeSet<usize>,
     quarantine: VecDeque<(usize, usize)>,
+    waiting: VecDeque<(usize, usize)>,
+    limit: usize,
     peak: usize,
     allocations: u64,
     fault: Option<Fault>,
@@ -69,9 +87,25 @@ impl Twin {
     }
 
     /// What a request takes at least: whole granules, its guard included; at most, whole alignments.
-    fn takes(size: usize, alignment: usize, checked: bool) -> [usize; 2] {
-        let least = (size + if checked { 16 } else { 0 }).next_multiple_of(16);
+    fn takes(size: usize, alignment: usize, desc: &PoolDesc) -> [usize; 2] {
+        let granule = desc.granule.max(desc.cache_line) as usize;
+        let least = (size + if desc.checked { 16 } else { 0 }).next_multiple_of(granule);
         [least, if least < alignment { least } else { least.next_multiple_of(alignment) }]
+    }
+
+    /// What ended is in quarantine, as far as that goes.
+    fn rest(&mut self, offset: usize, reserved: usize) {
+        if self.limit != 0 && !self.has(Fault::IgnoresQuarantine) {
+            self.quarantine.push_back((offset, reserved));
+            while self.quarantine.iter().map(|kept| kept.1).sum::<usize>() > self.limit {
+                self.quarantine.pop_front();
+            }
+        }
+    }
+
+    /// Bytes that are nobody's and not free.
+    fn pending(&self) -> usize {
+        self.quarantine.iter().chain(&self.waiting).map(|kept| kept.1).sum()
     }
 
     fn bytes(&self) -> usize {
@@ -102,107 +136,193 @@ enum Found {
     Untracked,
 }
 
+/// Memory that begins between two granules.
+#[repr(align(65536))]
+struct Pages([u8; 2 * BYTES]);
+
+/// A pool over pages of its own, or where the bus sees it, over so many from an odd address on.
+fn pool(desc: &PoolDesc) -> MemoryPool {
+    if desc.bus_base.is_none() {
+        return MemoryPool::owned(BYTES, desc).unwrap();
+    }
+    let mut pages = Box::new(Pages([0; 2 * BYTES]));
+    let region = NonNull::from(&mut pages.0[0x10 + 5..0x10 + 5 + BYTES + 11 + 16]);
+    // SAFETY: the box is kept, and its pages are used by the pool alone.
+    unsafe { MemoryPool::from_region(region, &desc.bus_base(BUS + 5), pages) }.unwrap()
+}
+
+/// What there is: the pool, its twin, and the device's clock.
+struct Both<'a> {
+    pool: MemoryPool,
+    base: *mut u8,
+    bytes: usize,
+    twin: Twin,
+    desc: &'a PoolDesc,
+    cuts: Cuts,
+    device: TimelineId,
+    submitted: u64,
+    passed: u64,
+    freed: Vec<usize>,
+}
+
 /// Runs the calls on both; panics where they differ.
 pub fn run(desc: &PoolDesc, calls: &[Call], fault: Option<Fault>) {
-    let mut pool = MemoryPool::owned(BYTES, desc).unwrap();
-    let base = {
-        let first = pool.allocate(1).unwrap();
-        pool.deallocate(first).unwrap();
-        first
-    };
-    let mut twin = Twin { fault, allocations: 1, peak: 1, ..Twin::default() };
-    twin.began.insert(0);
+    let mut pool = pool(desc);
+    let bytes = pool.capacity() as usize;
+    assert!(bytes == BYTES || desc.bus_base.is_some());
+    let first = pool.allocate(1).unwrap();
+    let base = first.wrapping_sub(pool.offset_of(first).unwrap() as usize);
+    pool.deallocate(first).unwrap();
     let limit = desc.quarantine as usize;
+    let mut twin = Twin { fault, limit, allocations: 1, peak: 1, ..Twin::default() };
+    let offset = first.addr() - base.addr();
+    twin.began.insert(offset);
     if limit != 0 {
-        twin.quarantine.push_back((0, Twin::takes(1, 1, desc.checked)[0]));
+        twin.quarantine.push_back((offset, Twin::takes(1, 1, desc)[0]));
     }
-    let mut freed = vec![0];
+    let mut cuts = Cuts::new(1);
+    let device = cuts.add_timeline(0);
+    let freed = vec![offset];
+    let (submitted, passed) = (0, 0);
+    let mut both = Both { pool, base, bytes, twin, desc, cuts, device, submitted, passed, freed };
     for call in calls {
-        match *call {
-            Call::Allocate { size, alignment } => {
-                let layout = Layout::from_size_align(size, 1 << alignment).unwrap();
-                let not_free = |pool: &MemoryPool| BYTES - pool.fragmentation().free_bytes as usize;
-                let before = not_free(&pool);
-                match pool.allocate_layout(layout) {
-                    Ok(pointer) => {
-                        let offset = pointer.addr() - base.addr();
-                        assert_eq!(pointer.addr() % layout.align(), 0);
-                        let mut before = before;
-                        if pool.pending_bytes() == 0 {
-                            before -= twin.quarantine.drain(..).map(|kept| kept.1).sum::<usize>();
-                        }
-                        let reserved = not_free(&pool) - before;
-                        assert!(
-                            Twin::takes(size, layout.align(), desc.checked).contains(&reserved)
-                        );
-                        assert!(offset + reserved <= BYTES);
-                        let kept = twin.quarantine.iter().copied();
-                        let live = twin.live.iter().map(|(&at, live)| (at, live.reserved));
-                        for (other, length) in live.chain(kept) {
-                            let apart = offset + reserved <= other || other + length <= offset;
-                            assert!(apart, "{} and {}", offset, other);
-                        }
-                        // SAFETY: handed out with this size.
-                        unsafe { pointer.write_bytes(offset as u8, size) };
-                        twin.live.insert(offset, Live { size, reserved });
-                        twin.began.insert(offset);
-                        twin.allocations += 1;
-                        if !twin.has(Fault::LosesThePeak) {
-                            twin.peak = twin.peak.max(twin.bytes());
-                        }
-                    }
-                    Err(AllocateError::Full { pending, .. }) => {
-                        assert_eq!(pending, 0, "a quarantine ends first");
-                        twin.quarantine.clear();
-                    }
-                    Err(error) => panic!("{error}"),
-                }
-            }
-            Call::Free(index) if !twin.live.is_empty() => {
-                let (&offset, &Live { size, reserved }) =
-                    twin.live.iter().nth(index % twin.live.len()).unwrap();
-                let pointer = base.wrapping_add(offset);
-                // SAFETY: live, written to when it was handed out.
-                let bytes = unsafe { std::slice::from_raw_parts(pointer, size) };
-                assert!(bytes.iter().all(|&byte| byte == offset as u8));
-                assert_eq!(pool.deallocate(pointer), Ok(()));
-                twin.live.remove(&offset);
-                freed.push(offset);
-                if limit != 0 && !twin.has(Fault::IgnoresQuarantine) {
-                    twin.quarantine.push_back((offset, reserved));
-                    while twin.quarantine.iter().map(|kept| kept.1).sum::<usize>() > limit {
-                        twin.quarantine.pop_front();
-                    }
-                }
-            }
-            Call::Free(_) => {}
-            Call::FreeAgain(index) => {
-                let offset = freed[index % freed.len()];
-                free_at(&mut pool, &mut twin, base, offset);
-            }
-            Call::FreeAt(offset) => free_at(&mut pool, &mut twin, base, offset),
-            Call::Look(offset) => {
-                let start = |offset: usize| base.addr() + offset;
-                let expected = match twin.look(offset) {
-                    Found::Start(size) => Lookup::Start { size: size as u64, by_handle: false },
-                    Found::Inside(at, size) => {
-                        Lookup::Inside { start: start(at), size: size as u64 }
-                    }
-                    Found::Freed => Lookup::Freed,
-                    Found::Untracked => Lookup::Untracked,
-                };
-                assert_eq!(pool.lookup(base.wrapping_add(offset)), expected);
-            }
-        }
+        both.call(call);
+        let Both { pool, twin, .. } = &both;
         let stats = pool.stats();
         assert_eq!(stats.current_allocations, twin.live.len() as u64);
         assert_eq!(stats.current_allocated_bytes, twin.bytes() as u64);
         assert_eq!(stats.peak_allocated_bytes, twin.peak as u64);
         assert_eq!(stats.allocations, twin.allocations);
-        let kept: usize = twin.quarantine.iter().map(|kept| kept.1).sum();
-        assert_eq!(pool.pending_bytes(), kept as u64);
+        assert_eq!(pool.pending_bytes(), twin.pending() as u64);
     }
-    assert_eq!(pool.check(), Ok(()));
+    assert_eq!(both.pool.check(), Ok(()));
+}
+
+impl Both<'_> {
+    fn call(&mut self, call: &Call) {
+        match *call {
+            Call::Allocate { size, alignment } => self.allocate(size, 1 << alignment),
+            Call::Free(index) | Call::FreeLater(index) if !self.twin.live.is_empty() => {
+                self.free(index, matches!(call, Call::FreeLater(_)));
+            }
+            Call::Free(_) | Call::FreeLater(_) => {}
+            Call::FreeAgain(index) => {
+                let offset = self.freed[index % self.freed.len()];
+                free_at(&mut self.pool, &mut self.twin, self.base, offset);
+            }
+            Call::FreeAt(offset) if offset < self.bytes => {
+                free_at(&mut self.pool, &mut self.twin, self.base, offset);
+            }
+            Call::Look(offset) if offset < self.bytes => self.look(offset),
+            Call::FreeAt(_) | Call::Look(_) => {}
+            Call::Pass(count) => (0..count % 4).for_each(|_| self.pass()),
+        }
+    }
+
+    fn allocate(&mut self, size: usize, alignment: usize) {
+        let Self { pool, twin, desc, base, bytes, .. } = self;
+        let layout = Layout::from_size_align(size, alignment).unwrap();
+        let not_free = |pool: &MemoryPool| *bytes - pool.fragmentation().free_bytes as usize;
+        let mut before = not_free(pool);
+        let rested: usize = twin.quarantine.iter().map(|kept| kept.1).sum();
+        let pointer = match pool.allocate_layout(layout) {
+            Ok(pointer) => pointer,
+            Err(AllocateError::Full { pending, .. }) => {
+                twin.quarantine.clear();
+                assert_eq!(pending, twin.pending() as u64, "a quarantine ends first");
+                return;
+            }
+            Err(AllocateError::CrossesBoundary { size: told }) => {
+                assert!(told == size as u64 && desc.boundary.is_some_and(|most| told > most));
+                return;
+            }
+            Err(AllocateError::Alignment { largest }) => {
+                return assert!(alignment as u64 > largest && desc.bus_base.is_some());
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let offset = pointer.addr() - base.addr();
+        assert_eq!(pointer.addr() % alignment, 0);
+        if pool.pending_bytes() + rested as u64 == twin.pending() as u64 {
+            before -= twin.quarantine.drain(..).map(|kept| kept.1).sum::<usize>();
+        }
+        let reserved = not_free(pool) - before;
+        assert!(Twin::takes(size, alignment, desc).contains(&reserved));
+        assert!(offset + reserved <= *bytes);
+        if let Some(first) = pool.dma_address(pointer) {
+            let last = first + size as u64 - 1;
+            assert_eq!(first % alignment as u64, 0);
+            assert!(last <= desc.largest_address);
+            let boundary = desc.boundary.unwrap_or(1 << 63);
+            let boundary = if twin.has(Fault::IgnoresBoundaries) { 128 } else { boundary };
+            assert_eq!(first / boundary, last / boundary);
+        }
+        let kept = twin.quarantine.iter().chain(&twin.waiting).copied();
+        let live = twin.live.iter().map(|(&at, live)| (at, live.reserved));
+        for (other, length) in live.chain(kept) {
+            let apart = offset + reserved <= other || other + length <= offset;
+            assert!(apart, "{} and {}", offset, other);
+        }
+        // SAFETY: handed out with this size.
+        unsafe { pointer.write_bytes(offset as u8, size) };
+        twin.live.insert(offset, Live { size, reserved });
+        twin.began.insert(offset);
+        twin.allocations += 1;
+        if !twin.has(Fault::LosesThePeak) {
+            twin.peak = twin.peak.max(twin.bytes());
+        }
+    }
+
+    fn free(&mut self, index: usize, later: bool) {
+        let Self { pool, twin, base, .. } = self;
+        let (&offset, &Live { size, reserved }) =
+            twin.live.iter().nth(index % twin.live.len()).unwrap();
+        let pointer = base.wrapping_add(offset);
+        // SAFETY: live, written to when it was handed out.
+        let bytes = unsafe { std::slice::from_raw_parts(pointer, size) };
+        assert!(bytes.iter().all(|&byte| byte == offset as u8));
+        twin.live.remove(&offset);
+        self.freed.push(offset);
+        if !later {
+            assert_eq!(pool.deallocate(pointer), Ok(()));
+            return twin.rest(offset, reserved);
+        }
+        let recording = self.cuts.begin(self.device).unwrap();
+        self.submitted += 1;
+        let point = self.cuts.submitted(recording, self.submitted).unwrap();
+        assert_eq!(pool.deallocate_at(pointer, &[point]), Ok(()));
+        if !twin.has(Fault::ForgetsWhatWaits) {
+            twin.waiting.push_back((offset, reserved));
+        }
+        // The device uses it to its last byte.
+        // SAFETY: the pool's memory, which is the device's.
+        unsafe { pointer.write_bytes(0xDD, size) };
+    }
+
+    /// The device passes one more point.
+    fn pass(&mut self) {
+        if self.passed == self.submitted {
+            assert_eq!(self.pool.collect(&self.cuts.reached()), 0);
+            return;
+        }
+        self.passed += 1;
+        self.cuts.signalled(self.device, self.passed).unwrap();
+        assert_eq!(self.pool.collect(&self.cuts.reached()), 1);
+        if let Some((offset, reserved)) = self.twin.waiting.pop_front() {
+            self.twin.rest(offset, reserved);
+        }
+    }
+
+    fn look(&self, offset: usize) {
+        let start = |offset: usize| self.base.addr() + offset;
+        let expected = match self.twin.look(offset) {
+            Found::Start(size) => Lookup::Start { size: size as u64, by_handle: false },
+            Found::Inside(at, size) => Lookup::Inside { start: start(at), size: size as u64 },
+            Found::Freed => Lookup::Freed,
+            Found::Untracked => Lookup::Untracked,
+        };
+        assert_eq!(self.pool.lookup(self.base.wrapping_add(offset)), expected);
+    }
 }
 
 /// A free of a pointer that is not a live start, unless it happens to be one.

@@ -13,15 +13,17 @@ fuzz_target!(|bytes: &[u8]| {
         .chunks_exact(3)
         .map(|chunk| {
             let number = usize::from(u16::from_le_bytes([chunk[1], chunk[2]]));
-            match chunk[0] % 8 {
+            match chunk[0] % 10 {
                 0..3 => Call::Allocate {
                     size: number % 2048 + 1,
-                    alignment: u32::from(chunk[0] / 8 % 9),
+                    alignment: u32::from(chunk[0] / 10 % 9),
                 },
                 3 | 4 => Call::Free(number),
                 5 => Call::FreeAgain(number),
                 6 => Call::Look(number % BYTES),
-                _ => Call::FreeAt(number % BYTES),
+                7 => Call::FreeAt(number % BYTES),
+                8 => Call::FreeLater(number),
+                _ => Call::Pass(number),
             }
         })
         .collect();
