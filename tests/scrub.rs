@@ -241,7 +241,9 @@ fn a_scrub_rides_in_a_command_buffer_of_the_users() {
     unsafe { recording.abandon() };
     world.allocator.collect();
     // What was due still is.
-    let (recording, commands, again) = record(Scrub::Due);
+    let (recording, commands, mut again) = record(Scrub::Due);
+    assert_eq!((scrubbed.number, again.number), (1, 2));
+    again.number = scrubbed.number;
     assert_eq!(again, scrubbed);
     let point = submit(recording, &[commands]).unwrap();
     world.timeline.wait(point, LONG).unwrap();
@@ -259,6 +261,59 @@ fn a_scrub_rides_in_a_command_buffer_of_the_users() {
     // SAFETY: everything was run.
     unsafe { device.destroy_command_pool(pool, None) };
     world.end();
+}
+
+/// Scrubs between the passes of a frame tell which pass wrote past an end: the one before the first that sees it.
+#[test]
+fn scrubs_between_passes_tell_which_of_them_wrote() {
+    const PASSES: usize = 4;
+    for culprit in 0..PASSES {
+        let world = World::new(GuardPolicy::Full);
+        let victim = world.allocate("victim", 256);
+        assert_eq!(world.scrub(Scrub::Due), []);
+        let device = world.fake.device();
+        let info = vk::BufferCreateInfo::default().size(1024);
+        let info = info.usage(vk::BufferUsageFlags::TRANSFER_DST);
+        let recording = world.timeline.begin().unwrap();
+        // SAFETY: the fake judges what is done with its objects. The buffer lies over the victim, and beyond: the bug.
+        let (pool, astray, scrubs) = unsafe {
+            let astray = device.create_buffer(&info, None).unwrap();
+            let at = victim.offset() / 256 * 256;
+            device.bind_buffer_memory(astray, victim.memory(), at).unwrap();
+            let pool = device.create_command_pool(&Default::default(), None).unwrap();
+            let info = vk::CommandBufferAllocateInfo::default().command_pool(pool);
+            let commands =
+                device.allocate_command_buffers(&info.command_buffer_count(1)).unwrap()[0];
+            device.begin_command_buffer(commands, &Default::default()).unwrap();
+            let scrub = || world.allocator.record_scrub(&recording, commands, Scrub::Everything);
+            let scrubs: Vec<u64> = (0..PASSES)
+                .map(|pass| {
+                    let past = victim.offset() + 256 - at;
+                    let bytes = if pass == culprit { 8 } else { 0 };
+                    device.cmd_fill_buffer(commands, astray, past - 4, 4 + bytes, 7);
+                    scrub().unwrap().number
+                })
+                .collect();
+            device.end_command_buffer(commands).unwrap();
+            submit(recording, &[commands]).unwrap();
+            (pool, astray, scrubs)
+        };
+        world.fake.run();
+        world.allocator.collect();
+        let found = only(&world.allocator.check_guards());
+        assert_eq!((found.scrub, found.words), (Some(scrubs[culprit]), 2), "{scrubs:?}");
+        let text = found.to_string();
+        assert!(text.ends_with(&format!(", seen by scrub {}", scrubs[culprit])), "{text}");
+        assert_eq!(world.allocator.scrubbed().number, scrubs[PASSES - 1]);
+        // SAFETY: everything was run.
+        unsafe {
+            device.destroy_command_pool(pool, None);
+            device.destroy_buffer(astray, None);
+        }
+        drop(victim);
+        (0..3).for_each(|_| assert_eq!(world.scrub(Scrub::Due), []));
+        world.end();
+    }
 }
 
 /// Memory that the host sees is the host's, and only the rest is the GPU's.

@@ -42,6 +42,9 @@ pub struct Corruption {
     /// The allocation whose margin it is, or the last that lived there. `None` where nobody did, and where the
     /// host had no memory to remember it.
     pub owner: Option<Owner>,
+    /// The [number](crate::Scrubbed::number) of the scrub that saw it, the first since the write; `None` where the host
+    /// looked.
+    pub scrub: Option<u64>,
 }
 
 /// An allocation that lives or has lived.
@@ -93,7 +96,8 @@ impl core::fmt::Display for Corruption {
              found {found:#010x}",
             self.memory.as_raw(),
             self.memory_type
-        )
+        )?;
+        self.scrub.map_or(Ok(()), |number| write!(f, ", seen by scrub {number}"))
     }
 }
 

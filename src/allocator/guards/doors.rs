@@ -26,6 +26,9 @@ impl Allocator {
     /// whether anybody wrote since, a *write after free*. With margins alone, after one.
     /// [`check_guards`](Self::check_guards) returns what was found.
     ///
+    /// Several may lie in one command buffer: with [`Scrub::Everything`] after each pass
+    /// [`Corruption::scrub`] tells which pass wrote into a margin.
+    ///
     /// Cost: a table of 16 bytes and a workgroup for each 16 KiB or part of it; a barrier of all
     /// commands before and after. All locks of memory types in turn; [`Scrub::Everything`] walks all
     /// their regions.

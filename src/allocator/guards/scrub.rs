@@ -21,6 +21,9 @@ pub enum Scrub {
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct Scrubbed {
+    /// Its running number, from 1 on, by which [findings](crate::Corruption::scrub) name it; 0 where there was nothing to
+    /// do. Of all scrubs so far, the last one's.
+    pub number: u64,
     /// Bytes that it checks.
     pub checked: u64,
     /// Bytes that it fills, with the pattern or with zeros.

@@ -200,7 +200,8 @@ impl Inner {
     /// A scrub was submitted, or recorded where it will be.
     pub(super) fn add_job(&self, job: Job) {
         let mut scrubs = lock(&self.guards.scrubs);
-        let Scrubbed { checked, filled, dispatches } = job.work.scrubbed();
+        let Scrubbed { number, checked, filled, dispatches } = job.work.scrubbed();
+        scrubs.total.number = scrubs.total.number.max(number);
         scrubs.total.checked += checked;
         scrubs.total.filled += filled;
         scrubs.total.dispatches += dispatches;

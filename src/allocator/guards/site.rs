@@ -97,7 +97,17 @@ impl Source {
     pub(super) fn tell(&self, run: Run) -> Corruption {
         let Self { damage, owner, memory_type, memory } = *self;
         let Run { offset, words, expected, found } = run;
-        Corruption { damage, memory_type, memory, offset, words, expected, found, owner }
+        Corruption {
+            damage,
+            memory_type,
+            memory,
+            offset,
+            words,
+            expected,
+            found,
+            owner,
+            scrub: None,
+        }
     }
 }
 

@@ -154,9 +154,9 @@ impl Guards {
             return;
         }
         for corruption in found {
-            let &Corruption { memory_type, memory, offset, words, expected, found, owner, .. } =
+            let &Corruption { memory_type, offset, words, expected, found, owner, scrub, .. } =
                 corruption;
-            let memory = memory.as_raw();
+            let memory = corruption.memory.as_raw();
             let allocation = owner.map(|owner| named(owner.name));
             let freed = owner.and_then(|owner| owner.freed);
             let retired = owner.map(|owner| owner.retired).unwrap_or_default();
@@ -167,7 +167,7 @@ impl Guards {
                 first.map(|_| retired.points().count() as u64 - 1 + u64::from(retired.others()));
             tracing::error!(
                 target: crate::events::GUARD,
-                memory_type, memory, offset, words, expected, found, allocation, freed, timeline, value, others,
+                memory_type, memory, offset, words, expected, found, scrub, allocation, freed, timeline, value, others,
                 "{corruption}"
             );
         }

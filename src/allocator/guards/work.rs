@@ -52,6 +52,7 @@ impl Work {
     pub(super) fn scrubbed(&self) -> Scrubbed {
         let dispatches = self.checks.dispatches.len() + self.fills.dispatches.len();
         Scrubbed {
+            number: self.number,
             checked: self.checks.bytes(),
             filled: self.fills.bytes(),
             dispatches: dispatches as u64,
@@ -88,6 +89,9 @@ impl Work {
     /// is told once; one that the host has no memory for is lost.
     pub(super) fn findings(&self, seen: impl Fn(usize) -> Option<Seen>) -> Vec<Corruption> {
         let mut found = Vec::new();
+        let tell = |found: &mut Vec<Corruption>, source: &Source, run: Run| {
+            note(found, Corruption { scrub: Some(self.number), ..source.tell(run) });
+        };
         for (pieces, source) in &self.sources {
             let mut run: Option<(Run, u64)> = None;
             for index in pieces.clone() {
@@ -101,9 +105,9 @@ impl Work {
                         *past = end;
                     }
                     _ => {
-                        run.take()
-                            .into_iter()
-                            .for_each(|(run, _)| note(&mut found, source.tell(run)));
+                        if let Some((run, _)) = run.take() {
+                            tell(&mut found, source, run);
+                        }
                         let wrong = pattern(at) ^ seen.found;
                         let offset = at * 4 + u64::from(wrong.trailing_zeros() / 8);
                         let (words, expected) = (u64::from(seen.words), pattern(at));
@@ -112,7 +116,9 @@ impl Work {
                 }
                 debug_assert!(end <= first + u64::from(words));
             }
-            run.into_iter().for_each(|(run, _)| note(&mut found, source.tell(run)));
+            if let Some((run, _)) = run {
+                tell(&mut found, source, run);
+            }
         }
         found
     }
