@@ -279,9 +279,31 @@ fn riding(room: &Room<'_>) {
     });
     line.run(recording, frame);
     allocator.collect();
+    // In the next it does so between two scrubs: the first tells of the frame before, the second of this one's pass.
+    let (recording, mut numbers) = (line.begin(&gate), Vec::new());
+    let frame = commands.record(|recorder| {
+        for pass in 0..3 {
+            if pass == 1 {
+                recorder.fill(long, 9);
+            }
+            // SAFETY: as above.
+            let scrubbed = unsafe {
+                allocator.record_scrub(&recording, recorder.commands, Scrub::Everything)
+            };
+            numbers.push(scrubbed.expect("a scrub").number);
+        }
+        recorder.barrier();
+    });
+    line.run(recording, frame);
+    allocator.collect();
+    let found = allocator.check_guards();
+    let told: Vec<_> = found.iter().map(|one| (one.found, one.scrub)).collect();
+    assert_eq!(told, [(7, Some(numbers[0])), (9, Some(numbers[1]))], "{found:?}");
+    for one in found {
+        assert_eq!((one.damage, one.words, name(&one)), (Damage::After, 1, Some("victim")));
+    }
     drop(victim);
-    let found = only(&scrub(&allocator, &gpu, &line, Scrub::Due));
-    assert_eq!((found.damage, found.words, name(&found)), (Damage::After, 1, Some("victim")));
+    assert_eq!(scrub(&allocator, &gpu, &line, Scrub::Due), []);
     assert_clean(&messages.take());
 }
 
