@@ -6,6 +6,8 @@ mod ends;
 mod gpus;
 mod grants;
 mod model;
+mod others;
+mod stops;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;

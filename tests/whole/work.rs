@@ -1,5 +1,7 @@
 //! The queues' work: recordings, submissions, and the GPU's progress.
 
+use std::time::Duration;
+
 use fencepost::{
     JoinError,
     fake::{Call, Use},
@@ -10,6 +12,9 @@ use crate::{
     support::random::Random,
     world::{Made, Open, QUEUES, Thing, World},
 };
+
+/// The queue whose values are the program's.
+const OWN: usize = QUEUES - 1;
 
 impl World {
     pub fn begin(&mut self, random: &mut Random) {
@@ -80,18 +85,42 @@ impl World {
         waits.dedup_by_key(|&mut (semaphore, _)| semaphore);
         let (semaphores, values): (Vec<_>, Vec<_>) = waits.iter().copied().unzip();
         let stages = vec![vk::PipelineStageFlags::ALL_COMMANDS; semaphores.len()];
+        let (own, value) = (self.own.0, self.own.1 + 1 + random.below(3));
+        let (signals, signalled) = ([own], [value]);
         let mut timeline =
             vk::TimelineSemaphoreSubmitInfo::default().wait_semaphore_values(&values);
-        let batch = vk::SubmitInfo::default()
+        let mut batch = vk::SubmitInfo::default()
             .command_buffers(&commands)
             .wait_semaphores(&semaphores)
-            .wait_dst_stage_mask(&stages)
-            .push_next(&mut timeline);
+            .wait_dst_stage_mask(&stages);
+        if queue == OWN {
+            timeline = timeline.signal_semaphore_values(&signalled);
+            batch = batch.signal_semaphores(&signals);
+        }
+        let batch = [batch.push_next(&mut timeline)];
         if random.one_in(10) {
             self.fake.fail(Call::QueueSubmit, 0, vk::Result::ERROR_OUT_OF_HOST_MEMORY);
         }
+        let (device, handle) = (self.fake.device(), self.fake.queue(queue as u32));
         // SAFETY: the fake's command buffers are recorded.
-        match recording.submit(|signal| unsafe { signal.queue_submit(&[batch]) }) {
+        let done =
+            match queue {
+                OWN => match unsafe { device.queue_submit(handle, &batch, vk::Fence::null()) } {
+                    Ok(()) => {
+                        self.own.1 = value;
+                        Ok(recording.submitted(value).unwrap())
+                    }
+                    Err(_) => Err(recording),
+                },
+                // SAFETY: as above.
+                _ => recording.submit(|signal| unsafe { signal.queue_submit(&batch) }).map_err(
+                    |error| match error {
+                        fencepost::SubmitError::Failed { recording, .. } => recording,
+                        other => panic!("{other:?}"),
+                    },
+                ),
+            };
+        match done {
             Ok(point) => {
                 self.model.queues[queue].points.push(point);
                 self.batches[queue].push_back(if queue < 2 { 2 } else { 1 });
@@ -102,10 +131,9 @@ impl World {
                     thing.uses.push((queue, number));
                 }
             }
-            Err(fencepost::SubmitError::Failed { recording, .. }) => {
+            Err(recording) => {
                 self.open.push(Open { numbers, queue, recording, commands, waits, names });
             }
-            Err(other) => panic!("{other:?}"),
         }
         self.fake.clear_faults();
     }
@@ -119,18 +147,40 @@ impl World {
 
     /// Some queues' GPUs complete some submissions, as far as what they wait for is done.
     pub fn progress(&mut self, random: &mut Random) {
-        for _ in 0..random.below(12) {
-            let queue = random.below(QUEUES as u64) as usize;
-            let Some(batches) = self.batches[queue].front_mut() else { continue };
-            while *batches > 0 && self.fake.step(self.fake.queue(queue as u32)) {
-                *batches -= 1;
-            }
-            if *batches == 0 {
-                self.batches[queue].pop_front();
-                self.model.queues[queue].completed += 1;
+        for _ in 0..random.below(20) {
+            self.fake.step(self.fake.queue(random.below(QUEUES as u64) as u32));
+        }
+        self.see_progress();
+    }
+
+    /// The GPU goes on where somebody waits for it, too.
+    pub fn see_progress(&mut self) {
+        for (queue, batches) in self.batches.iter_mut().enumerate() {
+            let out: u32 = batches.iter().sum();
+            let mut done = out - self.fake.pending(self.fake.queue(queue as u32)) as u32;
+            while let Some(first) = batches.front_mut().filter(|_| done > 0) {
+                let some = done.min(*first);
+                (*first, done) = (*first - some, done - some);
+                if *first == 0 {
+                    batches.pop_front();
+                    self.model.queues[queue].completed += 1;
+                }
             }
         }
         self.model.forget_done();
+    }
+
+    /// The host waits for some submission, or asks.
+    pub fn wait(&mut self, random: &mut Random) {
+        let queue = random.below(QUEUES as u64) as usize;
+        let points = &self.model.queues[queue].points;
+        let Some(point) = random.of(points) else { return };
+        let line = &self.timelines[queue];
+        match random.one_in(2) {
+            true => _ = line.is_reached(point).unwrap(),
+            false => _ = line.wait(point, Duration::from_millis(1)),
+        }
+        self.see_progress();
     }
 
     pub fn collect(&mut self, random: &mut Random) {

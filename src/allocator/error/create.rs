@@ -106,6 +106,9 @@ pub enum AliasError {
     /// The memory was made for one resource, and Vulkan allows no other there.
     #[error("the memory was made for one resource alone")]
     Exclusive,
+    /// The driver requires a memory that is the resource's alone.
+    #[error("the resource requires a memory of its own")]
+    NeedsDedicated,
     /// The resource cannot live in this memory type.
     #[error("memory type {memory_type} is not among bits {type_bits:#x}")]
     MemoryType {
