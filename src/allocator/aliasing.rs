@@ -35,7 +35,8 @@ pub struct AliasingImage {
     ended: Ended,
 }
 
-/// Retires the object, and then lets go of the memory: so the object is destroyed no later.
+/// Retires the object, and then lets go of the memory: so the object is destroyed no later, unless the memory ends at
+/// points of its own. Then it lies over another's until it is destroyed, unused, as Vulkan allows.
 struct Ended {
     inner: Arc<Inner>,
     index: u32,

@@ -66,6 +66,7 @@ impl World {
         };
         let Some(made) = self.expect_shared(made, &before) else { return };
         let exported = made.allocation().expect("it is no key").export(kind);
+        self.note("made to be exported");
         self.take_in_shared(made, &described);
         match exported {
             Ok(shared) if random.one_in(2) => self.import(described, shared, random),
@@ -87,18 +88,21 @@ impl World {
         let (memory, before) = (asks::memory(random), self.picture());
         let allocator = &self.allocator;
         let found = shared.size;
-        // SAFETY: the driver knows its own descriptor, and refuses what is told wrongly of it.
         let made = match &described {
-            // SAFETY: as above.
             Described::Buffer(desc) => {
-                unsafe { allocator.import_buffer(desc, &memory, shared) }.map(Made::Buffer)
+                // SAFETY: the driver knows its own descriptor, and refuses what does not fit it.
+                let made = unsafe { allocator.import_buffer(desc, &memory, shared) };
+                made.map(Made::Buffer)
             }
-            // SAFETY: as above.
-            Described::Image(desc) => unsafe { allocator.import_image(desc, &memory, shared) }
-                .map(|image| Made::Image(image, Vec::new())),
+            Described::Image(desc) => {
+                // SAFETY: as above.
+                let made = unsafe { allocator.import_image(desc, &memory, shared) };
+                made.map(|image| Made::Image(image, Vec::new()))
+            }
         };
         let Some(made) = self.expect_shared(made, &before) else { return };
         assert!(made.allocation().is_some_and(|it| it.size() <= found));
+        self.note("imported");
         self.take_in_shared(made, &described);
     }
 
@@ -116,6 +120,7 @@ impl World {
         let made = unsafe { self.allocator.import_host_memory(place.0, length, &desc, &memory) };
         let Some(made) = self.expect_shared(made.map(Made::Buffer), &before) else { return };
         self.pages.push(place);
+        self.note("the host's pages");
         self.take_in_shared(made, &Described::Buffer(desc));
     }
 
@@ -129,7 +134,7 @@ impl World {
 
     /// It has a memory of its own.
     fn take_in_shared(&mut self, made: Made, described: &Described) {
-        assert_eq!(made.allocation().map(|it| it.offset()), Some(0));
+        assert_eq!(made.allocation().map(fencepost::Allocation::offset), Some(0));
         let kind = match described {
             Described::Buffer(_) => ResourceKind::Linear,
             Described::Image(_) => ResourceKind::Optimal,
@@ -152,6 +157,7 @@ impl World {
         match unsafe { self.allocator.bind_video_session(session, &memory) } {
             Ok(all) => {
                 assert!(all.len() == 3, "{all:?}");
+                self.note("a video session");
                 for made in all {
                     self.take_in(Made::Plain(made), ResourceKind::Optimal, None);
                 }
@@ -188,7 +194,10 @@ impl World {
             }
         };
         match made {
-            Ok(made) => self.take_in(Made::Image(made, Vec::new()), ResourceKind::Optimal, None),
+            Ok(made) => {
+                self.note("a disjoint image");
+                self.take_in(Made::Image(made, Vec::new()), ResourceKind::Optimal, None);
+            }
             Err(error) => self.expect_as_before(&before, &error),
         }
     }

@@ -1,18 +1,18 @@
 //! What there is, and what is looked at after each step.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fencepost::{
-    AliasingBuffer, Allocation, Allocator, AllocatorDesc, Arena, Buffer, Defragmentation,
-    Dependency, DeviceFeatures, FrameRing, GuardedBy, Image, ImageView, RawAllocation, Recording,
-    RegionState, Timeline,
-    fake::{Call, FakeDriver, Profile},
+    AliasingBuffer, AliasingImage, Allocation, Allocator, AllocatorDesc, Arena, Buffer,
+    Defragmentation, Dependency, DeviceFeatures, FrameRing, GuardedBy, Image, ImageView,
+    RawAllocation, Recording, RegionState, Timeline,
+    fake::{Call, FakeDriver, Profile, Use},
     vk,
 };
 
 use crate::{
     asks,
-    gpus::{granularity, grown, memory_properties, properties, shrunk},
+    gpus::{grown, limits, memory_properties, properties, shrunk},
     model::{Model, Place, Queue, Submission},
     others::Pages,
     support::{self, random::Random},
@@ -35,8 +35,26 @@ pub enum Made {
     Raw(RawAllocation),
     Buffer(Buffer),
     Image(Image, Vec<ImageView>),
-    Shared(Arc<Allocation>, Vec<AliasingBuffer>),
+    Shared(Arc<Allocation>, Vec<Alias>),
     Ring(FrameRing),
+}
+
+/// How often what was done.
+pub type Done = BTreeMap<&'static str, u64>;
+
+/// A resource on memory that it shares.
+pub enum Alias {
+    Buffer(AliasingBuffer),
+    Image(AliasingImage),
+}
+
+impl Alias {
+    pub fn named(&self) -> Use {
+        match self {
+            Self::Buffer(buffer) => Use::buffer(buffer.handle()),
+            Self::Image(image) => Use::image(image.handle()),
+        }
+    }
 }
 
 /// What lives, and who may use it.
@@ -78,6 +96,8 @@ pub struct World {
     /// Batches of submissions that are out, by queue.
     pub batches: [std::collections::VecDeque<u32>; QUEUES],
     pub types: vk::PhysicalDeviceMemoryProperties,
+    /// `nonCoherentAtomSize`.
+    pub atom: u64,
     /// The largest request.
     pub most: u64,
     /// Somebody watches, by this policy and keeper.
@@ -91,6 +111,8 @@ pub struct World {
     pub pages: Vec<Pages>,
     /// The device is lost.
     pub lost: bool,
+    /// How often what was done.
+    pub done: Done,
     about: String,
 }
 
@@ -108,7 +130,7 @@ impl World {
         let bindings = [(random.log_uniform(1 << 20), 1 << random.below(17), !0), (1000, 256, !0)];
         let profile = profile.video_bindings(&[bindings[0], bindings[1], (64, 64, !0)]);
         let types = properties(&profile);
-        let small = guards.is_some() || random.one_in(2);
+        let small = guards.is_some() || ordered || random.one_in(2);
         let huge = !small && random.one_in(4);
         let profile = match (small, huge) {
             (true, _) => shrunk(profile, &types, random),
@@ -161,9 +183,13 @@ impl World {
         let queue =
             |timeline: &Timeline| Queue { semaphore: timeline.semaphore(), ..Queue::default() };
         let queues = timelines.iter().map(queue).collect();
-        let page = granularity(&fake).max(1);
+        let limits = limits(&fake);
+        let page = limits.buffer_image_granularity.max(1);
+        let atom = limits.non_coherent_atom_size.max(1);
         let types = memory_properties(&fake);
         let most = match (small, huge) {
+            // Of which many fit, so that what is taken over is another's of the same sort.
+            (true, _) if ordered => 1 << (12 + random.below(7)),
             (true, _) => 1 << (14 + random.below(9)),
             (false, true) => 1 << (30 + random.below(11)),
             (false, false) => 1 << (16 + random.below(11)),
@@ -181,6 +207,7 @@ impl World {
             next: 0,
             batches: Default::default(),
             types,
+            atom,
             most,
             guards: guards.map(|_| keeper),
             ordered,
@@ -189,8 +216,14 @@ impl World {
             own: (own, 0),
             pages: Vec::new(),
             lost: false,
+            done: Done::new(),
             about,
         }
+    }
+
+    /// Counts what was done.
+    pub fn note(&mut self, what: &'static str) {
+        *self.done.entry(what).or_default() += 1;
     }
 
     pub fn describe(&self) -> &str {
@@ -209,7 +242,8 @@ impl World {
             88..132 => self.end_one(random),
             132..140 => self.begin(random),
             140..142 => self.join(random),
-            142..149 => self.submit(random),
+            142..148 => self.submit(random),
+            148 => self.submit_all(random),
             149..150 => self.abandon(random),
             150..160 => self.progress(random),
             160..168 => self.collect(random),
@@ -244,6 +278,9 @@ impl World {
             Call::CreateImageView,
             Call::BindBufferMemory,
             Call::BindImageMemory,
+            Call::GetMemoryFd,
+            Call::GetMemoryFdProperties,
+            Call::GetMemoryHostPointerProperties,
             Call::FlushMappedMemoryRanges,
             Call::InvalidateMappedMemoryRanges,
         ];
@@ -281,6 +318,12 @@ impl World {
         }
         assert!(total.live >= bytes && total.reserved >= total.live + total.pending, "{total:?}");
         assert_eq!(total.free, total.reserved - total.live - total.pending);
+        for thing in &self.things {
+            if let Made::Ring(ring) = &thing.made {
+                let end = thing.place.1 + thing.made.allocation().map_or(0, Allocation::size);
+                assert!(ring.taken() >= self.model.piece_bytes(thing.place, end), "{ring:?}");
+            }
+        }
         // What may be touched is pending, or its heir's.
         let held = self.model.held_bytes();
         assert!(total.pending >= held, "{} bytes pending of {held}", total.pending);
