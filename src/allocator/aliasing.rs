@@ -13,6 +13,7 @@ use super::{
     inner::Inner,
     place::Place,
     request::Target,
+    resource::Form,
     resource_desc::{BufferDesc, ImageDesc},
 };
 use crate::{
@@ -28,10 +29,12 @@ pub struct AliasingBuffer {
     ended: Ended,
 }
 
-/// An image on memory that it shares: see [`AliasingBuffer`].
+/// An image on memory that it shares: see [`AliasingBuffer`]. Views of it:
+/// [`Allocator::create_aliasing_image_view`].
 #[must_use = "dropping an image retires it at once"]
 pub struct AliasingImage {
     handle: vk::Image,
+    form: Form,
     ended: Ended,
 }
 
@@ -78,6 +81,12 @@ macro_rules! handles {
 handles!(AliasingBuffer, vk::Buffer);
 handles!(AliasingImage, vk::Image);
 
+impl AliasingImage {
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+}
+
 /// What memory must have to hold any of several resources, one at a time: the largest size and
 /// alignment, and the memory types of all. `None` for no resource, or if no type is left.
 ///
@@ -101,7 +110,7 @@ impl Allocator {
         desc: &BufferDesc,
     ) -> Result<vk::MemoryRequirements, CreateError> {
         let inner = self.inner();
-        desc.check(inner.vulkan.features())?;
+        desc.check(&inner.vulkan)?;
         inner.check_open()?;
         // SAFETY: the device contract; the description was checked.
         let made = unsafe { inner.vulkan.create_buffer(&desc.info()) };
@@ -161,7 +170,7 @@ impl Allocator {
         desc: &BufferDesc,
     ) -> Result<AliasingBuffer, AliasError> {
         let inner = self.inner();
-        desc.check(inner.vulkan.features()).map_err(CreateError::from)?;
+        desc.check(&inner.vulkan).map_err(CreateError::from)?;
         inner.check_open().map_err(CreateError::from)?;
         // SAFETY: the device contract; the description was checked.
         let made = unsafe { inner.vulkan.create_buffer(&desc.info()) };
@@ -191,7 +200,8 @@ impl Allocator {
         let made = unsafe { inner.vulkan.create_image(&info) };
         let handle = made.map_err(CreateError::Create)?;
         let target = Target::image(handle, info.usage, info.tiling);
-        Ok(AliasingImage { handle, ended: inner.alias(target, memory, offset)? })
+        let ended = inner.alias(target, memory, offset)?;
+        Ok(AliasingImage { handle, form: Form::of(&info), ended })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Pictures of blocks, region by region.
 
+use ash::vk;
+
 use super::{Allocator, inner::Lane, statistics::MemoryStatistics};
 use crate::{
     memory::{Entry, Sight},
@@ -19,12 +21,21 @@ pub struct BlockPicture {
     pub memory_type: u32,
     /// The index of its heap.
     pub heap: u32,
+    /// The block itself, for comparing: as [`Allocation::memory`](crate::Allocation::memory) and
+    /// [`Corruption::memory`](crate::Corruption::memory) name it.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "as_number"))]
+    pub memory: vk::DeviceMemory,
     /// Its size in bytes.
     pub size: u64,
     /// Whether it belongs to one allocation alone.
     pub dedicated: bool,
     /// What it is made of. The regions fill it without a gap.
     pub regions: Vec<RegionPicture>,
+}
+
+#[cfg(feature = "serde")]
+fn as_number<S: serde::Serializer>(memory: &vk::DeviceMemory, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(vk::Handle::as_raw(*memory))
 }
 
 /// A piece of a block.
@@ -48,7 +59,7 @@ pub struct RegionPicture {
     pub usage: u32,
     /// How many allocations its block has made since, itself among them; 0 for a free region.
     pub age: u32,
-    /// What a pending region waits for; known in a [`Snapshot`](crate::Snapshot).
+    /// What a pending region waits for.
     pub waits: Option<Wait>,
 }
 
@@ -133,12 +144,6 @@ pub enum RegionState {
 }
 
 impl Allocator {
-    /// A picture of every block, region by region. O(regions), one memory type's lock at a time.
-    /// [`snapshot`](Self::snapshot) tells more.
-    pub fn blocks(&self) -> Vec<BlockPicture> {
-        self.lane_pictures().into_iter().flat_map(|picture| picture.blocks).collect()
-    }
-
     /// Each lane, copied under its lock; what pending regions wait for is looked up afterwards.
     pub(crate) fn lane_pictures(&self) -> Vec<LanePicture> {
         let inner = self.inner();
@@ -265,6 +270,7 @@ fn picture(lane: &Lane, held: Held) -> LanePicture {
         blocks.push(BlockPicture {
             memory_type: lane.memory_type,
             heap: lane.heap,
+            memory: block.memory,
             size: block.size,
             dedicated: block.is_dedicated(),
             regions: pictures,

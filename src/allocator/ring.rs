@@ -77,8 +77,9 @@ impl FrameRing {
         Self { buffer, atom, ring }
     }
 
-    /// Takes `size` bytes at a multiple of `alignment`: any number but 0, a vertex's stride too.
-    /// They are for recordings that are open now, and their bytes are whatever was there.
+    /// Takes `size` bytes at a multiple of `alignment` bytes: any number but 0, a vertex's stride too.
+    /// 256 suits uniforms, storage and texels on every device, as Vulkan lets no device ask for more; the
+    /// device's own `minUniformBufferOffsetAlignment` and its like may be less. The bytes are for recordings that are open now, and hold whatever was there.
     ///
     /// Cost: one lock and an addition. Where there is no room, one read of each busy timeline, and
     /// then an error; nothing waits.

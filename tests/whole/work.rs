@@ -139,24 +139,23 @@ impl World {
             self.fake.fail(Call::QueueSubmit, 0, vk::Result::ERROR_OUT_OF_HOST_MEMORY);
         }
         let (device, handle) = (self.fake.device(), self.fake.queue(queue as u32));
-        // SAFETY: the fake's command buffers are recorded.
-        let done =
-            match queue {
-                OWN => match unsafe { device.queue_submit(handle, &batch, vk::Fence::null()) } {
-                    Ok(()) => {
-                        self.own.1 = value;
-                        Ok(recording.submitted(value).unwrap())
-                    }
-                    Err(_) => Err(recording),
-                },
-                // SAFETY: as above.
-                _ => recording.submit(|signal| unsafe { signal.queue_submit(&batch) }).map_err(
-                    |error| match error {
-                        fencepost::SubmitError::Failed { recording, .. } => recording,
-                        other => panic!("{other:?}"),
-                    },
-                ),
-            };
+        let done = if queue == OWN {
+            // SAFETY: the fake's command buffers are recorded.
+            match unsafe { device.queue_submit(handle, &batch, vk::Fence::null()) } {
+                Ok(()) => {
+                    self.own.1 = value;
+                    Ok(recording.submitted(value).unwrap())
+                }
+                Err(_) => Err(recording),
+            }
+        } else {
+            // SAFETY: as above.
+            let done = recording.submit(|signal| unsafe { signal.queue_submit(&batch) });
+            done.map_err(|error| match error {
+                fencepost::SubmitError::Failed { recording, .. } => recording,
+                other => panic!("{other:?}"),
+            })
+        };
         match done {
             Ok(point) => {
                 self.model.queues[queue].points.push(point);

@@ -340,7 +340,7 @@ impl World {
         assert_eq!(self.fake.violations(), []);
         assert_eq!(self.allocator.check_guards(), []);
         let (mut used, mut largest) = (Vec::new(), 0);
-        for block in self.allocator.blocks() {
+        for block in self.allocator.snapshot().blocks() {
             let mut at = 0;
             for region in &block.regions {
                 assert_eq!(region.offset, at, "{block:?}");
