@@ -130,7 +130,7 @@ impl World {
                 1 => _ = self.allocator.trim(),
                 2 => _ = self.allocator.statistics(),
                 3 => self.prioritise(random),
-                _ => _ = self.allocator.blocks(),
+                _ => _ = self.allocator.snapshot(),
             }
         }
         self.drop_all(random, None);
