@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use fencepost::{
     AliasError, AllocateError, AllocationDesc, ArenaDesc, CreateError, DescError, ImageDesc,
-    ResourceKind, aliasing_requirements,
+    ImageViewDesc, ResourceKind, aliasing_requirements,
     fake::{Call, FakeDriver, Profile, Use},
     vk,
 };
@@ -119,6 +119,35 @@ fn what_does_not_fit_shared_memory_is_refused() {
         let whole = Arc::new(whole.unwrap());
         drop(allocator.create_aliasing_buffer(&whole, 0, &buffer_desc(100)).unwrap());
         assert_eq!(fake.live().buffers, 0, "refused resources are destroyed");
+    }
+    fake.finish().unwrap();
+}
+
+#[test]
+fn a_view_of_an_image_on_shared_memory_ends_as_any_other() {
+    let fake = fake();
+    {
+        let (allocator, other) = (allocator(&fake), allocator(&fake));
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        let needs = allocator.image_requirements(&image_desc()).unwrap();
+        let memory = AllocationDesc::device_local();
+        let memory = allocator.allocate(&needs, ResourceKind::Optimal, &memory).unwrap();
+        let image = allocator.create_aliasing_image(&Arc::new(memory), 0, &image_desc()).unwrap();
+        let desc = ImageViewDesc::new(vk::ImageAspectFlags::COLOR);
+        let misfit = Some(CreateError::Desc(DescError::View));
+        let second_level = desc.mip_levels(1, 1);
+        assert_eq!(allocator.create_aliasing_image_view(&image, &second_level).err(), misfit);
+        assert_eq!(other.create_aliasing_image_view(&image, &desc).err(), misfit);
+        let view = allocator.create_aliasing_image_view(&image, &desc).unwrap();
+        let recording = frames.begin().unwrap();
+        let commands = [fake.record(&[Use::view(view.handle())])];
+        drop((view, image));
+        submit(recording, &commands).unwrap();
+        allocator.collect();
+        assert_eq!((fake.live().image_views, fake.live().images), (1, 1));
+        fake.run();
+        allocator.collect();
+        assert_eq!((fake.live().image_views, fake.live().images), (0, 0));
     }
     fake.finish().unwrap();
 }

@@ -323,7 +323,7 @@ fn raw_keys_used_twice_or_elsewhere_are_typed_errors() {
         unsafe {
             assert_eq!(stranger.from_raw(raw).unwrap_err(), KeyError::Foreign);
             let recording = _frames.begin().unwrap();
-            allocator.from_raw(raw).unwrap().retire();
+            drop(allocator.from_raw(raw).unwrap());
             assert_eq!(allocator.from_raw(raw).unwrap_err(), KeyError::AlreadyRetired);
             recording.abandon();
             allocator.collect();

@@ -4,7 +4,7 @@ mod support;
 
 use fencepost::{
     AllocateError, AllocationDesc, AllocationFlags, Allocator, Arena, ArenaDesc, ArenaError,
-    CreateError, DeviceFeatures, KeyError, ResourceKind,
+    CreateError, DeviceFeatures, GuardPolicy, KeyError, ResourceKind,
     fake::{Call, FakeDriver, Profile, Use},
     vk,
 };
@@ -157,6 +157,21 @@ fn the_types_and_flags_of_a_request_bind_in_an_arena_too() {
     assert_eq!(fake.calls(Call::AllocateMemory), asked);
 }
 
+/// Of the host's memory, in granules of 64 bytes: one for a byte, and a margin on each side.
+#[test]
+fn blocks_that_hold_nothing_but_margins_are_refused() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    for policy in [GuardPolicy::Margins, GuardPolicy::Full, GuardPolicy::Poison] {
+        let of = |bytes| ArenaDesc::new(AllocationDesc::upload()).guards(policy).block_size(bytes);
+        let least = if policy == GuardPolicy::Poison { 64 } else { 192 };
+        let (asked, limit) = (least - 1, 4 << 30);
+        let refused = allocator.create_arena(&of(asked)).unwrap_err();
+        assert_eq!(refused, ArenaError::BlockSize { asked, limit });
+        assert!(allocate(&allocator.create_arena(&of(least)).unwrap(), 1).is_ok());
+    }
+}
+
 #[test]
 fn descriptions_that_contradict_themselves_are_refused() {
     let fake = fake();
@@ -209,7 +224,7 @@ fn a_growing_arena_gives_a_large_request_a_block() {
     assert!(allocator.statistics().total.reserved <= MIB);
     let large = allocate(&arena, 700 * MIB).unwrap();
     assert_ne!(small.memory(), large.memory());
-    assert!(allocator.blocks().iter().all(|block| !block.dedicated));
+    assert!(allocator.snapshot().blocks().all(|block| !block.dedicated));
 }
 
 #[test]

@@ -280,3 +280,116 @@ fn the_hosts_memory_is_a_buffer() {
     }
     fake.finish().unwrap();
 }
+
+/// The driver's wish for a memory of a resource's own asks for just its size; the host's pages are more.
+#[test]
+fn the_hosts_pages_are_a_buffer_where_the_driver_prefers_dedicated_memory() {
+    let _alone = alone();
+    let fake = FakeDriver::new(&Profile::default().prefers_dedicated(1));
+    {
+        let allocator = sharing(&fake);
+        let _frames = allocator.timeline(fake.queue(0)).unwrap();
+        let layout = Layout::from_size_align(8192, 4096).unwrap();
+        // SAFETY: the layout has a size.
+        let address = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) }).unwrap();
+        for size in [5000, 8192] {
+            let (desc, upload) = (buffer_desc(size), AllocationDesc::upload());
+            // SAFETY: the memory is the test's until after the allocator let go of it.
+            let made = unsafe { allocator.import_host_memory(address, 8192, &desc, &upload) };
+            drop(made.unwrap());
+        }
+        assert_eq!(fake.live().memories, 0);
+        // SAFETY: allocated above with this layout; the driver has let go of it.
+        unsafe { std::alloc::dealloc(address.as_ptr(), layout) };
+    }
+    fake.finish().unwrap();
+}
+
+/// A camera's dma-buf has whole pages, and more of them than an image needs.
+#[test]
+fn a_dma_buf_may_be_larger_than_what_lives_on_it() {
+    let _alone = alone();
+    for profile in [
+        Profile::default(),
+        Profile::default().prefers_dedicated(1),
+        Profile::default().requires_dedicated(1),
+        Profile::default().external_dedicated_only(true),
+    ] {
+        let fake = FakeDriver::new(&profile);
+        {
+            let allocator = sharing(&fake);
+            let _frames = allocator.timeline(fake.queue(0)).unwrap();
+            let device = AllocationDesc::device_local();
+            for kind in KINDS {
+                let theirs =
+                    allocator.create_exportable_buffer(&buffer_desc(8000), &device, kind).unwrap();
+                let shared = theirs.allocation().export(kind).unwrap();
+                let ours = import(&allocator, shared);
+                match (kind, ours) {
+                    (FdKind::DmaBuf, ours) => assert!(ours.unwrap().size() == 5000),
+                    // An opaque one is imported as it was exported.
+                    (_, Err(ExternalError::Size { size: 8000, needed: 5000 })) => {}
+                    (_, ours) => assert!(ours.unwrap().allocation().size() == 8000),
+                }
+            }
+        }
+        fake.finish().unwrap();
+    }
+}
+
+/// Memory that lingers, or that the GPU has passed, is no reason to refuse what is shared; nor is memory that it will
+/// have passed soon, if there is patience.
+#[test]
+fn what_is_shared_finds_the_memory_that_others_have_left() {
+    let _alone = alone();
+    let local = vk::MemoryPropertyFlags::DEVICE_LOCAL;
+    let heaps = [(8 << 20, vk::MemoryHeapFlags::DEVICE_LOCAL)];
+    for kind in KINDS {
+        let fake = FakeDriver::new(&Profile::default().heaps(&heaps).types(&[(0, local)]));
+        fake.set_automatic(true);
+        {
+            let external =
+                DeviceFeatures::EXTERNAL_MEMORY_FD | DeviceFeatures::EXTERNAL_MEMORY_DMA_BUF;
+            let desc = desc(&fake).features(features() | external).linger(u64::MAX);
+            let allocator = made(&desc);
+            let frames = allocator.timeline(fake.queue(0)).unwrap();
+            let device = AllocationDesc::device_local();
+            let shared = |memory: &AllocationDesc| {
+                allocator.create_exportable_buffer(&buffer_desc(6 << 20), memory, kind)
+            };
+            let fill = || (0..6).map(|_| buffer(&allocator, 1 << 20)).collect::<Vec<_>>();
+            // Lingering.
+            drop(fill());
+            assert!(allocator.statistics().total.reserved > 2 << 20);
+            drop(shared(&device).unwrap());
+            // Passed, and nobody has collected.
+            let all = fill();
+            let frame = frames.begin().unwrap();
+            drop(all);
+            submit_nothing(frame).unwrap();
+            drop(shared(&device).unwrap());
+            // Not passed.
+            fake.set_automatic(false);
+            let all = fill();
+            let frame = frames.begin().unwrap();
+            drop(all);
+            submit_nothing(frame).unwrap();
+            let refused = shared(&device).unwrap_err();
+            let ExternalError::Create(CreateError::Allocate(refused)) = refused else {
+                panic!("{refused}")
+            };
+            assert!(
+                matches!(refused, AllocateError::OutOfDeviceMemory { pending, .. } if pending >= 6 << 20)
+            );
+            fake.set_automatic(true);
+            let patient = device.patience(std::time::Duration::from_secs(5));
+            drop(shared(&patient).unwrap());
+            drop(fill());
+            // The control: what lives is in the way.
+            let all = fill();
+            shared(&patient).unwrap_err();
+            drop(all);
+        }
+        fake.finish().unwrap();
+    }
+}

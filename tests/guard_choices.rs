@@ -76,7 +76,7 @@ fn the_policy_of_an_arena_ends_with_it() {
             drop((arena, one));
             (0..3).for_each(|_| _ = world.scrub_if_on(Scrub::Due));
             world.allocator.trim();
-            assert_eq!(world.allocator.blocks().len(), 0, "the lane is free again");
+            assert_eq!(world.allocator.snapshot().blocks().count(), 0, "the lane is free again");
         }
         world.end();
     }
@@ -92,8 +92,8 @@ fn quarantine_keeps_so_many_bytes_at_most() {
     let victims: Vec<Allocation> = (0..8).map(|_| world.allocate("victim", 4096)).collect();
     let places: Vec<_> = victims.iter().map(|one| (one.memory(), one.offset())).collect();
     let free = |place: &(vk::DeviceMemory, u64)| {
-        let blocks = world.allocator.blocks();
-        let mut regions = blocks.iter().flat_map(|block| &block.regions);
+        let snapshot = world.allocator.snapshot();
+        let mut regions = snapshot.blocks().flat_map(|block| &block.regions);
         regions.any(|region| {
             region.state == fencepost::RegionState::Free
                 && (region.offset..region.offset + region.size).contains(&place.1)
@@ -177,8 +177,8 @@ fn a_late_write_hits_nobody_in_the_hosts_quarantine() {
         world.allocator.check().unwrap();
         let left = world.allocator.statistics().total.pending;
         assert_eq!(left, if by_bytes { pending } else { 0 }, "the oldest made way");
-        let blocks = world.allocator.blocks();
-        let mut regions = blocks.iter().flat_map(|block| &block.regions);
+        let snapshot = world.allocator.snapshot();
+        let mut regions = snapshot.blocks().flat_map(|block| &block.regions);
         let free = regions.any(|region| {
             region.state == fencepost::RegionState::Free
                 && (region.offset..region.offset + region.size).contains(&offset)

@@ -50,6 +50,29 @@ fn a_snapshot_tells_what_pending_ranges_wait_for_and_fits_its_own_figures() {
 }
 
 #[test]
+fn a_snapshot_prints_who_holds_what() {
+    golden("memory_report.txt", &snapshot().to_string());
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let names: Vec<String> = (0..25).map(|number| format!("thing {number:02}")).collect();
+    let memory = |name| AllocationDesc::device_local().name(fencepost::intern(name));
+    let many: Vec<_> = names
+        .iter()
+        .map(|name| allocator.create_buffer(&buffer_desc(1000), &memory(name)).unwrap())
+        .collect();
+    let report = allocator.snapshot().to_string();
+    assert!(
+        report.contains("    1.0 KiB in 1: thing 19\n    5.0 KiB of 5 other names\n"),
+        "{report}"
+    );
+    assert!(!report.contains("thing 20"), "{report}");
+    // SAFETY: nothing was submitted.
+    let ended = unsafe { allocator.shutdown() }.unwrap();
+    assert!(ended.leaks[0].to_string().starts_with("1024 bytes: thing "), "{}", ended.leaks[0]);
+    drop(many);
+}
+
+#[test]
 fn the_sequence_number_rises_with_every_change_and_only_then() {
     let fake = fake();
     let allocator = allocator(&fake);

@@ -103,7 +103,7 @@ fn a_full_heap_is_halved_into_and_small_requests_get_no_memory_of_their_own() {
     assert!(largest_free < 5056, "{largest_free}");
     assert_eq!(tried(error), Tried::SMALLER | Tried::DRIVER);
     assert!(fake.heap_used(0) >= 10 * MIB + 64 * KIB, "to the last 64 KiB");
-    assert!(allocator.blocks().iter().all(|block| !block.dedicated));
+    assert!(allocator.snapshot().blocks().all(|block| !block.dedicated));
     assert!(fake.live().memories < 30);
     // Failing once more does not cost dozens of driver calls.
     let calls = fake.calls(Call::AllocateMemory);
@@ -139,7 +139,7 @@ fn what_is_large_ends_in_a_memory_of_its_own() {
     let allocator = allocator(&fake);
     // A block is a multiple of 64 KiB; this request is all of the heap.
     let all = take(&allocator, 10 * MIB + 100).unwrap();
-    assert!(allocator.blocks()[0].dedicated);
+    assert!(allocator.snapshot().blocks().next().unwrap().dedicated);
     let error = take(&allocator, MIB).unwrap_err();
     assert_eq!(tried(error), Tried::DEDICATED | Tried::DRIVER);
     free(all);
@@ -229,7 +229,7 @@ fn no_single_allocation_is_larger_than_the_device_says() {
         if limit == 10 * MIB + 1));
     let most = take(&allocator, 10 * MIB + 1).unwrap();
     let small: Vec<_> = (0..200).map(|_| take(&allocator, MIB).unwrap()).collect();
-    assert!(allocator.blocks().iter().all(|block| block.size <= 10 * MIB + 1));
+    assert!(allocator.snapshot().blocks().all(|block| block.size <= 10 * MIB + 1));
     drop((most, small));
 }
 
@@ -250,7 +250,7 @@ fn block_sizes_are_set_by_heap_and_told() {
     assert_eq!((sizes(4), sizes(32), sizes(u32::MAX)), (None, None, None));
     let staging = AllocationDesc::upload();
     let small = allocator.create_buffer(&buffer_desc(100), &staging.prefer_host()).unwrap();
-    assert_eq!(allocator.blocks()[0].size, 128 * KIB);
+    assert_eq!(allocator.snapshot().blocks().next().unwrap().size, 128 * KIB);
     drop(small);
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fencepost::{
     AllocationDesc, Allocator, BeginError, Buffer, Image, ImageDesc, ImageViewDesc, Point,
-    SubmitError,
+    SubmitError, WaitError,
     fake::{Call, FakeDriver, Use},
     vk,
 };
@@ -197,10 +197,7 @@ fn a_counter_that_lags_its_fence_is_believed_and_not_the_fence() {
         fake.set_counter(semaphore, 0);
         assert_eq!(allocator.collect().allocations, 0);
         assert!(!frames.is_reached(point).unwrap());
-        assert_eq!(
-            frames.wait(point, Duration::from_millis(1)),
-            Err(fencepost::WaitError::Timeout)
-        );
+        assert_eq!(frames.wait(point, Duration::from_millis(1)), Err(WaitError::Timeout));
         assert_eq!(allocator.statistics().total.pending_count, 1);
         fake.set_counter(semaphore, point.value());
         frames.wait(point, Duration::ZERO).unwrap();
@@ -316,4 +313,24 @@ fn an_image_retired_at_points_takes_its_waiting_views_along_before_it() {
         }
         fake.finish().unwrap();
     }
+}
+
+#[test]
+fn any_timeline_waits_for_a_point_of_any_other() {
+    let fake = fake();
+    {
+        let allocator = allocator(&fake);
+        let [draws, copies] = [0, 1].map(|n| allocator.timeline(fake.queue(n)).unwrap());
+        let copied = submit_nothing(copies.begin().unwrap()).unwrap();
+        assert_eq!(draws.wait(copied, Duration::ZERO), Err(WaitError::Timeout));
+        fake.run();
+        draws.wait(copied, Duration::ZERO).unwrap();
+        let copied = submit_nothing(copies.begin().unwrap()).unwrap();
+        drop(copies);
+        assert_eq!(draws.wait(copied, Duration::ZERO), Err(WaitError::Timeout), "it has work");
+        fake.run();
+        allocator.collect();
+        draws.wait(copied, Duration::ZERO).unwrap();
+    }
+    fake.finish().unwrap();
 }

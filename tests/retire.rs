@@ -11,7 +11,8 @@ use std::{
 };
 
 use fencepost::{
-    AllocateError, AllocationDesc, ImageDesc, ImageViewDesc, Object, UserObject, WaitError,
+    AllocateError, AllocationDesc, ImageDesc, ImageViewDesc, Object, Timeline, UserObject,
+    WaitError,
     fake::{Call, FakeDriver, Use},
     vk,
 };
@@ -268,5 +269,81 @@ fn out_of_memory_names_the_earliest_drop_worth_waiting_for() {
         allocator.wait_for(cut, Duration::from_millis(1)).unwrap();
         drop(rest);
     }
+    fake.finish().unwrap();
+}
+
+#[test]
+fn what_a_pipeline_is_made_of_ends_by_its_kind() {
+    let fake = fake();
+    {
+        let (allocator, device) = (allocator(&fake), fake.device());
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        let sets = [set_layout(&fake, 1)];
+        let layout = vk::PipelineLayoutCreateInfo::default().set_layouts(&sets);
+        let size =
+            vk::DescriptorPoolSize { ty: vk::DescriptorType::UNIFORM_BUFFER, descriptor_count: 1 };
+        let sizes = [size];
+        let pool = vk::DescriptorPoolCreateInfo::default().max_sets(1).pool_sizes(&sizes);
+        // SAFETY: the fake lives.
+        let (layout, pool) = unsafe {
+            (
+                device.create_pipeline_layout(&layout, None),
+                device.create_descriptor_pool(&pool, None),
+            )
+        };
+        let (layout, pool) = (layout.unwrap(), pool.unwrap());
+        let recording = frames.begin().unwrap();
+        let layouts = [Object::PipelineLayout(layout), Object::DescriptorSetLayout(sets[0])];
+        for object in [Object::DescriptorPool(pool)].into_iter().chain(layouts) {
+            // SAFETY: it is used no more.
+            unsafe { allocator.retire_object(object) };
+        }
+        assert_eq!(allocator.collect().objects, 0);
+        submit_nothing(recording).unwrap();
+        fake.run();
+        assert_eq!(allocator.collect().objects, 3);
+    }
+    fake.finish().expect("each is destroyed, and by its own command");
+}
+
+/// A function that fails between `begin` and `submit`, and gives its recording up by `?`.
+fn a_frame_that_fails(frames: &Timeline) -> Result<(), AllocateError> {
+    let _frame = frames.begin().unwrap();
+    Err(AllocateError::ZeroSize)
+}
+
+#[test]
+fn a_recording_that_was_dropped_open_ends_when_the_user_says_that_all_is_idle() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let one_fence = allocator.fence_timeline(fake.queue(0), 1).unwrap();
+    let frames = allocator.timeline(fake.queue(1)).unwrap();
+    a_frame_that_fails(&frames).unwrap_err();
+    let (mut frame, joined) = (frames.begin().unwrap(), frames.begin().unwrap());
+    frame.join(joined).unwrap();
+    drop(frame);
+    a_frame_that_fails(&one_fence).unwrap_err();
+    let pending_after_a_frame = || {
+        drop(buffer(&allocator, 64));
+        submit_nothing(one_fence.begin().unwrap()).unwrap(); // its fence is there again
+        fake.run();
+        allocator.collect();
+        allocator.statistics().total.pending_count
+    };
+    assert_eq!(pending_after_a_frame(), 1, "they may be submitted yet");
+    assert_eq!(allocator.statistics().open_recordings, 4);
+    // SAFETY: nothing was recorded under them.
+    unsafe { allocator.assume_idle() };
+    assert_eq!(allocator.statistics().open_recordings, 0);
+    assert_eq!(pending_after_a_frame(), 0);
+    let held = frames.begin().unwrap();
+    // SAFETY: nothing is recorded.
+    unsafe { allocator.assume_idle() };
+    assert_eq!(pending_after_a_frame(), 1, "one that is held stays open");
+    submit_nothing(held).unwrap();
+    fake.run();
+    // SAFETY: nothing is used after.
+    unsafe { allocator.shutdown() }.unwrap();
+    drop((frames, one_fence, allocator));
     fake.finish().unwrap();
 }

@@ -89,9 +89,20 @@ fn pieces_of_memory_that_is_not_coherent_share_no_atom() {
     let frames = allocator.timeline(fake.queue(0)).unwrap();
     let ring = allocator.create_ring(&desc(1000), &AllocationDesc::upload()).unwrap();
     let recording = frames.begin().unwrap();
-    let offsets = [(); 4].map(|()| ring.push(&recording, 1, &[1u8]).map(|piece| piece.offset));
-    assert_eq!(offsets[..3], [Ok(0), Ok(256), Ok(512)]);
-    assert!(matches!(offsets[3], Err(RingError::Full { taken: 768, .. })));
+    let offsets = [(); 5].map(|()| ring.push(&recording, 1, &[1u8]).map(|piece| piece.offset));
+    assert_eq!(offsets[..4], [Ok(0), Ok(256), Ok(512), Ok(768)]);
+    assert!(matches!(offsets[4], Err(RingError::Full { taken: 1000, .. })));
+    submit_nothing(recording).unwrap();
+    // A vertex's stride is no multiple of an atom, so a piece begins and ends anywhere in one.
+    let ring = allocator.create_ring(&desc(5000), &AllocationDesc::upload()).unwrap();
+    let recording = frames.begin().unwrap();
+    let mut taken = 0;
+    for size in [256, 300, 1, 500, 255, 257] {
+        let piece = ring.take(&recording, size, 12).unwrap();
+        assert!(piece.offset / 256 * 256 >= taken, "{piece:?} in the atoms up to {taken}");
+        taken = (piece.offset + piece.size).next_multiple_of(256);
+    }
+    assert_eq!(ring.taken(), taken);
     submit_nothing(recording).unwrap();
 }
 

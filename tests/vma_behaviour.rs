@@ -130,7 +130,7 @@ fn pools_and_allocation_parameters() {
     let refused = allocator.create_buffer(&buffer_desc(1000), &never.dedicated(true));
     assert!(refused.is_err());
     let _own = allocator.create_buffer(&buffer_desc(1000), &plain.dedicated(true)).unwrap();
-    assert!(allocator.blocks().iter().any(|block| block.dedicated && block.size == 1000));
+    assert!(allocator.snapshot().blocks().any(|block| block.dedicated && block.size == 1000));
 }
 
 #[test]

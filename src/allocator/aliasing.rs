@@ -13,6 +13,7 @@ use super::{
     inner::Inner,
     place::Place,
     request::Target,
+    resource::Form,
     resource_desc::{BufferDesc, ImageDesc},
 };
 use crate::{
@@ -28,10 +29,12 @@ pub struct AliasingBuffer {
     ended: Ended,
 }
 
-/// An image on memory that it shares: see [`AliasingBuffer`].
+/// An image on memory that it shares: see [`AliasingBuffer`]. Views of it:
+/// [`Allocator::create_aliasing_image_view`].
 #[must_use = "dropping an image retires it at once"]
 pub struct AliasingImage {
     handle: vk::Image,
+    form: Form,
     ended: Ended,
 }
 
@@ -76,6 +79,12 @@ macro_rules! handles {
 
 handles!(AliasingBuffer, vk::Buffer);
 handles!(AliasingImage, vk::Image);
+
+impl AliasingImage {
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+}
 
 /// What memory must have to hold any of several resources, one at a time: the largest size and
 /// alignment, and the memory types of all. `None` for no resource, or if no type is left.
@@ -190,7 +199,8 @@ impl Allocator {
         let made = unsafe { inner.vulkan.create_image(&info) };
         let handle = made.map_err(CreateError::Create)?;
         let target = Target::image(handle, info.usage, info.tiling);
-        Ok(AliasingImage { handle, ended: inner.alias(target, memory, offset)? })
+        let ended = inner.alias(target, memory, offset)?;
+        Ok(AliasingImage { handle, form: Form::of(&info), ended })
     }
 }
 

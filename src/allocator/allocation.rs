@@ -111,13 +111,6 @@ impl Allocation {
         self.lane().map_or_else(Default::default, |lane| lane.flags)
     }
 
-    /// Gives the allocation up: what `Drop` does, said aloud.
-    ///
-    /// Cost: as a drop.
-    pub fn retire(self) {
-        drop(self);
-    }
-
     /// Gives the allocation up at explicit points instead of "all that is submitted by now". It is
     /// free once all of them are reached; with no points, at once. O(points + log pending).
     ///

@@ -15,7 +15,7 @@ use super::{
     statistics::MemoryStatistics,
 };
 use crate::{
-    guard::GuardPolicy,
+    guard::{GuardPolicy, layout},
     memory::{ArenaPolicy, Rank, Stay},
     policy::intent::GpuUse,
 };
@@ -149,10 +149,10 @@ impl ArenaDesc {
         self
     }
 
-    /// Blocks are split into whole granules.
-    fn check(&self, largest: u64, granule: u64) -> Result<(), ArenaError> {
+    /// A block holds `least` bytes, or nothing ever.
+    fn check(&self, largest: u64, least: u64) -> Result<(), ArenaError> {
         match self {
-            Self { block_size: Some(asked), .. } if *asked < granule || *asked > largest => {
+            Self { block_size: Some(asked), .. } if *asked < least || *asked > largest => {
                 Err(ArenaError::BlockSize { asked: *asked, limit: largest })
             }
             Self { min_blocks, max_blocks, .. } if *max_blocks == 0 || min_blocks > max_blocks => {
@@ -241,9 +241,11 @@ impl Allocator {
         let memory_type = inner.arena_type(desc)?;
         let lane = inner.lane(memory_type).ok_or(ArenaError::NoMemoryType)?;
         let largest = lane.heap_size.min(inner.vulkan.properties().max_allocation_size);
-        desc.check(largest, lane.granule)?;
-        let stay = Stay { least: desc.min_blocks, ..lane.lock().blocks.stay };
         let guards = desc.guards.unwrap_or(inner.guards.policy);
+        // A byte, its margins, and the rest of the last granule.
+        let least = layout(1, 1, inner.guards.margin(guards)).map_or(u64::MAX, |it| it.total);
+        desc.check(largest, least.next_multiple_of(lane.granule))?;
+        let stay = Stay { least: desc.min_blocks, ..lane.lock().blocks.stay };
         inner.watch(guards);
         let lane = inner.claim_lane(memory_type, stay, guards).ok_or(ArenaError::TooMany)?;
         {

@@ -1,7 +1,7 @@
 //! The flow of a resource: create it, ask what it needs, find memory, bind. Nothing is left behind
 //! on failure.
 
-use std::{panic::Location, sync::Arc};
+use std::{panic::Location, sync::Arc, time::Duration};
 
 use ash::vk;
 
@@ -223,17 +223,7 @@ impl Inner {
             Place::Ordered(order) => self.allocate_ordered(order, &request),
             Place::Others(lane, _) => self.allocate_in_others(lane, &request),
         };
-        let granted = match ask() {
-            Err(refusal) if !memory.patience.is_zero() => {
-                self.ask_again(memory.patience, refusal, &ask)
-            }
-            done => done,
-        };
-        let (lane, grant) = match granted {
-            Err(refusal) if self.guards.scrubs() => self.ask_unlooked(&request, refusal, ask),
-            done => done,
-        }
-        .inspect_err(|&error| self.tell_pressure(&request, error))?;
+        let (lane, grant) = self.persist(&request, memory.patience, ask)?;
         if guards.is_on() {
             self.guard_hand_out(lane, grant.entry)?;
         }
@@ -243,5 +233,24 @@ impl Inner {
             self.observe_grant(lane, grant.entry, (grant.offset, grant.size), memory.name, origin);
         }
         Ok(grant)
+    }
+    /// Asks, and after a refusal again: as long as there is patience, and once more of what guards keep back has
+    /// come free.
+    #[inline(always)]
+    pub(super) fn persist<T>(
+        &self,
+        request: &Request,
+        patience: Duration,
+        ask: impl Fn() -> Result<T, AllocateError>,
+    ) -> Result<T, AllocateError> {
+        let granted = match ask() {
+            Err(refusal) if !patience.is_zero() => self.ask_again(patience, refusal, &ask),
+            done => done,
+        };
+        match granted {
+            Err(refusal) if self.guards.scrubs() => self.ask_unlooked(request, refusal, ask),
+            done => done,
+        }
+        .inspect_err(|&error| self.tell_pressure(request, error))
     }
 }

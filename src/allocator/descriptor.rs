@@ -32,11 +32,6 @@ impl DescriptorSet {
     pub fn handle(&self) -> vk::DescriptorSet {
         self.handle
     }
-
-    /// Gives it up: what `Drop` does, said aloud.
-    pub fn retire(self) {
-        drop(self);
-    }
 }
 
 impl Drop for DescriptorSet {

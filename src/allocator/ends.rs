@@ -80,7 +80,7 @@ impl Allocator {
             Err(error) => return Err(error),
         }
         let leaks = inner.report_leaks();
-        inner.with_register(|register| register.cuts_mut().assume_idle());
+        inner.with_register(Register::assume_idle);
         let mut collected = inner.collect_everything();
         inner.let_waiting_go(&mut collected);
         inner.end_rests(true, &mut collected);
@@ -91,16 +91,16 @@ impl Allocator {
 
     /// Says that the GPU is done with everything dropped so far, whatever the timelines show: after
     /// a `vkDeviceWaitIdle` of your own, or for drops made before any timeline existed. Takes all
-    /// of it back.
+    /// of it back, and ends the [recordings](super::Recording) that were dropped without an end.
     ///
     /// Cost: as [`collect_all`](Self::collect_all).
     ///
     /// # Safety
     /// No submitted work uses anything dropped so far, and no recording that names any of it will
-    /// be submitted.
+    /// be submitted, nor any command of a recording that was dropped without an end.
     pub unsafe fn assume_idle(&self) {
         let inner = self.inner();
-        inner.with_register(|register| register.cuts_mut().assume_idle());
+        inner.with_register(Register::assume_idle);
         inner.collect_everything();
     }
 }

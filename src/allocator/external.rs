@@ -39,6 +39,30 @@ pub(super) struct Sharing<'a> {
     pub(super) origin: &'static Location<'static>,
 }
 
+impl Sharing<'_> {
+    /// Whether the memory is for the resource alone, and its size. Such a memory has just the size that the resource
+    /// needs, which may be less than a dma-buf has. Both sides of an opaque handle come to the same answer; a wish of
+    /// the driver's counts for the host's memory only where the sizes are the same.
+    fn shape(
+        &self,
+        requirements: &Requirements,
+        needed: u64,
+    ) -> Result<(bool, u64), ExternalError> {
+        let dma_buf = vk::ExternalMemoryHandleTypeFlags::DMA_BUF_EXT;
+        let size = self.size.unwrap_or(needed);
+        let required = self.dedicated || requirements.dedicate == Dedicate::Require;
+        let dedicated = required
+            || requirements.dedicate == Dedicate::Prefer
+                && (size == needed || !matches!(self.external, External::Host(_)));
+        match self.external {
+            _ if size < needed => Err(ExternalError::Size { size, needed }),
+            External::Fd { kind, .. } if dedicated && kind == dma_buf => Ok((true, needed)),
+            _ if dedicated && size != needed => Err(ExternalError::Size { size, needed }),
+            _ => Ok((dedicated, size)),
+        }
+    }
+}
+
 impl Allocator {
     /// Creates a buffer on memory of the host's own: what a file is mapped to, or a network card
     /// writes. Needs
@@ -203,17 +227,28 @@ impl Inner {
     ) -> Result<Granted<'_>, ExternalError> {
         let mut request = Request::new(requirements, target, memory);
         request.question.type_bits &= sharing.type_bits;
-        // Both sides come to the same answer, as opaque handles ask.
-        let dedicated = sharing.dedicated || requirements.dedicate != Dedicate::No;
-        let size = sharing.size.unwrap_or(request.size);
-        if size < request.size || dedicated && size != request.size {
-            return Err(ExternalError::Size { size, needed: request.size });
-        }
+        let shape = sharing.shape(requirements, request.size)?;
         self.validate(&request).map_err(CreateError::from)?;
         if !request.may_ask() {
             return Err(CreateError::from(AllocateError::out_of_memory()).into());
         }
-        let mut search = self.search(&request).map_err(CreateError::from)?;
+        let ask = || self.ask_shared(&request, sharing.external, shape);
+        Ok(self.persist(&request, memory.patience, ask).map_err(CreateError::from)?)
+    }
+
+    /// A memory of its own, type by type; once more after the heap's empty blocks have gone.
+    fn ask_shared(
+        &self,
+        request: &Request,
+        external: External<'_>,
+        (dedicated, size): (bool, u64),
+    ) -> Result<Granted<'_>, AllocateError> {
+        let taken = || matches!(external, External::Fd { taken, .. } if taken.get());
+        if taken() {
+            // The descriptor is gone: nobody can ask again.
+            return Err(AllocateError::out_of_memory());
+        }
+        let mut search = self.search(request)?;
         let mut spare = None;
         let Choice { ranking, required } = self.choice(&request.question, &mut spare);
         let mut failure = AllocateError::NoMemoryType {
@@ -226,25 +261,33 @@ impl Inner {
                 size,
                 dedicated_to: if dedicated { request.resource } else { Resource::None },
                 priority: request.rank.map(Rank::priority),
-                external: sharing.external,
+                external,
             };
-            match self.allocate_memory(lane, &new, request.limit(), &mut search.tried) {
+            let limit = request.limit();
+            let made = match self.allocate_memory(lane, &new, limit, &mut search.tried) {
+                Err(error)
+                    if error.is_out_of_memory()
+                        && !taken()
+                        && self.release_for(lane, error, &mut search) =>
+                {
+                    self.allocate_memory(lane, &new, limit, &mut search.tried)
+                }
+                done => done,
+            };
+            match made {
                 Ok((memory, mapping)) => {
-                    let grant = self.settle_dedicated(lane, &new, memory, mapping, &request);
-                    return Ok((lane, grant.map_err(CreateError::from)?));
+                    let grant = self.settle_dedicated(lane, &new, memory, mapping, request);
+                    return Ok((lane, grant?));
                 }
                 Err(error) => failure = error,
             }
-            let taken = matches!(sharing.external, External::Fd { taken, .. } if taken.get());
-            if taken || !failure.is_out_of_memory() {
+            if taken() || !failure.is_out_of_memory() {
                 break;
             }
         }
-        let failure = match failure {
+        Err(match failure {
             AllocateError::OutOfDeviceMemory { .. } => self.out_of_memory(&search, ranking.iter()),
             other => other,
-        };
-        self.tell_pressure(&request, failure);
-        Err(CreateError::from(failure).into())
+        })
     }
 }

@@ -19,6 +19,14 @@ pub struct Leak {
     pub origin: Option<&'static Location<'static>>,
 }
 
+/// One line for a log: how many bytes, called what, made where.
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes: {}", self.size, named(self.name))?;
+        self.origin.map_or(Ok(()), |origin| write!(f, ", made at {origin}"))
+    }
+}
+
 #[cfg(feature = "serde")]
 fn as_text<S: serde::Serializer>(
     origin: &Option<&'static Location<'static>>,

@@ -109,6 +109,7 @@ pub use leaks::Leak;
 pub use mapping::HostRange;
 pub use moves::{Copies, MoveError};
 pub use names::intern;
+pub(crate) use names::named;
 pub(crate) use picture::LanePicture;
 pub use picture::{BlockPicture, RegionPicture, RegionState, TenantKind, Wait};
 pub use plan::{BlockSizes, Placement, Plan};

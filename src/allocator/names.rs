@@ -32,7 +32,7 @@ pub fn intern(name: &str) -> &'static str {
 }
 
 /// What reports call an allocation.
-pub(super) fn named(name: Option<&'static str>) -> &'static str {
+pub(crate) fn named(name: Option<&'static str>) -> &'static str {
     name.unwrap_or("(unnamed)")
 }
 

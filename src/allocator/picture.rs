@@ -48,7 +48,7 @@ pub struct RegionPicture {
     pub usage: u32,
     /// How many allocations its block has made since, itself among them; 0 for a free region.
     pub age: u32,
-    /// What a pending region waits for; known in a [`Snapshot`](crate::Snapshot).
+    /// What a pending region waits for.
     pub waits: Option<Wait>,
 }
 
@@ -133,12 +133,6 @@ pub enum RegionState {
 }
 
 impl Allocator {
-    /// A picture of every block, region by region. O(regions), one memory type's lock at a time.
-    /// [`snapshot`](Self::snapshot) tells more.
-    pub fn blocks(&self) -> Vec<BlockPicture> {
-        self.lane_pictures().into_iter().flat_map(|picture| picture.blocks).collect()
-    }
-
     /// Each lane, copied under its lock; what pending regions wait for is looked up afterwards.
     pub(crate) fn lane_pictures(&self) -> Vec<LanePicture> {
         let inner = self.inner();

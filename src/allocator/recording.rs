@@ -18,9 +18,11 @@ use crate::{
 
 /// Work being recorded. While it is open, nothing dropped since it began is handed out again.
 ///
-/// End it with [`submit`](Self::submit). A recording that is merely dropped stays open for ever
-/// (its commands might still be submitted): everything dropped since is then held back, with a
-/// warning. If it will truly never be submitted, say so with [`abandon`](Self::abandon).
+/// End it with [`submit`](Self::submit). A recording that is merely dropped stays open (its commands
+/// might still be submitted): everything dropped since is then held back, with a warning. If it will
+/// truly never be submitted, say so with [`abandon`](Self::abandon); one that an early return has
+/// dropped, by a `?` between `begin` and `submit` or of `submit`'s own error, is ended by
+/// [`Allocator::assume_idle`](crate::Allocator::assume_idle).
 #[must_use = "a recording that is dropped stays open and holds everything back: submit it"]
 pub struct Recording {
     timeline: Arc<Shared>,
@@ -437,12 +439,21 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        if !self.ended && self.timeline.inner.life() != Life::ShutDown {
-            tracing::warn!(
-                target: crate::events::WAITING, recording = self.id.number(),
-                "a recording was dropped without being submitted or abandoned: it stays open and \
-                 holds back everything dropped since it began"
-            );
+        if self.ended || self.timeline.inner.life() == Life::ShutDown {
+            return;
         }
+        tracing::warn!(
+            target: crate::events::WAITING, recording = self.id.number(),
+            "a recording was dropped without being submitted or abandoned: it stays open and holds \
+             back everything dropped since it began, until `assume_idle`"
+        );
+        // Nobody can submit through it any more.
+        if let Sync::Ring(ring) = &*self.timeline.sync {
+            ring.unreserve();
+        }
+        self.timeline.inner.with_register(|register| {
+            register.stray(&self.joined);
+            register.stray(&[self.id]);
+        });
     }
 }

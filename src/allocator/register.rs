@@ -26,6 +26,8 @@ pub(crate) struct Register {
     lingering: Vec<Arc<Sync>>,
     /// Polls under way: until they are over, no sync object is given out to be destroyed.
     polls: u32,
+    /// Recordings that were dropped open: so they stay until it is said that none will be submitted.
+    strays: Vec<RecordingId>,
     auditor: Option<Auditor>,
     /// For what guards report.
     passed: Option<PassedCuts>,
@@ -88,6 +90,7 @@ impl Register {
             timelines: Vec::new(),
             lingering: Vec::new(),
             polls: 0,
+            strays: Vec::new(),
             auditor: desc.audit.then(Auditor::default),
             passed: desc.guards.is_on().then(PassedCuts::default),
             tape,
@@ -132,6 +135,22 @@ impl Register {
         &mut self.cuts
     }
 
+    /// The handle of open recordings is gone. Where the host has no memory to note it, they stay open for ever.
+    pub(super) fn stray(&mut self, recordings: &[RecordingId]) {
+        if self.strays.try_reserve(recordings.len()).is_ok() {
+            self.strays.extend_from_slice(recordings);
+        }
+    }
+
+    /// Everything dropped so far is taken as reached, and nothing of a stray recording will be submitted.
+    pub(super) fn assume_idle(&mut self) {
+        for recording in core::mem::take(&mut self.strays) {
+            // Its handle is gone, so that nobody else ended it.
+            let _ = self.cuts.abandon(recording);
+        }
+        self.cuts.assume_idle();
+    }
+
     /// Whether a living timeline stands for this queue.
     pub(super) fn has_queue(&self, queue: vk::Queue) -> bool {
         self.timelines.iter().any(|timeline| timeline.held && timeline.queue == queue)
@@ -174,22 +193,20 @@ impl Register {
         }
     }
 
+    /// What to wait on for a timeline; `None` once it has ended.
+    pub(super) fn sync_of(&self, id: TimelineId) -> Option<Arc<Sync>> {
+        self.timelines.iter().find(|timeline| timeline.id == id).map(|t| Arc::clone(&t.sync))
+    }
+
     /// The points that, once reached, leave nothing submitted; with what to wait on.
     pub(super) fn outstanding(&self) -> Vec<(Point, Arc<Sync>)> {
-        let sync_of = |id| self.timelines.iter().find(|timeline| timeline.id == id);
-        let points = self.cuts.outstanding();
-        points.filter_map(|p| sync_of(p.timeline()).map(|t| (p, Arc::clone(&t.sync)))).collect()
+        self.cuts.outstanding().filter_map(|p| Some((p, self.sync_of(p.timeline())?))).collect()
     }
 
     /// What to wait on for a bag, as [`Cuts::points_of`] says.
     pub(super) fn waits_of(&self, bag: BagNumber) -> Option<Vec<(Point, Arc<Sync>)>> {
-        let sync_of = |id| self.timelines.iter().find(|timeline| timeline.id == id);
         let points = self.cuts.points_of(bag)?.into_iter();
-        Some(
-            points
-                .filter_map(|p| sync_of(p.timeline()).map(|t| (p, Arc::clone(&t.sync))))
-                .collect(),
-        )
+        Some(points.filter_map(|p| Some((p, self.sync_of(p.timeline())?))).collect())
     }
 
     /// The oldest cuts that work on this timeline's queue can be ordered after: by a barrier where it

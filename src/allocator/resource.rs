@@ -26,11 +26,29 @@ pub struct Buffer {
 pub struct Image {
     allocation: Allocation,
     handle: vk::Image,
+    form: Form,
+}
+
+/// What views of an image have to fit.
+#[derive(Clone, Copy)]
+pub(super) struct Form {
     pub(super) image_type: vk::ImageType,
-    format: vk::Format,
-    extent: vk::Extent3D,
-    mip_levels: u32,
-    array_layers: u32,
+    pub(super) format: vk::Format,
+    pub(super) extent: vk::Extent3D,
+    pub(super) mip_levels: u32,
+    pub(super) array_layers: u32,
+}
+
+impl Form {
+    pub(super) fn of(info: &vk::ImageCreateInfo<'_>) -> Self {
+        Self {
+            image_type: info.image_type,
+            format: info.format,
+            extent: info.extent,
+            mip_levels: info.mip_levels,
+            array_layers: info.array_layers,
+        }
+    }
 }
 
 impl fmt::Debug for Buffer {
@@ -47,8 +65,8 @@ impl fmt::Debug for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Image")
             .field("handle", &self.handle)
-            .field("format", &self.format)
-            .field("extent", &self.extent)
+            .field("format", &self.form.format)
+            .field("extent", &self.form.extent)
             .field("allocation", &self.allocation)
             .finish_non_exhaustive()
     }
@@ -70,15 +88,7 @@ impl Image {
         handle: vk::Image,
         info: &vk::ImageCreateInfo<'_>,
     ) -> Self {
-        Self {
-            allocation,
-            handle,
-            image_type: info.image_type,
-            format: info.format,
-            extent: info.extent,
-            mip_levels: info.mip_levels,
-            array_layers: info.array_layers,
-        }
+        Self { allocation, handle, form: Form::of(info) }
     }
 }
 
@@ -88,11 +98,6 @@ macro_rules! ends {
         /// The memory it is bound to.
         pub fn allocation(&self) -> &Allocation {
             &self.allocation
-        }
-
-        /// Gives it up: what `Drop` does, said aloud.
-        pub fn retire(self) {
-            drop(self);
         }
 
         /// Gives it up at explicit points: see [`Allocation::retire_at`].
@@ -231,22 +236,26 @@ impl Image {
 
     /// Its format.
     pub fn format(&self) -> vk::Format {
-        self.format
+        self.form.format
     }
 
     /// Its extent at level 0, in texels.
     pub fn extent(&self) -> vk::Extent3D {
-        self.extent
+        self.form.extent
     }
 
     /// How many mip levels it has.
     pub fn mip_levels(&self) -> u32 {
-        self.mip_levels
+        self.form.mip_levels
     }
 
     /// How many array layers it has.
     pub fn array_layers(&self) -> u32 {
-        self.array_layers
+        self.form.array_layers
+    }
+
+    pub(super) fn form(&self) -> Form {
+        self.form
     }
 
     ends!(vk::Image);

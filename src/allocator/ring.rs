@@ -39,7 +39,7 @@ use crate::{ground::sync::lock, retire::Ring};
 #[must_use = "dropping a ring retires its buffer at once"]
 pub struct FrameRing {
     buffer: Buffer,
-    /// Pieces keep this distance, so that a flush of one touches no other.
+    /// Pieces share none of these, so that a flush of one touches no other.
     atom: u64,
     ring: Mutex<Ring>,
 }
@@ -77,8 +77,9 @@ impl FrameRing {
         Self { buffer, atom, ring }
     }
 
-    /// Takes `size` bytes at a multiple of `alignment`: any number but 0, a vertex's stride too.
-    /// They are for recordings that are open now, and their bytes are whatever was there.
+    /// Takes `size` bytes at a multiple of `alignment` bytes: any number but 0, a vertex's stride too.
+    /// 256 suits uniforms, storage and texels on every device, as Vulkan lets no device ask for more; the
+    /// device's own `minUniformBufferOffsetAlignment` and its like may be less. The bytes are for recordings that are open now, and hold whatever was there.
     ///
     /// Cost: one lock and an addition. Where there is no room, one read of each busy timeline, and
     /// then an error; nothing waits.
@@ -98,7 +99,6 @@ impl FrameRing {
         }
         inner.check_open()?;
         let capacity = self.buffer.size();
-        let rounded = size.checked_next_multiple_of(self.atom).unwrap_or(size).min(capacity);
         if size == 0 || alignment == 0 || size > capacity {
             return Err(RingError::Impossible { size, alignment, capacity });
         }
@@ -106,7 +106,8 @@ impl FrameRing {
             let mut ring = lock(&self.ring);
             // The recording is open, so the current bag is not reached before it ends.
             ring.advance(inner.reached_bag());
-            ring.take(rounded, alignment, inner.current_bag()).ok_or(ring.taken())
+            let bag = inner.current_bag();
+            ring.take_atoms(size, alignment, self.atom, bag).ok_or(ring.taken())
         };
         let taken = attempt().or_else(|_| {
             inner.poll();

@@ -116,7 +116,7 @@ pub struct MemoryStatistics {
     /// parts' peaks.
     pub peak_live: u64,
     /// A request of this many bytes is granted without a new block. The largest free range is less
-    /// than 1/8 larger; [`Allocator::blocks`] tells it.
+    /// than 1/8 larger; [`Allocator::snapshot`] tells it.
     pub largest_free: u64,
 }
 

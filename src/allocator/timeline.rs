@@ -182,20 +182,27 @@ impl Timeline {
         if reached.knows(point) { Ok(reached.has(point)) } else { Err(WaitError::Foreign) }
     }
 
-    /// Waits until the GPU has passed a point of this timeline. A lost device counts as having passed
-    /// everything.
+    /// Waits until the GPU has passed a point of any timeline of this allocator. A lost device counts as
+    /// having passed everything.
     ///
     /// Cost: one driver call, none where the point is known to be reached. No lock is held meanwhile.
     ///
     /// # Errors
     /// [`WaitError::Timeout`] if the GPU has not passed it within `timeout`; a point of another
-    /// allocator or another timeline; a driver error.
+    /// allocator; a driver error.
     pub fn wait(&self, point: Point, timeout: Duration) -> Result<(), WaitError> {
-        let shared = &self.shared;
-        if point.timeline() != shared.id {
+        let (id, inner) = (point.timeline(), &self.shared.inner);
+        if id == self.shared.id {
+            return inner.wait(id, &self.shared.sync, point.value(), timeout);
+        }
+        if id.owner != inner.id {
             return Err(WaitError::Foreign);
         }
-        shared.inner.wait(shared.id, &shared.sync, point.value(), timeout)
+        match inner.with_register(|register| register.sync_of(id)) {
+            Some(sync) => inner.wait(id, &sync, point.value(), timeout),
+            // It has ended, and so has its work.
+            None => Ok(()),
+        }
     }
 
     /// The semaphore, for another queue's wait on `(semaphore, point.value())`. `None` for a ring

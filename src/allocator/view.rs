@@ -7,9 +7,11 @@ use ash::vk;
 
 use super::{
     Allocator,
+    aliasing::AliasingImage,
+    allocation::Allocation,
     error::{AllocateError, CreateError, DescError},
     inner::{Inner, Life},
-    resource::{Buffer, Image},
+    resource::{Buffer, Form, Image},
     resource_desc::ImageViewDesc,
 };
 use crate::vulkan::Object;
@@ -32,11 +34,6 @@ impl ImageView {
     /// The Vulkan handle. It is destroyed with this view's end.
     pub fn handle(&self) -> vk::ImageView {
         self.handle
-    }
-
-    /// Gives it up: what `Drop` does, said aloud.
-    pub fn retire(self) {
-        drop(self);
     }
 }
 
@@ -65,7 +62,9 @@ impl Buffer {
 }
 
 impl Allocator {
-    /// Creates a view of an image, in the image's format. It retires like all else.
+    /// Creates a view of an image, in the image's format. It retires like all else. In another format, or
+    /// with components swapped: `vkCreateImageView` of your own, and at its end
+    /// [`retire_object`](Self::retire_object) before the image is dropped.
     ///
     /// Cost: one driver call and one lock.
     ///
@@ -76,41 +75,22 @@ impl Allocator {
         image: &Image,
         desc: &ImageViewDesc,
     ) -> Result<ImageView, CreateError> {
-        self.inner().check_open()?;
-        let inner = self.inner();
-        if !core::ptr::eq(image.allocation().inner(), &raw const **inner) {
-            return Err(DescError::View.into());
-        }
-        let range = &desc.range;
-        let levels = view_count(range.base_mip_level, range.level_count, image.mip_levels());
-        let layers = view_count(range.base_array_layer, range.layer_count, image.array_layers());
-        let (Some(_), Some(layers)) = (levels, layers) else {
-            return Err(DescError::View.into());
-        };
-        let view_type = desc.view_type.unwrap_or(match image.image_type {
-            vk::ImageType::TYPE_1D => vk::ImageViewType::TYPE_1D,
-            vk::ImageType::TYPE_3D => vk::ImageViewType::TYPE_3D,
-            _ if layers > 1 => vk::ImageViewType::TYPE_2D_ARRAY,
-            _ => vk::ImageViewType::TYPE_2D,
-        });
-        if !view_fits(view_type, image.image_type, layers) || range.aspect_mask.is_empty() {
-            return Err(DescError::View.into());
-        }
-        let info = vk::ImageViewCreateInfo::default()
-            .image(image.handle())
-            .view_type(view_type)
-            .format(image.format())
-            .subresource_range(*range);
-        // SAFETY: the device contract; the range and the type fit the image.
-        let made = unsafe { inner.vulkan.create_image_view(&info) };
-        let handle = made.map_err(CreateError::Create)?;
-        let object = Object::ImageView(handle);
-        let Some(index) = inner.objects.insert(object, info.image) else {
-            // SAFETY: the device contract; the view was never used.
-            unsafe { inner.vulkan.destroy_object(object) };
-            return Err(AllocateError::OutOfHostMemory.into());
-        };
-        Ok(ImageView { inner: Arc::clone(inner), index, handle })
+        self.inner().create_view(image.allocation(), image.handle(), image.form(), desc)
+    }
+
+    /// [`create_image_view`](Self::create_image_view) of an image on memory that it shares. Drop the
+    /// view no later than the image.
+    ///
+    /// Cost: as there.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_aliasing_image_view(
+        &self,
+        image: &AliasingImage,
+        desc: &ImageViewDesc,
+    ) -> Result<ImageView, CreateError> {
+        self.inner().create_view(image.memory(), image.handle(), image.form(), desc)
     }
 
     /// Hands over an object of yours to be destroyed when the GPU is done with it: by the same rule
@@ -131,6 +111,49 @@ impl Allocator {
 }
 
 impl Inner {
+    fn create_view(
+        self: &Arc<Self>,
+        memory: &Allocation,
+        image: vk::Image,
+        form: Form,
+        desc: &ImageViewDesc,
+    ) -> Result<ImageView, CreateError> {
+        self.check_open()?;
+        if !core::ptr::eq(memory.inner(), &raw const **self) {
+            return Err(DescError::View.into());
+        }
+        let range = &desc.range;
+        let levels = view_count(range.base_mip_level, range.level_count, form.mip_levels);
+        let layers = view_count(range.base_array_layer, range.layer_count, form.array_layers);
+        let (Some(_), Some(layers)) = (levels, layers) else {
+            return Err(DescError::View.into());
+        };
+        let view_type = desc.view_type.unwrap_or(match form.image_type {
+            vk::ImageType::TYPE_1D => vk::ImageViewType::TYPE_1D,
+            vk::ImageType::TYPE_3D => vk::ImageViewType::TYPE_3D,
+            _ if layers > 1 => vk::ImageViewType::TYPE_2D_ARRAY,
+            _ => vk::ImageViewType::TYPE_2D,
+        });
+        if !view_fits(view_type, form.image_type, layers) || range.aspect_mask.is_empty() {
+            return Err(DescError::View.into());
+        }
+        let info = vk::ImageViewCreateInfo::default()
+            .image(image)
+            .view_type(view_type)
+            .format(form.format)
+            .subresource_range(*range);
+        // SAFETY: the device contract; the range and the type fit the image.
+        let made = unsafe { self.vulkan.create_image_view(&info) };
+        let handle = made.map_err(CreateError::Create)?;
+        let object = Object::ImageView(handle);
+        let Some(index) = self.objects.insert(object, image) else {
+            // SAFETY: the device contract; the view was never used.
+            unsafe { self.vulkan.destroy_object(object) };
+            return Err(AllocateError::OutOfHostMemory.into());
+        };
+        Ok(ImageView { inner: Arc::clone(self), index, handle })
+    }
+
     /// Takes an object in and gives it up. If the host has no memory to remember it by, it is never destroyed.
     pub(super) fn retire_new_object(self: &Arc<Self>, object: Object) {
         match self.objects.insert(object, vk::Image::null()) {

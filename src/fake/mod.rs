@@ -218,7 +218,8 @@ impl FakeDriver {
     /// Allows what [`set_aliasing`](Self::set_aliasing) allows, and judges the order: a submission
     /// that uses bytes which an unfinished one uses through another owner needs a
     /// [barrier](Use::barrier) before, for one of the same queue, or a wait on a timeline semaphore
-    /// that covers it.
+    /// that covers it. A linear and an optimal resource on one page of `bufferImageGranularity` use the same bytes in
+    /// this.
     pub fn set_ordered_reuse(&self, allowed: bool) {
         let mut state = self.driver().lock();
         (state.aliasing, state.judges_order) = (allowed, allowed);

@@ -34,7 +34,7 @@ pub(super) struct Resource {
     /// Of each plane, for a disjoint image.
     pub(super) plane: Option<Requirements>,
     /// Buffers and linear images, as `bufferImageGranularity` tells resources apart.
-    linear: bool,
+    pub(super) linear: bool,
     wants_address: bool,
     pub(super) bound: Option<(vk::DeviceMemory, u64)>,
     /// Lies over all others by intent: what is touched through it is known word by word.
@@ -306,10 +306,13 @@ impl State {
                 });
                 let (other_start, other_end) = whole.unwrap_or((other_start, other_end));
                 let overlaps = other_start < end && other_end > start;
-                aliased |= overlaps;
+                // Who shares a page without sharing bytes aliases too: where order is judged, that is judged by it.
+                let excused = self.judges_order;
+                aliased |= overlaps || excused;
                 let busy = found.and_then(|found| found.busy.any());
                 let other = other.object();
                 let violation = match (overlaps, busy) {
+                    (false, _) if excused => continue,
                     (false, _) => Violation::Granularity { resource, range, other },
                     (true, _) if self.aliasing => continue,
                     (true, Some(submission)) => {

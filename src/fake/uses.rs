@@ -235,10 +235,24 @@ impl State {
             () => true,
         };
         let conflict = |busy: &Busy| busy.all().find(|&earlier| conflicts(earlier));
+        // Of the other kind all on the same pages.
+        let linear = resource.and_then(|id| Some(self.resource(id)?.linear));
+        let page = self.profile.page();
+        let reach = |of_linear: usize| {
+            let is_other = linear.is_some_and(|linear| usize::from(linear) != of_linear);
+            match self.judges_order && is_other {
+                true => (start / page * page, end.div_ceil(page).saturating_mul(page)),
+                false => (start, end),
+            }
+        };
         let resources = memory
             .bound
             .iter()
-            .flat_map(|segments| segments.overlapping(start, end))
+            .enumerate()
+            .flat_map(|(of_linear, segments)| {
+                let (from, to) = reach(of_linear);
+                segments.overlapping(from, to)
+            })
             .filter(|(_, _, other)| resource != Some(*other))
             .filter_map(|(_, _, other)| {
                 let found = self.resource(other).filter(|found| !found.overlay)?;

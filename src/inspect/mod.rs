@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | figures in a log or on a plot | [`Allocator::statistics`](crate::Allocator::statistics), which prints as a line |
 //! | what a level loaded | [`Statistics::since`](crate::Statistics::since) |
-//! | who holds what, where, and what pending ranges wait for | [`Allocator::snapshot`](crate::Allocator::snapshot) |
+//! | who holds what, where, and what pending ranges wait for | [`Allocator::snapshot`](crate::Allocator::snapshot), which prints as a report by name |
 //! | a picture | `Snapshot::to_svg` |
 //! | a page to look around in, by name | `Snapshot::to_html` |
 //! | VMA's own visualiser | `Snapshot::to_vma_json` |
@@ -26,6 +26,7 @@ mod history;
 mod page;
 #[cfg(feature = "inspect")]
 mod paint;
+mod report;
 mod snapshot;
 #[cfg(feature = "inspect")]
 mod svg;

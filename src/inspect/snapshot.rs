@@ -4,7 +4,7 @@ use ash::vk;
 
 use crate::allocator::{Allocator, BlockPicture, HeapBudget, LanePicture, MemoryStatistics};
 
-/// An owned picture of all memory, made by [`Allocator::snapshot`].
+/// An owned picture of all memory, made by [`Allocator::snapshot`]. It prints as a report by name.
 ///
 /// Each [`BlockSet`] is of one moment: its figures fit its regions. Two sets may be of moments apart,
 /// because no two locks are held at once.

@@ -8,7 +8,8 @@ use svg::node::element::{Group, Title};
 use super::{
     bars::{KINDS, Scale, bars, share_of},
     paint::{LETTER, MARGIN, WIDTH, bytes, legend, paper, text},
-    snapshot::{BlockSet, MemoryTypeSnapshot, Snapshot},
+    report::heading,
+    snapshot::Snapshot,
 };
 use crate::allocator::{BlockPicture, MemoryStatistics};
 
@@ -63,19 +64,6 @@ impl Snapshot {
         }
         paper("Memory map", y + MARGIN).add(drawing).to_string()
     }
-}
-
-/// The words over the blocks of a memory type, or of an arena of it.
-fn heading(memory_type: &MemoryTypeSnapshot, set: &BlockSet) -> String {
-    let MemoryTypeSnapshot { index, .. } = memory_type;
-    let owner = match (set.is_arena, set.name) {
-        (false, _) => String::new(),
-        (true, None) => ", an arena".into(),
-        (true, Some(name)) => format!(", arena “{name}”"),
-    };
-    let flags = memory_type.flags();
-    let flags = if flags.is_empty() { String::new() } else { format!(" ({flags:?})") };
-    format!("Type {index}{flags}{owner}: {}", set.statistics)
 }
 
 /// Blocks side by side where they fit, and how much height they take.

@@ -5,7 +5,7 @@ use core::fmt;
 use crate::allocator::{MemoryStatistics, Statistics};
 
 /// Bytes in the largest binary unit that they fill.
-struct Bytes(u64);
+pub(super) struct Bytes(pub(super) u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,7 +32,7 @@ impl fmt::Display for Bytes {
 /// let mesh = allocator.create_buffer(&desc, &AllocationDesc::device_local())?;
 /// assert_eq!(
 ///     allocator.statistics().to_string(),
-///     "1 live in 96.0 KiB, 0 pending in 0 B, 928.0 KiB free; 1.0 MiB reserved in 1 blocks"
+///     "1 live in 96.0 KiB, 0 pending in 0 B, 928.0 KiB free; 1.0 MiB reserved in 1 block"
 /// );
 /// # unsafe { allocator.shutdown()? };
 /// # drop(mesh);
@@ -53,7 +53,8 @@ impl fmt::Display for MemoryStatistics {
             "{} live in {live}, {} pending in {pending}, ",
             self.live_count, self.pending_count
         )?;
-        write!(f, "{free} free; {} reserved in {} blocks", Bytes(self.reserved), self.blocks)
+        let blocks = if self.blocks == 1 { "block" } else { "blocks" };
+        write!(f, "{free} free; {} reserved in {} {blocks}", Bytes(self.reserved), self.blocks)
     }
 }
 

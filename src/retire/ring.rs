@@ -53,7 +53,18 @@ impl Ring {
     /// offset, or `None` if there is no room. A bag older than the newest mark's counts as that one.
     /// O(1); allocates nothing once as many bags were in flight as ever will be.
     pub fn take(&mut self, size: u64, alignment: u64, bag: BagNumber) -> Option<u64> {
-        let (head, offset) = self.fit(size, alignment)?;
+        self.take_atoms(size, alignment, 1, bag)
+    }
+
+    /// As [`take`](Self::take), with what is left of the last atom, a power of two: no two pieces lie in the same one.
+    pub(crate) fn take_atoms(
+        &mut self,
+        size: u64,
+        alignment: u64,
+        atom: u64,
+        bag: BagNumber,
+    ) -> Option<u64> {
+        let (head, offset) = self.fit(size, alignment, atom)?;
         self.head = head;
         match self.marks.back_mut() {
             Some((newest, end)) if *newest >= bag => *end = head,
@@ -63,7 +74,7 @@ impl Ring {
     }
 
     /// The head after a request, and its offset.
-    fn fit(&self, size: u64, alignment: u64) -> Option<(u64, u64)> {
+    fn fit(&self, size: u64, alignment: u64, atom: u64) -> Option<(u64, u64)> {
         if size == 0 || alignment == 0 || size > self.capacity {
             return None;
         }
@@ -71,11 +82,12 @@ impl Ring {
         let aligned = within.checked_next_multiple_of(alignment);
         let fits = |offset: &u64| offset.checked_add(size).is_some_and(|end| end <= self.capacity);
         let (start, offset) = match aligned.filter(fits) {
-            Some(offset) => (self.head + (offset - within), offset),
+            Some(offset) => (self.head - within, offset),
             // The rest of the lap is left out.
             None => (self.head + (self.capacity - within), 0),
         };
-        let head = start.checked_add(size)?;
+        let end = (offset + size).checked_next_multiple_of(atom).unwrap_or(self.capacity);
+        let head = start.checked_add(end.min(self.capacity))?;
         (head - self.tail <= self.capacity).then_some((head, offset))
     }
 
@@ -140,6 +152,28 @@ mod tests {
         assert_eq!(Ring::new(0).take(1, 1, bag(1)), None);
         assert_eq!(ring.take(10, 12, bag(1)), Some(0));
         assert_eq!(ring.take(10, 12, bag(1)), Some(12), "any number is an alignment");
+    }
+
+    /// At any alignment, of any size: a flush of one piece touches no other.
+    #[test]
+    fn pieces_of_whole_atoms_share_none() {
+        let mut random = Random::new(3);
+        for atom in [1, 64, 256] {
+            let mut ring = Ring::new(5000);
+            let mut before = 0;
+            for number in 0..2000 {
+                let (size, alignment) = (1 + random.below(300), 1 + random.below(300));
+                let Some(offset) = ring.take_atoms(size, alignment, atom, bag(number)) else {
+                    ring.advance(bag(number));
+                    before = 0;
+                    continue;
+                };
+                assert!(offset % alignment == 0 && offset + size <= 5000);
+                // A lap is begun once all is free.
+                assert!(before <= offset / atom * atom, "{offset} in the atoms up to {before}");
+                before = (offset + size).next_multiple_of(atom);
+            }
+        }
     }
 
     /// Against the list of all that is taken: nothing overlaps, nothing is refused that a list

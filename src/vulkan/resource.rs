@@ -51,6 +51,14 @@ pub enum Object {
     CommandPool(vk::CommandPool),
     /// A query pool.
     QueryPool(vk::QueryPool),
+    /// A descriptor pool, with all its sets.
+    DescriptorPool(vk::DescriptorPool),
+    /// The layout of descriptor sets.
+    DescriptorSetLayout(vk::DescriptorSetLayout),
+    /// The layout of pipelines.
+    PipelineLayout(vk::PipelineLayout),
+    /// A render pass.
+    RenderPass(vk::RenderPass),
     /// Anything else.
     User(UserObject),
 }
@@ -142,6 +150,12 @@ impl Vulkan {
                 Object::Pipeline(pipeline) => self.device.destroy_pipeline(pipeline, None),
                 Object::CommandPool(pool) => self.device.destroy_command_pool(pool, None),
                 Object::QueryPool(pool) => self.device.destroy_query_pool(pool, None),
+                Object::DescriptorPool(pool) => self.device.destroy_descriptor_pool(pool, None),
+                Object::DescriptorSetLayout(layout) => {
+                    self.device.destroy_descriptor_set_layout(layout, None);
+                }
+                Object::PipelineLayout(layout) => self.device.destroy_pipeline_layout(layout, None),
+                Object::RenderPass(pass) => self.device.destroy_render_pass(pass, None),
                 Object::User(UserObject { destroy, words }) => destroy(&self.device, words),
             }
         }

@@ -114,6 +114,35 @@ fn what_aliases_all_of_a_resource_shares_its_page_with_it() {
     assert_eq!(found.len(), 1, "the small one, which it does not alias: {found:?}");
 }
 
+/// Where order is judged, a page is bytes of both: who comes after the other's work may lie there.
+#[test]
+fn on_a_shared_page_one_kind_comes_after_the_other() {
+    for ordered in [false, true] {
+        let gpu = paged();
+        gpu.fake.set_ordered_reuse(true);
+        let memory = gpu.memory(1 << 16);
+        let image = gpu.image(16, OPTIMAL); // 1024 bytes
+        bind(&gpu, image, memory, 4096);
+        let same_kind = gpu.image(16, OPTIMAL);
+        bind(&gpu, same_kind, memory, 6144);
+        gpu.submit(0, &[Use::image(image), Use::image(same_kind)]);
+        let buffer = gpu.buffer_at(256, memory, 5120);
+        let far = gpu.buffer_at(256, memory, 8192);
+        gpu.submit(0, &[Use::buffer(far)]);
+        gpu.kept();
+        let barrier = [Use::barrier(), Use::buffer(buffer)];
+        gpu.submit(0, if ordered { &barrier } else { &barrier[1..] });
+        let found = gpu.fake.violations();
+        match ordered {
+            true => assert_eq!(found, []),
+            false => assert!(matches!(
+                found[..],
+                [Violation::SubmitOverlap { other, .. }] if other == object(image)
+            )),
+        }
+    }
+}
+
 #[test]
 fn a_linear_image_is_linear() {
     let gpu = paged();

@@ -231,7 +231,7 @@ fn a_full_small_heap_falls_back_to_another_type_and_at_last_to_an_error_that_hel
                 &desc.avoided(vk::MemoryPropertyFlags::empty()),
             )
             .unwrap();
-        heaps.insert(allocator.blocks().iter().map(|block| block.heap).max());
+        heaps.insert(allocator.snapshot().blocks().map(|block| block.heap).max());
         held.push(buffer);
     }
     assert!(fake.heap_used(2) > 150 << 20, "the small heap is used first");

@@ -38,8 +38,9 @@ pub enum AllocateError {
     /// Every suitable memory type is out of memory, after all that was tried.
     #[error(
         "out of device memory: {requested} bytes asked, {largest_free} free in one piece, \
-         {pending} bytes pending until the GPU is done with them; heap {heap} has {left} bytes \
-         left of its budget; tried: {tried:?}"
+         {pending} bytes pending until the GPU is done with them{}; heap {heap} has {left} bytes \
+         left of its budget; tried: {tried}",
+        if cut.is_some() { ", enough to wait for (`Allocator::wait_for`)" } else { "" }
     )]
     OutOfDeviceMemory {
         /// What was asked for, in bytes.
@@ -107,6 +108,14 @@ bitflags::bitflags! {
         /// The GPU was waited for, within the request's
         /// [patience](crate::AllocationDesc::patience).
         const WAIT = 1 << 7;
+    }
+}
+
+/// As it is told in an error: `collect, driver`.
+impl core::fmt::Display for Tried {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let names = self.iter_names().map(|(name, _)| name.to_lowercase().replace('_', " "));
+        f.write_str(&names.collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -26,7 +26,8 @@ pub enum ArenaError {
     #[error("no memory type fits the arena's description")]
     NoMemoryType,
     /// Blocks that hold nothing, as they have less than the 64 bytes or more that all is rounded up to
-    /// ([`Allocation::size`](crate::Allocation::size)), or that are larger than the device can allocate.
+    /// ([`Allocation::size`](crate::Allocation::size)), with the margins of guards, or that are larger than the device can
+    /// allocate.
     #[error("a block of {asked} bytes holds nothing, or is above the limit of {limit}")]
     BlockSize {
         /// What was asked for, in bytes.
@@ -149,7 +150,7 @@ pub enum ExternalError {
     /// The memory was not made to be exported as this.
     #[error("the memory was not made to be exported as this")]
     NotExportable,
-    /// The imported memory is too small; where it must be for the resource alone, it must have
+    /// The imported memory is too small; where it must be for the resource alone, and is no dma-buf, it must have
     /// just its size.
     #[error("a memory of {size} bytes is imported for {needed}")]
     Size {

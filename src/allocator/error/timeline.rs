@@ -53,8 +53,8 @@ pub enum BeginError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// The point is of another allocator, or of another timeline than the one that was asked to wait.
-    #[error("the point belongs to another allocator or timeline")]
+    /// The point is of another allocator.
+    #[error("the point belongs to another allocator")]
     Foreign,
     /// The allocator has been shut down.
     #[error("the allocator has been shut down")]

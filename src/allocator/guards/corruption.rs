@@ -80,9 +80,10 @@ impl core::fmt::Display for Corruption {
                 write!(f, ") at its byte {distance}")?;
             }
         }
+        let plural = if words == 1 { "" } else { "s" };
         write!(
             f,
-            ": {words} words from offset {offset} of a block of type {}, expected {expected:#010x}, \
+            ": {words} word{plural} from offset {offset} of a block of type {}, expected {expected:#010x}, \
              found {found:#010x}",
             self.memory_type
         )

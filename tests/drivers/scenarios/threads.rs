@@ -166,7 +166,7 @@ impl<'a> Worker<'a> {
             65..85 => self.give_one_up(),
             85..97 => drop(self.world.allocator.collect()),
             97..99 => drop(self.world.allocator.trim()),
-            _ => drop((self.world.allocator.statistics(), self.world.allocator.blocks())),
+            _ => drop((self.world.allocator.statistics(), self.world.allocator.snapshot())),
         }
     }
 
