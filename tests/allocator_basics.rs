@@ -3,8 +3,8 @@
 mod support;
 
 use fencepost::{
-    AllocateError, AllocationDesc, Allocator, BufferDesc, CopyError, CreateError, DescError,
-    DeviceFeatures, ImageDesc, ImageViewDesc, KeyError, ResourceKind, TimelineError,
+    AllocateError, AllocationDesc, Allocator, AllocatorDesc, BufferDesc, CopyError, CreateError,
+    DescError, DeviceFeatures, ImageDesc, ImageViewDesc, KeyError, ResourceKind, TimelineError,
     fake::{Call, FakeDriver, Profile, Use},
     vk,
 };
@@ -275,6 +275,35 @@ fn bad_requests_are_typed_errors_and_change_nothing() {
         assert_eq!(result.unwrap_err(), CreateError::Desc(error), "{desc:?}");
     }
     assert_eq!(before, (allocator.statistics(), fake.live()));
+}
+
+/// A buffer above `maxBufferSize` is refused before the driver is asked, by each door; one that is as large is made.
+/// Where the driver does not say, it is asked.
+#[test]
+fn no_buffer_is_larger_than_the_device_says() {
+    let limit = 1 << 20;
+    let profile = Profile::default().max_buffer_size(limit);
+    for api in [vk::API_VERSION_1_3, vk::API_VERSION_1_2] {
+        let fake = FakeDriver::new(&profile.clone().api_version(api));
+        let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device());
+        // SAFETY: the fake outlives the allocator, and nothing is submitted.
+        let allocator = unsafe { Allocator::new(&desc.api_version(api)) }.unwrap();
+        let known = api == vk::API_VERSION_1_3;
+        let large = BufferDesc::new(limit + 1, vk::BufferUsageFlags::VERTEX_BUFFER);
+        let local = AllocationDesc::device_local();
+        let refused = CreateError::Desc(DescError::BufferSize { limit });
+        let made = allocator.create_buffer(&large, &local).map(|_| ());
+        assert_eq!(made, if known { Err(refused) } else { Ok(()) });
+        let plan = allocator.plan_buffer(&large, &local).map(|_| ());
+        assert_eq!(plan, if known { Err(refused) } else { Ok(()) });
+        let needs = allocator.buffer_requirements(&large).map(|_| ());
+        assert_eq!(needs, if known { Err(refused) } else { Ok(()) });
+        let fits = BufferDesc::new(limit, vk::BufferUsageFlags::VERTEX_BUFFER);
+        drop(allocator.create_buffer(&fits, &local).unwrap());
+        // SAFETY: one thread, and nothing was submitted.
+        unsafe { allocator.shutdown() }.unwrap();
+        fake.finish().unwrap();
+    }
 }
 
 #[test]

@@ -246,6 +246,29 @@ fn fresh_memory_reads_zero_from_the_first_scrub_on() {
     }
 }
 
+/// Of a memory of its own of any size every byte reads zero where it is said to, whatever the driver gave.
+#[test]
+fn the_last_bytes_of_a_memory_of_its_own_read_zero() {
+    let _told = Ear::hear(|| {
+        for size in [1, 3, 4, 1001, 4097] {
+            let dirty = Profile::default().fresh_byte(0xEE);
+            let world = World::on(&dirty, GuardPolicy::Zero, |it| it.guarded_by(GuardedBy::Host));
+            let memory = coherent("own").dedicated(true);
+            let own = world.allocator.create_buffer(&buffer_desc(size), &memory).unwrap();
+            let mut bytes = vec![1; size as usize];
+            let (memory, offset) = (own.allocation().memory(), own.allocation().offset());
+            assert!(world.fake.gpu_read(memory, offset, &mut bytes));
+            assert_eq!((own.allocation().is_zeroed(), bytes), (true, vec![0; size as usize]));
+            // The control: who asks for no zeros gets what there was.
+            let off = World::on(&dirty, GuardPolicy::Off, |it| it);
+            let one = in_types(&off, "one", size);
+            let mut bytes = vec![1; size as usize];
+            assert!(off.fake.gpu_read(one.memory(), one.offset(), &mut bytes));
+            assert_eq!((one.is_zeroed(), bytes), (false, vec![0xEE; size as usize]));
+        }
+    });
+}
+
 /// A memory of its own is zeroed by the host where the host sees it; elsewhere it is told and counted.
 #[test]
 fn a_memory_of_its_own_reads_zero_or_is_told() {

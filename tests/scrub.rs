@@ -283,6 +283,26 @@ fn each_block_is_watched_by_one_of_both() {
     world.end();
 }
 
+/// A block that is larger than buffers can be cannot be looked at by a shader: it is made all the same, unguarded. The
+/// next smaller one is watched.
+#[test]
+fn a_block_larger_than_any_buffer_is_unguarded() {
+    for (limit, watched) in [((1 << 20) - 1, 0), (1 << 20, 1)] {
+        let profile = Profile::default().max_buffer_size(limit);
+        let world = World::on(&profile, GuardPolicy::Full, |desc| desc);
+        let arena = arena(&world.allocator, |it| it);
+        let one = in_arena(&arena, "one", 1000);
+        let coverage = world.allocator.guard_coverage();
+        assert_eq!((coverage.scrubbed_blocks, coverage.unseen_blocks), (watched, 1 - watched));
+        assert_eq!(world.scrub(Scrub::Due), []);
+        world.scribble(&one, 1000, 1);
+        assert_eq!(world.scrub(Scrub::Everything).len() as u64, watched);
+        drop((one, arena));
+        (0..3).for_each(|_| _ = world.scrub(Scrub::Due));
+        world.end();
+    }
+}
+
 /// The oracle's control: a range that is freed too early, and given to another, is found by the fake
 /// if a scrub touches it while the GPU uses it.
 #[test]
@@ -328,6 +348,33 @@ fn refusals_say_why_and_change_nothing() {
     unsafe { world.allocator.shutdown() }.unwrap();
     world.fake.finish().unwrap();
     assert_eq!(world.try_scrub(Scrub::Due), Err(ScrubError::ShutDown));
+}
+
+/// Two queues are in no order, so while a scrub of one is under way a scrub of the other is refused, also one that is
+/// recorded and not submitted yet. Then it goes on, and what was due still is.
+#[test]
+fn scrubs_of_two_timelines_take_turns() {
+    let profile = Profile::default().queue_families(&[(vk::QueueFlags::COMPUTE, 2)]);
+    let world = World::on(&profile, GuardPolicy::Full, |desc| desc);
+    let other = world.allocator.timeline(world.fake.queue(1)).unwrap();
+    // SAFETY: the queue is of this family, and no other thread submits.
+    let elsewhere = || unsafe { world.allocator.scrub(&other, 0, Scrub::Everything) };
+    let victim = world.allocate("victim", 256);
+    let point = world.try_scrub(Scrub::Due).unwrap().unwrap();
+    // Its range waits for no scrub that is under way, but its margins do.
+    // SAFETY: the GPU never saw it.
+    unsafe { victim.free_now() };
+    assert_eq!(elsewhere(), Err(ScrubError::Elsewhere));
+    assert!(world.try_scrub(Scrub::Due).unwrap().is_some(), "of the same queue");
+    world.timeline.wait(point, LONG).unwrap();
+    world.fake.run();
+    assert!(elsewhere().unwrap().is_some());
+    assert_eq!(world.try_scrub(Scrub::Due), Err(ScrubError::Elsewhere));
+    world.fake.run();
+    assert_eq!(world.scrub(Scrub::Due), []);
+    assert_eq!(world.allocator.statistics().total.pending, 0);
+    drop(other);
+    world.end();
 }
 
 /// Whatever is under way when the end comes, nothing is left behind and no rule broken.

@@ -109,7 +109,7 @@ impl Allocator {
         desc: &BufferDesc,
     ) -> Result<vk::MemoryRequirements, CreateError> {
         let inner = self.inner();
-        desc.check(inner.vulkan.features())?;
+        desc.check(&inner.vulkan)?;
         inner.check_open()?;
         // SAFETY: the device contract; the description was checked.
         let made = unsafe { inner.vulkan.create_buffer(&desc.info()) };
@@ -169,7 +169,7 @@ impl Allocator {
         desc: &BufferDesc,
     ) -> Result<AliasingBuffer, AliasError> {
         let inner = self.inner();
-        desc.check(inner.vulkan.features()).map_err(CreateError::from)?;
+        desc.check(&inner.vulkan).map_err(CreateError::from)?;
         inner.check_open().map_err(CreateError::from)?;
         // SAFETY: the device contract; the description was checked.
         let made = unsafe { inner.vulkan.create_buffer(&desc.info()) };

@@ -52,7 +52,7 @@ impl Inner {
         memory: &AllocationDesc,
         place: Place<'_>,
     ) -> Result<Buffer, CreateError> {
-        desc.check(self.vulkan.features())?;
+        desc.check(&self.vulkan)?;
         // SAFETY: the description was checked: no pointers, known usages, features on.
         unsafe { self.create_buffer(&desc.info(), memory, place) }
     }

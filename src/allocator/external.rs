@@ -88,7 +88,7 @@ impl Allocator {
         memory: &AllocationDesc,
     ) -> Result<Buffer, ExternalError> {
         let inner = self.inner();
-        desc.check(inner.vulkan.features()).map_err(CreateError::from)?;
+        desc.check(&inner.vulkan).map_err(CreateError::from)?;
         let alignment = self.host_pointer_alignment().ok_or(ExternalError::NotEnabled)?;
         let start = address.as_ptr() as u64;
         if start % alignment != 0 || length % alignment != 0 || length < desc.size {

@@ -80,7 +80,7 @@ impl Allocator {
         kind: FdKind,
     ) -> Result<Buffer, ExternalError> {
         let inner = self.inner();
-        desc.check(inner.vulkan.features()).map_err(CreateError::from)?;
+        desc.check(&inner.vulkan).map_err(CreateError::from)?;
         let mut external = vk::ExternalMemoryBufferCreateInfo::default().handle_types(kind.flag());
         let info = desc.info().push_next(&mut external);
         let dedicated = inner.check_shared_buffer(&info, kind.flag(), EXPORTABLE)?;
@@ -132,7 +132,7 @@ impl Allocator {
     ) -> Result<Buffer, ExternalError> {
         let inner = self.inner();
         let flag = shared.kind.flag();
-        desc.check(inner.vulkan.features()).map_err(CreateError::from)?;
+        desc.check(&inner.vulkan).map_err(CreateError::from)?;
         let mut external = vk::ExternalMemoryBufferCreateInfo::default().handle_types(flag);
         let info = desc.info().push_next(&mut external);
         let dedicated = inner.check_shared_buffer(&info, flag, IMPORTABLE)?;

@@ -1,5 +1,7 @@
 //! Pictures of blocks, region by region.
 
+use ash::vk;
+
 use super::{Allocator, inner::Lane, statistics::MemoryStatistics};
 use crate::{
     memory::{Entry, Sight},
@@ -19,12 +21,21 @@ pub struct BlockPicture {
     pub memory_type: u32,
     /// The index of its heap.
     pub heap: u32,
+    /// The block itself, for comparing: as [`Allocation::memory`](crate::Allocation::memory) and
+    /// [`Corruption::memory`](crate::Corruption::memory) name it.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "as_number"))]
+    pub memory: vk::DeviceMemory,
     /// Its size in bytes.
     pub size: u64,
     /// Whether it belongs to one allocation alone.
     pub dedicated: bool,
     /// What it is made of. The regions fill it without a gap.
     pub regions: Vec<RegionPicture>,
+}
+
+#[cfg(feature = "serde")]
+fn as_number<S: serde::Serializer>(memory: &vk::DeviceMemory, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(vk::Handle::as_raw(*memory))
 }
 
 /// A piece of a block.
@@ -259,6 +270,7 @@ fn picture(lane: &Lane, held: Held) -> LanePicture {
         blocks.push(BlockPicture {
             memory_type: lane.memory_type,
             heap: lane.heap,
+            memory: block.memory,
             size: block.size,
             dedicated: block.is_dedicated(),
             regions: pictures,

@@ -102,7 +102,7 @@ impl Inner {
         memory: &AllocationDesc,
         place: Place<'_>,
     ) -> Result<Plan, CreateError> {
-        desc.check(self.vulkan.features())?;
+        desc.check(&self.vulkan)?;
         self.check_open()?;
         let info = desc.info();
         // SAFETY: the device contract; the description was checked.

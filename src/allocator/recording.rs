@@ -12,7 +12,7 @@ use super::{
     sync::Sync,
 };
 use crate::{
-    retire::{EndError, Point, RecordingId},
+    retire::{EndError, Point, RecordingId, TimelineId},
     vulkan::Vulkan,
 };
 
@@ -127,6 +127,10 @@ impl Recording {
     /// Tells its allocator from others.
     pub(super) fn allocator(&self) -> u32 {
         self.timeline.inner.id
+    }
+
+    pub(super) fn timeline(&self) -> TimelineId {
+        self.timeline.id
     }
 }
 

@@ -6,7 +6,7 @@ use bytemuck::Pod;
 use smallvec::SmallVec;
 
 use super::error::DescError;
-use crate::vulkan::DeviceFeatures;
+use crate::vulkan::{DeviceFeatures, Vulkan};
 
 /// A buffer: its size and what it is used for.
 ///
@@ -79,11 +79,15 @@ impl BufferDesc {
         self
     }
 
-    pub(super) fn check(&self, features: DeviceFeatures) -> Result<(), DescError> {
+    pub(super) fn check(&self, vulkan: &Vulkan) -> Result<(), DescError> {
         if self.size == 0 {
             return Err(DescError::ZeroSize);
         }
-        check_usage(self.usage.as_raw(), known_usages(features).as_raw())?;
+        let limit = vulkan.properties().max_buffer_size;
+        if self.size > limit {
+            return Err(DescError::BufferSize { limit });
+        }
+        check_usage(self.usage.as_raw(), known_usages(vulkan.features()).as_raw())?;
         check_families(&self.families)
     }
 

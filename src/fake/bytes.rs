@@ -24,8 +24,8 @@ pub(super) struct Bytes {
 unsafe impl Send for Bytes {}
 
 impl Bytes {
-    /// `len` bytes, aligned to [`MAP_ALIGNMENT`]; none if the address space is short of them.
-    pub(super) fn new(len: u64) -> Option<Bytes> {
+    /// `len` bytes of one value, aligned to [`MAP_ALIGNMENT`]; none if the address space is short of them.
+    pub(super) fn new(len: u64, value: u8) -> Option<Bytes> {
         let len = usize::try_from(len).ok()?;
         // A larger alignment would make the allocator write the zeros itself.
         let layout = Layout::from_size_align(len.checked_add(MAP_ALIGNMENT)?, 16).ok()?;
@@ -36,6 +36,11 @@ impl Bytes {
         // SAFETY:
         // - `padding <= MAP_ALIGNMENT`, and the allocation has that many bytes and `len` more.
         let base = unsafe { start.add(padding) };
+        if value != 0 {
+            // SAFETY:
+            // - `len` bytes from `base` on are the new allocation's.
+            unsafe { base.write_bytes(value, len) };
+        }
         Some(Bytes { base, own: Some((start, layout)), len })
     }
 
@@ -71,7 +76,7 @@ impl Bytes {
     pub(super) fn read(&self, offset: u64, out: &mut [u8]) {
         if self.holds(offset, out.len()) {
             // SAFETY:
-            // - the source lies inside the allocation, just checked, and is initialised (zeroed);
+            // - the source lies inside the allocation, just checked, and is initialised (zeroed first);
             // - `out` is exclusive, so it does not overlap; nobody writes the range, see the type.
             unsafe {
                 std::ptr::copy_nonoverlapping(self.at(offset), out.as_mut_ptr(), out.len());
@@ -107,7 +112,7 @@ mod tests {
 
     #[test]
     fn bytes_are_zero_aligned_and_bounded() {
-        let mut bytes = Bytes::new(100).unwrap();
+        let mut bytes = Bytes::new(100, 0).unwrap();
         assert_eq!(bytes.at(0).align_offset(MAP_ALIGNMENT), 0);
         let mut out = [9; 4];
         bytes.read(96, &mut out);
@@ -123,9 +128,16 @@ mod tests {
     }
 
     #[test]
+    fn fresh_bytes_are_as_asked() {
+        let (bytes, mut out) = (Bytes::new(100, 7).unwrap(), [0; 100]);
+        bytes.read(0, &mut out);
+        assert_eq!(out, [7; 100]);
+    }
+
+    #[test]
     fn a_large_one_is_not_committed() {
         // Four gibibytes would be seen: the machine that runs the tests may have less.
-        let bytes = Bytes::new(4 << 30).unwrap();
+        let bytes = Bytes::new(4 << 30, 0).unwrap();
         let mut out = [1];
         bytes.read((4 << 30) - 1, &mut out);
         assert_eq!(out, [0]);
@@ -133,6 +145,6 @@ mod tests {
 
     #[test]
     fn an_absurd_size_is_refused() {
-        assert!(Bytes::new(u64::MAX).is_none());
+        assert!(Bytes::new(u64::MAX, 0).is_none());
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Memory {
     pub(super) ranges: Segments<RangeUse>,
     pub(super) busy: Busy,
     pub(super) priority: Option<f32>,
+    /// What each byte holds before anybody writes.
+    fresh: u8,
     /// The handle types it is shared by, and those it can be exported as.
     pub(super) shared_as: [vk::ExternalMemoryHandleTypeFlags; 2],
     /// A descriptor that was imported: closed with the memory.
@@ -146,6 +148,7 @@ impl State {
             ranges: Segments::default(),
             busy: Busy::default(),
             priority: arguments.priority,
+            fresh: self.profile.fresh_byte,
             shared_as: [arguments.sharing.kinds(), arguments.sharing.exported()],
             _held: None,
         })?;
@@ -283,14 +286,14 @@ impl Memory {
     }
 
     fn device_view(&mut self) -> Option<&mut Bytes> {
-        view(&mut self.device, self.size)
+        view(&mut self.device, self.size, self.fresh)
     }
 
     fn host_view(&mut self) -> Option<&mut Bytes> {
         if Profile::is_non_coherent(self.flags) {
-            view(&mut self.host, self.size)
+            view(&mut self.host, self.size, self.fresh)
         } else {
-            view(&mut self.device, self.size)
+            view(&mut self.device, self.size, self.fresh)
         }
     }
 
@@ -298,9 +301,10 @@ impl Memory {
         if !Profile::is_non_coherent(self.flags) {
             return;
         }
-        if let (Some(device), Some(host)) =
-            (view(&mut self.device, self.size), view(&mut self.host, self.size))
-        {
+        if let (Some(device), Some(host)) = (
+            view(&mut self.device, self.size, self.fresh),
+            view(&mut self.host, self.size, self.fresh),
+        ) {
             let (target, source) = if to_device { (device, host) } else { (host, device) };
             target.copy_from(source, offset, size);
         }
@@ -308,9 +312,9 @@ impl Memory {
 }
 
 /// The bytes, made when first needed.
-fn view(slot: &mut Option<Bytes>, size: u64) -> Option<&mut Bytes> {
+fn view(slot: &mut Option<Bytes>, size: u64, fresh: u8) -> Option<&mut Bytes> {
     if slot.is_none() {
-        *slot = Bytes::new(size);
+        *slot = Bytes::new(size, fresh);
     }
     slot.as_mut()
 }

@@ -30,6 +30,7 @@ pub struct Profile {
     pub(super) atom: u64,
     pub(super) max_allocation_count: u32,
     pub(super) max_allocation_size: u64,
+    pub(super) max_buffer_size: u64,
     pub(super) queue_families: Vec<(vk::QueueFlags, u32)>,
     pub(super) buffer_alignment: u64,
     pub(super) buffer_rounding: u64,
@@ -51,6 +52,7 @@ pub struct Profile {
     pub(super) device_coherent_memory: bool,
     pub(super) external_memory: vk::ExternalMemoryHandleTypeFlags,
     pub(super) external_dedicated_only: bool,
+    pub(super) fresh_byte: u8,
 }
 
 impl Default for Profile {
@@ -80,6 +82,7 @@ impl Default for Profile {
             atom: 64,
             max_allocation_count: 4096,
             max_allocation_size: 4 * GIB,
+            max_buffer_size: u64::MAX,
             queue_families: vec![
                 (Queue::GRAPHICS | Queue::COMPUTE | Queue::TRANSFER, 1),
                 (Queue::COMPUTE | Queue::TRANSFER, 2),
@@ -107,6 +110,7 @@ impl Default for Profile {
                 | vk::ExternalMemoryHandleTypeFlags::DMA_BUF_EXT
                 | vk::ExternalMemoryHandleTypeFlags::HOST_ALLOCATION_EXT,
             external_dedicated_only: false,
+            fresh_byte: 0,
         }
     }
 }
@@ -239,6 +243,10 @@ setters! {
     max_allocation_count: u32,
     /// `maxMemoryAllocationSize` in bytes. A larger allocation is `ERROR_OUT_OF_DEVICE_MEMORY`.
     max_allocation_size: u64,
+    /// `maxBufferSize` in bytes, from Vulkan 1.3 on. A larger buffer is a violation.
+    max_buffer_size: u64,
+    /// What each byte of fresh memory holds; 0 costs nothing.
+    fresh_byte: u8,
     /// Alignment of buffers in bytes, a power of two.
     buffer_alignment: u64,
     /// What sizes of buffers are rounded up to, in bytes; 1 leaves them as asked.

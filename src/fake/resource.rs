@@ -87,6 +87,10 @@ impl State {
             self.report(Violation::ZeroSize { call: Call::CreateBuffer });
             return Err(vk::Result::ERROR_VALIDATION_FAILED_EXT);
         }
+        let limit = self.profile.max_buffer_size;
+        if info.size > limit && self.profile.api_version >= vk::API_VERSION_1_3 {
+            self.report(Violation::BufferTooLarge { size: info.size, limit });
+        }
         let wants_address = info.usage.contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS);
         if wants_address {
             self.need_device_address(Call::CreateBuffer);

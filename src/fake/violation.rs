@@ -258,6 +258,13 @@ violations! {
         /// The memory.
         memory: Object,
     } "bound {resource}, which wants an address, to {memory}, which has none",
+    /// A buffer is larger than `maxBufferSize`.
+    BufferTooLarge {
+        /// Its bytes.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    } "a buffer of {size} bytes, the largest has {limit}",
     /// A shader's module is SPIR-V of a version that the device's Vulkan version does not read.
     ModuleTooNew {
         /// The module's version word, as `0x0001_0300`.

@@ -69,7 +69,8 @@ impl PoolDesc {
     }
 
     /// No two allocations share a cache line of this many bytes, a power of two up to 1 MiB: a device
-    /// that is not coherent, or another core, then writes to one without disturbing its neighbours.
+    /// that is not coherent, or another core, then writes to one without disturbing its neighbours. With a
+    /// [`bus_base`](Self::bus_base) lines have to begin at the same places for both.
     pub const fn cache_line(mut self, bytes: u64) -> Self {
         self.cache_line = bytes;
         self
@@ -110,7 +111,8 @@ impl PoolDesc {
     /// Fills free memory with a pattern and looks after it: a write past the end of an allocation is
     /// found when that is freed, a write after free when the range is handed out again, and both by
     /// [`MemoryPool::check`](super::MemoryPool::check). Each allocation has 16 bytes or more behind it
-    /// as a guard. It costs one pass over the memory at the beginning, and one over the allocation at
+    /// as a guard. Past the end of what [waits for points](super::MemoryPool::deallocate_at) a device's write is found
+    /// too, as a write after free. It costs one pass over the memory at the beginning, and one over the allocation at
     /// each allocation and deallocation. The device must not write to free memory, of course.
     pub const fn checked(mut self) -> Self {
         self.checked = true;
@@ -133,9 +135,15 @@ impl PoolDesc {
         let first = self.bus_base.unwrap_or(address);
         let end = first.checked_add(length).ok_or(PoolError::Wraps)?;
         let agreed = 1_u64.checked_shl((first ^ address).trailing_zeros()).unwrap_or(u64::MAX);
+        if self.cache_line > agreed {
+            return Err(PoolError::CacheLine { agreed });
+        }
         let last = end.saturating_sub(1).min(self.largest_address);
-        // A boundary that lies nowhere in the memory binds nobody.
+        // A boundary that lies nowhere in the memory binds nobody; one that lies there once is as good as any
+        // above the memory's size, and the lead need not be longer.
         let boundary = self.boundary.filter(|&boundary| first / boundary != last / boundary);
+        let once = length.checked_next_power_of_two().unwrap_or(u64::MAX);
+        let boundary = boundary.map(|boundary| boundary.min(once));
         let modulus = LARGEST_ALIGNMENT.max(boundary.unwrap_or(0));
         let granule = Config::granule_for(length.saturating_add(modulus), at_least);
         let start = first.checked_next_multiple_of(granule).ok_or(PoolError::TooSmall)?;
@@ -168,7 +176,7 @@ pub(super) struct PoolLayout {
     pub(super) granule: u64,
     /// The largest alignment that pointers can have.
     pub(super) largest_alignment: u64,
-    /// The boundary, if one lies in the memory.
+    /// The boundary, if one lies in the memory; or a smaller one, if that lies there at the same place alone.
     pub(super) boundary: Option<u64>,
 }
 
@@ -209,6 +217,6 @@ mod tests {
         let desc = PoolDesc::new().boundary(1 << 32);
         assert_eq!(desc.layout(0x1000, 0x1000).unwrap().boundary, None);
         let layout = desc.bus_base((1 << 32) - 0x800).layout(0x1000, 0x1000).unwrap();
-        assert_eq!((layout.boundary, layout.lead), (Some(1 << 32), (1 << 32) - 0x800));
+        assert_eq!((layout.boundary, layout.lead), (Some(0x1000), LARGEST_ALIGNMENT - 0x800));
     }
 }

@@ -27,6 +27,15 @@ pub enum PoolError {
     /// The memory does not begin at a granule, where offsets have to count from its beginning.
     #[error("the memory does not begin at a granule")]
     Misaligned,
+    /// The cache line is longer than what pointers and bus addresses agree on: lines of the one begin inside
+    /// those of the other, and two allocations would share one.
+    #[error(
+        "pointers and bus addresses agree on multiples of {agreed} bytes, less than a cache line"
+    )]
+    CacheLine {
+        /// The longest line that both keep apart, in bytes.
+        agreed: u64,
+    },
     /// The host has no memory for the pool or for its books.
     #[error("out of host memory")]
     OutOfHostMemory,
@@ -57,7 +66,8 @@ pub enum AllocateError {
     /// No free range was found that holds the request.
     #[error("no free range holds the request; one of {largest_class} bytes would be granted")]
     Full {
-        /// A request of this many bytes would be granted now, at the pool's granule; may be 0.
+        /// A request of this many bytes would be granted now, at the pool's granule and where no
+        /// [boundary](super::PoolDesc::boundary) is in the way; may be 0.
         largest_class: u64,
         /// Bytes in quarantine or waiting for points, which may help then.
         pending: u64,
@@ -77,14 +87,15 @@ pub enum AllocateError {
     },
 }
 
-impl From<tlsf::AllocateError> for AllocateError {
+impl AllocateError {
+    /// Why the core refused a request that has a margin of so many bytes behind it.
     #[cold]
-    fn from(error: tlsf::AllocateError) -> Self {
+    pub(super) fn of_core(error: tlsf::AllocateError, margin: u64) -> Self {
         match error {
             tlsf::AllocateError::ZeroSize => Self::ZeroSize,
             tlsf::AllocateError::TooLarge => Self::TooLarge,
             tlsf::AllocateError::Full { largest_class, pending } => {
-                Self::Full { largest_class, pending }
+                Self::Full { largest_class: largest_class.saturating_sub(margin), pending }
             }
             tlsf::AllocateError::Alignment => Self::Alignment { largest: 0 },
             tlsf::AllocateError::OutOfHostMemory => Self::OutOfHostMemory,

@@ -53,3 +53,11 @@ pub(super) struct Request {
     pub(super) margin: u64,
     pub(super) by_handle: bool,
 }
+
+/// What waits for points.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    pub(super) key: Key,
+    /// Bytes at its end that nobody may write to meanwhile, the device that still uses it included.
+    pub(super) guard: u64,
+}

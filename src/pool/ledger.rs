@@ -163,12 +163,12 @@ impl Ledger {
         }
         match self.boundary {
             Some(boundary) if size > boundary => AllocateError::CrossesBoundary { size },
-            _ => error.into(),
+            _ => AllocateError::of_core(error, margin),
         }
     }
 
     /// A range that crosses no multiple of the boundary. A multiple of its own size, rounded up to a
-    /// power of two, never does.
+    /// power of two, never does; its room is not rounded up so far.
     fn allocate_between(
         &mut self,
         boundary: u64,
@@ -185,7 +185,7 @@ impl Ledger {
             return Ok(placed);
         }
         self.give_back(Tlsf::place(placed.key));
-        let placed = self.tlsf.allocate(room, alignment.max(size.next_power_of_two()))?;
+        let placed = self.tlsf.allocate_exact(room, alignment.max(size.next_power_of_two()))?;
         assert!(!crosses(placed.offset), "{placed:?} crosses {boundary}");
         Ok(placed)
     }

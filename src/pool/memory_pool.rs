@@ -9,7 +9,7 @@ use super::{
     backing::Backing,
     desc::{PoolDesc, PoolLayout},
     error::{AllocateError, DeallocateError, PoolError},
-    found::{Live, Request},
+    found::{Live, Request, Waiting},
     ledger::Ledger,
     statistics::{Counts, Fragmentation, PoolStatistics},
 };
@@ -40,9 +40,9 @@ pub struct MemoryPool {
     pub(super) quarantine_limit: u64,
     pub(super) quarantine_bytes: u64,
     /// Given up, waiting for points.
-    pub(super) waiting: Bags<Key>,
+    pub(super) waiting: Bags<Waiting>,
     /// Room for what a collect takes, kept for the next.
-    pub(super) reached: Vec<Key>,
+    pub(super) reached: Vec<Waiting>,
 }
 
 impl MemoryPool {

@@ -127,7 +127,8 @@ impl Vulkan {
         }
     }
 
-    /// A buffer over a whole memory, for shaders and fills. `None` if this memory cannot carry one.
+    /// A buffer over a whole memory, for shaders and fills. `None` if this memory cannot carry one, or is larger than
+    /// buffers can be.
     ///
     /// # Safety
     /// The device contract; the memory has this type and size, and is not dedicated to a resource.
@@ -137,6 +138,9 @@ impl Vulkan {
         memory_type: u32,
         size: u64,
     ) -> Result<Option<vk::Buffer>, vk::Result> {
+        if size > self.properties.max_buffer_size {
+            return Ok(None);
+        }
         let usage = vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::TRANSFER_DST;
         let info = vk::BufferCreateInfo::default().size(size).usage(usage);
         // SAFETY: the device contract; the create-info is valid.

@@ -25,6 +25,8 @@ pub(crate) struct Properties {
     pub(crate) max_allocation_count: u32,
     /// The largest single allocation, where the driver says (Vulkan 1.1).
     pub(crate) max_allocation_size: u64,
+    /// The largest buffer, where the driver says (Vulkan 1.3).
+    pub(crate) max_buffer_size: u64,
     /// For reports.
     pub(crate) device_name: String,
     pub(crate) device_type: u32,
@@ -52,11 +54,15 @@ impl Properties {
         let memory = unsafe { instance.get_physical_device_memory_properties(physical_device) };
         let mut host = vk::PhysicalDeviceExternalMemoryHostPropertiesEXT::default();
         let mut addresses = Addresses::ANY;
+        let mut maintenance4 = vk::PhysicalDeviceMaintenance4Properties::default();
         let (device, max_allocation_size) = if api >= vk::API_VERSION_1_1 {
             let mut maintenance3 = vk::PhysicalDeviceMaintenance3Properties::default();
             let mut properties =
                 vk::PhysicalDeviceProperties2::default().push_next(&mut maintenance3);
             let has = |feature: DeviceFeatures| features.contains(feature);
+            if api >= vk::API_VERSION_1_3 {
+                properties = properties.push_next(&mut maintenance4);
+            }
             if has(DeviceFeatures::EXTERNAL_MEMORY_HOST) {
                 properties = properties.push_next(&mut host);
             }
@@ -72,8 +78,8 @@ impl Properties {
             if has(DeviceFeatures::DESCRIPTOR_BUFFER) {
                 properties = properties.push_next(&mut descriptors);
             }
-            // SAFETY: the instance contract; Vulkan 1.1 has the call and the first chained struct,
-            // extensions that are on the others.
+            // SAFETY: the instance contract; Vulkan 1.1 has the call and the first chained struct, 1.3 the
+            // second, extensions that are on the others.
             unsafe { instance.get_physical_device_properties2(physical_device, &mut properties) };
             let device = properties.properties;
             if has(DeviceFeatures::ACCELERATION_STRUCTURE) {
@@ -108,10 +114,8 @@ impl Properties {
                 0 => 4096,
                 count => count,
             },
-            max_allocation_size: match max_allocation_size {
-                0 => u64::MAX,
-                size => size,
-            },
+            max_allocation_size: limit(max_allocation_size),
+            max_buffer_size: limit(maintenance4.max_buffer_size),
             device_name: name.unwrap_or_default(),
             device_type: device.device_type.as_raw() as u32,
             device_api: device.api_version,
@@ -124,6 +128,11 @@ impl Properties {
             ),
         }
     }
+}
+
+/// What a driver does not say, or says as 0, is no limit.
+fn limit(size: u64) -> u64 {
+    if size == 0 { u64::MAX } else { size }
 }
 
 /// Limits that the specification makes powers of two, for drivers that say 0 or worse.

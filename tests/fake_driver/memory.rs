@@ -51,6 +51,30 @@ fn count_and_size_limits_are_errors_and_not_violations() {
 }
 
 #[test]
+fn a_buffer_is_no_larger_than_the_limit_of_vulkan_1_3() {
+    for (api, limited) in [(vk::API_VERSION_1_2, false), (vk::API_VERSION_1_3, true)] {
+        let gpu = Gpu::with(Profile::default().max_buffer_size(MIB).api_version(api));
+        gpu.buffer(MIB);
+        assert_eq!(gpu.fake.violations(), []);
+        gpu.buffer(MIB + 1);
+        let broken = Violation::BufferTooLarge { size: MIB + 1, limit: MIB };
+        assert_eq!(gpu.fake.violations(), if limited { vec![broken] } else { vec![] });
+    }
+}
+
+/// Nobody may count on what fresh memory holds, by the host or by the GPU.
+#[test]
+fn fresh_memory_holds_what_the_profile_says() {
+    for byte in [0, 0xEE] {
+        let gpu = Gpu::with(Profile::default().fresh_byte(byte));
+        let memory = gpu.memory(100);
+        let mut bytes = [1; 100];
+        assert!(gpu.fake.gpu_read(memory, 0, &mut bytes));
+        assert_eq!(bytes, [byte; 100]);
+    }
+}
+
+#[test]
 fn freeing_twice_or_what_never_was_is_known() {
     let gpu = Gpu::new();
     let memory = gpu.memory(64);

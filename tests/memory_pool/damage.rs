@@ -2,6 +2,7 @@
 
 use fencepost::PoolDesc;
 use fencepost::pool::{AllocateError, CheckError, DeallocateError, Lookup};
+use fencepost::retire::Cuts;
 
 use super::{pool, region};
 
@@ -84,6 +85,36 @@ fn damage_in_quarantine_is_found() {
     unsafe { first.add(50).write(7) };
     let (address, start) = (first.addr() + 50, first.addr());
     assert_eq!(pool.check(), Err(CheckError::WriteAfterFree { address, start }));
+}
+
+/// A device writes past the end of what it still uses, after that was given up: the bytes behind are nobody's, and
+/// the trace outlives the wait. What it writes within bounds is no damage.
+#[test]
+fn an_overrun_while_memory_waits_for_its_points_is_found() {
+    for (quarantine, at, damaged) in
+        [(0, 100, true), (0, 99, false), (1024, 100, true), (1024, 99, false), (0, 111, true)]
+    {
+        let mut cuts = Cuts::new(1);
+        let timeline = cuts.add_timeline(0);
+        let mut pool = pool(4096, PoolDesc::new().checked().quarantine(quarantine));
+        let first = pool.allocate(100).unwrap();
+        let recording = cuts.begin(timeline).unwrap();
+        let point = cuts.submitted(recording, 1).unwrap();
+        pool.deallocate_at(first, &[point]).unwrap();
+        // SAFETY: the pool's memory; the device's it is until the point.
+        unsafe { first.add(at).write(7) };
+        pool.check().unwrap();
+        cuts.signalled(timeline, 1).unwrap();
+        assert_eq!(pool.collect(&cuts.reached()), 1);
+        let (address, start) = (first.addr() + at, first.addr());
+        let found = Err(CheckError::WriteAfterFree { address, start });
+        assert_eq!(pool.check(), if damaged { found } else { Ok(()) }, "{quarantine} {at}");
+        let again = pool.allocate(4000);
+        let found = Err(AllocateError::WriteAfterFree { address, start });
+        assert_eq!(again.map(|_| ()), if damaged { found } else { Ok(()) }, "{quarantine} {at}");
+        assert_eq!(pool.stats().corruptions, u64::from(damaged));
+        pool.check().unwrap();
+    }
 }
 
 /// The control of the checks: a pool that is not checked writes nothing and sees nothing.

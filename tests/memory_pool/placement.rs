@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use fencepost::pool::AllocateError;
+use fencepost::pool::{AllocateError, PoolError};
 use fencepost::{MemoryPool, PoolDesc, SharedPool};
 
 use super::{pool, region};
@@ -77,6 +77,29 @@ fn no_allocation_crosses_a_boundary_or_lies_beyond_the_largest_address() {
     assert!(crosses);
 }
 
+/// A boundary costs nothing but where it is crossed: one far above the pool's size leaves the granule and the
+/// books as they are.
+#[test]
+fn a_boundary_of_any_size_binds_and_leaves_the_granule() {
+    for bits in [12, 21, 32, 40, 47, 63] {
+        let (boundary, below) = (1_u64 << bits, 0x1010);
+        let middle = boundary.max(1 << 20);
+        let desc = PoolDesc::new().bus_base(middle - below).boundary(boundary);
+        let (mut pool, _) = region(1 << 16, &desc);
+        let plain = region(1 << 16, &PoolDesc::new()).0;
+        assert_eq!((pool.granule(), pool.capacity()), (16, 1 << 16), "2^{bits}");
+        assert!(pool.metadata_bytes() < plain.metadata_bytes() + (64 << 10), "2^{bits}");
+        let (mut before, mut behind) = (0, 0);
+        while let Ok(pointer) = pool.allocate(0x30) {
+            let first = pool.dma_address(pointer).unwrap();
+            assert_eq!(first / boundary, (first + 0x2F) / boundary, "2^{bits}");
+            *if first < middle { &mut before } else { &mut behind } += 1;
+        }
+        assert!(before == below / 0x30 && behind > 1000, "2^{bits}: {before} {behind}");
+        pool.check().unwrap();
+    }
+}
+
 #[test]
 fn cache_lines_are_shared_by_nobody() {
     for (line, shared) in [(1, true), (64, false)] {
@@ -91,6 +114,29 @@ fn cache_lines_are_shared_by_nobody() {
         }
         assert_eq!(twice, shared, "lines of {line}");
     }
+}
+
+/// Where lines of the processor and of the bus begin at different places, no granule keeps both apart.
+#[test]
+fn cache_lines_that_begin_elsewhere_on_the_bus_are_refused() {
+    let refused = |bus, line| {
+        let layout = Layout::from_size_align(1 << 16, 1 << 16).unwrap();
+        // SAFETY: the layout is not empty.
+        let pages = NonNull::new(unsafe { std::alloc::alloc(layout) }).unwrap();
+        let pages = NonNull::slice_from_raw_parts(pages, layout.size());
+        let desc = PoolDesc::new().bus_base(bus).cache_line(line);
+        // SAFETY: the pages outlive the pool, and only its pointers are used.
+        let made = unsafe { MemoryPool::from_region(pages, &desc, ()) };
+        let error = made.err();
+        // SAFETY: allocated with this layout; the pool is gone.
+        unsafe { std::alloc::dealloc(pages.cast().as_ptr(), layout) };
+        error
+    };
+    assert_eq!(refused(0x4000_0010, 64), Some(PoolError::CacheLine { agreed: 16 }));
+    assert_eq!(refused(0x4000_0020, 64), Some(PoolError::CacheLine { agreed: 32 }));
+    assert_eq!(refused(0x4000_0040, 64), None);
+    assert_eq!(refused(0x4000_0010, 16), None);
+    assert_eq!(refused(0x4000_0001, 1), None, "nobody asked for lines");
 }
 
 #[test]

@@ -144,6 +144,23 @@ fn each_refusal_of_a_request_is_typed_and_changes_nothing() {
     }
 }
 
+/// What a refusal says would be granted is, with the guard of a checked pool too, and one granule more is not.
+#[test]
+fn what_a_refusal_offers_is_granted() {
+    for desc in [PoolDesc::new(), PoolDesc::new().checked()] {
+        for kept in [16, 100, 500, 1000] {
+            let mut pool = pool(4096, desc);
+            pool.allocate(4096 - kept - if desc.checked { 16 } else { 0 }).unwrap();
+            let Err(AllocateError::Full { largest_class, .. }) = pool.allocate(3000) else {
+                panic!("3000 of {kept} bytes")
+            };
+            let class = largest_class as usize;
+            assert_eq!(class == 0, kept < 32 && desc.checked, "{kept} {desc:?}");
+            assert!(class == 0 || pool.allocate(class).is_ok(), "{class} of {kept} {desc:?}");
+        }
+    }
+}
+
 /// `new` cannot fail, so a pool without memory says so later, and misuse of it is told as ever.
 #[test]
 fn a_pool_that_got_no_memory_refuses_everything() {

@@ -177,6 +177,12 @@ pub enum DescError {
     /// A size or an extent is zero.
     #[error("a size or an extent is zero")]
     ZeroSize,
+    /// A buffer is larger than the device's are (`maxBufferSize`).
+    #[error("no buffer of this device is larger than {limit} bytes")]
+    BufferSize {
+        /// The largest that can be made, in bytes.
+        limit: u64,
+    },
     /// No usage is named.
     #[error("no usage is named")]
     NoUsage,

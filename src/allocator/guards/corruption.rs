@@ -1,5 +1,7 @@
 //! What is told of a write that left its trace.
 
+use ash::vk::{self, Handle};
+
 use super::super::names::named;
 use crate::memory::RetiredAt;
 
@@ -25,6 +27,9 @@ pub struct Corruption {
     pub damage: Damage,
     /// The memory type of the block.
     pub memory_type: u32,
+    /// The block, as [`Allocation::memory`](crate::Allocation::memory), [`Snapshot::blocks`](crate::Snapshot::blocks)
+    /// and the driver's own tools know it: who lies beside the damage is told by them.
+    pub memory: vk::DeviceMemory,
     /// Where in its block the first damaged byte lies.
     pub offset: u64,
     /// How many words of four bytes are damaged: in a row, where the host looked; from there to the end
@@ -83,8 +88,10 @@ impl core::fmt::Display for Corruption {
         let plural = if words == 1 { "" } else { "s" };
         write!(
             f,
-            ": {words} word{plural} from offset {offset} of a block of type {}, expected {expected:#010x}, \
+            ": {words} word{plural} from offset {offset} of the block {:#x} of type {}, \
+             expected {expected:#010x}, \
              found {found:#010x}",
+            self.memory.as_raw(),
             self.memory_type
         )
     }

@@ -36,7 +36,8 @@ impl Allocator {
     /// # Safety
     /// * The command buffer is being recorded under this recording, outside a render pass, by this
     ///   thread alone, and is submitted at most once, with the recording.
-    /// * Its queue computes, and all scrubs of an allocator are for queues of one family.
+    /// * Its queue computes, and all scrubs of an allocator are for queues of one family; of one timeline at a time,
+    ///   others are [refused](ScrubError::Elsewhere).
     pub unsafe fn record_scrub(
         &self,
         recording: &Recording,
@@ -45,7 +46,7 @@ impl Allocator {
     ) -> Result<Scrubbed, ScrubError> {
         let inner = self.inner();
         inner.check_scrub(recording.allocator())?;
-        let work = inner.take_scrub_work(extent)?;
+        let work = inner.take_scrub_work(recording.timeline(), extent)?;
         if work.is_empty() {
             inner.end_work(&work, true);
             return Ok(Scrubbed::default());
@@ -179,7 +180,7 @@ impl Inner {
         if recording.allocator() != self.id {
             return Err((recording, Some(ScrubError::Foreign)));
         }
-        let work = match self.take_scrub_work(extent) {
+        let work = match self.take_scrub_work(recording.timeline(), extent) {
             Ok(work) => work,
             Err(error) => return Err((recording, Some(error))),
         };

@@ -10,7 +10,7 @@ use super::{
     corruption::{Corruption, Damage, note},
     passed::{RetirePoints, place},
     site::{Site, owner_of},
-    words::{clear, fill, verify},
+    words::{clear, clear_rest, fill, verify},
 };
 use crate::{
     ground::lock::Locked,
@@ -29,7 +29,12 @@ const FEW: usize = 2;
 /// A block is new and this thread's alone.
 pub(super) fn open_block(policy: GuardPolicy, mapping: Mapping, size: u64) {
     // SAFETY: the mapping has `size` bytes, and nobody has it yet.
-    unsafe { end(policy, mapping, 0..size / 4 * 4) };
+    unsafe {
+        end(policy, mapping, 0..size / 4 * 4);
+        if policy == GuardPolicy::Zero {
+            clear_rest(mapping, size);
+        }
+    }
 }
 
 /// Leaves a range as free memory is to be.

@@ -29,6 +29,9 @@ pub struct Scrubbed {
     pub dispatches: u64,
 }
 
+/// The host has no memory for what is to be done; nothing has changed.
+pub(super) const NO_MEMORY: ScrubError = ScrubError::Memory(AllocateError::OutOfHostMemory);
+
 /// Why nothing was scrubbed. What was due still is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -39,6 +42,9 @@ pub enum ScrubError {
     /// The recording or the timeline is of another allocator.
     #[error("the recording is of another allocator")]
     Foreign,
+    /// A scrub of another timeline is under way, and nothing orders the two.
+    #[error("a scrub of another timeline is under way")]
+    Elsewhere,
     /// The allocator has been shut down.
     #[error("the allocator has been shut down")]
     ShutDown,

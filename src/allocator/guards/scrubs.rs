@@ -10,11 +10,10 @@ use super::{
     super::{
         auditor::PATIENCE,
         collect::{Collected, Freeing},
-        error::AllocateError,
         inner::{Inner, Lane, LaneState, Life},
     },
     passed::RetirePoints,
-    scrub::{Scrub, ScrubError, Scrubbed},
+    scrub::{NO_MEMORY, Scrub, ScrubError, Scrubbed},
     sheet::Sheet,
     site::Site,
     state::{Job, Scrubs},
@@ -25,12 +24,9 @@ use crate::{
     ground::sync::lock,
     guard::GuardPolicy,
     memory::{BlockList, Entry, Freed, Fresh, Grave, Sight, View},
-    retire::BagNumber,
+    retire::{BagNumber, TimelineId},
     tlsf::Region,
 };
-
-/// The host has no memory for what is to be done; nothing has changed.
-pub(super) const NO_MEMORY: ScrubError = ScrubError::Memory(AllocateError::OutOfHostMemory);
 
 /// Moves the entries that stay to the front, in their order. How many they are.
 pub(super) fn keep_in_front(entries: &mut [Entry], mut stays: impl FnMut(Entry) -> bool) -> usize {
@@ -125,9 +121,13 @@ impl Inner {
 
     /// Takes in hand all that waits for a scrub, once those that the GPU has passed are taken back, and says
     /// what is to be done for it. It becomes a [job](Self::add_job) or [ends](Self::end_work).
-    pub(super) fn take_scrub_work(&self, extent: Scrub) -> Result<Work, ScrubError> {
+    pub(super) fn take_scrub_work(
+        &self,
+        timeline: TimelineId,
+        extent: Scrub,
+    ) -> Result<Work, ScrubError> {
         self.finish_scrubs(self.poll().bag(), &mut Collected::default());
-        let number = self.guards.begin_scrub().map_err(|_| NO_MEMORY)?;
+        let number = self.guards.begin_scrub(timeline)?;
         let mut work = Work::new(number, self.vulkan.properties().tables);
         for lane in self.lanes() {
             if let Err(error) = self.plan_scrub(lane, extent, &mut work) {
@@ -274,7 +274,7 @@ impl Inner {
                 }
                 waiting.scrub = NOBODY;
                 let entry = waiting.entry;
-                // A scrub on another queue may be slower.
+                // One that was recorded before may be submitted later.
                 let may_go = ran && self.guards.is_left_alone(waiting);
                 match waiting.step {
                     Step::Held => {}

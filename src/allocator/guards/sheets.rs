@@ -11,8 +11,7 @@ use super::{
         inner::Inner,
         request::{Limit, Request, Target},
     },
-    scrub::ScrubError,
-    scrubs::NO_MEMORY,
+    scrub::{NO_MEMORY, ScrubError},
     sheet::Sheet,
     work::Work,
 };

@@ -2,6 +2,8 @@
 
 use core::ops::Range;
 
+use ash::vk;
+
 use super::corruption::{Corruption, Damage, Owner};
 use crate::{
     memory::{Freed, Grave, RetiredAt, Tenant, View},
@@ -12,6 +14,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Site {
     memory_type: u32,
+    memory: vk::DeviceMemory,
     /// Bytes of the block.
     pub(super) region: Range<u64>,
     /// The allocation in it.
@@ -27,6 +30,7 @@ impl Site {
         let (offset, size) = tenant.fence.inside(region.offset, region.size);
         Self {
             memory_type,
+            memory: block.memory,
             region: region.offset..region.offset + region.size,
             inside: offset..offset + size,
             behind: offset + size,
@@ -66,7 +70,7 @@ impl Site {
     }
 
     pub(super) fn source(&self, damage: Damage, owner: Option<Owner>) -> Source {
-        Source { damage, owner, memory_type: self.memory_type }
+        Source { damage, owner, memory_type: self.memory_type, memory: self.memory }
     }
 }
 
@@ -76,6 +80,7 @@ pub(super) struct Source {
     damage: Damage,
     owner: Option<Owner>,
     memory_type: u32,
+    memory: vk::DeviceMemory,
 }
 
 /// Damaged words.
@@ -90,9 +95,9 @@ pub(super) struct Run {
 
 impl Source {
     pub(super) fn tell(&self, run: Run) -> Corruption {
-        let Self { damage, owner, memory_type } = *self;
+        let Self { damage, owner, memory_type, memory } = *self;
         let Run { offset, words, expected, found } = run;
-        Corruption { damage, memory_type, offset, words, expected, found, owner }
+        Corruption { damage, memory_type, memory, offset, words, expected, found, owner }
     }
 }
 

@@ -1,17 +1,16 @@
 //! What guards keep: the policy, what was found, and the scrubs that are under way.
 
-use std::{
-    collections::TryReserveError,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
+
+use ash::vk::Handle;
 
 use super::{
     super::{desc::AllocatorDesc, names::named},
     corruption::Corruption,
-    scrub::Scrubbed,
+    scrub::{NO_MEMORY, ScrubError, Scrubbed},
     sheet::Sheet,
     waiting::Waiting,
     work::Work,
@@ -20,7 +19,7 @@ use crate::{
     ground::sync::lock,
     guard::{GuardPolicy, GuardedBy},
     policy::select::{MemoryType, bits},
-    retire::{BagNumber, Point},
+    retire::{BagNumber, Point, TimelineId},
     vulkan::{Compute, Properties},
 };
 
@@ -107,16 +106,22 @@ impl Guards {
         self.on.load(Ordering::Relaxed)
     }
 
-    /// A scrub begins to look for work: its number. There is a place for its job. Whoever ends under a lane's lock that
-    /// it had before finds the number in `begun`.
-    pub(super) fn begin_scrub(&self) -> Result<u64, TryReserveError> {
+    /// A scrub of a timeline begins to look for work: its number. There is a place for its job. Whoever ends under a
+    /// lane's lock that it had before finds the number in `begun`.
+    ///
+    /// What one scrub works on another may work on too, so they are of one timeline, whose queue orders them.
+    pub(super) fn begin_scrub(&self, timeline: TimelineId) -> Result<u64, ScrubError> {
         let mut scrubs = lock(&self.scrubs);
         let Scrubs { numbers, jobs, .. } = &mut *scrubs;
-        numbers.try_reserve(1)?;
-        jobs.try_reserve((numbers.len() + 1).saturating_sub(jobs.len()))?;
+        if numbers.iter().any(|&(_, of)| of != timeline) {
+            return Err(ScrubError::Elsewhere);
+        }
+        numbers.try_reserve(1).map_err(|_| NO_MEMORY)?;
+        let room = (numbers.len() + 1).saturating_sub(jobs.len());
+        jobs.try_reserve(room).map_err(|_| NO_MEMORY)?;
         let number = self.begun.load(Ordering::Relaxed) + 1;
         self.begun.store(number, Ordering::Relaxed);
-        numbers.push(number);
+        numbers.push((number, timeline));
         self.publish_oldest(&scrubs);
         Ok(number)
     }
@@ -124,12 +129,12 @@ impl Guards {
     /// A scrub is over: the GPU has passed it, or it never will be submitted.
     pub(super) fn end_scrub(&self, number: u64) {
         let mut scrubs = lock(&self.scrubs);
-        scrubs.numbers.retain(|&other| other != number);
+        scrubs.numbers.retain(|&(other, _)| other != number);
         self.publish_oldest(&scrubs);
     }
 
     fn publish_oldest(&self, scrubs: &Scrubs) {
-        let oldest = scrubs.numbers.iter().copied().min().unwrap_or(u64::MAX);
+        let oldest = scrubs.numbers.iter().map(|&(number, _)| number).min().unwrap_or(u64::MAX);
         self.oldest.store(oldest, Ordering::Release);
     }
 
@@ -149,7 +154,9 @@ impl Guards {
             return;
         }
         for corruption in found {
-            let &Corruption { memory_type, offset, words, expected, found, owner, .. } = corruption;
+            let &Corruption { memory_type, memory, offset, words, expected, found, owner, .. } =
+                corruption;
+            let memory = memory.as_raw();
             let allocation = owner.map(|owner| named(owner.name));
             let freed = owner.and_then(|owner| owner.freed);
             let retired = owner.map(|owner| owner.retired).unwrap_or_default();
@@ -160,7 +167,7 @@ impl Guards {
                 first.map(|_| retired.points().count() as u64 - 1 + u64::from(retired.others()));
             tracing::error!(
                 target: crate::events::GUARD,
-                memory_type, offset, words, expected, found, allocation, freed, timeline, value, others,
+                memory_type, memory, offset, words, expected, found, allocation, freed, timeline, value, others,
                 "{corruption}"
             );
         }
@@ -179,8 +186,8 @@ pub(super) struct Scrubs {
     pub(super) sheets: Vec<Sheet>,
     /// Submitted, or about to be.
     pub(super) jobs: Vec<Job>,
-    /// The numbers of those that are not over.
-    pub(super) numbers: Vec<u64>,
+    /// The numbers of those that are not over, and their timeline.
+    pub(super) numbers: Vec<(u64, TimelineId)>,
     /// All that was ever recorded.
     pub(super) total: Scrubbed,
 }

@@ -5,7 +5,7 @@
 
 use core::{
     ops::Range,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU8, AtomicU32, Ordering},
 };
 
 use super::site::Run;
@@ -59,6 +59,18 @@ pub(super) unsafe fn fill(mapping: Mapping, range: Range<u64>) {
 pub(super) unsafe fn clear(mapping: Mapping, range: Range<u64>) {
     // SAFETY: the caller's promise.
     unsafe { write(mapping, range, |_| 0) };
+}
+
+/// Writes zeros into the bytes behind the last whole word of so many.
+///
+/// # Safety
+/// The mapping has so many bytes, and those are nobody's.
+pub(super) unsafe fn clear_rest(mapping: Mapping, size: u64) {
+    for at in size / 4 * 4..size {
+        // SAFETY: the caller's promise; a byte needs no alignment.
+        let byte = unsafe { AtomicU8::from_ptr(mapping.add(at).as_ptr().as_ptr().cast()) };
+        byte.store(0, Ordering::Relaxed);
+    }
 }
 
 /// # Safety

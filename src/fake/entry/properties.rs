@@ -100,10 +100,10 @@ pub(super) unsafe extern "system" fn properties2(
             it.max_timeline_semaphore_value_difference = MAX_DIFFERENCE;
         }
         if let Some(it) = chained_mut::<vk::PhysicalDeviceMaintenance4Properties<'_>>(next) {
-            it.max_buffer_size = profile.max_allocation_size;
+            it.max_buffer_size = profile.max_buffer_size;
         }
         if let Some(it) = chained_mut::<vk::PhysicalDeviceVulkan13Properties<'_>>(next) {
-            it.max_buffer_size = profile.max_allocation_size;
+            it.max_buffer_size = profile.max_buffer_size;
         }
     }
 }

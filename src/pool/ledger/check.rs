@@ -93,4 +93,24 @@ mod tests {
         unwritten.began = Began::new(4096 / 16).unwrap();
         assert_eq!(unwritten.check(200), Err(Broken::Starts), "no search finds them");
     }
+
+    /// However large a boundary and an allocation are: what lies behind it is its margin, and can be noted.
+    #[test]
+    fn what_is_moved_behind_a_boundary_is_as_large_as_it_was_asked_for() {
+        let desc = PoolDesc::new().boundary(1 << 32).checked();
+        for bits in [12, 20, 30, 31] {
+            let size = 1_u64 << bits;
+            let layout = desc.layout((1 << 33) - 4096, 5 << 30).unwrap();
+            let mut ledger = Ledger::new(&layout, &desc, (1 << 33) - 4096 - layout.lead).unwrap();
+            let request = Request { size, alignment: 1, margin: 16, by_handle: false };
+            let first = ledger.allocate(Request { size: 2048, ..request }).unwrap();
+            let live = ledger.allocate(request).unwrap();
+            assert!(live.offset >= 4096, "it would have crossed");
+            assert_eq!((live.size, live.reserved), (size, size + 16), "2^{bits}");
+            assert_eq!(ledger.start(live.offset), Some(live), "2^{bits}");
+            assert_eq!(ledger.check(2048 + size), Ok(()));
+            ledger.free(&live);
+            ledger.free(&first);
+        }
+    }
 }

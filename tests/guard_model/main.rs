@@ -1,0 +1,55 @@
+//! Random work under guards, with scrubs that are late, abandoned, refused and on two queues, against a naive model: who
+//! keeps to what it owns is not accused and loses no byte, nobody sees another's bytes where all is to read zero, and
+//! whatever is planted is found, each once, and named rightly.
+
+mod plant;
+#[path = "../support/mod.rs"]
+mod support;
+mod truth;
+mod work;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use support::random::{Random, fresh_seed};
+use world::{Slip, World};
+
+fn run(seed: u64, rounds: u64, slip: Slip) {
+    let mut random = Random::new(seed);
+    let mut world = World::new(&mut random, slip);
+    let about = world.about.clone();
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        for _ in 0..rounds {
+            (0..40).for_each(|_| world.step(&mut random));
+            world.settle(&mut random);
+            world.plant(&mut random);
+        }
+        world.end();
+    }));
+    if let Err(panic) = done {
+        eprintln!("FENCEPOST_SEED={seed}: {about}");
+        std::panic::resume_unwind(panic);
+    }
+}
+
+#[test]
+fn what_is_planted_is_found_and_nothing_else() {
+    (1..=60).for_each(|seed| run(seed, 4, Slip::None));
+    run(fresh_seed(), 8, Slip::None);
+}
+
+#[test]
+#[ignore = "deep: 3000 worlds, some minutes"]
+fn what_is_planted_is_found_and_nothing_else_deep() {
+    let first = fresh_seed() >> 1;
+    (first..first + 3000).for_each(|seed| run(seed, 8, Slip::None));
+}
+
+/// The controls: a write astray that the model does not know of, and an owner that it forgets, are noticed.
+#[test]
+fn what_the_model_does_not_know_is_noticed() {
+    for slip in [Slip::WritesAstray, Slip::ForgetsOwners, Slip::SeesNoDamage] {
+        let noticed = (1..40).any(|seed| catch_unwind(|| run(seed, 4, slip)).is_err());
+        assert!(noticed, "{slip:?}");
+    }
+}

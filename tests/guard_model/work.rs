@@ -1,0 +1,234 @@
+//! What is done at random: allocations and their ends, work of two queues, scrubs of all kinds.
+
+use fencepost::{
+    AllocateError, Allocation, GuardedBy, Point, ResourceKind, Scrub, ScrubError,
+    fake::{Call, Use},
+    intern, vk,
+};
+
+use crate::{
+    support::random::Random,
+    truth::Owner,
+    world::{Open, Slip, Thing, World, memory},
+};
+
+impl World {
+    pub fn step(&mut self, random: &mut Random) {
+        match random.below(100) {
+            0..32 => self.make(random),
+            32..52 => self.end_one(random),
+            52..62 => self.begin(random),
+            62..70 => self.finish_one(random, false),
+            70..72 => self.finish_one(random, true),
+            72..82 => self.scrub(random),
+            82..92 => _ = (0..random.below(6)).any(|_| !self.progress(random)),
+            92..96 => _ = self.allocator.collect(),
+            96..97 => _ = self.allocator.trim(),
+            97..98 if self.slip == Slip::WritesAstray => self.write_astray(random),
+            _ => self.expect_peace(),
+        }
+        let snapshot = self.allocator.snapshot();
+        let blocks: Vec<_> = snapshot.blocks().map(|block| block.memory).collect();
+        self.truth.keep(&blocks);
+    }
+
+    fn random_thing(&self, random: &mut Random) -> Option<usize> {
+        (!self.things.is_empty()).then(|| random.below(self.things.len() as u64) as usize)
+    }
+
+    fn make(&mut self, random: &mut Random) {
+        let size = random.log_uniform(20_000);
+        let place = random.below(5) as usize;
+        // What alignment skips of a line is part of no range.
+        let alignment = if place < 3 { 64 } else { 1 << random.below(9) };
+        let bits = if place < 3 { !0 } else { 1 };
+        let needs = vk::MemoryRequirements { size, alignment, memory_type_bits: bits };
+        let name = intern(&format!("thing {}", self.next));
+        let (linear, desc) = (ResourceKind::Linear, memory(name));
+        let made = match self.arenas.get(place) {
+            Some(arena) => arena.allocate(&needs, linear, &desc),
+            None => self.allocator.allocate(&needs, linear, &desc),
+        };
+        let allocation = match made {
+            Ok(allocation) => allocation,
+            Err(AllocateError::OutOfDeviceMemory { .. }) if self.tight => return,
+            Err(error) => panic!("{error}"),
+        };
+        self.expect_clean(&allocation);
+        // Without margins it has all of its region.
+        let size = allocation.size();
+        self.next += 1;
+        let tag = (self.next % 200) as u8 + 1;
+        let bytes = vec![tag; size as usize];
+        assert!(self.fake.gpu_write(allocation.memory(), allocation.offset(), &bytes));
+        let region = self.region(&allocation);
+        let owner = Owner { name, offset: allocation.offset(), size };
+        self.things.push(Thing { allocation, owner, region, tag, uses: Vec::new() });
+    }
+
+    /// The region that an allocation lies in, with its margins.
+    fn region(&self, allocation: &Allocation) -> (u64, u64) {
+        let snapshot = self.allocator.snapshot();
+        let block = snapshot.blocks().find(|block| block.memory == allocation.memory()).unwrap();
+        let mut regions = block.regions.iter().map(|it| (it.offset, it.offset + it.size));
+        regions.find(|it| (it.0..it.1).contains(&allocation.offset())).unwrap()
+    }
+
+    fn is_reached(&self, point: Point) -> bool {
+        self.timelines[0].is_reached(point).unwrap()
+    }
+
+    fn end_one(&mut self, random: &mut Random) {
+        let Some(at) = self.random_thing(random) else { return };
+        let Thing { allocation, owner, region, uses, .. } = self.things.swap_remove(at);
+        if self.slip != Slip::ForgetsOwners {
+            self.truth.ended(allocation.memory(), region, owner);
+        }
+        let named = self.open.iter().any(|open| open.names.contains(&owner.name));
+        match random.below(3) {
+            // SAFETY: nothing uses it after these points.
+            0 if !named => unsafe { allocation.retire_at(&uses) }.unwrap(),
+            // SAFETY: all its uses are done.
+            1 if !named && uses.iter().all(|&point| self.is_reached(point)) => unsafe {
+                allocation.free_now();
+            },
+            _ => drop(allocation),
+        }
+    }
+
+    /// A recording begins, which names some, and may have a scrub of its own.
+    fn begin(&mut self, random: &mut Random) {
+        if self.open.len() > 3 {
+            return;
+        }
+        let queue = random.below(2) as usize;
+        let recording = self.timelines[queue].begin().unwrap();
+        let (mut names, mut uses) = (Vec::new(), Vec::new());
+        for _ in 0..random.below(4) {
+            let Some(at) = self.random_thing(random) else { break };
+            let Thing { allocation: it, owner, .. } = &self.things[at];
+            names.push(owner.name);
+            uses.push(Use::memory(it.memory(), it.offset(), it.size()));
+        }
+        let mut commands = vec![self.fake.record(&uses)];
+        if self.by == GuardedBy::Gpu && random.one_in(2) {
+            commands.insert(0, self.record_scrub(&recording, random));
+        }
+        self.open.push(Open { recording, names, commands });
+    }
+
+    fn record_scrub(
+        &self,
+        recording: &fencepost::Recording,
+        random: &mut Random,
+    ) -> vk::CommandBuffer {
+        let extent = extent(random);
+        let info = vk::CommandBufferAllocateInfo::default().command_pool(self.pool);
+        let device = self.fake.device();
+        // SAFETY: the fake judges what is done with its objects; the command buffer is recorded under the recording.
+        unsafe {
+            let commands = device.allocate_command_buffers(&info.command_buffer_count(1)).unwrap();
+            let begin = vk::CommandBufferBeginInfo::default();
+            device.begin_command_buffer(commands[0], &begin).unwrap();
+            self.with_fault(random, || {
+                self.allocator.record_scrub(recording, commands[0], extent).map(|_| ())
+            });
+            device.end_command_buffer(commands[0]).unwrap();
+            commands[0]
+        }
+    }
+
+    /// A scrub is tried, and now and then one of the driver's calls fails in it.
+    fn with_fault(&self, random: &mut Random, scrub: impl FnOnce() -> Result<(), ScrubError>) {
+        let fails = random.one_in(4);
+        if fails {
+            let calls: Vec<Call> =
+                Call::ALL.iter().copied().filter(|call| call.can_fail()).collect();
+            let call = random.of(&calls).unwrap();
+            self.fake.fail(call, random.below(2), vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
+        }
+        match scrub() {
+            Err(ScrubError::Off) if self.by == GuardedBy::Host => {}
+            // Nothing orders it with the one that is under way.
+            Err(ScrubError::Elsewhere) => {}
+            Err(error) => assert!(fails || self.tight, "{error}"),
+            Ok(()) => {}
+        }
+        self.fake.clear_faults();
+    }
+
+    fn finish_one(&mut self, random: &mut Random, abandon: bool) {
+        if self.open.is_empty() {
+            return;
+        }
+        let open = self.open.swap_remove(random.below(self.open.len() as u64) as usize);
+        self.finish(open, abandon);
+    }
+
+    fn finish(&mut self, Open { recording, commands, names, .. }: Open, abandon: bool) {
+        if abandon {
+            // SAFETY: its commands are never submitted.
+            return unsafe { recording.abandon() };
+        }
+        let point = crate::support::submit(recording, &commands).unwrap();
+        let named = |thing: &&mut Thing| names.contains(&thing.owner.name);
+        self.things.iter_mut().filter(named).for_each(|thing| thing.uses.push(point));
+    }
+
+    fn scrub(&self, random: &mut Random) {
+        let (queue, extent) = (random.below(2), extent(random));
+        let (timeline, family) = (&self.timelines[queue as usize], self.fake.queue_family(0));
+        // SAFETY: the queue is of this family, and no other thread submits.
+        let scrub = || unsafe { self.allocator.scrub(timeline, family, extent) }.map(|_| ());
+        self.with_fault(random, scrub);
+    }
+
+    /// A batch of one of the queues completes.
+    fn progress(&self, random: &mut Random) -> bool {
+        self.fake.step(self.fake.queue(random.below(2) as u32))
+    }
+
+    fn write_astray(&self, random: &mut Random) {
+        let Some(at) = self.random_thing(random) else { return };
+        let Thing { allocation, region, .. } = &self.things[at];
+        let end = allocation.offset() + allocation.size();
+        if end < region.1 {
+            let bytes = vec![0x5A; (region.1 - end) as usize];
+            assert!(self.fake.gpu_write(allocation.memory(), end, &bytes));
+        }
+    }
+
+    /// All that is recorded is submitted and done.
+    pub fn finish_work(&mut self) {
+        for open in core::mem::take(&mut self.open) {
+            self.finish(open, false);
+        }
+        self.fake.run();
+        while self.allocator.collect().more {}
+    }
+
+    /// A scrub that the GPU passes, where the GPU keeps guards; elsewhere a collect.
+    pub fn pass_scrub(&self, queue: usize, extent: Scrub) {
+        if self.by == GuardedBy::Host {
+            self.allocator.collect();
+            return;
+        }
+        let (timeline, family) = (&self.timelines[queue], self.fake.queue_family(0));
+        // SAFETY: the queue is of this family, and no other thread submits.
+        unsafe { self.allocator.scrub(timeline, family, extent) }.unwrap();
+        self.fake.run();
+        self.allocator.collect();
+    }
+
+    /// All work is done, and a scrub has gone over all that is due: every margin is whole, and what is free or pending
+    /// holds what it is to.
+    pub fn settle(&mut self, random: &mut Random) {
+        self.finish_work();
+        (0..2).for_each(|_| self.pass_scrub(random.below(2) as usize, Scrub::Due));
+        self.expect_peace();
+    }
+}
+
+fn extent(random: &mut Random) -> Scrub {
+    if random.one_in(4) { Scrub::Everything } else { Scrub::Due }
+}
