@@ -153,6 +153,5 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
         statistics.total.reserved,
     );
     assert!(right && statistics.total.pending_count == 0, "{statistics:?}");
-    drop((timeline, result));
     Ok(())
 }

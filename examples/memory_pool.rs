@@ -1,16 +1,20 @@
 //! A pool of memory by bare pointers: what it hands out, what it refuses, and what it finds.
 //!
-//! `cargo run --example memory_pool`
-
-use std::alloc::Layout;
-use std::error::Error;
+//! ```text
+//! cargo run --example memory_pool
+//! ```
+use std::{alloc::Layout, error::Error};
 
 use fencepost::{MemoryPool, PoolDesc, SharedPool};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut pool = MemoryPool::new(1024);
     let [first, second, third] = [pool.allocate(256)?, pool.allocate(256)?, pool.allocate(256)?];
-    println!("{} bytes in {} allocations", pool.stats().current_allocated_bytes, 3);
+    let stats = pool.stats();
+    println!(
+        "{} bytes in {} allocations",
+        stats.current_allocated_bytes, stats.current_allocations
+    );
     pool.deallocate(first)?;
     pool.deallocate(third)?;
     println!("{:.0} % of what is free is not in one piece", 100.0 * pool.fragmentation().ratio());

@@ -18,15 +18,17 @@
 //! bytes. No lock is held while an event is told: a subscriber may ask the allocator for more.
 //!
 //! Whether anyone listens to `ALLOCATION` is asked when the allocator is made; who comes later hears of
-//! no single allocations. What watching costs, in instructions of a plain allocation and its end at once
-//! (callgrind, 1,000 alive, the driver not called):
+//! no single allocations. What watching costs, in instructions of a plain allocation and its end, without the
+//! collects (callgrind, 1,000 alive, up to 64 KiB each, the driver not called):
 //!
-//! | | all off | a [record](crate::AllocatorDesc::record) | `ALLOCATION`, to a subscriber that ignores it | [`audit`](crate::AllocatorDesc::audit), without backtraces |
+//! | ended | all off | a [record](crate::AllocatorDesc::record) | `ALLOCATION`, to a subscriber that ignores it | [`audit`](crate::AllocatorDesc::audit), without backtraces |
 //! | --- | --- | --- | --- | --- |
-//! | freed at once | 802 | 1017 | 1376 | 2086 |
-//! | dropped | 851 | 1040 | 1395 | 1675 |
+//! | by `free_now` | 618 | 1164 | 1703 | 2522 |
+//! | dropped, the GPU idle | 605 | 1182 | 1712 | 2061 |
+//! | dropped, a recording open | 583 | 1047 | 1576 | 1929 |
 //!
-//! All off costs what nothing compiled in does, within 0.6 %: 3 and 8 instructions, counted when a pair took 1256 and 1264.
+//! A subscriber that does not listen to `ALLOCATION` adds nothing. Who watches takes the longer
+//! path; the shortest is for those who watch nothing.
 //!
 //! # Plots
 //!

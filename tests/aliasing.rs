@@ -210,3 +210,31 @@ fn many_allocations_are_made_or_none() {
     }
     fake.finish().unwrap();
 }
+
+/// Where the driver requires a memory for the resource alone, none is shared; a wish of the driver's is no more.
+#[test]
+fn what_must_be_alone_shares_no_memory() {
+    for (profile, shares) in [
+        (Profile::default().prefers_dedicated(1), true),
+        (Profile::default().requires_dedicated(1), false),
+    ] {
+        let fake = FakeDriver::new(&profile);
+        fake.set_aliasing(true);
+        {
+            let allocator = allocator(&fake);
+            let _frames = allocator.timeline(fake.queue(0)).unwrap();
+            let device = AllocationDesc::device_local();
+            let needs = requirements(1 << 20);
+            let memory = allocator.allocate(&needs, ResourceKind::Optimal, &device).unwrap();
+            let memory = Arc::new(memory);
+            let made = [
+                allocator.create_aliasing_buffer(&memory, 0, &buffer_desc(1000)).map(drop),
+                allocator.create_aliasing_image(&memory, 0, &image_desc()).map(drop),
+            ];
+            let refused = Err(AliasError::NeedsDedicated);
+            assert_eq!(made, if shares { [Ok(()); 2] } else { [refused; 2] });
+            assert_eq!(fake.live().buffers + fake.live().images, 0);
+        }
+        fake.finish().unwrap();
+    }
+}

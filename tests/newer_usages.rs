@@ -314,7 +314,7 @@ fn a_video_session_gets_nothing_if_not_all() {
     let off = with(&fake, ADDRESS);
     // SAFETY: it is refused.
     let refused = unsafe { off.bind_video_session(vk::VideoSessionKHR::null(), &memory) };
-    assert_eq!(refused.unwrap_err(), CreateError::Desc(DescError::Unsupported));
+    assert_eq!(refused.unwrap_err(), CreateError::Desc(DescError::NotEnabled));
 }
 
 /// The control: the fake judges what is bound to a session.

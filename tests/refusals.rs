@@ -100,7 +100,7 @@ fn every_refusal_is_typed_and_leaves_nothing() {
         );
         // SAFETY: it is refused before the session is looked at.
         let session = unsafe { allocator.bind_video_session(vk::VideoSessionKHR::null(), &memory) };
-        assert_eq!(refused(session), DescError::Unsupported.into());
+        assert_eq!(refused(session), DescError::NotEnabled.into());
 
         // Arenas of every policy: what does not fit, what contradicts.
         for policy in [ArenaPolicy::Tlsf, ArenaPolicy::Ring, ArenaPolicy::DoubleStack] {

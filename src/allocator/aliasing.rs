@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     policy::granularity::{ResourceKind, placed},
-    vulkan::{Object, Requirements, Resource},
+    vulkan::{Dedicate, Object, Requirements, Resource},
 };
 
 /// A buffer on memory that it shares. Dropping it is safe at any time; the memory goes with the
@@ -38,7 +38,8 @@ pub struct AliasingImage {
     ended: Ended,
 }
 
-/// Retires the object, and then lets go of the memory: so the object is destroyed no later.
+/// Retires the object, and then lets go of the memory: so the object is destroyed no later, unless the memory ends at
+/// points of its own. Then it lies over another's until it is destroyed, unused, as Vulkan allows.
 struct Ended {
     inner: Arc<Inner>,
     index: u32,
@@ -282,7 +283,11 @@ impl Inner {
         if memory.is_exclusive() {
             return Err(AliasError::Exclusive);
         }
-        let needs = self.needs(target).memory;
+        let needs = self.needs(target);
+        if needs.dedicate == Dedicate::Require {
+            return Err(AliasError::NeedsDedicated);
+        }
+        let needs = needs.memory;
         if needs.memory_type_bits >> memory.memory_type() & 1 == 0 {
             let (memory_type, type_bits) = (memory.memory_type(), needs.memory_type_bits);
             return Err(AliasError::MemoryType { memory_type, type_bits });

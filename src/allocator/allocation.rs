@@ -14,7 +14,7 @@ use super::{
     retire::Keeper,
 };
 use crate::{
-    memory::{Block, Entry, Grant, Rank},
+    memory::{Block, Entry, Grant, Host, Rank},
     retire::Point,
     tlsf::Key,
     vulkan::Mapping,
@@ -31,24 +31,17 @@ use crate::{
 pub struct Allocation {
     pub(super) home: Home,
     key: Key,
-    slot: u32,
-    pub(super) lane: u32,
-    pub(super) memory: vk::DeviceMemory,
     pub(super) offset: u64,
     pub(super) size: u64,
-    /// The address of the first byte of this range.
-    pub(super) mapping: Option<Mapping>,
-    /// 0 keeps the host out: the range was taken over from an owner that the GPU may still serve.
-    pub(super) block_size: u64,
 }
 
-// A cache line's worth, where pointers have 8 bytes.
-const _: () = assert!(size_of::<Allocation>() <= 64);
+// Half a cache line, where pointers have 8 bytes.
+const _: () = assert!(size_of::<Allocation>() <= 32);
 
 impl fmt::Debug for Allocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Allocation")
-            .field("memory", &self.memory)
+            .field("memory", &self.memory())
             .field("offset", &self.offset)
             .field("size", &self.size)
             .field("memory_type", &self.memory_type())
@@ -86,25 +79,14 @@ impl RawAllocation {
 
 impl Allocation {
     #[inline]
-    pub(super) fn new(inner: &Arc<Inner>, lane: &Lane, grant: &Grant) -> Self {
-        // SAFETY: the granted range lies inside the mapped block.
-        let mapping = grant.mapping.map(|mapping| unsafe { mapping.add(grant.offset) });
-        Self {
-            home: Home::new(inner),
-            key: grant.entry.key,
-            slot: grant.entry.slot,
-            lane: lane.index,
-            memory: grant.memory,
-            offset: grant.offset,
-            size: grant.size,
-            mapping,
-            block_size: grant.block_size,
-        }
+    pub(super) fn new(grant: &Grant) -> Self {
+        let &Grant { entry: Entry { key, .. }, offset, size, .. } = grant;
+        Self { home: Home::new(grant), key, offset, size }
     }
 
     /// The block this range lies in, to bind to or to name in a copy. Do not free or map it.
     pub fn memory(&self) -> vk::DeviceMemory {
-        self.memory
+        self.home.site().memory
     }
 
     /// Where the range begins in its block, in bytes.
@@ -121,12 +103,12 @@ impl Allocation {
 
     /// The index of its memory type.
     pub fn memory_type(&self) -> u32 {
-        self.home.lane(self.lane).map_or(0, |lane| lane.memory_type)
+        self.lane().map_or(0, |lane| lane.memory_type)
     }
 
     /// The properties of its memory type.
     pub fn memory_properties(&self) -> vk::MemoryPropertyFlags {
-        self.home.lane(self.lane).map_or_else(Default::default, |lane| lane.flags)
+        self.lane().map_or_else(Default::default, |lane| lane.flags)
     }
 
     /// Gives the allocation up at explicit points instead of "all that is submitted by now". It is
@@ -157,7 +139,7 @@ impl Allocation {
     /// The GPU never saw the range, or is done with it, and nothing recorded that names it will be
     /// submitted.
     pub unsafe fn free_now(self) {
-        let (home, lane, entry) = (self.home, self.lane, self.entry());
+        let (home, lane, entry) = self.place();
         core::mem::forget(self);
         if !home.free_plain(lane, entry) {
             end_region(home, lane, entry, Inner::free_now);
@@ -196,7 +178,8 @@ impl Allocation {
             return Err(ForeignPoint { point });
         }
         if self.home.audit {
-            let used = (self.lane, self.entry());
+            let (_, lane, entry) = self.place();
+            let used = (lane, entry);
             self.home.with_register(|register| register.record_use(used, point));
         }
         Ok(())
@@ -212,7 +195,7 @@ impl Allocation {
     ///
     /// Cost: one lock, O(1).
     pub fn set_priority(&self, priority: f32) {
-        if let Some(lane) = self.home.lane(self.lane) {
+        if let Some(lane) = self.lane() {
             lane.lock().blocks.set_rank(self.entry(), Rank::of(priority));
         }
     }
@@ -234,12 +217,35 @@ impl Allocation {
         raw
     }
 
+    /// The index of its lane, and its entry there.
+    #[inline(always)]
+    fn place(&self) -> (Home, u32, Entry) {
+        let site = self.home.site();
+        (self.home, site.owner.lane, Entry { slot: site.slot, key: self.key })
+    }
+
+    pub(super) fn lane_index(&self) -> u32 {
+        self.home.site().owner.lane
+    }
+
+    /// The lane it lives in.
+    pub(super) fn lane(&self) -> Option<&Lane> {
+        self.home.lane(self.lane_index())
+    }
+
+    /// The address of its first byte, where the block is mapped and the host may reach it.
+    pub(super) fn mapping(&self) -> Option<Mapping> {
+        // SAFETY: the range lies inside the mapped block.
+        self.home.site().mapping.map(|mapping| unsafe { mapping.add(self.offset) })
+    }
+
     fn entry(&self) -> Entry {
-        Entry { slot: self.slot, key: self.key }
+        self.place().2
     }
 
     fn raw(&self) -> RawAllocation {
-        RawAllocation::new(self.home.id, self.lane, self.entry())
+        let (home, lane, entry) = self.place();
+        RawAllocation::new(home.id, lane, entry)
     }
 
     /// Whether Vulkan was told that this memory is for one resource alone.
@@ -258,7 +264,7 @@ impl Allocation {
     }
 
     fn of_block<T>(&self, what: impl FnOnce(&Block) -> T) -> Option<T> {
-        self.home.lane(self.lane)?.lock().blocks.block(self.slot).map(|block| what(&block))
+        self.lane()?.lock().blocks.block(self.entry().slot).map(|block| what(&block))
     }
 
     /// Whether all of this memory read zero when it was handed out: under
@@ -266,13 +272,12 @@ impl Allocation {
     /// gave it. `false` is no knowledge: memory that no scrub has gone over yet, or one of its own that the
     /// host does not see. One lock.
     pub fn is_zeroed(&self) -> bool {
-        let lane = self.home.lane(self.lane);
-        lane.is_some_and(|lane| self.home.is_zeroed(lane, self.entry()))
+        self.lane().is_some_and(|lane| self.home.is_zeroed(lane, self.entry()))
     }
 
     /// Takes the resource off the range, so that ending one does not end the other.
     pub(super) fn disown(&self) {
-        if let Some(lane) = self.home.lane(self.lane) {
+        if let Some(lane) = self.lane() {
             lane.lock().blocks.take_resource(self.entry());
         }
     }
@@ -283,7 +288,7 @@ impl Allocation {
 
     /// Ends this handle's region by one of the doors.
     fn end(self, door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>) {
-        let (home, lane, entry) = (self.home, self.lane, self.entry());
+        let (home, lane, entry) = self.place();
         core::mem::forget(self);
         end_region(home, lane, entry, door);
     }
@@ -311,7 +316,7 @@ fn end_region(
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        let (home, lane, entry) = (self.home, self.lane, self.entry());
+        let (home, lane, entry) = self.place();
         if !home.retire_plain(lane, entry) {
             end_region(home, lane, entry, Inner::retire);
         }
@@ -375,11 +380,10 @@ impl Allocator {
                 memory: block.memory,
                 offset,
                 size,
-                mapping: block.mapping.filter(|_| !taken_over),
-                block_size: if taken_over { 0 } else { block.size },
+                site: block.sites.get(if taken_over { Host::StaysOut } else { Host::Enters }),
                 first: false,
             }
         };
-        Ok(Allocation::new(inner, lane, &grant))
+        Ok(Allocation::new(&grant))
     }
 }

@@ -6,11 +6,10 @@ use std::{panic::Location, sync::Arc, time::Duration};
 use ash::vk;
 
 use super::{
-    allocate::Granted,
     allocation::Allocation,
     desc::AllocationDesc,
     error::{AllocateError, CreateError, DescError},
-    inner::{Inner, Lane, Life},
+    inner::{Inner, Life},
     place::Place,
     request::{Request, Target},
     resource::{Buffer, Image},
@@ -114,11 +113,11 @@ impl Inner {
         let granted = planes.ok_or(DescError::Unsupported.into()).and_then(|(planes, needs)| {
             Ok((planes, self.grant(&needs, target.disjoint(), memory, place)?))
         });
-        let (planes, (lane, grant)) = granted.inspect_err(|_: &CreateError| {
+        let (planes, grant) = granted.inspect_err(|_: &CreateError| {
             // SAFETY: the device contract; the image was never used.
             unsafe { self.vulkan.destroy_resource(target.resource) };
         })?;
-        self.bind_by(lane, &grant, |memory, offset| {
+        self.bind_by(&grant, |memory, offset| {
             // SAFETY: the device contract; the range satisfies the requirements of all planes.
             unsafe { self.vulkan.bind_planes(image, &planes, memory, offset) }
         })
@@ -134,11 +133,11 @@ impl Inner {
     ) -> Result<Allocation, CreateError> {
         let resource = target.resource;
         let requirements = self.needs(target);
-        let (lane, grant) = self.grant(&requirements, target, memory, place).inspect_err(|_| {
+        let grant = self.grant(&requirements, target, memory, place).inspect_err(|_| {
             // SAFETY: the device contract; the resource was never used.
             unsafe { self.vulkan.destroy_resource(resource) };
         })?;
-        self.bind_new(resource, lane, &grant)
+        self.bind_new(resource, &grant)
     }
 
     /// What a resource that lives needs of memory: what the driver says, and the alignment of the
@@ -157,10 +156,9 @@ impl Inner {
     pub(super) fn bind_new(
         self: &Arc<Self>,
         resource: Resource,
-        lane: &Lane,
         grant: &Grant,
     ) -> Result<Allocation, CreateError> {
-        self.bind_by(lane, grant, |memory, offset| {
+        self.bind_by(grant, |memory, offset| {
             // SAFETY: the device contract; the range satisfies the requirements.
             unsafe { self.vulkan.bind(resource, memory, offset) }
         })
@@ -169,12 +167,11 @@ impl Inner {
     /// As [`bind_new`](Self::bind_new), by a call of the driver's.
     fn bind_by(
         self: &Arc<Self>,
-        lane: &Lane,
         grant: &Grant,
         bind: impl FnOnce(vk::DeviceMemory, u64) -> Result<(), vk::Result>,
     ) -> Result<Allocation, CreateError> {
         // The range, and from here on the resource with it, belong to this handle.
-        let allocation = Allocation::new(self, lane, grant);
+        let allocation = Allocation::new(grant);
         match bind(grant.memory, grant.offset) {
             Ok(()) => Ok(allocation),
             Err(error) => {
@@ -217,7 +214,7 @@ impl Inner {
         target: Target,
         memory: &AllocationDesc,
         place: Place<'_>,
-    ) -> Result<Granted<'_>, AllocateError> {
+    ) -> Result<Grant, AllocateError> {
         let guards = self.guards_at(place);
         let request = self.request(requirements, target, memory, place);
         let ask = || match place {
@@ -235,7 +232,7 @@ impl Inner {
             let origin = if let Place::Ordered(order) = place { order.origin } else { caller };
             self.observe_grant(lane, grant.entry, (grant.offset, grant.size), memory.name, origin);
         }
-        Ok((lane, grant))
+        Ok(grant)
     }
     /// Asks, and after a refusal again: as long as there is patience, and once more of what guards keep back has
     /// come free.

@@ -312,7 +312,7 @@ impl Defragmentation {
         if allocation.home.id != self.inner.id {
             return false;
         }
-        let lane = self.inner.lane(allocation.lane);
+        let lane = allocation.lane();
         lane.is_some_and(|lane| self.is_of(lane)) && allocation.is_leaving()
     }
 

@@ -266,9 +266,9 @@ impl AllocatorDesc<'_> {
     /// replaying it with other settings; the form is on the page [`record`](crate::record). The first
     /// allocator made of this description takes the writer.
     ///
-    /// An allocation, a drop and a submission each cost some nanoseconds more, under a lock that is
+    /// An allocation, a drop and a submission each cost some tens of nanoseconds more, under a lock that is
     /// held in any case. [`collect`](crate::Allocator::collect) writes, with no lock held, in one
-    /// call of the writer; a writer that fails is reported by `tracing`, and ends the record. The last
+    /// call of the writer, some hundred nanoseconds an event; a writer that fails is reported by `tracing`, and ends the record. The last
     /// clone's drop writes the end.
     ///
     /// # Example
@@ -465,7 +465,7 @@ impl AllocationDesc {
     }
 
     /// An alignment of the offset in bytes, for what `VkMemoryRequirements` does not tell. A power of
-    /// two. What a buffer's usage asks of its address is known: see
+    /// two, or 0 for none; the stricter of the two holds. What a buffer's usage asks of its address is known: see
     /// [`BufferDesc::scratch`](crate::BufferDesc::scratch) and those beside it.
     ///
     /// Up to 16 MiB, or 4 MiB where the host sees the memory, it costs padding alone. Above, no search is for it: the request gets a new block, or a walk finds

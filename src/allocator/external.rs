@@ -215,7 +215,7 @@ impl Inner {
                 sharing.origin,
             );
         }
-        Ok(self.bind_new(resource, lane, &grant)?)
+        Ok(self.bind_new(resource, &grant)?)
     }
 
     fn share_memory(

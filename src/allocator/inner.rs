@@ -138,7 +138,7 @@ impl Inner {
             myself: Weak::clone(myself),
             vulkan,
             id,
-            lanes: Lanes::new(lanes),
+            lanes: Lanes::new(lanes.into_iter().map(|lane| lane.owned_by(myself)).collect()),
             shape,
             rules,
             choices: Choices::default(),
@@ -198,7 +198,10 @@ impl Inner {
         let mut left = self.lanes.arenas().filter(|lane| lane.memory_type == memory_type);
         left.find(|lane| lane.lock().claim(stay, guards)).or_else(|| {
             let tape = |index| self.recorder.tape(index, memory_type);
-            self.lanes.add(|index| Lane::for_arena(twin, index, (stay, guards), tape(index)))
+            self.lanes.add(|index| {
+                let lane = Lane::for_arena(twin, index, (stay, guards), tape(index));
+                lane.owned_by(&self.myself)
+            })
         })
     }
 

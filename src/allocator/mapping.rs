@@ -129,7 +129,7 @@ impl Allocation {
     /// Until the pointer's last use: the allocation lives, `shutdown` has not been called, and no
     /// access races with the GPU or another host access. Non-coherent memory is yours to flush.
     pub unsafe fn mapped(&self) -> Option<NonNull<[MaybeUninit<u8>]>> {
-        let address = self.mapping?.as_ptr().cast::<MaybeUninit<u8>>();
+        let address = self.mapping()?.as_ptr().cast::<MaybeUninit<u8>>();
         Some(NonNull::slice_from_raw_parts(address, usize::try_from(self.size).ok()?))
     }
 
@@ -145,8 +145,8 @@ impl Allocation {
     }
 
     fn check_host_range(&self, offset: u64, length: u64) -> Result<(), CopyError> {
-        let visible = self.home.lane(self.lane).is_some_and(Lane::is_host_visible);
-        if !visible || self.block_size == 0 {
+        let visible = self.lane().is_some_and(Lane::is_host_visible);
+        if !visible || self.home.site().size == 0 {
             return Err(CopyError::NotMapped);
         }
         if self.home.life() == Life::ShutDown {
@@ -169,8 +169,8 @@ impl Allocation {
         access: impl FnOnce(NonNull<u8>),
     ) -> Result<(), CopyError> {
         let range = self.host_range(offset, length as u64)?;
-        let Some(lane) = self.home.lane(self.lane).filter(|_| length > 0) else { return Ok(()) };
-        if let Some(mapping) = self.mapping {
+        let Some(lane) = self.lane().filter(|_| length > 0) else { return Ok(()) };
+        if let Some(mapping) = self.mapping() {
             if direction == Direction::ToHost {
                 self.home.synchronise(&[range], direction)?;
             }
@@ -179,7 +179,7 @@ impl Allocation {
             return Ok(());
         }
         let at = self.offset + offset;
-        self.home.while_mapped(lane, self.memory, |mapping| {
+        self.home.while_mapped(lane, self.memory(), |mapping| {
             if direction == Direction::ToHost {
                 self.home.synchronise(&[range], direction)?;
             }
@@ -195,7 +195,7 @@ impl Allocation {
     /// Flushes a part of this range, where the memory is not coherent.
     pub(super) fn flush(&self, offset: u64, length: u64) -> Result<(), CopyError> {
         let range = self.host_range(offset, length)?;
-        match self.mapping {
+        match self.mapping() {
             Some(_) => self.home.synchronise(&[range], Direction::ToDevice),
             // Flushed while it was mapped.
             None => Ok(()),
@@ -210,16 +210,16 @@ impl HostRange<'_> {
     /// that cover bytes of an allocation cover none of a neighbour's.
     fn atoms(&self, atom: u64) -> Option<vk::MappedMemoryRange<'static>> {
         let &Self { allocation, offset, length } = self;
-        let lane = allocation.home.lane(allocation.lane)?;
+        let lane = allocation.lane()?;
         if lane.is_coherent() || length == 0 {
             return None;
         }
         let begin = (allocation.offset + offset) / atom * atom;
         let end = (allocation.offset + offset + length).next_multiple_of(atom);
-        let rest = end >= allocation.block_size;
+        let rest = end >= allocation.home.site().size;
         Some(
             vk::MappedMemoryRange::default()
-                .memory(allocation.memory)
+                .memory(allocation.memory())
                 .offset(begin)
                 .size(if rest { vk::WHOLE_SIZE } else { end - begin }),
         )
@@ -308,7 +308,7 @@ impl Allocator {
         if ranges.iter().any(|range| range.allocation.home.id != inner.id) {
             return Err(CopyError::ForeignRange);
         }
-        let mapped = ranges.iter().filter(|range| range.allocation.mapping.is_some());
+        let mapped = ranges.iter().filter(|range| range.allocation.mapping().is_some());
         inner.synchronise(&mapped.copied().collect::<SmallVec<[_; 8]>>(), direction)
     }
 }

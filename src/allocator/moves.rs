@@ -101,7 +101,7 @@ impl Inner {
 impl Defragmentation {
     fn place(&self, old: &Allocation) -> Result<Place<'_>, MoveError> {
         match self.contains(old) {
-            true => Ok(Place::Others(old.lane, self.arena.as_ref())),
+            true => Ok(Place::Others(old.lane_index(), self.arena.as_ref())),
             false => Err(MoveError::NotPlanned),
         }
     }

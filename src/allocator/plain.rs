@@ -9,7 +9,7 @@ use super::{
     allocation::Allocation,
     desc::AllocationDesc,
     error::AllocateError,
-    inner::{Inner, Lane, LaneState},
+    inner::{Inner, LaneState},
     place::Place,
     request::{Request, Target},
 };
@@ -58,7 +58,7 @@ impl Inner {
         };
         let mut state = lane.lock();
         let Some(grant) = state.blocks.allocate_at_once(search.size, search.alignment) else {
-            return self.allocate_further(lane, state, requirements, kind, memory);
+            return self.allocate_further(state, requirements, kind, memory);
         };
         if (grant.first || memory.is_told())
             && !self.move_in_plain(
@@ -73,7 +73,7 @@ impl Inner {
             return self.allocate_watched(requirements, kind, memory);
         }
         drop(state);
-        Ok(Allocation::new(self, lane, &grant))
+        Ok(Allocation::new(&grant))
     }
 
     /// The tenant of a range without margins moves in, if there is anything to tell, and the host has memory to know
@@ -101,7 +101,6 @@ impl Inner {
     #[track_caller]
     fn allocate_further<'a>(
         self: &'a Arc<Self>,
-        lane: &'a Lane,
         mut state: Locked<'a, LaneState>,
         requirements: &vk::MemoryRequirements,
         kind: ResourceKind,
@@ -111,7 +110,7 @@ impl Inner {
         let search = self.search(&request)?;
         if let Some(grant) = state.blocks.allocate_further(search.size, search.alignment) {
             if let Some(grant) = self.move_in(&mut state, search.tenant(), grant) {
-                return Ok(Allocation::new(self, lane, &grant));
+                return Ok(Allocation::new(&grant));
             }
         }
         drop(state);
@@ -131,8 +130,8 @@ impl Inner {
     ) -> Result<Allocation, AllocateError> {
         if self.unwatched {
             let request = request(requirements, kind, memory);
-            if let Some((lane, grant)) = self.allocate_at_best(&request) {
-                return Ok(Allocation::new(self, lane, &grant));
+            if let Some((_, grant)) = self.allocate_at_best(&request) {
+                return Ok(Allocation::new(&grant));
             }
         }
         self.allocate_at(requirements, kind, memory, Place::Types)
@@ -149,7 +148,7 @@ impl Inner {
         place: Place<'_>,
     ) -> Result<Allocation, AllocateError> {
         let target = Target::unknown(kind);
-        let (lane, grant) = self.grant(&needs(requirements), target, memory, place)?;
-        Ok(Allocation::new(self, lane, &grant))
+        let grant = self.grant(&needs(requirements), target, memory, place)?;
+        Ok(Allocation::new(&grant))
     }
 }

@@ -21,7 +21,7 @@ impl Allocator {
     /// Cost: two driver calls for the requirements, one for binding, and an allocation for each binding.
     ///
     /// # Errors
-    /// The feature is not on ([`DescError::Unsupported`]), a driver that refuses, no memory. Nothing is
+    /// The feature is not on ([`DescError::NotEnabled`]), a driver that refuses, no memory. Nothing is
     /// left behind, and the session has no memory.
     ///
     /// # Safety
@@ -35,7 +35,7 @@ impl Allocator {
         let inner = self.inner();
         inner.check_open()?;
         if !inner.vulkan.has_video() {
-            return Err(DescError::Unsupported.into());
+            return Err(DescError::NotEnabled.into());
         }
         // SAFETY: the device contract, and the caller's promise.
         let bindings = unsafe { inner.vulkan.video_bindings(session) };

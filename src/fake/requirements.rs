@@ -59,7 +59,13 @@ impl Profile {
         let host = shape.usage.contains(vk::ImageUsageFlags::HOST_TRANSFER_EXT);
         let of_host = if host { self.host_image_types } else { u32::MAX };
         let type_bits = self.type_bits(protected, transient) & self.image_types & of_host;
-        self.requirements(shape.bytes(), self.image_alignment, self.image_alignment, type_bits)
+        let alignment = self.image_alignment;
+        let found = self.requirements(shape.bytes(), alignment, alignment, type_bits);
+        match shape.flags.contains(vk::ImageCreateFlags::DISJOINT) {
+            // No memory can be dedicated to such an image.
+            true => Requirements { prefers_dedicated: false, requires_dedicated: false, ..found },
+            false => found,
+        }
     }
 
     /// What each plane of a disjoint image needs: a quarter of the image.
@@ -67,8 +73,9 @@ impl Profile {
         let disjoint = shape.flags.contains(vk::ImageCreateFlags::DISJOINT);
         disjoint.then(|| {
             let whole = self.image_requirements(shape);
-            let (size, alignment) = (whole.size.div_ceil(4), self.image_alignment);
-            self.requirements(size, alignment, alignment, whole.type_bits)
+            let alignment = self.image_alignment;
+            let size = whole.size.div_ceil(4).next_multiple_of(alignment.max(1));
+            Requirements { size, ..whole }
         })
     }
 

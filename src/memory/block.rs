@@ -13,6 +13,7 @@ use super::{
     line::{End, Line},
     rank::{Rank, Ranks},
     sight::{Fresh, Sight},
+    site::Sites,
     tenants::{Tenant, Tenants},
 };
 use crate::{
@@ -27,11 +28,8 @@ use crate::{
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Block {
-    /// Null once `shutdown` has freed it under living handles.
-    pub(crate) memory: vk::DeviceMemory,
-    pub(crate) size: u64,
-    /// Where the whole block is mapped, if its type is host-visible.
-    pub(crate) mapping: Option<Mapping>,
+    /// What its handles know of it, once it is in a list.
+    pub(crate) sites: Sites,
     /// How many of its regions are used or pending, where TLSF splits it.
     pub(super) taken: u32,
     /// Of those, the pending ones.
@@ -43,6 +41,11 @@ pub(crate) struct Block {
     /// No other resource than the one it was made for may be bound to it.
     pub(crate) exclusive: bool,
     pub(super) space: Space,
+    /// Null once `shutdown` has freed it under living handles.
+    pub(crate) memory: vk::DeviceMemory,
+    pub(crate) size: u64,
+    /// Where the whole block is mapped, if its type is host-visible.
+    pub(crate) mapping: Option<Mapping>,
     /// Of a line, or of a dedicated memory; of those that TLSF splits they are [together](Areas).
     pub(super) tenants: Tenants,
     pub(crate) graves: Graves,
@@ -81,6 +84,7 @@ impl Block {
             memory,
             size,
             mapping,
+            sites: Sites::default(),
             taken: 0,
             pending: 0,
             tailored: false,

@@ -13,6 +13,7 @@ use super::{
     grant::Entry,
     line::{ArenaPolicy, Line},
     rank::Rank,
+    site::{Owner, Sites},
     tenants::{Tenant, Tenants},
 };
 use crate::{
@@ -70,6 +71,10 @@ pub(crate) struct BlockList {
     counters: Arc<Counters>,
     /// A resource lives here, or did.
     houses: bool,
+    /// Whose blocks they are: before the first of them.
+    pub(crate) owner: Owner,
+    /// For the next block.
+    sites: Sites,
 }
 
 impl BlockList {
@@ -91,6 +96,8 @@ impl BlockList {
             restless: VecDeque::new(),
             counters: Arc::default(),
             houses: false,
+            owner: Owner::default(),
+            sites: Sites::default(),
         }
     }
 
@@ -119,6 +126,7 @@ impl BlockList {
             slots_of.try_reserve(slots - slots_of.len())?;
         }
         self.restless.try_reserve(slots - self.restless.len())?;
+        self.sites.reserve()?;
         match policy {
             ArenaPolicy::Tlsf => Ok(()),
             ArenaPolicy::Ring | ArenaPolicy::DoubleStack => self.lines.reserve(slots),
@@ -157,6 +165,9 @@ impl BlockList {
             }
         };
         block.split(space, serial);
+        let mut sites = core::mem::take(&mut self.sites);
+        sites.fill(&self.owner, slot, (block.memory, block.size, block.mapping));
+        block.sites = sites;
         self.counters.reserved.add(block.size);
         self.counters.blocks.add(1);
         self.empty.push(slot);

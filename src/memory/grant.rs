@@ -1,12 +1,12 @@
 //! What is granted of a block, and how it is named.
 
+use core::ptr::NonNull;
+
 use ash::vk;
 use smallvec::SmallVec;
 
-use crate::{
-    tlsf::Key,
-    vulkan::{Mapping, Resource},
-};
+use super::site::Site;
+use crate::{tlsf::Key, vulkan::Resource};
 
 /// A retired allocation on its way: which slot, which region.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -33,10 +33,8 @@ pub(crate) struct Grant {
     pub(crate) memory: vk::DeviceMemory,
     pub(crate) offset: u64,
     pub(crate) size: u64,
-    /// Where the block is mapped, and how large it is.
-    pub(crate) mapping: Option<Mapping>,
-    /// 0 keeps the host out of the range.
-    pub(crate) block_size: u64,
+    /// What its handle knows of the block.
+    pub(crate) site: NonNull<Site>,
     /// The block was empty before: it holds the allocator alive from now on.
     pub(crate) first: bool,
 }

@@ -17,6 +17,7 @@ mod line;
 mod rank;
 mod retired_at;
 mod sight;
+mod site;
 mod tenants;
 
 pub(crate) use areas::Areas;
@@ -32,4 +33,5 @@ pub(crate) use line::End;
 pub(crate) use rank::Rank;
 pub use retired_at::RetiredAt;
 pub(crate) use sight::{Fresh, Sight};
+pub(crate) use site::{Host, Owner, Site};
 pub(crate) use tenants::{Fence, Tenant};

@@ -1,5 +1,7 @@
 //! Random descriptions.
 
+use std::time::Duration;
+
 use fencepost::{
     AllocationDesc, AllocationFlags, ArenaDesc, ArenaPolicy, BufferDesc, DefragmentDesc,
     GuardPolicy, HostAccess, ImageDesc, ResourceKind, vk,
@@ -73,6 +75,9 @@ pub fn memory(random: &mut Random) -> AllocationDesc {
     }
     if random.one_in(3) {
         desc = desc.flags(AllocationFlags::UPPER_END);
+    }
+    if random.one_in(12) {
+        desc = desc.patience(Duration::from_millis(1));
     }
     desc
 }

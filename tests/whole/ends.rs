@@ -1,5 +1,7 @@
 //! Everything that ends memory, and what else is done to what lives.
 
+use std::sync::Arc;
+
 use fencepost::{Allocation, KeyError, Point, Scrub};
 
 use crate::{
@@ -86,6 +88,14 @@ impl World {
                 drop(views);
                 // SAFETY: as above.
                 unsafe { image.retire_at(&points) }.unwrap();
+            }
+            // Where recordings are open a resource ends later than its memory, and lies over another's.
+            Made::Shared(memory, aliases) if self.aliasing || aliases.is_empty() => {
+                self.model.end_range(thing.place, &thing.uses);
+                drop(aliases);
+                let memory = Arc::into_inner(memory).expect("nobody else has it");
+                // SAFETY: as above.
+                unsafe { memory.retire_at(&points) }.unwrap();
             }
             made => self.drop_thing(Thing { made, ..thing }),
         }

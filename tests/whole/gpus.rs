@@ -16,11 +16,9 @@ pub fn memory_properties(fake: &FakeDriver) -> vk::PhysicalDeviceMemoryPropertie
     unsafe { fake.instance().get_physical_device_memory_properties(fake.physical_device()) }
 }
 
-pub fn granularity(fake: &FakeDriver) -> u64 {
+pub fn limits(fake: &FakeDriver) -> vk::PhysicalDeviceLimits {
     // SAFETY: the fake lives.
-    let properties =
-        unsafe { fake.instance().get_physical_device_properties(fake.physical_device()) };
-    properties.limits.buffer_image_granularity
+    unsafe { fake.instance().get_physical_device_properties(fake.physical_device()) }.limits
 }
 
 /// With heaps that no GPU has, of the device alone: what the host sees is memory of this process.

@@ -10,7 +10,7 @@ use fencepost::{
 use crate::{
     asks,
     support::random::Random,
-    world::{Made, Thing, World},
+    world::{Alias, Made, Thing, World},
 };
 
 /// What must be as before after a failure.
@@ -35,10 +35,14 @@ impl World {
     }
 
     /// A call that fails changes nothing, and fails for a reason.
-    fn expect_as_before(&self, before: &Picture, error: &dyn core::fmt::Debug) {
+    pub fn expect_as_before(&self, before: &Picture, error: &dyn core::fmt::Debug) {
         assert_eq!(self.picture(), *before, "{error:?}");
         let text = format!("{error:?}");
-        assert!(!text.contains("ShutDown") && !text.contains("DeviceLost"), "{text}");
+        assert!(!text.contains("ShutDown"), "{text}");
+        assert!(
+            self.lost || !text.contains("DeviceLost") && !text.contains("DEVICE_LOST"),
+            "{text}"
+        );
     }
 
     pub fn grant_one(&mut self, random: &mut Random) {
@@ -46,13 +50,12 @@ impl World {
             return self.end_one(random);
         }
         match random.below(20) {
-            0..8 => self.allocate(random),
-            8..13 => self.create_buffer(random),
-            13..16 => self.create_image(random),
-            16 => self.share(random),
-            17 => self.make_ring(random),
-            _ if self.ordered => self.allocate_ordered(random),
-            _ => self.allocate(random),
+            0..8 if self.ordered => self.allocate_ordered(random),
+            0..10 => self.allocate(random),
+            10..15 => self.create_buffer(random),
+            15..18 => self.create_image(random),
+            18 => self.share(random),
+            _ => self.make_ring(random),
         }
     }
 
@@ -123,22 +126,36 @@ impl World {
         self.take_in(Made::Image(image, views), ResourceKind::Optimal, None);
     }
 
-    /// An allocation that several buffers share.
+    /// An allocation that several resources share.
     fn share(&mut self, random: &mut Random) {
-        let desc = asks::buffer(random, self.most.min(1 << 20));
-        let Ok(needs) = self.allocator.buffer_requirements(&desc) else { return };
-        let (kind, memory) = (ResourceKind::Linear, asks::memory(random));
+        let is_image = random.one_in(2);
+        let (buffer, image) = (asks::buffer(random, self.most.min(1 << 20)), asks::image(random));
+        let (kind, needs) = match is_image {
+            true => (ResourceKind::Optimal, self.allocator.image_requirements(&image)),
+            false => (ResourceKind::Linear, self.allocator.buffer_requirements(&buffer)),
+        };
+        let (Ok(mut needs), memory) = (needs, asks::memory(random)) else { return };
+        needs.size += random.below(2) * random.below(100_000);
         let before = self.picture();
         match self.allocator.allocate(&needs, kind, &memory) {
             Ok(made) => {
                 self.expect_asked(&made, &asked(&needs));
                 let (memory, allocator) = (Arc::new(made), &self.allocator);
-                let most = if self.aliasing { 2 } else { 1 };
-                let buffers = 0..random.below(most + 1);
-                let made = buffers
-                    .filter_map(|_| allocator.create_aliasing_buffer(&memory, 0, &desc).ok())
-                    .collect();
-                self.take_in(Made::Shared(memory, made), kind, None);
+                let most = if self.aliasing { 3 } else { 1 };
+                let mut aliases = Vec::new();
+                for _ in 0..random.below(most + 1) {
+                    let offset = random.below(3) * random.below(1 << 18) / 256 * 256;
+                    let made = match is_image {
+                        true => allocator
+                            .create_aliasing_image(&memory, offset, &image)
+                            .map(Alias::Image),
+                        false => allocator
+                            .create_aliasing_buffer(&memory, offset, &buffer)
+                            .map(Alias::Buffer),
+                    };
+                    aliases.extend(made);
+                }
+                self.take_in(Made::Shared(memory, aliases), kind, None);
             }
             Err(error) => self.expect_as_before(&before, &error),
         }
@@ -154,12 +171,23 @@ impl World {
     }
 
     fn allocate_ordered(&mut self, random: &mut Random) {
-        let queue = random.below(3) as usize;
+        if random.one_in(3) {
+            return self.create_image_ordered(random);
+        }
+        let queue = random.below(self.timelines.len() as u64) as usize;
         let line = &self.timelines[queue];
-        let memory = asks::memory(random);
+        let memory = match random.one_in(2) {
+            true => AllocationDesc::device_local(),
+            false => asks::memory(random),
+        };
         let before = self.picture();
         if random.one_in(2) {
-            let (needs, kind) = (asks::requirements(random, self.most), asks::kind(random));
+            let (mut needs, kind) = (asks::requirements(random, self.most), asks::kind(random));
+            // The large find no room, and so take others' over.
+            if random.one_in(2) {
+                needs.size = self.most - random.below(self.most / 2);
+                needs.alignment = 1 << random.below(9);
+            }
             // SAFETY: what is submitted with it waits as it says.
             match unsafe { self.allocator.allocate_ordered(&needs, kind, &memory, line) } {
                 Ok(Ordered { owner, dependency }) => {
@@ -187,9 +215,14 @@ impl World {
         let all: Vec<_> =
             (0..count).map(|_| asks::requirements(random, self.most.min(1 << 20))).collect();
         let before = self.picture();
-        match self.allocator.allocate_many(&all, kind, &memory) {
+        let made = match random.below(self.arenas.len() as u64 + 4) {
+            at if at >= 4 => self.arenas[at as usize - 4].allocate_many(&all, kind, &memory),
+            _ => self.allocator.allocate_many(&all, kind, &memory),
+        };
+        match made {
             Ok(made) => {
                 assert_eq!(made.len(), all.len());
+                self.note("a batch");
                 for (made, needs) in made.into_iter().zip(&all) {
                     self.expect_asked(&made, &asked(needs));
                     self.take_in(Made::Plain(made), kind, None);
@@ -206,7 +239,10 @@ impl World {
         }
         let before = self.picture();
         match self.allocator.create_arena(&desc) {
-            Ok(arena) if self.arenas.len() < 5 => self.arenas.push(arena),
+            Ok(arena) if self.arenas.len() < 5 => {
+                self.note("an arena");
+                self.arenas.push(arena);
+            }
             Ok(arena) => drop(arena),
             Err(error) => self.expect_as_before(&before, &error),
         }
@@ -271,6 +307,7 @@ impl World {
             };
             match made {
                 Ok(made) => {
+                    self.note("moved");
                     self.take_in(made, kind, None);
                     self.end_thing(at, random);
                 }
@@ -287,7 +324,8 @@ impl World {
     }
 
     /// Something new lives.
-    fn take_in(&mut self, made: Made, kind: ResourceKind, order: Option<(usize, Dependency)>) {
+    pub fn take_in(&mut self, made: Made, kind: ResourceKind, order: Option<(usize, Dependency)>) {
+        self.see_progress();
         let allocation = made.allocation().expect("it is no key");
         let (memory, start, size) = (allocation.memory(), allocation.offset(), allocation.size());
         match &order {
@@ -298,6 +336,16 @@ impl World {
         }
         // Where nothing was to be waited for it is as any other.
         let order = order.filter(|(_, dependency)| !dependency.is_none());
+        match (&made, &order) {
+            (Made::Image(..), Some(_)) => self.note("an image in order"),
+            (_, Some((_, dependency))) if !dependency.waits().is_empty() => {
+                self.note("in the order of another queue");
+            }
+            (_, Some(_)) => self.note("in order"),
+            (Made::Shared(_, aliases), None) if aliases.len() > 1 => self.note("aliasing"),
+            (Made::Ring(_), None) => self.note("a ring"),
+            _ => {}
+        }
         let id = self.next;
         self.next += 1;
         let place = (memory, start);

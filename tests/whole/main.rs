@@ -6,6 +6,8 @@ mod ends;
 mod gpus;
 mod grants;
 mod model;
+mod others;
+mod stops;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
@@ -13,12 +15,12 @@ mod work;
 mod world;
 
 use support::random::{Random, fresh_seed};
-use world::{Slip, World};
+use world::{Done, Slip, World};
 
 /// Steps in one world.
 const STEPS: u64 = 3000;
 
-fn run(seed: u64, steps: u64) {
+fn run(seed: u64, steps: u64) -> Done {
     let mut random = Random::new(seed);
     let mut world = World::new(&mut random, Slip::None);
     for step in 0..steps {
@@ -35,18 +37,45 @@ fn run(seed: u64, steps: u64) {
             std::panic::resume_unwind(panic);
         }
     }
-    world.end(&mut random);
+    world.end(&mut random)
 }
 
-fn worlds(first: u64, count: u64, steps: u64) {
+fn worlds(first: u64, count: u64, steps: u64) -> Done {
+    let mut all = Done::new();
     for seed in first..first + count {
-        run(seed, steps);
+        for (what, count) in run(seed, steps) {
+            *all.entry(what).or_default() += count;
+        }
     }
+    all
 }
 
 #[test]
 fn whatever_is_called_the_allocator_is_as_the_model_says() {
-    worlds(1, 24, STEPS / 2);
+    let done = worlds(1, 24, STEPS / 2);
+    // Each kind is there, so that each is looked at.
+    for (what, least) in [
+        ("made to be exported", 50),
+        ("imported", 20),
+        ("the host's pages", 20),
+        ("a video session", 30),
+        ("a disjoint image", 20),
+        ("in order", 2),
+        ("in the order of another queue", 5),
+        ("an image in order", 10),
+        ("aliasing", 20),
+        ("a ring", 100),
+        ("a piece of a ring", 30),
+        ("an arena", 50),
+        ("a batch", 50),
+        ("moved", 20),
+        ("lost", 2),
+        ("shut down", 2),
+        ("closed", 2),
+        ("ended in order", 2),
+    ] {
+        assert!(done.get(what).is_some_and(|&count| count >= least), "{what}: {done:?}");
+    }
     run(fresh_seed(), STEPS / 2);
 }
 

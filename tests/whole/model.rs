@@ -44,6 +44,8 @@ pub struct Queue {
 pub struct Model {
     live: BTreeMap<Place, Range>,
     held: Vec<Held>,
+    /// Pieces of rings, as long as they may be touched.
+    pieces: Vec<Held>,
     pub queues: Vec<Queue>,
     /// `bufferImageGranularity`.
     pub page: u64,
@@ -68,7 +70,7 @@ impl Model {
     /// granularity with a resource of the other kind.
     pub fn grant(&mut self, memory: vk::DeviceMemory, start: u64, size: u64, kind: ResourceKind) {
         self.forget_done();
-        self.expect_free(memory, start, start + size, kind);
+        self.expect_free(memory, start, start + size, kind, None);
         let range = Range { end: start + size, kind, inherited: Vec::new() };
         self.live.insert((memory, start), range);
     }
@@ -97,22 +99,34 @@ impl Model {
             }
             false
         });
-        for &(other, number) in &inherited {
-            let covers = |&(semaphore, value): &(vk::Semaphore, u64)| {
-                let Queue { points, semaphore: of, .. } = &self.queues[other];
-                Some(semaphore) == *of && value >= points[number as usize - 1].value()
-            };
-            let waits = dependency.waits().iter().any(covers);
-            let ordered = if other == queue { dependency.needs_barrier() } else { waits };
-            assert!(ordered, "{dependency:?} does not wait for {number} of queue {other}");
-        }
-        self.expect_free(memory, start, end, kind);
-        // With what is left of its predecessor it may share a page: it comes after that.
+        let order = (queue, dependency);
+        assert!(self.is_ordered(&inherited, order), "{order:?} does not wait for {inherited:?}");
+        // What is left of an owner before it may lie on its page, if its work comes after that one's.
+        self.expect_free(memory, start, end, kind, Some(order));
         self.held.extend(rests);
         self.live.insert((memory, start), Range { end, kind, inherited });
     }
 
-    fn expect_free(&self, memory: vk::DeviceMemory, start: u64, end: u64, kind: ResourceKind) {
+    /// Whether the work that waits for a dependency, on a queue, comes after all of some submissions.
+    fn is_ordered(&self, after: &[Submission], (queue, dependency): (usize, &Dependency)) -> bool {
+        after.iter().all(|&(other, number)| {
+            let Queue { points, semaphore: of, .. } = &self.queues[other];
+            let covers = |&(semaphore, value): &(vk::Semaphore, u64)| {
+                Some(semaphore) == *of && value >= points[number as usize - 1].value()
+            };
+            let waits = dependency.waits().iter().any(covers);
+            if other == queue { dependency.needs_barrier() } else { waits }
+        })
+    }
+
+    fn expect_free(
+        &self,
+        memory: vk::DeviceMemory,
+        start: u64,
+        end: u64,
+        kind: ResourceKind,
+        order: Option<(usize, &Dependency)>,
+    ) {
         let down = |at: u64| at / self.page * self.page;
         let up = |at: u64| at.next_multiple_of(self.page);
         let (first, last) = (down(start), up(end));
@@ -126,7 +140,10 @@ impl Model {
         }
         // Of the other kind one may lie on the page behind.
         for held in self.held.iter().filter(|held| held.memory == memory) {
-            assert!(apart(held.kind, held.start, held.end), "{start}..{end} while {held:?}");
+            let after = |order| held.pins.is_empty() && self.is_ordered(&held.waits, order);
+            let on_page = apart(kind, held.start, held.end) && order.is_some_and(after);
+            let free = apart(held.kind, held.start, held.end) || on_page;
+            assert!(free, "{start}..{end} while {held:?}");
         }
     }
 
@@ -163,9 +180,26 @@ impl Model {
         self.forget_done();
     }
 
+    /// A piece of a ring, in whole atoms, for these recordings: nobody else has any of it.
+    pub fn take_piece(&mut self, (memory, start): Place, end: u64, pins: Vec<u64>) {
+        self.forget_done();
+        let kind = ResourceKind::Linear;
+        let piece = Held { memory, start, end, kind, pins, waits: Vec::new() };
+        let overlaps = |it: &&Held| it.memory == memory && it.start < end && start < it.end;
+        let other = self.pieces.iter().find(overlaps);
+        assert!(other.is_none(), "{piece:?} while {other:?}");
+        self.pieces.push(piece);
+    }
+
+    /// Bytes of pieces within a range that may still be touched.
+    pub fn piece_bytes(&self, (memory, start): Place, end: u64) -> u64 {
+        let inside = |it: &&Held| it.memory == memory && start <= it.start && it.end <= end;
+        self.pieces.iter().filter(inside).map(|it| it.end - it.start).sum()
+    }
+
     pub fn end_recording(&mut self, recording: u64) {
         let out = self.outstanding();
-        for held in &mut self.held {
+        for held in self.held.iter_mut().chain(&mut self.pieces) {
             let pinned = !held.pins.is_empty();
             held.pins.retain(|&pin| pin != recording);
             if pinned && held.pins.is_empty() {
@@ -176,12 +210,20 @@ impl Model {
     }
 
     pub fn forget_done(&mut self) {
-        let mut held = core::mem::take(&mut self.held);
-        held.retain_mut(|held| {
-            held.waits.retain(|&submission| !self.is_done(submission));
-            !held.pins.is_empty() || !held.waits.is_empty()
-        });
-        self.held = held;
+        let Self { held, pieces, queues, .. } = self;
+        for all in [held, pieces] {
+            all.retain_mut(|held| {
+                held.waits.retain(|&(queue, number)| number > queues[queue].completed);
+                !held.pins.is_empty() || !held.waits.is_empty()
+            });
+        }
+    }
+
+    /// The device is lost: the GPU touches nothing any more.
+    pub fn lose(&mut self) {
+        self.queues.iter_mut().for_each(|queue| queue.completed = queue.points.len() as u64);
+        self.held.clear();
+        self.pieces.clear();
     }
 
     /// How many live, and their bytes.

@@ -1,23 +1,24 @@
 //! What there is, and what is looked at after each step.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fencepost::{
-    AliasingBuffer, Allocation, Allocator, AllocatorDesc, Arena, Buffer, Defragmentation,
-    Dependency, DeviceFeatures, FrameRing, GuardedBy, Image, ImageView, RawAllocation, Recording,
-    RegionState, Scrub, Timeline,
-    fake::{Call, FakeDriver, Profile},
+    AliasingBuffer, AliasingImage, Allocation, Allocator, AllocatorDesc, Arena, Buffer,
+    Defragmentation, Dependency, DeviceFeatures, FrameRing, GuardedBy, Image, ImageView,
+    RawAllocation, Recording, RegionState, Timeline,
+    fake::{Call, FakeDriver, Profile, Use},
     vk,
 };
 
 use crate::{
     asks,
-    gpus::{granularity, grown, memory_properties, properties, shrunk},
+    gpus::{grown, limits, memory_properties, properties, shrunk},
     model::{Model, Place, Queue, Submission},
+    others::Pages,
     support::{self, random::Random},
 };
 
-pub const QUEUES: usize = 3;
+pub const QUEUES: usize = 4;
 
 /// What a control does wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,8 +35,26 @@ pub enum Made {
     Raw(RawAllocation),
     Buffer(Buffer),
     Image(Image, Vec<ImageView>),
-    Shared(Arc<Allocation>, Vec<AliasingBuffer>),
+    Shared(Arc<Allocation>, Vec<Alias>),
     Ring(FrameRing),
+}
+
+/// How often what was done.
+pub type Done = BTreeMap<&'static str, u64>;
+
+/// A resource on memory that it shares.
+pub enum Alias {
+    Buffer(AliasingBuffer),
+    Image(AliasingImage),
+}
+
+impl Alias {
+    pub fn named(&self) -> Use {
+        match self {
+            Self::Buffer(buffer) => Use::buffer(buffer.handle()),
+            Self::Image(image) => Use::image(image.handle()),
+        }
+    }
 }
 
 /// What lives, and who may use it.
@@ -77,6 +96,8 @@ pub struct World {
     /// Batches of submissions that are out, by queue.
     pub batches: [std::collections::VecDeque<u32>; QUEUES],
     pub types: vk::PhysicalDeviceMemoryProperties,
+    /// `nonCoherentAtomSize`.
+    pub atom: u64,
     /// The largest request.
     pub most: u64,
     /// Somebody watches, by this policy and keeper.
@@ -84,6 +105,14 @@ pub struct World {
     pub ordered: bool,
     pub aliasing: bool,
     pub slip: Slip,
+    /// Of the last queue: its values are ours.
+    pub own: (vk::Semaphore, u64),
+    /// What was imported of the host's.
+    pub pages: Vec<Pages>,
+    /// The device is lost.
+    pub lost: bool,
+    /// How often what was done.
+    pub done: Done,
     about: String,
 }
 
@@ -98,26 +127,34 @@ impl World {
             _ => Profile::all().nth(random.below(all) as usize).unwrap(),
         };
         let profile = profile.queues(QUEUES as u32);
+        let bindings = [(random.log_uniform(1 << 20), 1 << random.below(17), !0), (1000, 256, !0)];
+        let profile = profile.video_bindings(&[bindings[0], bindings[1], (64, 64, !0)]);
         let types = properties(&profile);
-        let small = guards.is_some() || random.one_in(2);
+        let small = guards.is_some() || ordered || random.one_in(2);
         let huge = !small && random.one_in(4);
         let profile = match (small, huge) {
             (true, _) => shrunk(profile, &types, random),
             (false, true) => grown(profile, random),
             (false, false) => profile,
         };
-        let profile = match random.below(6) {
+        let profile = match random.below(8) {
             _ if huge => profile,
             0 => profile.max_allocation_count(8 + random.below(60) as u32),
             1 => profile.max_allocation_size(1 << (22 + random.below(8))),
             2 => profile.prefers_dedicated(random.log_uniform(8 << 20)),
+            3 => profile.requires_dedicated(random.log_uniform(64 << 20)),
+            4 => profile.external_dedicated_only(true),
             _ => profile,
         };
         let fake = FakeDriver::new(&profile);
         let on_access = random.one_in(5);
         let mut features = support::features()
             | DeviceFeatures::MEMORY_PRIORITY
-            | DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY;
+            | DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY
+            | DeviceFeatures::EXTERNAL_MEMORY_FD
+            | DeviceFeatures::EXTERNAL_MEMORY_DMA_BUF
+            | DeviceFeatures::EXTERNAL_MEMORY_HOST
+            | DeviceFeatures::VIDEO_QUEUE;
         features.set(DeviceFeatures::MEMORY_BUDGET, random.one_in(2));
         let mut desc = support::desc(&fake).features(features).map_on_access(on_access);
         desc = configured(desc, random);
@@ -135,17 +172,24 @@ impl World {
         let about = format!("{profile:?} {guards:?} by {keeper:?}, in order: {ordered}");
         // SAFETY: the fake is kept alive, and the test submits through timelines.
         let allocator = unsafe { Allocator::new(&desc) }.unwrap();
+        let own = semaphore(&fake);
         let timelines = vec![
             allocator.timeline(fake.queue(0)).unwrap(),
             allocator.timeline(fake.queue(1)).unwrap(),
             allocator.fence_timeline(fake.queue(2), 4).unwrap(),
+            // SAFETY: the semaphore lives until the allocator is gone, and only submissions signal it.
+            unsafe { allocator.external_timeline(fake.queue(3), own, 0) }.unwrap(),
         ];
         let queue =
             |timeline: &Timeline| Queue { semaphore: timeline.semaphore(), ..Queue::default() };
         let queues = timelines.iter().map(queue).collect();
-        let page = granularity(&fake).max(1);
+        let limits = limits(&fake);
+        let page = limits.buffer_image_granularity.max(1);
+        let atom = limits.non_coherent_atom_size.max(1);
         let types = memory_properties(&fake);
         let most = match (small, huge) {
+            // Of which many fit, so that what is taken over is another's of the same sort.
+            (true, _) if ordered => 1 << (12 + random.below(7)),
             (true, _) => 1 << (14 + random.below(9)),
             (false, true) => 1 << (30 + random.below(11)),
             (false, false) => 1 << (16 + random.below(11)),
@@ -163,13 +207,23 @@ impl World {
             next: 0,
             batches: Default::default(),
             types,
+            atom,
             most,
             guards: guards.map(|_| keeper),
             ordered,
             aliasing,
             slip,
+            own: (own, 0),
+            pages: Vec::new(),
+            lost: false,
+            done: Done::new(),
             about,
         }
+    }
+
+    /// Counts what was done.
+    pub fn note(&mut self, what: &'static str) {
+        *self.done.entry(what).or_default() += 1;
     }
 
     pub fn describe(&self) -> &str {
@@ -184,10 +238,12 @@ impl World {
         match random.below(200) {
             0..80 => self.grant_one(random),
             80..84 => self.grant_many(random),
-            84..132 => self.end_one(random),
+            84..88 => self.grant_other(random),
+            88..132 => self.end_one(random),
             132..140 => self.begin(random),
             140..142 => self.join(random),
-            142..149 => self.submit(random),
+            142..148 => self.submit(random),
+            148 => self.submit_all(random),
             149..150 => self.abandon(random),
             150..160 => self.progress(random),
             160..168 => self.collect(random),
@@ -198,7 +254,8 @@ impl World {
             182..188 => self.move_one(random),
             188..190 => self.end_moves(random),
             190..191 => _ = self.allocator.trim(),
-            191..193 => self.change_budget(random),
+            191 => self.wait(random),
+            192 => self.change_budget(random),
             193..196 => self.scrub(random),
             196..198 => self.use_stale(random),
             _ => self.prioritise(random),
@@ -206,6 +263,7 @@ impl World {
         if faulty {
             self.fake.clear_faults();
         }
+        self.see_progress();
     }
 
     /// One of the driver's calls fails, this time or each time.
@@ -220,6 +278,9 @@ impl World {
             Call::CreateImageView,
             Call::BindBufferMemory,
             Call::BindImageMemory,
+            Call::GetMemoryFd,
+            Call::GetMemoryFdProperties,
+            Call::GetMemoryHostPointerProperties,
             Call::FlushMappedMemoryRanges,
             Call::InvalidateMappedMemoryRanges,
         ];
@@ -257,6 +318,12 @@ impl World {
         }
         assert!(total.live >= bytes && total.reserved >= total.live + total.pending, "{total:?}");
         assert_eq!(total.free, total.reserved - total.live - total.pending);
+        for thing in &self.things {
+            if let Made::Ring(ring) = &thing.made {
+                let end = thing.place.1 + thing.made.allocation().map_or(0, Allocation::size);
+                assert!(ring.taken() >= self.model.piece_bytes(thing.place, end), "{ring:?}");
+            }
+        }
         // What may be touched is pending, or its heir's.
         let held = self.model.held_bytes();
         assert!(total.pending >= held, "{} bytes pending of {held}", total.pending);
@@ -296,59 +363,15 @@ impl World {
         }
         self.expect_written();
     }
+}
 
-    /// Ends everything: nothing is left, of the allocator or of the driver.
-    pub fn end(mut self, random: &mut Random) {
-        let lost = random.one_in(8);
-        if lost {
-            self.fake.lose_device();
-        }
-        for Open { recording, .. } in self.open.drain(..) {
-            // SAFETY: nothing more is submitted.
-            unsafe { recording.abandon() };
-        }
-        let early = random.one_in(2);
-        if early {
-            self.arenas.clear();
-            self.runs.clear();
-        }
-        for thing in core::mem::take(&mut self.things) {
-            if let Made::Raw(raw) = thing.made {
-                // SAFETY: the key is turned back once.
-                unsafe { self.allocator.retire_raw(raw) }.unwrap();
-            }
-        }
-        self.fake.run();
-        if self.guards == Some(GuardedBy::Gpu) && !lost {
-            for _ in 0..6 {
-                let (line, family) = (&self.timelines[0], self.fake.queue_family(0));
-                // SAFETY: the family computes, and no other thread submits.
-                _ = unsafe { self.allocator.scrub(line, family, Scrub::Due) };
-                self.fake.run();
-                self.allocator.collect_all();
-            }
-        }
-        for _ in 0..20 {
-            self.allocator.collect_all();
-        }
-        self.allocator.check().unwrap();
-        self.arenas.clear();
-        self.runs.clear();
-        let total = self.allocator.statistics().total;
-        assert_eq!(total.live_count, 0);
-        if self.guards.is_none() {
-            assert_eq!((total.pending_count, total.pending), (0, 0));
-            self.allocator.trim();
-            let total = self.allocator.statistics().total;
-            assert_eq!((total.blocks, total.reserved), (0, 0));
-            assert_eq!(self.fake.live().memories, 0);
-        }
-        self.timelines.clear();
-        let Self { fake, allocator, .. } = self;
-        let report = allocator.close().expect("the last");
-        assert_eq!((report.leaks.len(), report.still_pending), (0, 0));
-        fake.finish().unwrap();
-    }
+/// A timeline semaphore of the program's own.
+fn semaphore(fake: &FakeDriver) -> vk::Semaphore {
+    let mut kind =
+        vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
+    let info = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
+    // SAFETY: the fake lives.
+    unsafe { fake.device().create_semaphore(&info, None) }.unwrap()
 }
 
 fn configured<'a>(desc: AllocatorDesc<'a>, random: &mut Random) -> AllocatorDesc<'a> {

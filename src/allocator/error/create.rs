@@ -106,6 +106,9 @@ pub enum AliasError {
     /// The memory was made for one resource, and Vulkan allows no other there.
     #[error("the memory was made for one resource alone")]
     Exclusive,
+    /// The driver requires a memory that is the resource's alone.
+    #[error("the resource requires a memory of its own")]
+    NeedsDedicated,
     /// The resource cannot live in this memory type.
     #[error("memory type {memory_type} is not among bits {type_bits:#x}")]
     MemoryType {
@@ -201,15 +204,23 @@ pub enum DescError {
     #[error("the format is undefined")]
     Format,
     /// The driver has no image of this format, usage, size, mip levels, layers or samples.
-    #[error("the driver has no such image")]
+    #[error("the driver has no image of this format, usage, size, levels, layers and samples")]
     Unsupported,
+    /// It needs a feature that is not named in [`AllocatorDesc::features`](crate::AllocatorDesc::features), or
+    /// whose functions the device has not.
+    #[error("it needs a feature that AllocatorDesc::features does not name")]
+    NotEnabled,
     /// More mip levels than the extent has halvings.
     #[error("more mip levels than the extent has halvings")]
     MipLevels,
     /// A queue family is named twice, or one alone.
     #[error("queue families must be none, or two and more different ones")]
     QueueFamilies,
-    /// A view reaches past the levels or layers of its image, or does not fit its type.
-    #[error("the view does not fit its image")]
+    /// A view reaches past the levels or layers of its image, does not fit its type, or names no aspect; or
+    /// the image is of another allocator.
+    #[error(
+        "the view reaches past the levels or layers of its image, does not fit its type, names no \
+         aspect, or the image is of another allocator"
+    )]
     View,
 }

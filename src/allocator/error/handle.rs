@@ -78,7 +78,9 @@ pub enum CopyError {
 #[non_exhaustive]
 pub enum RingError {
     /// No room until the GPU is further on: wait for a frame's point, or make a larger ring.
-    #[error("{size} bytes do not fit: {taken} of {capacity} bytes are taken")]
+    #[error(
+        "{size} bytes do not fit: {taken} of {capacity} bytes are taken until the GPU is further on"
+    )]
     Full {
         /// What was asked for, in bytes.
         size: u64,

@@ -15,7 +15,7 @@ pub enum TimelineError {
     )]
     NoTimelineSemaphores,
     /// The queue has a timeline already.
-    #[error("the queue has a timeline already")]
+    #[error("the queue has a timeline already: clone that one")]
     QueueTaken,
     /// A ring of fences needs at least one.
     #[error("a ring needs at least one fence")]
@@ -63,7 +63,7 @@ pub enum WaitError {
     #[error("the GPU has not passed it within the time given")]
     Timeout,
     /// A recording that was open at the drop still is: nothing to wait for is known yet.
-    #[error("a recording that was open at the drop is still open")]
+    #[error("a recording that was open at the drop is still open: submit or abandon it")]
     OpenRecording,
     /// The driver refused. A lost device counts as reached, not as an error.
     #[error("the driver refused: {0}")]

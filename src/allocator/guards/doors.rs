@@ -72,6 +72,8 @@ impl Allocator {
     /// As [`record_scrub`](Self::record_scrub), in a submission of its own on the timeline's queue,
     /// which is of this family. `None` if nothing was due.
     ///
+    /// Cost: as there, and a submission.
+    ///
     /// # Errors
     /// [`ScrubError`]; nothing was submitted, and what was due still is.
     ///

@@ -3,8 +3,8 @@
 use std::{
     collections::TryReserveError,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, Weak,
+        atomic::{AtomicPtr, AtomicU64, Ordering},
     },
 };
 
@@ -24,7 +24,7 @@ use crate::{
         published::Published,
     },
     guard::GuardPolicy,
-    memory::{Areas, ArenaPolicy, BlockList, Broken, Counters, Entry, Heirs, Sight, Stay},
+    memory::{Areas, ArenaPolicy, BlockList, Broken, Counters, Entry, Heirs, Owner, Sight, Stay},
     policy::{
         growth::Growth,
         select::{MemoryType, bits},
@@ -164,6 +164,13 @@ impl Lane {
             granule: twin.granule,
             ..Self::around(state)
         }
+    }
+
+    /// The lane of an allocator that may be just in the making.
+    pub(super) fn owned_by(self, allocator: &Weak<Inner>) -> Self {
+        let allocator = AtomicPtr::new(allocator.as_ptr().cast_mut().cast());
+        self.lock().blocks.owner = Owner { allocator, lane: self.index };
+        self
     }
 
     /// A lane with this state, that is of nothing yet.

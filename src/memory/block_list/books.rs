@@ -5,6 +5,7 @@ use crate::{
     memory::{
         fit_index::class_of,
         grant::{Entry, Grant},
+        site::Host,
     },
     tlsf::Placed,
 };
@@ -15,16 +16,10 @@ impl BlockList {
     pub(super) fn grant(&mut self, slot: u32, placed: Placed, first: bool) -> Option<Grant> {
         let Some(Slot::Block(block)) = self.slots.get(slot as usize) else { return None };
         let Placed { key, offset, size } = placed;
+        let site = block.sites.get(Host::Enters);
         self.counters.grant(size);
-        let grant = Grant {
-            entry: Entry { slot, key },
-            memory: block.memory,
-            offset,
-            size,
-            mapping: block.mapping,
-            block_size: block.size,
-            first,
-        };
+        let grant =
+            Grant { entry: Entry { slot, key }, memory: block.memory, offset, size, site, first };
         if first {
             self.unlist(slot);
         }

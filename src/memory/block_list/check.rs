@@ -31,6 +31,10 @@ impl BlockList {
         }
         for (slot, block) in self.iter() {
             block.check()?;
+            let known = (block.memory, block.size, block.mapping);
+            if !block.sites.are_of(&self.owner, slot, known) {
+                return Err(Broken::Index);
+            }
             let listed = self.empty.iter().filter(|&&empty| empty == slot).count();
             let indexed = self.is_indexed(slot, class_of(block.largest_of_line()));
             if listed != usize::from(block.is_empty()) || !indexed {

@@ -7,6 +7,7 @@ use crate::{
     memory::{
         block::Space,
         grant::{Entry, Grant, Heritage},
+        site::Host,
         tenants::Tenant,
     },
     tlsf::{State, TakenOver},
@@ -44,6 +45,8 @@ impl BlockList {
         if start & (alignment - 1) != 0 || held < size {
             return None;
         }
+        // The GPU may still be busy there.
+        let site = block.sites.get(Host::StaysOut);
         let old = areas.tenants.get(last);
         if moves_in || old != Tenant::default() {
             areas.reserve_tenants().ok()?;
@@ -69,9 +72,7 @@ impl BlockList {
             memory: block.memory,
             offset: taken.offset - plot.start,
             size: taken.size,
-            // The GPU may still be busy there, so the host is kept out.
-            mapping: None,
-            block_size: 0,
+            site,
             first: false,
         };
         counters.reach(held, entries.len() as u64);

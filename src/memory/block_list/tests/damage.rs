@@ -132,6 +132,19 @@ fn blocks_that_lie_elsewhere_are_found() {
 }
 
 #[test]
+fn what_handles_know_of_another_block_is_found() {
+    finds(Broken::Index, |list, _| {
+        let one = core::mem::take(&mut block(list, 0).sites);
+        let other = core::mem::replace(&mut block(list, 3).sites, one);
+        block(list, 0).sites = other;
+    });
+    finds(Broken::Index, |list, _| list.owner.lane = 7);
+    finds(Broken::Index, |list, _| block(list, 2).sites = Sites::default());
+    // Of a memory that `shutdown` has freed they still tell what it was; not of another.
+    finds(Broken::Index, |list, _| block(list, 0).memory = vk::Handle::from_raw(7));
+}
+
+#[test]
 fn closed_blocks_that_searches_find_and_open_ones_that_they_do_not_are_found() {
     finds(Broken::Index, |list, _| block(list, 0).closed = true);
     finds(Broken::Index, |list, _| block(list, 1).closed = false);

@@ -9,7 +9,7 @@ use ash::vk::Handle;
 use super::*;
 use crate::{
     ground::{published::Published, random::Random},
-    memory::{ArenaPolicy, End, Grant, Heritage},
+    memory::{ArenaPolicy, End, Grant, Heritage, Host},
     tlsf::room_of,
 };
 
@@ -170,9 +170,10 @@ impl World {
     }
 
     fn take(&mut self, grant: Option<Grant>, (size, alignment): (u64, u64)) -> Option<Entry> {
-        let Grant { entry, memory, offset, size: bytes, block_size, first, .. } = grant?;
+        let Grant { entry, memory, offset, size: bytes, site, first } = grant?;
         let home = &self.homes[&entry.slot];
-        assert_eq!((memory, block_size), (home.memory, home.size));
+        let block = self.list.block(entry.slot).unwrap();
+        assert_eq!((memory, site), (home.memory, block.sites.get(Host::Enters)));
         assert!(offset % alignment == 0 && bytes >= size && offset + bytes <= home.size);
         assert_eq!(first, self.in_slot(entry.slot).next().is_none());
         let apart =
