@@ -287,9 +287,8 @@ fn riding(room: &Room<'_>) {
                 recorder.fill(long, 9);
             }
             // SAFETY: as above.
-            let scrubbed = unsafe {
-                allocator.record_scrub(&recording, recorder.commands, Scrub::Everything)
-            };
+            let scrubbed =
+                unsafe { allocator.record_scrub(&recording, recorder.commands, Scrub::Everything) };
             numbers.push(scrubbed.expect("a scrub").number);
         }
         recorder.barrier();
