@@ -57,6 +57,20 @@ mod tests {
         assert!(layout(u64::MAX - 200, 256, 64).is_none());
     }
 
+    /// A test on real drivers holds the shader to the same words.
+    #[test]
+    fn the_pattern_is_what_the_shader_writes() {
+        let golden = include_str!("../../tests/golden/guard_pattern.txt");
+        let number = |word: &str| u64::from_str_radix(&word[2..], 16).unwrap();
+        let mut far = 0;
+        for line in golden.lines().filter(|line| !line.starts_with('#')) {
+            let (index, word) = line.split_once(' ').unwrap();
+            assert_eq!(u64::from(pattern(number(index))), number(word), "{line}");
+            far += u32::from(number(index) >> 32 > 0);
+        }
+        assert!(far > 4);
+    }
+
     #[test]
     fn no_two_words_of_the_pattern_are_the_same() {
         let mut words: Vec<u32> = (0..1 << 16).map(pattern).collect();

@@ -7,6 +7,7 @@ mod defragment;
 mod ends;
 mod external;
 mod guard_choices;
+mod guard_shader;
 mod hazard;
 mod image;
 mod lag;
@@ -40,6 +41,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         corruption::scenarios(),
         scrub::scenarios(),
         guard_choices::scenarios(),
+        guard_shader::scenarios(),
         lag::scenarios(),
         marathon::scenarios(),
     ]
