@@ -60,7 +60,7 @@ mod tests {
     /// A test on real drivers holds the shader to the same words.
     #[test]
     fn the_pattern_is_what_the_shader_writes() {
-        let golden = include_str!("../../tests/golden/guard_pattern.txt");
+        let golden = include_str!("pattern.txt");
         let number = |word: &str| u64::from_str_radix(&word[2..], 16).unwrap();
         let mut far = 0;
         for line in golden.lines().filter(|line| !line.starts_with('#')) {

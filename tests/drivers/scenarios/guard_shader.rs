@@ -20,7 +20,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 
 /// Indices of words, and the pattern's words there.
 fn golden() -> impl Iterator<Item = (u64, u32)> {
-    let lines = include_str!("../../golden/guard_pattern.txt").lines();
+    let lines = include_str!("../../../src/guard/pattern.txt").lines();
     let number = |word: &str| u64::from_str_radix(&word[2..], 16).expect("a number");
     lines.filter(|line| !line.starts_with('#')).map(move |line| {
         let (index, word) = line.split_once(' ').expect("two numbers");
