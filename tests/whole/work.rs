@@ -10,7 +10,7 @@ use fencepost::{
 
 use crate::{
     support::random::Random,
-    world::{Made, Open, QUEUES, Thing, World},
+    world::{Made, Open, QUEUES, Slip, Thing, World},
 };
 
 /// The queue with a ring of fences.
@@ -84,6 +84,10 @@ impl World {
         let commands = vec![self.fake.record(&uses)];
         let numbers = vec![self.next];
         self.next += 1;
+        if self.slip == Slip::Abandons {
+            // SAFETY: nothing is submitted, and the model does not know: this is a control.
+            return unsafe { recording.abandon() };
+        }
         self.open.push(Open { numbers, queue, recording, commands, waits, names });
     }
 

@@ -28,6 +28,8 @@ pub enum Slip {
     FreesAtOnce,
     /// Does not tell the model of an end.
     Forgets,
+    /// Ends recordings whose work is to come.
+    Abandons,
 }
 
 pub enum Made {
