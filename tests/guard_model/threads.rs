@@ -22,8 +22,8 @@ pub fn run(seed: u64, steps: usize) {
         for worker in 0..WORKERS {
             let (world, working) = (&world, &working);
             threads.spawn(move || {
+                let _done = Done(working);
                 work(world, seed * 8 + worker as u64, worker as u8 + 1, steps);
-                working.fetch_sub(1, Ordering::Release);
             });
         }
         let mut rounds = 0;
@@ -36,6 +36,15 @@ pub fn run(seed: u64, steps: usize) {
     });
     assert_eq!(world.fake.violations(), []);
     world.end();
+}
+
+/// A thread is done, if by a panic.
+struct Done<'a>(&'a AtomicUsize);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
 }
 
 /// Allocations of one thread, each full of its tag.
@@ -61,9 +70,12 @@ fn work(world: &World, seed: u64, tag: u8, steps: usize) {
             Some(arena) => arena.allocate(&needs, ResourceKind::Linear, &memory("one")),
             None => world.allocator.allocate(&needs, ResourceKind::Linear, &memory("one")),
         };
-        let Ok(one) = made else {
-            assert!(world.tight);
-            continue;
+        let one = match made {
+            Ok(one) => one,
+            Err(error) => {
+                assert!(world.tight, "{seed} {place}: {error:?} {}", world.about);
+                continue;
+            }
         };
         world.expect_clean(&one);
         let bytes = vec![tag; one.size() as usize];

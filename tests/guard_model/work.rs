@@ -39,7 +39,8 @@ impl World {
 
     /// An allocation, a buffer or an image, in memory types or an arena.
     fn grant(&self, name: &'static str, random: &mut Random) -> Result<Made, CreateError> {
-        let (size, place) = (random.log_uniform(20_000), random.below(5) as usize);
+        let most = if self.tight { 1 << 16 } else { 20_000 };
+        let (size, place) = (random.log_uniform(most), random.below(5) as usize);
         // What alignment skips of a line is part of no range.
         let alignment = if place < 3 { 64 } else { 1 << random.below(9) };
         let bits = if place < 3 { !0 } else { 1 };
