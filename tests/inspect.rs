@@ -3,13 +3,16 @@
 #[path = "support/scene.rs"]
 mod scene;
 mod support;
+#[path = "support/world.rs"]
+mod world;
 
 use std::{fs, path::Path, time::Instant};
 
-use fencepost::{AllocationDesc, ArenaDesc, RegionState, Wait};
+use fencepost::{AllocationDesc, ArenaDesc, GuardPolicy, RegionState, Scrub, Wait, fake::Profile};
 use scene::{crowd, scene, snapshot};
 use serde_json::Value;
 use support::*;
+use world::{LONG, World};
 
 fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -94,6 +97,35 @@ fn the_sequence_number_rises_with_every_change_and_only_then() {
     drop(frames);
     drop(allocator);
     fake.finish().unwrap();
+}
+
+/// What a scrub holds was nobody's, so nobody had ended it.
+#[test]
+fn the_sequence_number_rises_where_scrubs_hold_what_is_free() {
+    let world = World::on(&Profile::default(), GuardPolicy::Poison, |desc| desc);
+    let mut last = 0;
+    let mut rises = || {
+        let snapshot = world.allocator.snapshot();
+        let now = snapshot.memory_types().flat_map(|t| &t.sets).map(|set| set.sequence).sum();
+        assert!(now > last, "{now} after {last}");
+        last = now;
+    };
+    // Holes, each a range of its own to a scrub.
+    let mut many: Vec<_> = (0..40).map(|_| world.allocate("one of many", 1 << 10)).collect();
+    rises();
+    let mut nth = 0;
+    many.retain(|_| {
+        nth += 1;
+        nth % 2 == 0
+    });
+    rises();
+    let point = world.try_scrub(Scrub::Due).unwrap().expect("there is work");
+    rises();
+    world.timeline.wait(point, LONG).unwrap();
+    world.allocator.collect();
+    rises();
+    drop(many);
+    world.end();
 }
 
 /// The form of VMA's dump, and what its visualiser needs beyond it.

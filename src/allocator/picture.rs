@@ -169,6 +169,8 @@ pub(crate) struct LanePicture {
     pub(crate) is_arena: bool,
     pub(crate) name: Option<&'static str>,
     pub(crate) statistics: MemoryStatistics,
+    /// How often a range began to wait that nobody had ended.
+    pub(crate) held: u64,
     /// The size of the next block.
     pub(crate) next_block: u64,
     pub(crate) blocks: Vec<BlockPicture>,
@@ -281,6 +283,7 @@ fn picture(lane: &Lane, held: Held) -> LanePicture {
         is_arena: lane.index != lane.memory_type,
         name: state.name,
         statistics: lane.statistics(),
+        held: lane.counters.held.get(),
         next_block: lane.growth.next_block(held, 1).size,
         blocks,
         waiting,

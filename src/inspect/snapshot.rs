@@ -144,11 +144,12 @@ fn take_type(lanes: &mut Vec<LanePicture>, memory_type: u32) -> Vec<LanePicture>
 impl From<LanePicture> for BlockSet {
     fn from(lane: LanePicture) -> Self {
         let statistics = lane.statistics;
-        let retired = statistics.allocations - statistics.live_count;
+        // Ended, and held by a scrub; what of that does not wait is free again.
+        let waited = statistics.allocations - statistics.live_count + lane.held;
         Self {
             is_arena: lane.is_arena,
             name: lane.name,
-            sequence: statistics.allocations + 2 * retired - statistics.pending_count,
+            sequence: statistics.allocations + 2 * waited - statistics.pending_count,
             statistics,
             next_block: lane.next_block,
             blocks: lane.blocks,

@@ -13,6 +13,8 @@ pub(crate) struct Counters {
     pub(crate) live_count: Published,
     pub(crate) pending: Published,
     pub(crate) pending_count: Published,
+    /// How often a range began to wait that nobody had ended.
+    pub(crate) held: Published,
     /// The most that lived at a time, since the list was [handed on](Self::hand_on).
     pub(crate) peak_live: Published,
     /// Bytes of device memory held.
@@ -54,12 +56,13 @@ impl Counters {
     #[inline(always)]
     pub(super) fn retire(&self, bytes: u64) {
         self.end(bytes);
-        self.wait(bytes, 1);
+        self.pending_count.add(1);
+        self.pending.add(bytes);
     }
 
     /// Free → Pending, or what is left of a pending range.
-    #[inline(always)]
     pub(super) fn wait(&self, bytes: u64, count: u64) {
+        self.held.add(count);
         self.pending_count.add(count);
         self.pending.add(bytes);
     }
@@ -76,5 +79,6 @@ impl Counters {
         self.peak_before.set(self.peak_before.get().max(self.peak_live.get()));
         self.peak_live.set(0);
         self.granted_before.set(self.granted.get());
+        self.held.set(0);
     }
 }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use fencepost::{
-    Allocation, Allocator, AllocatorDesc, Arena, Buffer, DeviceFeatures, GuardPolicy, GuardedBy,
-    Image, MoveError, Ordered, RawAllocation, ResourceKind, Timeline,
+    Allocation, Allocator, AllocatorDesc, Arena, Buffer, DeviceFeatures, FdKind, GuardPolicy,
+    GuardedBy, Image, MoveError, Ordered, RawAllocation, ResourceKind, Timeline,
     fake::{Call, FakeDriver, Profile},
     vk,
 };
@@ -49,6 +49,8 @@ impl Shared {
         let features = support::features()
             | DeviceFeatures::MEMORY_PRIORITY
             | DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY
+            | DeviceFeatures::EXTERNAL_MEMORY_FD
+            | DeviceFeatures::EXTERNAL_MEMORY_DMA_BUF
             | DeviceFeatures::MEMORY_BUDGET;
         let desc = support::desc(&fake).features(features).map_on_access(random.one_in(4));
         let allocator = support::made(&watched(desc, random).linger(random.below(3)));
@@ -78,7 +80,7 @@ impl Shared {
     fn make(&self, random: &mut Random) -> Option<Mine> {
         let memory = asks::memory(random);
         let arena = self.arenas.get(random.below(8) as usize);
-        let made = match random.below(8) {
+        let made = match random.below(9) {
             0..4 => {
                 let (needs, kind) = (asks::requirements(random, MOST), asks::kind(random));
                 let made = match arena {
@@ -96,6 +98,18 @@ impl Shared {
                 Mine::Buffer(made.ok()?)
             }
             6 => Mine::Image(self.allocator.create_image(&asks::image(random), &memory).ok()?),
+            7 => {
+                let kind = if random.one_in(2) { FdKind::Opaque } else { FdKind::DmaBuf };
+                let desc = asks::buffer(random, MOST);
+                let made = self.allocator.create_exportable_buffer(&desc, &memory, kind).ok()?;
+                let shared = made.allocation().export(kind).ok();
+                // SAFETY: it was exported just now.
+                let import =
+                    |shared| unsafe { self.allocator.import_buffer(&desc, &memory, shared) };
+                // It comes in and goes again.
+                drop(shared.map(import));
+                Mine::Buffer(made)
+            }
             _ => {
                 let needs = asks::requirements(random, MOST);
                 let (kind, line) = (ResourceKind::Linear, &self.lines[0]);
@@ -158,7 +172,17 @@ impl Shared {
                     _ = support::submit_nothing(recording).unwrap();
                 }
             }
-            86..92 => _ = self.allocator.collect(),
+            86..90 => _ = self.allocator.collect(),
+            90 => _ = self.allocator.collect_all(),
+            91 => {
+                let heap = random.below(2) as u32;
+                let size = self.allocator.heap_budget(heap).map_or(0, |it| it.size);
+                self.fake.set_budget(
+                    heap,
+                    size / (1 + random.below(3)),
+                    random.below(size / 4 + 1),
+                );
+            }
             92 => _ = self.allocator.trim(),
             93 => _ = self.allocator.statistics(),
             94 => assert_eq!(self.allocator.check_guards(), []),
