@@ -4,7 +4,7 @@ mod support;
 
 use fencepost::{
     AllocateError, AllocationDesc, AllocationFlags, Allocator, Arena, ArenaDesc, ArenaError,
-    CreateError, DeviceFeatures, GuardPolicy, KeyError, ResourceKind,
+    ArenaPolicy, CreateError, DeviceFeatures, GuardPolicy, KeyError, ResourceKind,
     fake::{Call, FakeDriver, Profile, Use},
     vk,
 };
@@ -315,4 +315,35 @@ fn counts_survive_the_arena_that_they_are_of() {
     drop(kept);
     drop(allocator);
     fake.finish().unwrap();
+}
+
+/// A new block is its asker's until it has its range: whoever gives empty blocks back, or takes what is free, meanwhile, no
+/// request fails while the heap has room.
+#[test]
+fn a_new_block_is_there_for_who_asked_for_it() {
+    for policy in [ArenaPolicy::Tlsf, ArenaPolicy::Ring, ArenaPolicy::DoubleStack] {
+        let fake = fake();
+        let allocator = allocator(&fake);
+        let _timeline = allocator.timeline(fake.queue(0)).unwrap();
+        let desc = ArenaDesc::new(AllocationDesc::device_local()).block_size(64 << 10);
+        let arena = allocator.create_arena(&desc.policy(policy)).unwrap();
+        let needs = vk::MemoryRequirements { size: 40 << 10, alignment: 64, memory_type_bits: !0 };
+        let running = std::sync::atomic::AtomicUsize::new(3);
+        std::thread::scope(|threads| {
+            for _ in 0..3 {
+                threads.spawn(|| {
+                    let take = |_| {
+                        let desc = AllocationDesc::device_local();
+                        arena.allocate(&needs, ResourceKind::Linear, &desc).map(drop)
+                    };
+                    let refused = (0..2000).map(take).find(Result::is_err);
+                    running.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+                    assert_eq!(refused, None, "{policy:?}");
+                });
+            }
+            while running.load(std::sync::atomic::Ordering::Relaxed) > 0 {
+                allocator.trim();
+            }
+        });
+    }
 }

@@ -13,6 +13,7 @@ use super::{
     telling::tell_block,
 };
 use crate::{
+    ground::lock::Locked,
     memory::{Block, Grant, Rank},
     policy::growth::{Held, NextBlock},
     tlsf,
@@ -152,24 +153,27 @@ impl Inner {
         if !search.request.may_ask() {
             return Err(AllocateError::out_of_memory());
         }
-        let slot = self.add_arena_block(arena, lane, search)?;
-        let mut state = lane.lock();
+        let (mut state, slot) = self.add_arena_block(arena, lane, search)?;
         let (size, alignment, end) = (search.size, search.alignment, search.request.end());
-        // Another thread may have filled the block meanwhile.
+        // Under the lock since it is there: nobody has taken any of it, nor given it back as empty.
         let granted = state.blocks.allocate_in(slot, end, size, alignment);
-        let granted = granted.or_else(|| state.blocks.allocate_at(end, size, alignment));
-        let grant = granted.ok_or(AllocateError::out_of_memory())?;
-        let settled = self.settle(&mut state, search.request, search.tenant(), grant);
+        let settled = granted
+            .and_then(|grant| self.settle(&mut state, search.request, search.tenant(), grant));
+        let bytes = state.blocks.block(slot).map_or(0, |block| block.size);
+        drop(state);
+        tell_block(lane, bytes, false);
+        // An empty block has room: the host's memory for the books has run out.
         settled.ok_or(AllocateError::OutOfHostMemory)
     }
 
-    /// Asks the driver for a block, and returns its slot.
-    fn add_arena_block(
+    /// Asks the driver for a block, and returns its slot, with the lock that it was put there under. Who lets go of that
+    /// tells of the block.
+    fn add_arena_block<'a>(
         &self,
         arena: &ArenaBlocks,
-        lane: &Lane,
+        lane: &'a Lane,
         search: &mut Search<'_>,
-    ) -> Result<u32, AllocateError> {
+    ) -> Result<(Locked<'a, LaneState>, u32), AllocateError> {
         let (reserved, rank) = {
             let mut state = lane.lock();
             if !state.ask_for_one(arena.most) {
@@ -205,15 +209,18 @@ impl Inner {
             let block = block.with_tailored(tailored).with_sight(sight).with_rank(rank);
             state.blocks.insert(block, arena.policy).map_err(|(_, error)| error)
         });
-        drop(state);
-        slot.inspect(|_| tell_block(lane, size, false)).map_err(|error| {
-            // SAFETY: the memory was never used, and kept from a reservation of its size.
-            unsafe {
-                self.close_sight(sight);
-                self.free_memory(lane.heap, memory, size);
+        match slot {
+            Ok(slot) => Ok((state, slot)),
+            Err(error) => {
+                drop(state);
+                // SAFETY: the memory was never used, and kept from a reservation of its size.
+                unsafe {
+                    self.close_sight(sight);
+                    self.free_memory(lane.heap, memory, size);
+                }
+                Err(refused(error))
             }
-            refused(error)
-        })
+        }
     }
 
     /// Makes the blocks that an arena has from the start.
@@ -226,7 +233,10 @@ impl Inner {
         let request = Request::for_a_block();
         let mut search = self.search(&request)?;
         for _ in 0..least {
-            self.add_arena_block(arena, lane, &mut search)?;
+            let (state, slot) = self.add_arena_block(arena, lane, &mut search)?;
+            let bytes = state.blocks.block(slot).map_or(0, |block| block.size);
+            drop(state);
+            tell_block(lane, bytes, false);
         }
         Ok(())
     }

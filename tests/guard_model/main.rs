@@ -5,6 +5,7 @@
 mod plant;
 #[path = "../support/mod.rs"]
 mod support;
+mod threads;
 mod truth;
 mod work;
 mod world;
@@ -43,6 +44,19 @@ fn what_is_planted_is_found_and_nothing_else() {
 fn what_is_planted_is_found_and_nothing_else_deep() {
     let first = fresh_seed() >> 1;
     (first..first + 3000).for_each(|seed| run(seed, 8, Slip::None));
+}
+
+#[test]
+fn threads_and_scrubs_do_not_meet() {
+    (1..=24).for_each(|seed| threads::run(seed, 300));
+    assert_eq!(threads::kinds(1..25), 8, "every policy by either keeper");
+}
+
+#[test]
+#[ignore = "deep: 400 worlds, a minute"]
+fn threads_and_scrubs_do_not_meet_deep() {
+    let first = fresh_seed() >> 8;
+    (first..first + 400).for_each(|seed| threads::run(seed, 2000));
 }
 
 /// The controls: a write astray that the model does not know of, and an owner that it forgets, are noticed.

@@ -52,7 +52,8 @@ impl World {
             for region in &block.regions {
                 let end = region.offset + region.size;
                 let lives = self.things.iter().find(|thing| {
-                    thing.allocation.memory() == block.memory && thing.region.0 == region.offset
+                    thing.made.allocation().memory() == block.memory
+                        && thing.region.0 == region.offset
                 });
                 let (damage, range) = match (region.state, lives) {
                     _ if !random.one_in(3) => continue,

@@ -1,7 +1,8 @@
 //! What is done at random: allocations and their ends, work of two queues, scrubs of all kinds.
 
 use fencepost::{
-    AllocateError, Allocation, GuardedBy, Point, ResourceKind, Scrub, ScrubError,
+    AllocateError, Allocation, BufferDesc, CreateError, GuardedBy, ImageDesc, Point, ResourceKind,
+    Scrub, ScrubError,
     fake::{Call, Use},
     intern, vk,
 };
@@ -9,7 +10,7 @@ use fencepost::{
 use crate::{
     support::random::Random,
     truth::Owner,
-    world::{Open, Slip, Thing, World, memory},
+    world::{Made, Open, Slip, Thing, World, memory},
 };
 
 impl World {
@@ -36,34 +37,50 @@ impl World {
         (!self.things.is_empty()).then(|| random.below(self.things.len() as u64) as usize)
     }
 
-    fn make(&mut self, random: &mut Random) {
-        let size = random.log_uniform(20_000);
-        let place = random.below(5) as usize;
+    /// An allocation, a buffer or an image, in memory types or an arena.
+    fn grant(&self, name: &'static str, random: &mut Random) -> Result<Made, CreateError> {
+        let most = if self.tight { 1 << 16 } else { 20_000 };
+        let (size, place) = (random.log_uniform(most), random.below(5) as usize);
         // What alignment skips of a line is part of no range.
         let alignment = if place < 3 { 64 } else { 1 << random.below(9) };
         let bits = if place < 3 { !0 } else { 1 };
         let needs = vk::MemoryRequirements { size, alignment, memory_type_bits: bits };
-        let name = intern(&format!("thing {}", self.next));
         let (linear, desc) = (ResourceKind::Linear, memory(name));
-        let made = match self.arenas.get(place) {
-            Some(arena) => arena.allocate(&needs, linear, &desc),
-            None => self.allocator.allocate(&needs, linear, &desc),
-        };
-        let allocation = match made {
-            Ok(allocation) => allocation,
-            Err(AllocateError::OutOfDeviceMemory { .. }) if self.tight => return,
+        let buffer = BufferDesc::new(size, vk::BufferUsageFlags::STORAGE_BUFFER);
+        let (side, usage) = (size.isqrt().div_ceil(2) as u32, vk::ImageUsageFlags::SAMPLED);
+        let image = ImageDesc::new_2d(vk::Format::R8G8B8A8_UNORM, side, side, usage);
+        let all = &self.allocator;
+        match (self.arenas.get(place), random.below(3)) {
+            (Some(arena), 1) => arena.create_buffer(&buffer, &desc).map(Made::Buffer),
+            (Some(arena), 2) if place == 0 => arena.create_image(&image, &desc).map(Made::Image),
+            (Some(arena), _) => Ok(Made::Plain(arena.allocate(&needs, linear, &desc)?)),
+            (None, 1) => all.create_buffer(&buffer, &desc).map(Made::Buffer),
+            (None, 2) => all.create_image(&image, &desc).map(Made::Image),
+            (None, _) => Ok(Made::Plain(all.allocate(&needs, linear, &desc)?)),
+        }
+    }
+
+    fn make(&mut self, random: &mut Random) {
+        let name = intern(&format!("thing {}", self.next));
+        let made = self.grant(name, random);
+        let made = match made {
+            Ok(made) => made,
+            Err(CreateError::Allocate(AllocateError::OutOfDeviceMemory { .. })) if self.tight => {
+                return;
+            }
             Err(error) => panic!("{error}"),
         };
-        self.expect_clean(&allocation);
+        let allocation = made.allocation();
+        self.expect_clean(allocation);
         // Without margins it has all of its region.
         let size = allocation.size();
         self.next += 1;
         let tag = (self.next % 200) as u8 + 1;
         let bytes = vec![tag; size as usize];
         assert!(self.fake.gpu_write(allocation.memory(), allocation.offset(), &bytes));
-        let region = self.region(&allocation);
+        let region = self.region(allocation);
         let owner = Owner { name, offset: allocation.offset(), size };
-        self.things.push(Thing { allocation, owner, region, tag, uses: Vec::new() });
+        self.things.push(Thing { made, owner, region, tag, uses: Vec::new() });
     }
 
     /// The region that an allocation lies in, with its margins.
@@ -80,19 +97,23 @@ impl World {
 
     fn end_one(&mut self, random: &mut Random) {
         let Some(at) = self.random_thing(random) else { return };
-        let Thing { allocation, owner, region, uses, .. } = self.things.swap_remove(at);
+        let Thing { made, owner, region, uses, .. } = self.things.swap_remove(at);
         if self.slip != Slip::ForgetsOwners {
-            self.truth.ended(allocation.memory(), region, owner);
+            self.truth.ended(made.allocation().memory(), region, owner);
         }
         let named = self.open.iter().any(|open| open.names.contains(&owner.name));
-        match random.below(3) {
-            // SAFETY: nothing uses it after these points.
-            0 if !named => unsafe { allocation.retire_at(&uses) }.unwrap(),
-            // SAFETY: all its uses are done.
-            1 if !named && uses.iter().all(|&point| self.is_reached(point)) => unsafe {
-                allocation.free_now();
-            },
-            _ => drop(allocation),
+        let reached = uses.iter().all(|&point| self.is_reached(point));
+        // SAFETY: nothing uses it after these points; or all its uses are done.
+        unsafe {
+            match (made, random.below(3)) {
+                (Made::Plain(it), 0) if !named => it.retire_at(&uses).unwrap(),
+                (Made::Buffer(it), 0) if !named => it.retire_at(&uses).unwrap(),
+                (Made::Image(it), 0) if !named => it.retire_at(&uses).unwrap(),
+                (Made::Plain(it), 1) if !named && reached => it.free_now(),
+                (Made::Buffer(it), 1) if !named && reached => it.free_now(),
+                (Made::Image(it), 1) if !named && reached => it.free_now(),
+                (made, _) => drop(made),
+            }
         }
     }
 
@@ -106,7 +127,8 @@ impl World {
         let (mut names, mut uses) = (Vec::new(), Vec::new());
         for _ in 0..random.below(4) {
             let Some(at) = self.random_thing(random) else { break };
-            let Thing { allocation: it, owner, .. } = &self.things[at];
+            let Thing { made, owner, .. } = &self.things[at];
+            let it = made.allocation();
             names.push(owner.name);
             uses.push(Use::memory(it.memory(), it.offset(), it.size()));
         }
@@ -190,7 +212,8 @@ impl World {
 
     fn write_astray(&self, random: &mut Random) {
         let Some(at) = self.random_thing(random) else { return };
-        let Thing { allocation, region, .. } = &self.things[at];
+        let Thing { made, region, .. } = &self.things[at];
+        let allocation = made.allocation();
         let end = allocation.offset() + allocation.size();
         if end < region.1 {
             let bytes = vec![0x5A; (region.1 - end) as usize];

@@ -1,8 +1,8 @@
 //! What there is, and what is looked at after each step.
 
 use fencepost::{
-    Allocation, AllocationDesc, Allocator, Arena, ArenaDesc, ArenaPolicy, GuardPolicy, GuardedBy,
-    Point, Recording, Timeline,
+    Allocation, AllocationDesc, Allocator, Arena, ArenaDesc, ArenaPolicy, Buffer, GuardPolicy,
+    GuardedBy, Image, Point, Recording, Timeline,
     fake::{FakeDriver, Profile},
     vk,
 };
@@ -24,9 +24,25 @@ pub enum Slip {
     SeesNoDamage,
 }
 
+pub enum Made {
+    Plain(Allocation),
+    Buffer(Buffer),
+    Image(Image),
+}
+
+impl Made {
+    pub fn allocation(&self) -> &Allocation {
+        match self {
+            Self::Plain(allocation) => allocation,
+            Self::Buffer(buffer) => buffer.allocation(),
+            Self::Image(image) => image.allocation(),
+        }
+    }
+}
+
 /// What lives, full of its tag.
 pub struct Thing {
-    pub allocation: Allocation,
+    pub made: Made,
     pub owner: Owner,
     pub region: (u64, u64),
     pub tag: u8,
@@ -82,6 +98,8 @@ impl World {
             .types(if incoherent { &types[..2] } else { &types[2..] })
             .atom([64, 256][random.below(2) as usize])
             .queue_families(&[(vk::QueueFlags::COMPUTE, 2)])
+            .buffer_alignment(64)
+            .image_alignment(256)
             .fresh_byte(DIRT);
         let fake = FakeDriver::new(&profile);
         fake.set_aliasing(true);
@@ -141,7 +159,8 @@ impl World {
     /// Nobody is accused, and what lives is as its owner left it.
     pub fn expect_peace(&self) {
         assert_eq!(self.allocator.check_guards(), []);
-        for Thing { allocation, tag, .. } in &self.things {
+        for Thing { made, tag, .. } in &self.things {
+            let allocation = made.allocation();
             let bytes = self.read(allocation.memory(), allocation.offset(), allocation.size());
             let at = bytes.iter().position(|byte| byte != tag);
             assert_eq!(at, None, "a byte of {allocation:?} changed");
