@@ -101,11 +101,9 @@ fn threads_have_each_their_own_deep() {
 /// The controls: what ends too early, and what is forgotten, is caught by the same model.
 #[test]
 fn what_is_done_wrong_is_caught_by_the_model() {
-    for (slip, word) in [
-        (Slip::FreesAtOnce, "while Held"),
-        (Slip::Forgets, "live"),
-        (Slip::Abandons, "FrameRing"),
-    ] {
+    for (slip, word) in
+        [(Slip::FreesAtOnce, "while Held"), (Slip::Forgets, "live"), (Slip::Abandons, "FrameRing")]
+    {
         let caught = (0..40).any(|seed| {
             let mut random = Random::new(seed);
             let mut world = World::new(&mut random, slip);
