@@ -256,6 +256,7 @@ fn bad_requests_are_typed_errors_and_change_nothing() {
         ),
         (families(&[0]), DescError::QueueFamilies),
         (families(&[0, 1, 0]), DescError::QueueFamilies),
+        (families(&[0, 3]), DescError::QueueFamilies),
     ] {
         let result = allocator.create_buffer(&desc, &local);
         assert_eq!(result.unwrap_err(), CreateError::Desc(error));

@@ -65,7 +65,7 @@ fn every_refusal_is_typed_and_leaves_nothing() {
             buffer(BufferDesc::new(64, address)),
             DescError::Usage { unknown: address.as_raw() }.into()
         );
-        for families in [&[0][..], &[1, 1]] {
+        for families in [&[0][..], &[1, 1], &[0, 1, 3], &[0, vk::QUEUE_FAMILY_IGNORED]] {
             let desc = BufferDesc::new(64, storage).queue_families(families);
             assert_eq!(buffer(desc), DescError::QueueFamilies.into());
         }

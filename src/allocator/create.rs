@@ -32,7 +32,7 @@ impl Inner {
 
     /// Checks a description, and asks the driver whether it has such images.
     pub(super) fn check_image(&self, desc: &ImageDesc) -> Result<(), CreateError> {
-        desc.check(self.vulkan.features())?;
+        desc.check(&self.vulkan)?;
         self.check_open()?;
         // SAFETY: the device contract.
         match unsafe { self.vulkan.image_format_properties(&desc.info()) } {

@@ -72,7 +72,7 @@ impl BufferDesc {
         self
     }
 
-    /// Lets two or more queue families use the buffer at once (`VK_SHARING_MODE_CONCURRENT`).
+    /// Lets two or more queue families of the device use the buffer at once (`VK_SHARING_MODE_CONCURRENT`).
     #[must_use]
     pub fn queue_families(mut self, families: &[u32]) -> Self {
         self.families = SmallVec::from_slice(families);
@@ -88,7 +88,7 @@ impl BufferDesc {
             return Err(DescError::BufferSize { limit });
         }
         check_usage(self.usage.as_raw(), known_usages(vulkan.features()).as_raw())?;
-        check_families(&self.families)
+        check_families(&self.families, vulkan)
     }
 
     pub(super) fn info(&self) -> vk::BufferCreateInfo<'_> {
@@ -206,7 +206,7 @@ impl ImageDesc {
         self
     }
 
-    /// Lets two or more queue families use the image at once (`VK_SHARING_MODE_CONCURRENT`).
+    /// Lets two or more queue families of the device use the image at once (`VK_SHARING_MODE_CONCURRENT`).
     #[must_use]
     pub fn queue_families(mut self, families: &[u32]) -> Self {
         self.families = SmallVec::from_slice(families);
@@ -214,7 +214,7 @@ impl ImageDesc {
     }
 
     /// What can be checked without asking the driver.
-    pub(super) fn check(&self, features: DeviceFeatures) -> Result<(), DescError> {
+    pub(super) fn check(&self, vulkan: &Vulkan) -> Result<(), DescError> {
         let vk::Extent3D { width, height, depth } = self.extent;
         if width == 0 || height == 0 || depth == 0 || self.mip_levels == 0 || self.array_layers == 0
         {
@@ -224,7 +224,7 @@ impl ImageDesc {
             return Err(DescError::Format);
         }
         let mut known = IMAGE_USAGES;
-        if features.contains(DeviceFeatures::HOST_IMAGE_COPY) {
+        if vulkan.features().contains(DeviceFeatures::HOST_IMAGE_COPY) {
             known |= vk::ImageUsageFlags::HOST_TRANSFER_EXT;
         }
         check_usage(self.usage.as_raw(), known.as_raw())?;
@@ -259,7 +259,7 @@ impl ImageDesc {
         if self.mip_levels > halvings {
             return Err(DescError::MipLevels);
         }
-        check_families(&self.families)
+        check_families(&self.families, vulkan)
     }
 
     /// Whether the driver's limits for such images have room for this one.
@@ -343,10 +343,14 @@ fn check_usage(usage: u32, known: u32) -> Result<(), DescError> {
     }
 }
 
-fn check_families(families: &[u32]) -> Result<(), DescError> {
+fn check_families(families: &[u32], vulkan: &Vulkan) -> Result<(), DescError> {
+    let count = vulkan.properties().queue_families;
     let repeated = (1..families.len()).any(|i| families[..i].contains(&families[i]));
-    let wrong = families.len() == 1 || repeated || families.contains(&vk::QUEUE_FAMILY_IGNORED);
-    if wrong { Err(DescError::QueueFamilies) } else { Ok(()) }
+    let unknown = families.iter().any(|&family| family >= count);
+    if families.len() == 1 || repeated || unknown {
+        return Err(DescError::QueueFamilies);
+    }
+    Ok(())
 }
 
 fn sharing(families: &[u32]) -> vk::SharingMode {

@@ -108,6 +108,21 @@ impl State {
         })
     }
 
+    /// Judges by which queue families a new resource is shared.
+    pub(super) fn judge_families(
+        &mut self,
+        call: Call,
+        sharing: vk::SharingMode,
+        families: &[u32],
+    ) {
+        let count = self.profile.queue_families.len() as u32;
+        let repeated = (1..families.len()).any(|i| families[..i].contains(&families[i]));
+        let unknown = families.iter().any(|&family| family >= count);
+        if sharing == vk::SharingMode::CONCURRENT && (families.len() < 2 || repeated || unknown) {
+            self.report(Violation::QueueFamilies { call });
+        }
+    }
+
     pub(super) fn create_image(&mut self, shape: &ImageShape) -> Result<vk::Image, vk::Result> {
         let vk::Extent3D { width, height, depth } = shape.extent;
         if width == 0 || height == 0 || depth == 0 || shape.levels == 0 || shape.layers == 0 {

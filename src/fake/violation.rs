@@ -265,6 +265,12 @@ violations! {
         /// The limit.
         limit: u64,
     } "a buffer of {size} bytes, the largest has {limit}",
+    /// A buffer or image is shared by queue families (`VK_SHARING_MODE_CONCURRENT`) that are not two and
+    /// more different ones of the device's.
+    QueueFamilies {
+        /// The command.
+        call: Call,
+    } "{call:?}: queue families must be two and more different ones of the device's",
     /// A shader's module is SPIR-V of a version that the device's Vulkan version does not read.
     ModuleTooNew {
         /// The module's version word, as `0x0001_0300`.

@@ -27,6 +27,8 @@ pub(crate) struct Properties {
     pub(crate) max_allocation_size: u64,
     /// The largest buffer, where the driver says (Vulkan 1.3).
     pub(crate) max_buffer_size: u64,
+    /// How many queue families there are.
+    pub(crate) queue_families: u32,
     /// For reports.
     pub(crate) device_name: String,
     pub(crate) device_type: u32,
@@ -40,7 +42,7 @@ pub(crate) struct Properties {
 }
 
 impl Properties {
-    /// Three or four queries, no allocation on the device.
+    /// Four or five queries, no allocation on the device.
     ///
     /// # Safety
     /// The device contract, for the instance.
@@ -52,6 +54,9 @@ impl Properties {
     ) -> Self {
         // SAFETY: the instance contract.
         let memory = unsafe { instance.get_physical_device_memory_properties(physical_device) };
+        // SAFETY: the instance contract.
+        let families =
+            unsafe { instance.get_physical_device_queue_family_properties(physical_device) };
         let mut host = vk::PhysicalDeviceExternalMemoryHostPropertiesEXT::default();
         let mut addresses = Addresses::ANY;
         let mut maintenance4 = vk::PhysicalDeviceMaintenance4Properties::default();
@@ -116,6 +121,7 @@ impl Properties {
             },
             max_allocation_size: limit(max_allocation_size),
             max_buffer_size: limit(maintenance4.max_buffer_size),
+            queue_families: families.len() as u32,
             device_name: name.unwrap_or_default(),
             device_type: device.device_type.as_raw() as u32,
             device_api: device.api_version,

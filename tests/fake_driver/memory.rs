@@ -62,6 +62,30 @@ fn a_buffer_is_no_larger_than_the_limit_of_vulkan_1_3() {
     }
 }
 
+/// Of the three queue families of the default device.
+#[test]
+fn who_shares_a_resource_is_judged() {
+    let share = |sharing: vk::SharingMode, families: &[u32]| {
+        let gpu = Gpu::new();
+        let info = vk::BufferCreateInfo::default().size(64).sharing_mode(sharing);
+        let info = info.queue_family_indices(families);
+        unsafe { gpu.device.create_buffer(&info, None) }.unwrap();
+        let image = vk::ImageCreateInfo::default().mip_levels(1).array_layers(1);
+        let image = image.extent(vk::Extent3D { width: 4, height: 4, depth: 1 });
+        let image = image.format(vk::Format::R8G8B8A8_UNORM).sharing_mode(sharing);
+        let image = image.queue_family_indices(families);
+        unsafe { gpu.device.create_image(&image, None) }.unwrap();
+        gpu.fake.violations()
+    };
+    let broken =
+        [Call::CreateBuffer, Call::CreateImage].map(|call| Violation::QueueFamilies { call });
+    for families in [&[][..], &[0], &[1, 1], &[0, 3]] {
+        assert_eq!(share(vk::SharingMode::CONCURRENT, families), broken, "{families:?}");
+        assert_eq!(share(vk::SharingMode::EXCLUSIVE, families), [], "they are not looked at");
+    }
+    assert_eq!(share(vk::SharingMode::CONCURRENT, &[2, 0, 1]), []);
+}
+
 /// Nobody may count on what fresh memory holds, by the host or by the GPU.
 #[test]
 fn fresh_memory_holds_what_the_profile_says() {

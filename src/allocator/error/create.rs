@@ -213,8 +213,8 @@ pub enum DescError {
     /// More mip levels than the extent has halvings.
     #[error("more mip levels than the extent has halvings")]
     MipLevels,
-    /// A queue family is named twice, or one alone.
-    #[error("queue families must be none, or two and more different ones")]
+    /// A queue family is named twice, or one alone, or one that the device has not.
+    #[error("queue families must be none, or two and more different ones of the device's")]
     QueueFamilies,
     /// A view reaches past the levels or layers of its image, does not fit its type, or names no aspect; or
     /// the image is of another allocator.

@@ -86,6 +86,9 @@ macro_rules! makers {
 
 makers! {
     CreateBuffer(state, info: BufferCreateInfo) -> Buffer {
+        // SAFETY: C2.
+        let families = unsafe { list(info.p_queue_family_indices, info.queue_family_index_count) };
+        state.judge_families(Self::CALL, info.sharing_mode, families);
         let buffer = state.create_buffer(info)?;
         // SAFETY: C2.
         let external = unsafe { chained::<vk::ExternalMemoryBufferCreateInfo<'_>>(info.p_next) };
@@ -95,6 +98,9 @@ makers! {
         Ok(buffer)
     }
     CreateImage(state, info: ImageCreateInfo) -> Image {
+        // SAFETY: C2.
+        let families = unsafe { list(info.p_queue_family_indices, info.queue_family_index_count) };
+        state.judge_families(Self::CALL, info.sharing_mode, families);
         let mut shape = ImageShape::from(info);
         // SAFETY: C2.
         if unsafe { modifier(info) } == Some(0) {
