@@ -14,7 +14,7 @@ use std::{
 use ear::{Ear, of};
 use fencepost::{
     AllocationDesc, AllocationFlags, Allocator, ArenaDesc, EndPolicy, GuardPolicy, GuardedBy,
-    ResourceKind,
+    ResourceKind, Scrub,
     events::{ALLOCATION, BLOCK, DEVICE, FALLBACK, GUARD, MEMORY, PRESSURE, RECORD, WAITING},
     fake::{Call, FakeDriver, Profile},
     vk,
@@ -24,7 +24,7 @@ use tracing::Level;
 use tracing_subscriber::{Layer, layer::Context, prelude::*};
 
 /// Every scene of this file: together they have the allocator say all that it can say.
-const SCENES: [fn(); 13] = [
+const SCENES: [fn(); 14] = [
     blocks_and_counters,
     a_full_heap,
     smaller_blocks,
@@ -35,6 +35,7 @@ const SCENES: [fn(); 13] = [
     an_end_before_a_recorded_use,
     damage,
     a_late_write,
+    a_write_that_a_scrub_finds,
     what_comes_back_unlooked,
     losses,
     a_leak,
@@ -353,6 +354,35 @@ fn a_late_write() {
     assert!(fake.gpu_write(block, offset, &[7; 4]));
     assert_eq!(allocator.check_guards().len(), 1);
     drop((stays, frames));
+}
+
+fn a_write_that_a_scrub_finds() {
+    let fake = fake();
+    fake.set_aliasing(true);
+    let allocator = made(&desc(&fake).guards(GuardPolicy::Poison).guarded_by(GuardedBy::Gpu));
+    let frames = allocator.timeline(fake.queue(0)).unwrap();
+    let scrub = || {
+        // SAFETY: the queue is of the first family, and nobody else submits to it.
+        unsafe { allocator.scrub(&frames, 0, Scrub::Due) }.unwrap();
+        fake.run();
+        allocator.collect();
+        allocator.check_guards()
+    };
+    let (stays, late) = (buffer(&allocator, 64), buffer(&allocator, 4096));
+    let (block, offset) = (late.allocation().memory(), late.allocation().offset());
+    free(late);
+    assert_eq!(scrub(), [], "it is poisoned");
+    assert!(fake.gpu_write(block, offset, &[7; 4]));
+    assert_eq!(scrub().len(), 1);
+    drop((stays, frames));
+}
+
+#[test]
+fn a_finding_of_the_gpu_is_told_with_the_scrub_that_saw_it() {
+    let told = Ear::hear(a_write_that_a_scrub_finds);
+    let written = of(&told, GUARD, Level::ERROR, &["memory", "offset", "words", "scrub"]);
+    assert_eq!(written.len(), 1, "{told:#?}");
+    assert_eq!(written[0].fields["scrub"], "2", "the second");
 }
 
 /// No scrub ever comes, and memory is short.
