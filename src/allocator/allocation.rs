@@ -26,7 +26,7 @@ use crate::{
 /// ended, and the GPU has passed everything submitted by then. Nothing waits; `collect` takes the
 /// range back later. What dropping does end is your right to *submit* work that names the range.
 ///
-/// Costs: a drop takes one lock, its memory type's, makes no driver call and allocates nothing.
+/// Costs: 32 bytes; a drop takes one lock, its memory type's, makes no driver call and allocates nothing.
 #[must_use = "dropping an allocation retires it at once"]
 pub struct Allocation {
     pub(super) home: Home,
