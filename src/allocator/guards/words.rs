@@ -19,8 +19,8 @@ unsafe fn word<'a>(mapping: Mapping, index: u64) -> &'a AtomicU32 {
     // SAFETY:
     // * the caller keeps the word inside the mapping;
     // * a mapping is aligned to `minMemoryMapAlignment`, 64 at least, so the word is to 4;
-    // * every access of this file is atomic; the owner of neighbouring bytes in the same word is
-    //   not written over, see `repair`.
+    // * every access of this file is atomic, and no byte of the word is another owner's, who may
+    //   write it as he likes: see `load` and `store`.
     unsafe { AtomicU32::from_ptr(mapping.add(index * 4).as_ptr().as_ptr().cast()) }
 }
 
@@ -33,14 +33,48 @@ fn mask(index: u64, range: &Range<u64>) -> u32 {
     below(past) & !below(first)
 }
 
-/// Puts what is expected into the masked bits of a word; the others stay what another writes meanwhile.
-fn repair(word: &AtomicU32, mask: u32, expected: u32) {
-    if mask == u32::MAX {
-        word.store(expected, Ordering::Relaxed);
-        return;
+/// The byte of a mapped block at an offset.
+///
+/// # Safety
+/// The mapping has it for the borrow's time.
+unsafe fn byte<'a>(mapping: Mapping, at: u64) -> &'a AtomicU8 {
+    // SAFETY: the caller's promise; a byte needs no alignment.
+    unsafe { AtomicU8::from_ptr(mapping.add(at).as_ptr().as_ptr().cast()) }
+}
+
+/// The masked bytes of a word, and those of `rest`: the others are another owner's, and not touched.
+///
+/// # Safety
+/// The mapping has the word's four bytes.
+unsafe fn load(mapping: Mapping, index: u64, mask: u32, rest: u32) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if mask == u32::MAX {
+            return word(mapping, index).load(Ordering::Relaxed);
+        }
+        let mut bytes = rest.to_le_bytes();
+        for at in (0..4).filter(|at| mask >> (at * 8) & 1 != 0) {
+            bytes[at] = byte(mapping, index * 4 + at as u64).load(Ordering::Relaxed);
+        }
+        u32::from_le_bytes(bytes)
     }
-    word.fetch_and(!mask, Ordering::Relaxed);
-    word.fetch_or(expected & mask, Ordering::Relaxed);
+}
+
+/// Writes the masked bytes of a word, and no others.
+///
+/// # Safety
+/// As [`load`], and those bytes are nobody's.
+unsafe fn store(mapping: Mapping, index: u64, mask: u32, value: u32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if mask == u32::MAX {
+            return word(mapping, index).store(value, Ordering::Relaxed);
+        }
+        let bytes = value.to_le_bytes();
+        for at in (0..4).filter(|at| mask >> (at * 8) & 1 != 0) {
+            byte(mapping, index * 4 + at as u64).store(bytes[at], Ordering::Relaxed);
+        }
+    }
 }
 
 /// Writes the pattern into a range of bytes.
@@ -67,9 +101,8 @@ pub(super) unsafe fn clear(mapping: Mapping, range: Range<u64>) {
 /// The mapping has so many bytes, and those are nobody's.
 pub(super) unsafe fn clear_rest(mapping: Mapping, size: u64) {
     for at in size / 4 * 4..size {
-        // SAFETY: the caller's promise; a byte needs no alignment.
-        let byte = unsafe { AtomicU8::from_ptr(mapping.add(at).as_ptr().as_ptr().cast()) };
-        byte.store(0, Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { byte(mapping, at) }.store(0, Ordering::Relaxed);
     }
 }
 
@@ -78,7 +111,7 @@ pub(super) unsafe fn clear_rest(mapping: Mapping, size: u64) {
 unsafe fn write(mapping: Mapping, range: Range<u64>, content: impl Fn(u64) -> u32) {
     for index in range.start / 4..range.end.div_ceil(4) {
         // SAFETY: the caller's promise.
-        repair(unsafe { word(mapping, index) }, mask(index, &range), content(index));
+        unsafe { store(mapping, index, mask(index, &range), content(index)) };
     }
 }
 
@@ -89,16 +122,16 @@ unsafe fn write(mapping: Mapping, range: Range<u64>, content: impl Fn(u64) -> u3
 pub(super) unsafe fn verify(mapping: Mapping, range: Range<u64>, mut tell: impl FnMut(Run)) {
     let mut run: Option<Run> = None;
     for index in range.start / 4..range.end.div_ceil(4) {
+        let (mask, expected) = (mask(index, &range), pattern(index));
         // SAFETY: the caller's promise.
-        let word = unsafe { word(mapping, index) };
-        let (mask, expected, found) =
-            (mask(index, &range), pattern(index), word.load(Ordering::Relaxed));
+        let found = unsafe { load(mapping, index, mask, expected) };
         let wrong = (found ^ expected) & mask;
         if wrong == 0 {
             run.take().into_iter().for_each(&mut tell);
             continue;
         }
-        repair(word, mask, expected);
+        // SAFETY: the caller's promise.
+        unsafe { store(mapping, index, mask, expected) };
         let offset = index * 4 + u64::from(wrong.trailing_zeros() / 8);
         run.get_or_insert(Run { offset, words: 0, expected, found }).words += 1;
     }
