@@ -53,12 +53,14 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario::new("control_the_checker_reports_free_now_of_pending_ranges", |room| {
             for seed in room.seeds() {
                 let mut program = Program::new(&room.open(), Kind::Owned, seed, GiveUp::FreeNow);
-                for _ in 0..100 {
+                // A short run of some seeds frees nothing that anybody gets while it is pending.
+                let sees = |program: &mut Program| {
                     program.step();
-                }
+                    !program.intervals.overlaps.is_empty()
+                };
+                let seen = (0..2000).any(|_| sees(&mut program));
                 program.finish();
-                let overlaps = program.intervals.overlaps.len();
-                assert!(overlaps > 0, "seed {seed:#x}: pending ranges were freed, and none seen");
+                assert!(seen, "seed {seed:#x}: pending ranges were freed, and none seen");
             }
         }),
     ]
