@@ -86,7 +86,7 @@ impl Allocation {
 
     /// The block this range lies in, to bind to or to name in a copy. Do not free or map it.
     pub fn memory(&self) -> vk::DeviceMemory {
-        self.home.site().memory
+        self.home.plate().memory
     }
 
     /// Where the range begins in its block, in bytes.
@@ -139,7 +139,7 @@ impl Allocation {
     /// The GPU never saw the range, or is done with it, and nothing recorded that names it will be
     /// submitted.
     pub unsafe fn free_now(self) {
-        let (home, lane, entry) = self.place();
+        let (home, lane, entry) = (self.home, self.lane_index(), self.entry());
         core::mem::forget(self);
         if !home.free_plain(lane, entry) {
             end_region(home, lane, entry, Inner::free_now);
@@ -178,8 +178,7 @@ impl Allocation {
             return Err(ForeignPoint { point });
         }
         if self.home.audit {
-            let (_, lane, entry) = self.place();
-            let used = (lane, entry);
+            let used = (self.lane_index(), self.entry());
             self.home.with_register(|register| register.record_use(used, point));
         }
         Ok(())
@@ -217,15 +216,9 @@ impl Allocation {
         raw
     }
 
-    /// The index of its lane, and its entry there.
     #[inline(always)]
-    fn place(&self) -> (Home, u32, Entry) {
-        let site = self.home.site();
-        (self.home, site.owner.lane, Entry { slot: site.slot, key: self.key })
-    }
-
     pub(super) fn lane_index(&self) -> u32 {
-        self.home.site().owner.lane
+        self.home.plate().whose.lane
     }
 
     /// The lane it lives in.
@@ -236,16 +229,16 @@ impl Allocation {
     /// The address of its first byte, where the block is mapped and the host may reach it.
     pub(super) fn mapping(&self) -> Option<Mapping> {
         // SAFETY: the range lies inside the mapped block.
-        self.home.site().mapping.map(|mapping| unsafe { mapping.add(self.offset) })
+        self.home.plate().mapping.map(|mapping| unsafe { mapping.add(self.offset) })
     }
 
+    #[inline(always)]
     fn entry(&self) -> Entry {
-        self.place().2
+        Entry { slot: self.home.plate().slot, key: self.key }
     }
 
     fn raw(&self) -> RawAllocation {
-        let (home, lane, entry) = self.place();
-        RawAllocation::new(home.id, lane, entry)
+        RawAllocation::new(self.home.id, self.lane_index(), self.entry())
     }
 
     /// Whether Vulkan was told that this memory is for one resource alone.
@@ -288,7 +281,7 @@ impl Allocation {
 
     /// Ends this handle's region by one of the doors.
     fn end(self, door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>) {
-        let (home, lane, entry) = self.place();
+        let (home, lane, entry) = (self.home, self.lane_index(), self.entry());
         core::mem::forget(self);
         end_region(home, lane, entry, door);
     }
@@ -316,7 +309,7 @@ fn end_region(
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        let (home, lane, entry) = self.place();
+        let (home, lane, entry) = (self.home, self.lane_index(), self.entry());
         if !home.retire_plain(lane, entry) {
             end_region(home, lane, entry, Inner::retire);
         }
@@ -380,7 +373,7 @@ impl Allocator {
                 memory: block.memory,
                 offset,
                 size,
-                site: block.sites.get(if taken_over { Host::StaysOut } else { Host::Enters }),
+                plate: block.plates.get(if taken_over { Host::StaysOut } else { Host::Enters }),
                 first: false,
             }
         };

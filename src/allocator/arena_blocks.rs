@@ -13,7 +13,6 @@ use super::{
     telling::tell_block,
 };
 use crate::{
-    ground::lock::Locked,
     memory::{Block, Grant, Rank},
     policy::growth::{Held, NextBlock},
     tlsf,
@@ -153,27 +152,24 @@ impl Inner {
         if !search.request.may_ask() {
             return Err(AllocateError::out_of_memory());
         }
-        let (mut state, slot) = self.add_arena_block(arena, lane, search)?;
-        let (size, alignment, end) = (search.size, search.alignment, search.request.end());
-        // Under the lock since it is there: nobody has taken any of it, nor given it back as empty.
-        let granted = state.blocks.allocate_in(slot, end, size, alignment);
-        let settled = granted
-            .and_then(|grant| self.settle(&mut state, search.request, search.tenant(), grant));
-        let bytes = state.blocks.block(slot).map_or(0, |block| block.size);
-        drop(state);
-        tell_block(lane, bytes, false);
+        let settled = self.add_arena_block(arena, lane, search, |state, search, slot| {
+            let (size, alignment, end) = (search.size, search.alignment, search.request.end());
+            let grant = state.blocks.allocate_in(slot, end, size, alignment)?;
+            self.settle(state, search.request, search.tenant(), grant)
+        })?;
         // An empty block has room: the host's memory for the books has run out.
         settled.ok_or(AllocateError::OutOfHostMemory)
     }
 
-    /// Asks the driver for a block, and returns its slot, with the lock that it was put there under. Who lets go of that
-    /// tells of the block.
-    fn add_arena_block<'a>(
+    /// Asks the driver for a block, and does something with the new one in its slot before anybody else can take a
+    /// part of it, or give it back as empty.
+    fn add_arena_block<T>(
         &self,
         arena: &ArenaBlocks,
-        lane: &'a Lane,
+        lane: &Lane,
         search: &mut Search<'_>,
-    ) -> Result<(Locked<'a, LaneState>, u32), AllocateError> {
+        first: impl FnOnce(&mut LaneState, &Search<'_>, u32) -> T,
+    ) -> Result<T, AllocateError> {
         let (reserved, rank) = {
             let mut state = lane.lock();
             if !state.ask_for_one(arena.most) {
@@ -210,7 +206,12 @@ impl Inner {
             state.blocks.insert(block, arena.policy).map_err(|(_, error)| error)
         });
         match slot {
-            Ok(slot) => Ok((state, slot)),
+            Ok(slot) => {
+                let done = first(&mut state, search, slot);
+                drop(state);
+                tell_block(lane, size, false);
+                Ok(done)
+            }
             Err(error) => {
                 drop(state);
                 // SAFETY: the memory was never used, and kept from a reservation of its size.
@@ -233,10 +234,7 @@ impl Inner {
         let request = Request::for_a_block();
         let mut search = self.search(&request)?;
         for _ in 0..least {
-            let (state, slot) = self.add_arena_block(arena, lane, &mut search)?;
-            let bytes = state.blocks.block(slot).map_or(0, |block| block.size);
-            drop(state);
-            tell_block(lane, bytes, false);
+            self.add_arena_block(arena, lane, &mut search, |_, _, _| ())?;
         }
         Ok(())
     }

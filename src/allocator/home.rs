@@ -2,22 +2,22 @@
 //!
 //! A count for each handle would be one cache line that every thread writes at every allocation.
 //! Instead a block holds one count of [`Inner`] from its first used region to its last (see
-//! `LaneState::keep`), and a handle holds a bare pointer to the block's [`Site`], which has one to the
+//! `LaneState::keep`), and a handle holds a bare pointer to the block's [`Plate`], which has one to the
 //! allocator. This file is the only place that follows those pointers.
 
 use core::{ops::Deref, ptr::NonNull};
 
 use super::inner::Inner;
-use crate::memory::{Grant, Site};
+use crate::memory::{Grant, Plate};
 
 /// A pointer to what a block tells whoever lives in it, and with it to the allocator that the block keeps alive.
 ///
 /// **Invariant**: as long as a `Home` exists, a region that its owner alone may end is used, so
-/// its block is not empty, so it stays in its list, with its sites, and holds a count of the `Inner` that they name.
+/// its block is not empty, so it stays in its list, with its plates, and holds a count of the `Inner` that they name.
 #[derive(Clone, Copy)]
-pub(super) struct Home(NonNull<Site>);
+pub(super) struct Home(NonNull<Plate>);
 
-// SAFETY: `Site` and `Inner` are `Sync`, and a `Home` gives shared access to them only.
+// SAFETY: `Plate` and `Inner` are `Sync`, and a `Home` gives shared access to them only.
 unsafe impl Send for Home {}
 // SAFETY: as above.
 unsafe impl Sync for Home {}
@@ -26,13 +26,13 @@ impl Home {
     /// The home of an allocation that was just made.
     #[inline(always)]
     pub(super) fn new(grant: &Grant) -> Self {
-        Self(grant.site)
+        Self(grant.plate)
     }
 
     /// What the block tells.
     #[inline(always)]
-    pub(super) fn site(&self) -> &Site {
-        // SAFETY: by the invariant the block is in its list now. Nobody writes to a site, and none moves
+    pub(super) fn plate(&self) -> &Plate {
+        // SAFETY: by the invariant the block is in its list now. Nobody writes to a plate, and none moves
         // or goes while its block is there. The owner of this `Home` may end its region during the borrow:
         // as below.
         unsafe { self.0.as_ref() }
@@ -44,7 +44,7 @@ impl Deref for Home {
 
     #[inline(always)]
     fn deref(&self) -> &Inner {
-        let inner = self.site().owner.address().cast::<Inner>();
+        let inner = self.plate().whose.address().cast::<Inner>();
         // SAFETY:
         // * the lanes of an `Inner` name it as their owner before it exists, by its own `Weak`;
         // * by the invariant a block holds a count, so the `Inner` is alive now;

@@ -146,7 +146,7 @@ impl Allocation {
 
     fn check_host_range(&self, offset: u64, length: u64) -> Result<(), CopyError> {
         let visible = self.lane().is_some_and(Lane::is_host_visible);
-        if !visible || self.home.site().size == 0 {
+        if !visible || self.home.plate().size == 0 {
             return Err(CopyError::NotMapped);
         }
         if self.home.life() == Life::ShutDown {
@@ -216,7 +216,7 @@ impl HostRange<'_> {
         }
         let begin = (allocation.offset + offset) / atom * atom;
         let end = (allocation.offset + offset + length).next_multiple_of(atom);
-        let rest = end >= allocation.home.site().size;
+        let rest = end >= allocation.home.plate().size;
         Some(
             vk::MappedMemoryRange::default()
                 .memory(allocation.memory())

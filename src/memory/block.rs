@@ -11,9 +11,9 @@ use super::{
     dedicated::Dedicated,
     graves::Graves,
     line::{End, Line},
+    plate::Plates,
     rank::{Rank, Ranks},
     sight::{Fresh, Sight},
-    site::Sites,
     tenants::{Tenant, Tenants},
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 #[repr(C, align(64))]
 pub(crate) struct Block {
     /// What its handles know of it, once it is in a list.
-    pub(crate) sites: Sites,
+    pub(crate) plates: Plates,
     /// How many of its regions are used or pending, where TLSF splits it.
     pub(super) taken: u32,
     /// Of those, the pending ones.
@@ -84,7 +84,7 @@ impl Block {
             memory,
             size,
             mapping,
-            sites: Sites::default(),
+            plates: Plates::default(),
             taken: 0,
             pending: 0,
             tailored: false,

@@ -12,8 +12,8 @@ use super::{
     fit_index::FitIndex,
     grant::Entry,
     line::{ArenaPolicy, Line},
+    plate::{Plates, Whose},
     rank::Rank,
-    site::{Owner, Sites},
     tenants::{Tenant, Tenants},
 };
 use crate::{
@@ -72,9 +72,9 @@ pub(crate) struct BlockList {
     /// A resource lives here, or did.
     houses: bool,
     /// Whose blocks they are: before the first of them.
-    pub(crate) owner: Owner,
+    pub(crate) whose: Whose,
     /// For the next block.
-    sites: Sites,
+    plates: Plates,
 }
 
 impl BlockList {
@@ -96,8 +96,8 @@ impl BlockList {
             restless: VecDeque::new(),
             counters: Arc::default(),
             houses: false,
-            owner: Owner::default(),
-            sites: Sites::default(),
+            whose: Whose::default(),
+            plates: Plates::default(),
         }
     }
 
@@ -126,7 +126,7 @@ impl BlockList {
             slots_of.try_reserve(slots - slots_of.len())?;
         }
         self.restless.try_reserve(slots - self.restless.len())?;
-        self.sites.reserve()?;
+        self.plates.reserve()?;
         match policy {
             ArenaPolicy::Tlsf => Ok(()),
             ArenaPolicy::Ring | ArenaPolicy::DoubleStack => self.lines.reserve(slots),
@@ -165,9 +165,9 @@ impl BlockList {
             }
         };
         block.split(space, serial);
-        let mut sites = core::mem::take(&mut self.sites);
-        sites.fill(&self.owner, slot, (block.memory, block.size, block.mapping));
-        block.sites = sites;
+        let mut plates = core::mem::take(&mut self.plates);
+        plates.fill(&self.whose, slot, (block.memory, block.size, block.mapping));
+        block.plates = plates;
         self.counters.reserved.add(block.size);
         self.counters.blocks.add(1);
         self.empty.push(slot);

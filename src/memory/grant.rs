@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use ash::vk;
 use smallvec::SmallVec;
 
-use super::site::Site;
+use super::plate::Plate;
 use crate::{tlsf::Key, vulkan::Resource};
 
 /// A retired allocation on its way: which slot, which region.
@@ -34,7 +34,7 @@ pub(crate) struct Grant {
     pub(crate) offset: u64,
     pub(crate) size: u64,
     /// What its handle knows of the block.
-    pub(crate) site: NonNull<Site>,
+    pub(crate) plate: NonNull<Plate>,
     /// The block was empty before: it holds the allocator alive from now on.
     pub(crate) first: bool,
 }

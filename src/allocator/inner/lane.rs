@@ -24,7 +24,7 @@ use crate::{
         published::Published,
     },
     guard::GuardPolicy,
-    memory::{Areas, ArenaPolicy, BlockList, Broken, Counters, Entry, Heirs, Owner, Sight, Stay},
+    memory::{Areas, ArenaPolicy, BlockList, Broken, Counters, Entry, Heirs, Sight, Stay, Whose},
     policy::{
         growth::Growth,
         select::{MemoryType, bits},
@@ -169,7 +169,7 @@ impl Lane {
     /// The lane of an allocator that may be just in the making.
     pub(super) fn owned_by(self, allocator: &Weak<Inner>) -> Self {
         let allocator = AtomicPtr::new(allocator.as_ptr().cast_mut().cast());
-        self.lock().blocks.owner = Owner { allocator, lane: self.index };
+        self.lock().blocks.whose = Whose { allocator, lane: self.index };
         self
     }
 

@@ -5,7 +5,7 @@ use crate::{
     memory::{
         fit_index::class_of,
         grant::{Entry, Grant},
-        site::Host,
+        plate::Host,
     },
     tlsf::Placed,
 };
@@ -16,10 +16,10 @@ impl BlockList {
     pub(super) fn grant(&mut self, slot: u32, placed: Placed, first: bool) -> Option<Grant> {
         let Some(Slot::Block(block)) = self.slots.get(slot as usize) else { return None };
         let Placed { key, offset, size } = placed;
-        let site = block.sites.get(Host::Enters);
+        let plate = block.plates.get(Host::Enters);
         self.counters.grant(size);
         let grant =
-            Grant { entry: Entry { slot, key }, memory: block.memory, offset, size, site, first };
+            Grant { entry: Entry { slot, key }, memory: block.memory, offset, size, plate, first };
         if first {
             self.unlist(slot);
         }

@@ -32,7 +32,7 @@ impl BlockList {
         for (slot, block) in self.iter() {
             block.check()?;
             let known = (block.memory, block.size, block.mapping);
-            if !block.sites.are_of(&self.owner, slot, known) {
+            if !block.plates.are_of(&self.whose, slot, known) {
                 return Err(Broken::Index);
             }
             let listed = self.empty.iter().filter(|&&empty| empty == slot).count();

@@ -7,7 +7,7 @@ use crate::{
     memory::{
         block::Space,
         grant::{Entry, Grant, Heritage},
-        site::Host,
+        plate::Host,
         tenants::Tenant,
     },
     tlsf::{State, TakenOver},
@@ -46,7 +46,7 @@ impl BlockList {
             return None;
         }
         // The GPU may still be busy there.
-        let site = block.sites.get(Host::StaysOut);
+        let plate = block.plates.get(Host::StaysOut);
         let old = areas.tenants.get(last);
         if moves_in || old != Tenant::default() {
             areas.reserve_tenants().ok()?;
@@ -72,7 +72,7 @@ impl BlockList {
             memory: block.memory,
             offset: taken.offset - plot.start,
             size: taken.size,
-            site,
+            plate,
             first: false,
         };
         counters.reach(held, entries.len() as u64);

@@ -134,12 +134,12 @@ fn blocks_that_lie_elsewhere_are_found() {
 #[test]
 fn what_handles_know_of_another_block_is_found() {
     finds(Broken::Index, |list, _| {
-        let one = core::mem::take(&mut block(list, 0).sites);
-        let other = core::mem::replace(&mut block(list, 3).sites, one);
-        block(list, 0).sites = other;
+        let one = core::mem::take(&mut block(list, 0).plates);
+        let other = core::mem::replace(&mut block(list, 3).plates, one);
+        block(list, 0).plates = other;
     });
-    finds(Broken::Index, |list, _| list.owner.lane = 7);
-    finds(Broken::Index, |list, _| block(list, 2).sites = Sites::default());
+    finds(Broken::Index, |list, _| list.whose.lane = 7);
+    finds(Broken::Index, |list, _| block(list, 2).plates = Plates::default());
     // Of a memory that `shutdown` has freed they still tell what it was; not of another.
     finds(Broken::Index, |list, _| block(list, 0).memory = vk::Handle::from_raw(7));
 }

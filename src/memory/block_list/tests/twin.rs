@@ -170,10 +170,10 @@ impl World {
     }
 
     fn take(&mut self, grant: Option<Grant>, (size, alignment): (u64, u64)) -> Option<Entry> {
-        let Grant { entry, memory, offset, size: bytes, site, first } = grant?;
+        let Grant { entry, memory, offset, size: bytes, plate, first } = grant?;
         let home = &self.homes[&entry.slot];
         let block = self.list.block(entry.slot).unwrap();
-        assert_eq!((memory, site), (home.memory, block.sites.get(Host::Enters)));
+        assert_eq!((memory, plate), (home.memory, block.plates.get(Host::Enters)));
         assert!(offset % alignment == 0 && bytes >= size && offset + bytes <= home.size);
         assert_eq!(first, self.in_slot(entry.slot).next().is_none());
         let apart =

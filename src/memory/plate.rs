@@ -12,14 +12,14 @@ use crate::vulkan::Mapping;
 
 /// Whose blocks they are.
 #[derive(Default, Debug)]
-pub(crate) struct Owner {
+pub(crate) struct Whose {
     /// The allocator. It is but an address here: the floor above follows it.
     pub(crate) allocator: AtomicPtr<()>,
     /// The index of the lane.
     pub(crate) lane: u32,
 }
 
-impl Owner {
+impl Whose {
     #[inline(always)]
     pub(crate) fn address(&self) -> *mut () {
         self.allocator.load(Ordering::Relaxed)
@@ -28,8 +28,8 @@ impl Owner {
 
 /// What of a block does not change while anybody lives there: every handle has its address.
 #[derive(Debug)]
-pub(crate) struct Site {
-    pub(crate) owner: Owner,
+pub(crate) struct Plate {
+    pub(crate) whose: Whose,
     /// The block's slot in its list.
     pub(crate) slot: u32,
     pub(crate) memory: vk::DeviceMemory,
@@ -39,55 +39,55 @@ pub(crate) struct Site {
     pub(crate) size: u64,
 }
 
-/// A block's site, and the same for who took over a range that the GPU may still use: the host stays out.
+/// A block's plate, and the same for who took over a range that the GPU may still use: the host stays out.
 /// They stay where they are when the block moves.
 #[derive(Default, Debug)]
-pub(crate) struct Sites(Vec<(Site, Site)>);
+pub(crate) struct Plates(Vec<(Plate, Plate)>);
 
-impl Sites {
-    /// No sites yet, and the memory for them.
+impl Plates {
+    /// No plates yet, and the memory for them.
     pub(super) fn reserve(&mut self) -> Result<(), TryReserveError> {
         self.0.try_reserve_exact(1)
     }
 
-    /// The sites of a block that comes to a slot: its memory, its bytes, and where it is mapped.
+    /// The plates of a block that comes to a slot: its memory, its bytes, and where it is mapped.
     pub(super) fn fill(
         &mut self,
-        owner: &Owner,
+        whose: &Whose,
         slot: u32,
         (memory, size, mapping): (vk::DeviceMemory, u64, Option<Mapping>),
     ) {
-        let site = |mapping, size| Site {
-            owner: Owner { allocator: AtomicPtr::new(owner.address()), lane: owner.lane },
+        let plate = |mapping, size| Plate {
+            whose: Whose { allocator: AtomicPtr::new(whose.address()), lane: whose.lane },
             slot,
             memory,
             mapping,
             size,
         };
-        self.0.push((site(mapping, size), site(None, 0)));
+        self.0.push((plate(mapping, size), plate(None, 0)));
     }
 
     /// Whether they say of a block in a slot what is so; of one that `shutdown` has freed, as far as that lasts.
     pub(super) fn are_of(
         &self,
-        owner: &Owner,
+        whose: &Whose,
         slot: u32,
         (memory, size, mapping): (vk::DeviceMemory, u64, Option<Mapping>),
     ) -> bool {
         let [(open, shut)] = &self.0[..] else { return false };
-        let said = |site: &Site| {
-            (site.owner.address(), site.owner.lane, site.slot)
-                == (owner.address(), owner.lane, slot)
-                && (site.memory == memory || memory == vk::DeviceMemory::null())
+        let said = |plate: &Plate| {
+            (plate.whose.address(), plate.whose.lane, plate.slot)
+                == (whose.address(), whose.lane, slot)
+                && (plate.memory == memory || memory == vk::DeviceMemory::null())
         };
         let maps = open.mapping == mapping || mapping.is_none();
         said(open) && said(shut) && maps && open.size == size && shut.mapping.is_none()
     }
 
-    /// The site for a new handle.
+    /// The plate for a new handle.
     #[inline(always)]
-    pub(crate) fn get(&self, host: Host) -> NonNull<Site> {
-        let [(open, shut)] = &self.0[..] else { unreachable!("a block in a list has its sites") };
+    pub(crate) fn get(&self, host: Host) -> NonNull<Plate> {
+        let [(open, shut)] = &self.0[..] else { unreachable!("a block in a list has its plates") };
         NonNull::from(match host {
             Host::Enters => open,
             Host::StaysOut => shut,
