@@ -7,11 +7,21 @@ use std::{
 
 use crate::ground::sync::lock;
 
+/// So many names are kept, and so many bytes of them.
+const MOST: Size = Size { count: 1 << 16, bytes: 4 << 20 };
+/// With the beginnings of those that came too late.
+const MOST_WITH_STEMS: Size =
+    Size { count: MOST.count + (1 << 10), bytes: MOST.bytes + (64 << 10) };
+/// What all others are called.
+const OTHER: &str = "(one of very many)";
+
 /// A name made at run time, for [`AllocationDesc::name`](crate::AllocationDesc::name): names are
 /// `&'static str`, so that they cost a pointer and outlive every report. Equal names are kept once, and
-/// for ever: name kinds of things, or files, and not every frame's.
+/// for ever; but no more than 65536, and 4 MiB of them. Who has more than that, a number for each of many things
+/// perhaps, is told what a later name has before its first digit: `rock …` for all rocks that come
+/// then; and of very many such beginnings, that it was one of them.
 ///
-/// Cost: a lock and a look-up; a heap allocation for a name that is new.
+/// Cost: a lock and a look-up; a heap allocation for a name that is new, and for each that came too late.
 ///
 /// # Example
 /// ```
@@ -21,14 +31,10 @@ use crate::ground::sync::lock;
 /// assert!(std::ptr::eq(intern("castle.glb"), intern(&file)));
 /// ```
 pub fn intern(name: &str) -> &'static str {
-    static NAMES: OnceLock<Mutex<HashSet<&'static str>>> = OnceLock::new();
+    static NAMES: OnceLock<Mutex<Names>> = OnceLock::new();
     let mut names = lock(NAMES.get_or_init(Mutex::default));
-    if let Some(known) = names.get(name) {
-        return known;
-    }
-    let kept: &'static str = Box::leak(name.into());
-    names.insert(kept);
-    kept
+    let whole = names.keep(name, MOST);
+    whole.or_else(|| names.keep(&stem(name), MOST_WITH_STEMS)).unwrap_or(OTHER)
 }
 
 /// What reports call an allocation.
@@ -36,9 +42,45 @@ pub(crate) fn named(name: Option<&'static str>) -> &'static str {
     name.unwrap_or("(unnamed)")
 }
 
+/// What a name has in common with those that differ in a number.
+fn stem(name: &str) -> String {
+    let end = name.find(|letter: char| letter.is_ascii_digit()).unwrap_or(0);
+    format!("{}…", &name[..end])
+}
+
+/// How many, and their bytes.
+#[derive(Clone, Copy)]
+struct Size {
+    count: usize,
+    bytes: usize,
+}
+
+/// All names that were made at run time.
+#[derive(Default)]
+struct Names {
+    kept: HashSet<&'static str>,
+    bytes: usize,
+}
+
+impl Names {
+    /// A name for ever; none, if that would be more than these.
+    fn keep(&mut self, name: &str, most: Size) -> Option<&'static str> {
+        if let Some(known) = self.kept.get(name) {
+            return Some(known);
+        }
+        if self.kept.len() >= most.count || self.bytes + name.len() > most.bytes {
+            return None;
+        }
+        let kept: &'static str = Box::leak(name.into());
+        self.kept.insert(kept);
+        self.bytes += kept.len();
+        Some(kept)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::intern;
+    use super::{intern, stem};
 
     #[test]
     fn equal_names_are_kept_once_on_all_threads() {
@@ -48,5 +90,18 @@ mod tests {
         });
         assert!(made.iter().all(|name| std::ptr::eq(*name, made[0]) && *name == "mesh 7"));
         assert!(!std::ptr::eq(intern("mesh 8"), made[0]));
+    }
+
+    #[test]
+    fn what_comes_too_late_is_called_by_its_beginning() {
+        for (name, called) in [
+            ("rock 17", "rock …"),
+            ("rock 17 of 20", "rock …"),
+            ("17", "…"),
+            ("größe9", "größe…"),
+            ("a name without a number", "…"),
+        ] {
+            assert_eq!(stem(name), called);
+        }
     }
 }
