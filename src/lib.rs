@@ -1,8 +1,9 @@
-//! A TLSF suballocator for Vulkan device memory whose drops are safe.
+//! A TLSF suballocator for Vulkan device memory, in which dropping a resource is always safe.
 //!
-//! Large `vk::DeviceMemory` blocks are split by a two-level segregated fit allocator, and a freed
-//! range is handed out again only when the GPU has passed its last use. You drop a buffer whenever
-//! your program is done with it; there is no delete queue to write.
+//! The allocator splits large `vk::DeviceMemory` blocks with a two-level segregated fit (TLSF)
+//! algorithm. It reuses a freed range only after the GPU has finished the last work that may access
+//! it. You drop a buffer as soon as your program no longer needs it; you do not need a deletion
+//! queue.
 //!
 //! # A renderer's loop
 //!
@@ -48,13 +49,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What a drop means
+//! # What happens on drop
 //!
 //! **A recording pins, a submission stamps, a signal releases.** [`Timeline::begin`] opens a
-//! [`Recording`] before commands are recorded; [`Recording::submit`] gives it a value of its
-//! queue's timeline. Whatever is dropped is held until every recording that was open at the drop
-//! has ended, and the GPU has passed the last value submitted by then on every timeline. Nothing
-//! waits: [`Allocator::collect`] takes back what is reached, once a frame.
+//! [`Recording`] before commands are recorded. [`Recording::submit`] assigns it a value of its
+//! queue's timeline. A dropped resource is kept until every recording that was open at the time of
+//! the drop has ended and, on every timeline, the GPU has passed the last value submitted by then.
+//! Dropping does not block: [`Allocator::collect`], called once per frame, frees whatever the GPU
+//! has passed.
 //!
 //! ```text
 //!            begin          drop(mesh)      submit → 7              GPU passes 7
@@ -63,66 +65,73 @@
 //!                               in the open bag │ stamped: "wait for 7"   collect
 //! ```
 //!
-//! *Dropping ends the right to submit.* What no recording shows must be undone first: command
-//! buffers recorded once and submitted many times, update-after-bind descriptors, device addresses
-//! stored in other buffers, sparse bindings, images of a swapchain.
+//! *Dropping a resource ends the right to submit work that uses it.* Recordings do not cover
+//! command buffers that are recorded once and submitted many times, update-after-bind descriptors,
+//! device addresses stored in other buffers, sparse bindings, or swapchain images. Remove such uses
+//! before you drop the resource.
 //!
-//! # What you need
+//! # Where to find things
 //!
-//! The [guide] has a page for each of these: [a renderer in thirty lines](guide::renderer),
+//! The [guide] has a page on each of these topics: [a renderer in thirty lines](guide::renderer),
 //! [why a drop is safe](guide::frames_in_flight), [choosing memory](guide::memory),
-//! [budget](guide::budget), [threads and queues](guide::threads),
-//! [your own semaphores](guide::adoption), coming from [VMA](guide::from_vma) or from
-//! [gpu-allocator](guide::from_gpu_allocator), and (feature `fake`) tests without a GPU.
+//! [budgets](guide::budget), [threads and queues](guide::threads), [using your own
+//! semaphores](guide::adoption), migrating from [VMA](guide::from_vma) or
+//! [gpu-allocator](guide::from_gpu_allocator), and (feature `fake`) testing without a GPU.
 //!
-//! * **Buffers and images**: [`Allocator::create_buffer`], [`Allocator::create_image`],
-//!   [`Allocator::create_image_view`]; with create-infos of your own, the `unsafe`
+//! * **Buffers and images**: [`Allocator::create_buffer`], [`Allocator::create_image`] and
+//!   [`Allocator::create_image_view`]. The `unsafe` functions
 //!   [`create_buffer_from`](Allocator::create_buffer_from) and
-//!   [`create_image_from`](Allocator::create_image_from).
-//! * **Memory for objects of yours**: [`Allocator::allocate`], and 16-byte keys
-//!   ([`Allocation::into_raw`]) for tables of your own.
-//! * **Sets of blocks of your own**: [`Allocator::create_arena`], for what ends in any order, as a ring or
-//!   as a double stack ([`ArenaPolicy`]).
-//! * **Ray tracing, descriptor buffers, video**: [`BufferDesc::scratch`] and those beside it,
+//!   [`create_image_from`](Allocator::create_image_from) take your own create-infos.
+//! * **Memory for objects you create yourself**: [`Allocator::allocate`]. [`Allocation::into_raw`]
+//!   converts an allocation into a 16-byte key that you can keep in your own tables.
+//! * **Separate sets of blocks**: [`Allocator::create_arena`]. An arena can free in any order, or
+//!   work as a ring or a double stack ([`ArenaPolicy`]).
+//! * **Ray tracing, descriptor buffers, video**: [`BufferDesc::scratch`] and related methods,
 //!   [`Allocator::bind_video_session`].
-//! * **What is to stay when memory is short**: [`AllocationDesc::priority`], [`Allocation::set_priority`].
-//! * **A frame's uploads**: [`Allocator::create_ring`], at the price of an addition.
-//! * **Many resources on one allocation**: [`Allocator::create_aliasing_buffer`]; **many allocations or
-//!   none**: [`Allocator::allocate_many`].
-//! * **Memory shared with others**: [`Allocator::create_exportable_buffer`], [`Allocator::import_buffer`],
+//! * **Priority when memory is short**: [`AllocationDesc::priority`], [`Allocation::set_priority`].
+//! * **Per-frame uploads**: [`Allocator::create_ring`]; each allocation costs one addition.
+//! * **Several resources in one allocation**: [`Allocator::create_aliasing_buffer`]. **Several
+//!   allocations, all or none**: [`Allocator::allocate_many`].
+//! * **Shared memory**: [`Allocator::create_exportable_buffer`], [`Allocator::import_buffer`],
 //!   [`Allocator::import_host_memory`].
-//! * **Upload and read back**: [`Allocator::create_buffer_init`], [`AllocationDesc::upload`],
+//! * **Upload and readback**: [`Allocator::create_buffer_init`], [`AllocationDesc::upload`],
 //!   [`AllocationDesc::readback`], [`Buffer::write`], [`Buffer::read`].
-//! * **Your own semaphores**: [`Allocator::external_timeline`]. **Vulkan 1.0, fences**:
-//!   [`Allocator::fence_timeline`]. **Many command buffers in one submission**: [`Recording::join`].
-//! * **Exact points instead of "all by now"**: [`Allocation::retire_at`]. **At once**:
-//!   [`Allocation::free_now`]. Both are `unsafe`: they are your word about the GPU.
-//! * **Descriptor sets that retire**: feature `descriptors`,
-//!   `Allocator::create_descriptor_set`. Other handles: [`Allocator::retire_object`].
-//! * **Blocks full of holes**: [`Allocator::defragment`].
-//! * **Figures and pictures**: [`Allocator::statistics`], [`Allocator::snapshot`], and [`inspect`].
-//! * **Events by `tracing`**: the page [`events`].
-//! * **What happened, over time**: [`AllocatorDesc::record`] and the page [`record`].
-//! * **Host or DMA memory by bare pointers**: [`MemoryPool`], [`SharedPool`], `no_std` for the first.
-//! * **Ranges of anything, without Vulkan**: [`tlsf`], `no_std`. The rule of drops alone:
+//! * **Your own semaphores**: [`Allocator::external_timeline`]. **Fences (Vulkan 1.0)**:
+//!   [`Allocator::fence_timeline`]. **Many command buffers in one submission**:
+//!   [`Recording::join`].
+//! * **Explicit retirement points**: [`Allocation::retire_at`]. **Immediate free**:
+//!   [`Allocation::free_now`]. Both are `unsafe`, because you guarantee what the GPU does.
+//! * **Deferred destruction of descriptor sets**: feature `descriptors`,
+//!   `Allocator::create_descriptor_set`. **Of other handles**: [`Allocator::retire_object`].
+//! * **Defragmentation**: [`Allocator::defragment`].
+//! * **Statistics and visualisation**: [`Allocator::statistics`], [`Allocator::snapshot`], and
+//!   [`inspect`].
+//! * **`tracing` events**: the module [`events`].
+//! * **A record of events over time**: [`AllocatorDesc::record`] and the module [`record`].
+//! * **Pools of host or DMA memory, addressed by raw pointers**: [`MemoryPool`] (`no_std`) and
+//!   [`SharedPool`].
+//! * **An offset allocator without Vulkan**: [`tlsf`], `no_std`. The deferred-reuse rule by itself:
 //!   [`retire`], `no_std`.
-//! * **Tests without a GPU**: feature `fake`, a driver that notices what was touched too late.
+//! * **Tests without a GPU**: feature `fake`, a Vulkan driver that detects use after free.
 //!
 //! # Features
 //!
-//! * `std`, `vulkan` (default): the allocator over `ash`. Without `vulkan` only [`tlsf`],
-//!   [`retire`] and [`pool`] are left; without `std` they need `alloc` alone.
-//! * `descriptors`: descriptor sets, with pools by `gpu-descriptor`.
-//! * `fake`: the fake driver. It is small, but has no place in a shipped program.
-//! * `serde`: `Serialize` for statistics and pictures of blocks.
-//! * `inspect`: what is drawn of them.
+//! * `std`, `vulkan` (default): the allocator over `ash`. Without `vulkan`, only [`tlsf`],
+//!   [`retire`] and [`pool`] are available. Without `std`, these need only `alloc`.
+//! * `descriptors`: descriptor sets, allocated from pools managed by `gpu-descriptor`.
+//! * `fake`: the fake driver. It is small, but does not belong in a shipped program.
+//! * `serde`: `Serialize` for statistics and snapshots.
+//! * `inspect`: SVG, HTML and VMA JSON output of snapshots.
 //!
-//! # What it does not do
+//! # Limitations
 //!
-//! Nothing moves by itself: [`Allocator::defragment`] plans, and you copy. Sparse resources are not
-//! suballocated. Guards do not watch
-//! a memory of one resource's own. A block is never shared by two memory types. Host memory for its books is
-//! allocated as blocks and queues grow, and not per allocation.
+//! * The allocator never moves a resource by itself: [`Allocator::defragment`] makes a plan, and
+//!   you copy.
+//! * Sparse resources are not suballocated.
+//! * Guards do not cover dedicated allocations.
+//! * A block belongs to exactly one memory type.
+//! * The allocator's bookkeeping allocates host memory when blocks and queues grow, but not on
+//!   every allocation.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]

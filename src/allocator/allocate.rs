@@ -1,18 +1,20 @@
-//! The flow of an allocation: rank the memory types, find a range, else ask the driver (`ask.rs`).
+//! The allocation algorithm: rank the memory types, find a range in a block, otherwise ask the
+//! driver (`ask.rs`).
 //!
-//! For each type, best first, the ladder:
-//! 1. a memory of its own, if that is required or the driver prefers it;
+//! For each memory type, best first, it tries these steps (the *ladder*):
+//! 1. a dedicated allocation, if required or preferred by the driver;
 //! 2. a range in an existing block;
-//! 3. *collect*: what has the GPU given back meanwhile?
+//! 3. *collect*: free what the GPU has passed meanwhile, then look into the blocks again;
 //! 4. a new block;
-//! 5. out of memory there: *release* the heap's empty blocks, look into the blocks and ask again;
-//! 6. *halve* the block, down to what the request needs, at least 64 KiB;
-//! 7. *dedicated*: a memory of its own. Not for small requests: they would use up the number of
-//!    memories that a device can have.
+//! 5. if the driver is out of memory: *release* the heap's empty blocks, look into the blocks and
+//!    ask again;
+//! 6. *halve* the block size, down to what the request needs, at least 64 KiB;
+//! 7. *dedicated*: a dedicated allocation. Not for small requests, because the number of memory
+//!    objects of a device is limited.
 //!
-//! Then the next type; at last a walk over all blocks and their free regions; then an error that tells
-//! what was tried. The driver is never called under a lock: two threads may both make a block, and then
-//! both stay.
+//! Then it tries the next type, then a walk over all blocks and their free regions. If all fail, it
+//! returns an error that lists what was tried. The driver is never called under a lock. Therefore
+//! two threads may both allocate a block, and then both blocks stay.
 
 use ash::vk;
 
@@ -29,12 +31,12 @@ use crate::{
     vulkan::Dedicate,
 };
 
-/// A grant and the type it came from.
+/// A grant and the lane it came from.
 pub(super) type Granted<'a> = (&'a Lane, Grant);
 
 impl Inner {
-    /// The best memory type for a request that is valid, and what a range in a block there needs. `None` says
-    /// nothing of what is wrong; nearly always nothing is. O(1).
+    /// The best memory type for a valid request, and what a range in a block of this type needs.
+    /// `None` if the request is invalid or not in the cache of choices, which is rare. O(1).
     #[inline(always)]
     pub(super) fn best<'a>(&self, request: &'a Request) -> Option<(&Lane, Search<'a>)> {
         if !self.is_valid(request) {
@@ -44,7 +46,8 @@ impl Inner {
         Some((self.lane_of_type(choice.ranking.best())?, self.search(request).ok()?))
     }
 
-    /// The memory types for a question, best first; `spare` as for [`Choices::get`](super::choices::Choices::get).
+    /// The memory types for a question, best first; `spare` is as for
+    /// [`Choices::get`](super::choices::Choices::get).
     pub(super) fn choice<'a>(
         &'a self,
         question: &Question,
@@ -63,8 +66,8 @@ impl Inner {
         }
     }
 
-    /// A range in a block of the best memory type, where that has room and the request is for no memory of its
-    /// own: nearly always. O(1), one lock.
+    /// A range in a block of the best memory type, if there is room and the request does not need a
+    /// dedicated allocation. This is the common case. O(1), one lock.
     pub(super) fn allocate_at_best(&self, request: &Request) -> Option<Granted<'_>> {
         if request.dedicate != Dedicate::No {
             return None;
@@ -75,10 +78,10 @@ impl Inner {
         Some((lane, self.settle(&mut state, request, search.tenant(), grant)?))
     }
 
-    /// Finds memory for a request. On failure nothing has changed, but that reached memory was
-    /// collected and empty blocks may have gone.
+    /// Finds memory for a request. On failure nothing has changed, except that reached memory may
+    /// have been collected and empty blocks released.
     ///
-    /// O(1) where a block has room; else driver calls, outside all locks.
+    /// O(1) if a block has room; otherwise it makes driver calls, outside all locks.
     pub(super) fn allocate(&self, request: &Request) -> Result<Granted<'_>, AllocateError> {
         if let Some(granted) = self.allocate_at_best(request) {
             return Ok(granted);
@@ -89,7 +92,7 @@ impl Inner {
         self.climb(choice, &mut self.search(request)?)
     }
 
-    /// The ladder, type by type.
+    /// Goes through the ladder, type by type.
     #[cold]
     #[inline(never)]
     fn climb(
@@ -112,7 +115,7 @@ impl Inner {
             match self.allocate_from(lane, search) {
                 Ok(grant) => return Ok((lane, grant)),
                 Err(error) if !is_worth_another_type(error) => return Err(error),
-                // Out of memory says most; of the others, the last.
+                // Keep the out-of-memory error, which says most; otherwise the last error.
                 Err(_) if matches!(failure, AllocateError::OutOfDeviceMemory { .. }) => {}
                 Err(error) => failure = error,
             }
@@ -143,7 +146,7 @@ impl Inner {
         })
     }
 
-    /// Whether a request may be granted at all. `validate` tells why not.
+    /// Whether a request can be granted at all. If not, `validate` returns why.
     #[inline(always)]
     fn is_valid(&self, request: &Request) -> bool {
         let fits = request.size.wrapping_sub(1) < self.largest_request;
@@ -181,7 +184,7 @@ impl Inner {
         if let Some(grant) = self.allocate_in_blocks(lane, search) {
             return Ok(grant);
         }
-        // Before the driver is asked for more: what has the GPU given back meanwhile?
+        // Before asking the driver for more: free what the GPU has passed meanwhile.
         if self.collect_for(lane) {
             search.tried |= Tried::COLLECT;
             if let Some(grant) = self.allocate_in_blocks(lane, search) {
@@ -202,7 +205,7 @@ impl Inner {
         }
     }
 
-    /// Whether a memory of its own comes before a range in a block.
+    /// Whether a dedicated allocation comes before a range in a block.
     pub(super) fn prefers_dedicated(&self, lane: &Lane, search: &Search<'_>) -> bool {
         search.request.dedicate == Dedicate::Prefer
             && search.size >= lane.growth.first / 4
@@ -215,15 +218,15 @@ impl Inner {
         self.settle(&mut state, search.request, search.tenant(), grant)
     }
 
-    /// A range that the quick search does not see. O(blocks and free regions).
+    /// Finds a range that the constant-time search cannot find. O(blocks and free regions).
     pub(super) fn allocate_anywhere(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
         let grant = state.blocks.allocate_anywhere(search.size, search.alignment)?;
         self.settle(&mut state, search.request, search.tenant(), grant)
     }
 
-    /// A granted range lives from here on, and its tenant moves in. It is free again where the host has no memory
-    /// to know of that.
+    /// Puts a granted range into use and stores its tenant. If the host has no memory to store it,
+    /// the range is free again.
     #[inline(always)]
     pub(super) fn settle(
         &self,
@@ -237,7 +240,7 @@ impl Inner {
         Some(grant)
     }
 
-    /// [`settle`](Self::settle), unrecorded.
+    /// Like [`settle`](Self::settle), without recording it.
     #[inline(always)]
     pub(super) fn move_in(
         &self,
@@ -255,16 +258,17 @@ impl Inner {
         Some(grant)
     }
 
-    /// A block is empty no more: it holds a count.
+    /// The block is no longer empty, so it now holds a reference to the allocator.
     #[cold]
     pub(super) fn keep(&self, state: &mut LaneState, slot: u32) {
-        // The caller's own count keeps this alive, so the upgrade succeeds.
+        // The caller holds a reference to the allocator, so the upgrade succeeds.
         if let Some(myself) = self.myself.upgrade() {
             state.keep(slot, myself);
         }
     }
 
-    /// Collects if anything of this type may be reached. Whether something was.
+    /// Collects if anything of this memory type may have been reached. Returns whether something
+    /// was.
     pub(super) fn collect_for(&self, lane: &Lane) -> bool {
         let waits = !lane.lock().bags.is_empty();
         let myself = self.myself.upgrade();

@@ -20,13 +20,14 @@ use crate::{
     vulkan::Mapping,
 };
 
-/// A range of device memory. Dropping it is safe at any time.
+/// A range of device memory. Dropping it is always safe.
 ///
-/// **Drop** retires: the range is given to others only after every recording that is open now has
-/// ended, and the GPU has passed everything submitted by then. Nothing waits; `collect` takes the
-/// range back later. What dropping does end is your right to *submit* work that names the range.
+/// **Drop** retires the allocation: the range is reused only after every recording that is open now
+/// has ended and the GPU has passed everything submitted by then. Dropping does not block; a later
+/// `collect` frees the range. After the drop, you may no longer *submit* work that uses the range.
 ///
-/// Costs: 32 bytes; a drop takes one lock, its memory type's, makes no driver call and allocates nothing.
+/// Cost: 32 bytes. A drop takes the lock of its memory type, makes no driver call and allocates
+/// nothing.
 #[must_use = "dropping an allocation retires it at once"]
 pub struct Allocation {
     pub(super) home: Home,
@@ -35,7 +36,7 @@ pub struct Allocation {
     pub(super) size: u64,
 }
 
-// Half a cache line, where pointers have 8 bytes.
+// Half a cache line with pointers of 8 bytes.
 const _: () = assert!(size_of::<Allocation>() <= 32);
 
 impl fmt::Debug for Allocation {
@@ -49,14 +50,16 @@ impl fmt::Debug for Allocation {
     }
 }
 
-/// An allocation as a 16-byte key: `Copy`, for those who keep their own tables.
+/// A 16-byte key that identifies an allocation. It is `Copy`, so you can keep it in your own
+/// tables.
 ///
-/// It owns nothing. Turn it back with [`Allocator::from_raw`]; a key used twice, or after its
-/// allocation has ended, or with another allocator is a typed error, in release builds too.
+/// A key does not own the allocation. Turn it back into a handle with [`Allocator::from_raw`].
+/// Using a key twice, after its allocation has ended, or with another allocator returns a typed
+/// error, in release builds too.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct RawAllocation {
     allocator: u32,
-    /// Lane in the upper 10 bits, slot below.
+    /// The lane in the upper 10 bits, the slot in the lower ones.
     block: u32,
     key: Key,
 }
@@ -84,42 +87,45 @@ impl Allocation {
         Self { home: Home::new(grant), key, offset, size }
     }
 
-    /// The block this range lies in, to bind to or to name in a copy. Do not free or map it.
+    /// The block that contains the range, for binding or for copy commands. Do not free or map it.
     pub fn memory(&self) -> vk::DeviceMemory {
         self.home.plate().memory
     }
 
-    /// Where the range begins in its block, in bytes.
+    /// The offset of the range in its block, in bytes.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// How many bytes it has: at least what was asked for. In a block that allocations share it is rounded up to 256
-    /// bytes where the GPU alone sees the memory, which no buffer's alignment is above, and to 64 where the host sees
-    /// it; to more where four times the heap over 2³² is more: from 256 and 64 GiB on.
+    /// The size of the range in bytes, which is at least the requested size. In a shared block it
+    /// is a multiple of 256 bytes if only the GPU can access the memory (no buffer has a larger
+    /// alignment), and of 64 bytes if the host can access it. The multiple is larger if four times
+    /// the heap size divided by 2³² is larger, that is for heaps from 256 GiB and 64 GiB on,
+    /// respectively.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The index of its memory type.
+    /// The index of the memory type.
     pub fn memory_type(&self) -> u32 {
         self.lane().map_or(0, |lane| lane.memory_type)
     }
 
-    /// The properties of its memory type.
+    /// The properties of the memory type.
     pub fn memory_properties(&self) -> vk::MemoryPropertyFlags {
         self.lane().map_or_else(Default::default, |lane| lane.flags)
     }
 
-    /// Gives the allocation up at explicit points instead of "all that is submitted by now". It is
-    /// free once all of them are reached; with no points, at once. O(points + log pending).
+    /// Retires the allocation at explicit points instead of "everything submitted by now". It is
+    /// freed once the GPU has passed all of them; without points, immediately. O(points + log
+    /// pending).
     ///
     /// # Errors
-    /// A point of another allocator; the handle comes back.
+    /// A point belongs to another allocator. The error returns the handle.
     ///
     /// # Safety
-    /// No submission that can touch the range lies after these points, on any queue, and no
-    /// recording that names it will be submitted.
+    /// On every queue, all submissions that may access the range are covered by these points, and
+    /// no recording that uses the range will be submitted.
     pub unsafe fn retire_at(self, points: &[Point]) -> Result<(), Refused<Self>> {
         let reached = self.home.poll();
         if let Some(&point) = points.iter().find(|&&point| !reached.knows(point)) {
@@ -131,13 +137,14 @@ impl Allocation {
         Ok(())
     }
 
-    /// Ends the allocation at once: its range may be handed out by the next call.
+    /// Frees the allocation immediately: the next call may reuse its range.
     ///
-    /// Cost: one lock, O(1); where a resource lies on the range, the driver call that destroys it.
+    /// Cost: one lock, O(1). If a resource is bound to the range, also the driver call that
+    /// destroys it.
     ///
     /// # Safety
-    /// The GPU never saw the range, or is done with it, and nothing recorded that names it will be
-    /// submitted.
+    /// The GPU never used the range, or has finished using it, and no recorded work that uses it
+    /// will be submitted.
     pub unsafe fn free_now(self) {
         let (home, lane, entry) = (self.home, self.lane_index(), self.entry());
         core::mem::forget(self);
@@ -146,14 +153,15 @@ impl Allocation {
         }
     }
 
-    /// Tells the [auditor](crate::AllocatorDesc::audit) that the GPU uses the range until a point. Ending the
-    /// allocation at older points ([`retire_at`](Self::retire_at), [`free_now`](Self::free_now)) is then
-    /// reported, by its name. Without the auditor nothing is noted.
+    /// Tells the [auditor](crate::AllocatorDesc::audit) that the GPU uses the range until the given
+    /// point. If the allocation then ends at older points ([`retire_at`](Self::retire_at),
+    /// [`free_now`](Self::free_now)), the auditor reports this with the allocation's name. Without
+    /// the auditor, this does nothing.
     ///
-    /// Cost: with the auditor, one lock and a look-up.
+    /// Cost: with the auditor, one lock and a lookup.
     ///
     /// # Errors
-    /// A point of another allocator.
+    /// The point belongs to another allocator.
     ///
     /// # Example
     /// ```
@@ -184,13 +192,13 @@ impl Allocation {
         Ok(())
     }
 
-    /// Changes how important it is when the system is short of memory: see
-    /// [`AllocationDesc::priority`](crate::AllocationDesc::priority). A texture that is streamed out,
-    /// or comes near. What is no number takes back what was told.
+    /// Changes the priority of the allocation when the system is short of memory; see
+    /// [`AllocationDesc::priority`](crate::AllocationDesc::priority). Use it, for example, for a
+    /// texture that becomes more or less important. NaN removes a priority that was set.
     ///
-    /// Of effect where
-    /// [`PAGEABLE_DEVICE_LOCAL_MEMORY`](crate::DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY) is on,
-    /// from the next [`collect`](Allocator::collect) on.
+    /// Has an effect only if
+    /// [`PAGEABLE_DEVICE_LOCAL_MEMORY`](crate::DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY) is
+    /// enabled, from the next [`collect`](Allocator::collect) on.
     ///
     /// Cost: one lock, O(1).
     pub fn set_priority(&self, priority: f32) {
@@ -199,15 +207,16 @@ impl Allocation {
         }
     }
 
-    /// The key of this allocation, while the handle stays its owner: to find it in a table of yours.
+    /// Returns the key of this allocation, for looking it up in your own tables. The handle remains
+    /// the owner.
     ///
     /// Cost: none.
     pub fn key(&self) -> RawAllocation {
         self.raw()
     }
 
-    /// Turns the handle into a key that owns nothing. The allocation lives until the key is turned
-    /// back and dropped.
+    /// Converts the handle into a key, which does not own the allocation. The allocation lives
+    /// until the key is converted back and the handle is dropped.
     ///
     /// Cost: none.
     pub fn into_raw(self) -> RawAllocation {
@@ -221,12 +230,12 @@ impl Allocation {
         self.home.plate().whose.lane
     }
 
-    /// The lane it lives in.
+    /// The lane of the allocation.
     pub(super) fn lane(&self) -> Option<&Lane> {
         self.home.lane(self.lane_index())
     }
 
-    /// The address of its first byte, where the block is mapped and the host may reach it.
+    /// The address of its first byte, if the block is mapped and the host may access it.
     pub(super) fn mapping(&self) -> Option<Mapping> {
         // SAFETY: the range lies inside the mapped block.
         self.home.plate().mapping.map(|mapping| unsafe { mapping.add(self.offset) })
@@ -241,17 +250,17 @@ impl Allocation {
         RawAllocation::new(self.home.id, self.lane_index(), self.entry())
     }
 
-    /// Whether Vulkan was told that this memory is for one resource alone.
+    /// Whether Vulkan was told that this memory belongs to one resource only.
     pub(super) fn is_exclusive(&self) -> bool {
         self.of_block(|block| block.exclusive).unwrap_or(false)
     }
 
-    /// The handle types that this memory was made to be exported as, as bits.
+    /// The handle types that this memory can be exported as, as bits.
     pub(super) fn exported_as(&self) -> u32 {
         self.of_block(|block| block.exported_as).unwrap_or(0)
     }
 
-    /// Whether its block is to become empty.
+    /// Whether its block is being emptied.
     pub(super) fn is_leaving(&self) -> bool {
         self.of_block(|block| block.closed).unwrap_or(false)
     }
@@ -260,15 +269,15 @@ impl Allocation {
         self.lane()?.lock().blocks.block(self.entry().slot).map(|block| what(&block))
     }
 
-    /// Whether all of this memory read zero when it was handed out: under
-    /// [`GuardPolicy::Zero`](crate::GuardPolicy::Zero) it was filled with zeros after its last owner, or since the driver
-    /// gave it. `false` is no knowledge: memory that no scrub has gone over yet, or one of its own that the
-    /// host does not see. One lock.
+    /// Whether all bytes of this memory were zero when it was allocated. Under
+    /// [`GuardPolicy::Zero`](crate::GuardPolicy::Zero), memory is filled with zeros after its last
+    /// owner, or after it came from the driver. `false` means unknown: no scrub has processed the
+    /// memory yet, or it is a dedicated allocation that the host cannot access. One lock.
     pub fn is_zeroed(&self) -> bool {
         self.lane().is_some_and(|lane| self.home.is_zeroed(lane, self.entry()))
     }
 
-    /// Takes the resource off the range, so that ending one does not end the other.
+    /// Detaches the resource from the range, so that ending one does not end the other.
     pub(super) fn disown(&self) {
         if let Some(lane) = self.lane() {
             lane.lock().blocks.take_resource(self.entry());
@@ -279,7 +288,7 @@ impl Allocation {
         &self.home
     }
 
-    /// Ends this handle's region by one of the doors.
+    /// Ends the region of this handle with one of the functions above.
     fn end(self, door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>) {
         let (home, lane, entry) = (self.home, self.lane_index(), self.entry());
         core::mem::forget(self);
@@ -287,8 +296,8 @@ impl Allocation {
     }
 }
 
-/// Ends a region whose owner is `home`'s holder. After the last facade is gone nobody collects any
-/// more, so then this does, by the end policy.
+/// Ends the region that belongs to the holder of `home`. Once the last facade is dropped nobody
+/// collects any more, so this function then finishes the pending work, according to the end policy.
 fn end_region(
     home: Home,
     lane: u32,
@@ -296,7 +305,7 @@ fn end_region(
     door: impl FnOnce(&Inner, u32, Entry) -> Result<Keeper, KeyError>,
 ) {
     match door(&home, lane, entry) {
-        // Dropping the keeper may end the allocator: `home` is not touched after this.
+        // Dropping the keeper may end the allocator, so `home` is not accessed after this.
         Ok(Some(keeper)) if keeper.life() == Life::Closed => _ = keeper.finish_pending(),
         Ok(keeper) => drop(keeper),
         Err(KeyError::OutOfHostMemory) => tracing::error!(
@@ -317,47 +326,48 @@ impl Drop for Allocation {
 }
 
 impl Allocator {
-    /// Gives the allocation of a raw key up, as dropping its handle would: one lock, where
-    /// [`from_raw`](Self::from_raw) takes one more.
+    /// Retires the allocation of a raw key, like dropping its handle. It takes one lock;
+    /// [`from_raw`](Self::from_raw) followed by a drop takes one more.
     ///
     /// # Errors
-    /// As `from_raw`. Nothing has changed then.
+    /// As for `from_raw`. Nothing has changed.
     ///
     /// # Safety
-    /// As `from_raw`: this is the key's turning back.
+    /// As for `from_raw`; this call counts as converting the key back.
     pub unsafe fn retire_raw(&self, raw: RawAllocation) -> Result<(), KeyError> {
         let (inner, lane, entry) = (self.own(raw)?, raw.lane(), raw.entry());
         if inner.retire_plain(lane, entry) { Ok(()) } else { inner.retire(lane, entry).map(drop) }
     }
 
-    /// Ends the allocation of a raw key at once, as [`Allocation::free_now`] would: one lock.
+    /// Frees the allocation of a raw key immediately, like [`Allocation::free_now`]: one lock.
     ///
     /// # Errors
-    /// As [`from_raw`](Self::from_raw). Nothing has changed then.
+    /// As for [`from_raw`](Self::from_raw). Nothing has changed.
     ///
     /// # Safety
-    /// As `from_raw`: this is the key's turning back. And as [`Allocation::free_now`].
+    /// As for `from_raw`; this call counts as converting the key back. In addition, as for
+    /// [`Allocation::free_now`].
     pub unsafe fn free_raw(&self, raw: RawAllocation) -> Result<(), KeyError> {
         let (inner, lane, entry) = (self.own(raw)?, raw.lane(), raw.entry());
         if inner.free_plain(lane, entry) { Ok(()) } else { inner.free_now(lane, entry).map(drop) }
     }
 
-    /// The allocator of a key, if that is this one.
+    /// The allocator of a key, if it is this one.
     #[inline]
     fn own(&self, raw: RawAllocation) -> Result<&Arc<Inner>, KeyError> {
         let inner = self.inner();
         if raw.allocator == inner.id { Ok(inner) } else { Err(KeyError::Foreign) }
     }
 
-    /// Turns a raw key back into the handle that owns it. O(1), one lock.
+    /// Converts a raw key back into the handle that owns the allocation. O(1), one lock.
     ///
     /// # Errors
-    /// A key of another allocator, of an allocation that was retired before (a double free), or of
-    /// one that has ended. Nothing has changed then.
+    /// The key belongs to another allocator, to an allocation that was already retired (a double
+    /// free), or to one that has ended. Nothing has changed.
     ///
     /// # Safety
-    /// No other handle of the same allocation exists: each [`Allocation::into_raw`] is turned back
-    /// at most once.
+    /// No other handle of the same allocation exists: each result of [`Allocation::into_raw`] is
+    /// converted back at most once.
     pub unsafe fn from_raw(&self, raw: RawAllocation) -> Result<Allocation, KeyError> {
         let inner = self.own(raw)?;
         let lane = inner.lane(raw.lane()).ok_or(KeyError::Stale)?;

@@ -1,4 +1,4 @@
-//! Arenas: sets of blocks that a user makes for resources of one sort.
+//! Arenas: user-created sets of blocks for one group of resources.
 
 use core::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::{
     policy::intent::GpuUse,
 };
 
-/// How to make an [`Arena`]: which memory type, how large its blocks, how many.
+/// Describes how to create an [`Arena`]: its memory type, block size, and number of blocks.
 ///
 /// # Example
 /// ```
@@ -44,8 +44,8 @@ pub struct ArenaDesc {
 }
 
 impl ArenaDesc {
-    /// An arena of the memory type that is best for an intent, with blocks that grow, as many as
-    /// are needed. Of `memory` only what it says of properties counts.
+    /// An arena in the best memory type for an intent, with growing blocks and no limit on their
+    /// number. Of `memory`, only the intent and the memory properties count.
     pub const fn new(memory: AllocationDesc) -> Self {
         Self {
             memory,
@@ -62,94 +62,95 @@ impl ArenaDesc {
         }
     }
 
-    /// What it is called in snapshots, dumps and pages. See [`intern`](crate::intern) for names made
-    /// at run time.
+    /// Sets the name shown in snapshots, dumps and pages. For names made at run time, see
+    /// [`intern`](crate::intern).
     #[must_use]
     pub const fn name(mut self, name: &'static str) -> Self {
         self.name = Some(name);
         self
     }
 
-    /// What its buffers are used for, where that makes a difference to the memory type.
+    /// Sets the usage of its buffers, which may affect the choice of the memory type.
     #[must_use]
     pub const fn buffer_usage(mut self, usage: vk::BufferUsageFlags) -> Self {
         self.usage = usage.as_raw();
         self
     }
 
-    /// Memory types it may be of: `VkMemoryRequirements::memoryTypeBits` of what will live there.
-    /// One bit names the type. [`Allocator::plan_buffer`] and [`Allocator::plan_image`] tell the
-    /// type that a resource would get.
+    /// Restricts the memory types of the arena: `VkMemoryRequirements::memoryTypeBits` of the
+    /// resources you will place in it. A single bit selects the type. [`Allocator::plan_buffer`]
+    /// and [`Allocator::plan_image`] return the type that a resource would get.
     #[must_use]
     pub const fn memory_types(mut self, bits: u32) -> Self {
         self.type_bits = bits;
         self
     }
 
-    /// How it places what is made in it. Unless told, wherever it fits best.
+    /// Sets how the arena places allocations. By default, wherever they fit best.
     ///
-    /// Rings and double stacks are for what ends in order; there an allocation costs an addition, and
-    /// its end as little. Each block is one by itself, so give them a [`block_size`](Self::block_size)
-    /// that holds all, and [one block](Self::max_blocks) unless you mean several.
+    /// Use rings and double stacks for resources that end in order. There, an allocation costs an
+    /// addition, and freeing it costs as little. Each block is a ring or double stack by itself.
+    /// Set a [`block_size`](Self::block_size) that holds everything, and [one
+    /// block](Self::max_blocks) unless you want several.
     #[must_use]
     pub const fn policy(mut self, policy: ArenaPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// The size of every block, in bytes, any that the device can allocate and that holds
-    /// [what all is rounded up to](crate::Allocation::size). Larger requests are
-    /// refused. Unless told, blocks grow from small ones, and a large request has a block to
-    /// itself.
+    /// Sets the size of every block, in bytes. The device must be able to allocate it, and it must
+    /// hold at least one [rounded-up allocation](crate::Allocation::size). Larger requests are
+    /// refused. By default, blocks start small and grow, and a large request has its own block.
     #[must_use]
     pub const fn block_size(mut self, bytes: u64) -> Self {
         self.block_size = Some(bytes);
         self
     }
 
-    /// Blocks that are there from the start to the end; with 0, the default, empty ones go as they
-    /// do elsewhere. Needs a [`block_size`](Self::block_size).
+    /// Sets the number of blocks that are allocated at creation and kept until the end. With 0, the
+    /// default, empty blocks are released as elsewhere. Needs a [`block_size`](Self::block_size).
     #[must_use]
     pub const fn min_blocks(mut self, blocks: u32) -> Self {
         self.min_blocks = blocks;
         self
     }
 
-    /// The most blocks there may be. No limit unless told.
+    /// Sets the maximum number of blocks. Unlimited by default.
     #[must_use]
     pub const fn max_blocks(mut self, blocks: u32) -> Self {
         self.max_blocks = blocks;
         self
     }
 
-    /// How important its memory is, from 0 to 1, when the system is short of it; in steps of a
-    /// sixteenth. Of effect where
-    /// [`DeviceFeatures::MEMORY_PRIORITY`](crate::DeviceFeatures::MEMORY_PRIORITY) is on; elsewhere
-    /// drivers take 0.5. Unless told, its blocks go by what lives in them, as
-    /// [others](AllocationDesc::priority) do.
+    /// Sets the priority of the arena's memory when the system is short of memory, from 0 to 1,
+    /// rounded to a sixteenth. Has an effect only if
+    /// [`DeviceFeatures::MEMORY_PRIORITY`](crate::DeviceFeatures::MEMORY_PRIORITY) is enabled;
+    /// otherwise drivers use 0.5. By default, the priority of its blocks depends on their contents,
+    /// as for [other blocks](AllocationDesc::priority).
     #[must_use]
     pub const fn priority(mut self, priority: f32) -> Self {
         self.priority = Some(priority);
         self
     }
 
-    /// An alignment in bytes that every offset in it has. A power of two.
+    /// Sets a minimum alignment in bytes for every offset in the arena. It must be a power of two.
     #[must_use]
     pub const fn min_alignment(mut self, bytes: u64) -> Self {
         self.min_alignment = bytes;
         self
     }
 
-    /// How its blocks are watched, by whom the allocator says
-    /// ([`AllocatorDesc::guarded_by`](crate::AllocatorDesc::guarded_by)). As the allocator's own are, unless told: so
-    /// the one suspect is watched and the rest costs nothing, or the other way round.
+    /// Sets the guard policy of the arena's blocks. By default it is that of the allocator. With
+    /// this you can watch only one suspect, or everything except one arena.
+    /// [`AllocatorDesc::guarded_by`](crate::AllocatorDesc::guarded_by) still sets who maintains the
+    /// guards.
     #[must_use]
     pub const fn guards(mut self, policy: GuardPolicy) -> Self {
         self.guards = Some(policy);
         self
     }
 
-    /// A block holds `least` bytes, or nothing ever.
+    /// Validates the description. A block must hold `least` bytes, or it could never hold anything.
     fn check(&self, largest: u64, least: u64) -> Result<(), ArenaError> {
         match self {
             Self { block_size: Some(asked), .. } if *asked < least || *asked > largest => {
@@ -168,15 +169,15 @@ impl ArenaDesc {
     }
 }
 
-/// A set of blocks of one memory type, with a lock of its own: for what should live together, be
-/// limited together, or leave nothing behind between others.
+/// A set of blocks of one memory type, with its own lock. Use it for resources that should be
+/// placed together, limited together, or freed together without leaving gaps between others.
 ///
-/// What is made in it is an [`Allocation`](crate::Allocation), [`Buffer`](crate::Buffer) or
-/// [`Image`](crate::Image) like any other, and retires
-/// like any other. Nothing in an arena ever has a memory of its own.
+/// Allocations made in an arena are ordinary [`Allocation`](crate::Allocation)s,
+/// [`Buffer`](crate::Buffer)s or [`Image`](crate::Image)s, and retire like any other. An arena
+/// never makes dedicated allocations.
 ///
-/// **Dropping** the arena is safe at any time: what was made in it lives on, and its blocks go as
-/// they become empty.
+/// **Dropping** the arena is always safe: its allocations stay valid, and its blocks are released
+/// as they become empty.
 ///
 /// # Example
 /// ```
@@ -194,7 +195,7 @@ impl ArenaDesc {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A frame's own memory, of which the GPU moves the tail:
+/// Memory for one frame at a time, whose tail advances as the GPU makes progress:
 /// ```
 /// # use fencepost::{fake::{FakeDriver, Profile}, *};
 /// # let fake = FakeDriver::new(&Profile::default());
@@ -228,13 +229,13 @@ impl fmt::Debug for Arena {
 }
 
 impl Allocator {
-    /// Makes an arena. At most 992 live at a time.
+    /// Creates an arena. At most 992 arenas can exist at the same time.
     ///
-    /// Cost: a driver call for each block it has from the start.
+    /// Cost: one driver call for each initial block.
     ///
     /// # Errors
-    /// A description that contradicts itself or the device, no memory for the first blocks. Nothing
-    /// is left behind.
+    /// The description contradicts itself or the device, or there is no memory for the initial
+    /// blocks. Nothing is left behind.
     pub fn create_arena(&self, desc: &ArenaDesc) -> Result<Arena, ArenaError> {
         let inner = self.inner();
         inner.check_open()?;
@@ -242,7 +243,7 @@ impl Allocator {
         let lane = inner.lane(memory_type).ok_or(ArenaError::NoMemoryType)?;
         let largest = lane.heap_size.min(inner.vulkan.properties().max_allocation_size);
         let guards = desc.guards.unwrap_or(inner.guards.policy);
-        // A byte, its margins, and the rest of the last granule.
+        // One byte, its margins, and the rest of the last granule.
         let least = layout(1, 1, inner.guards.margin(guards)).map_or(u64::MAX, |it| it.total);
         desc.check(largest, least.next_multiple_of(lane.granule))?;
         let stay = Stay { least: desc.min_blocks, ..lane.lock().blocks.stay };
@@ -254,7 +255,7 @@ impl Allocator {
             state.blocks.fixed_rank = desc.priority.and_then(Rank::of);
             state.blocks.ranked = inner.vulkan.moves_priorities() && desc.priority.is_none();
         }
-        // From here on its drop gives the lane back.
+        // From here on, dropping the arena returns the lane.
         let arena = Arena {
             inner: Arc::clone(inner),
             blocks: ArenaBlocks {
@@ -284,33 +285,33 @@ impl Inner {
 }
 
 impl Arena {
-    /// The index of its memory type.
+    /// The index of the memory type.
     pub fn memory_type(&self) -> u32 {
         self.lane().map_or(0, |lane| lane.memory_type)
     }
 
-    /// What it is [called](ArenaDesc::name). One lock.
+    /// The [name](ArenaDesc::name). One lock.
     pub fn name(&self) -> Option<&'static str> {
         self.lane().and_then(|lane| lane.lock().name)
     }
 
-    /// The properties of its memory type.
+    /// The properties of the memory type.
     pub fn memory_properties(&self) -> vk::MemoryPropertyFlags {
         self.lane().map_or_else(Default::default, |lane| lane.flags)
     }
 
-    /// What it holds. O(1), no lock; as [`Allocator::statistics`].
+    /// The statistics of the arena, like [`Allocator::statistics`]. O(1), no lock.
     pub fn statistics(&self) -> MemoryStatistics {
         self.lane().map_or_else(Default::default, Lane::statistics_of_arena)
     }
 
-    /// Gives all its memory, and what it will have, another priority, whatever lives there: less when
-    /// its level is left, more when it is entered again. Between 0 and 1, in steps of a sixteenth,
-    /// and clamped; what is no number changes nothing.
+    /// Changes the priority of all present and future memory of the arena, whatever it contains.
+    /// For example, lower it when the player leaves a level, and raise it on return. The value is
+    /// clamped to 0 to 1 and rounded to a sixteenth; NaN has no effect.
     ///
-    /// Of memory that is there it is of effect where
-    /// [`PAGEABLE_DEVICE_LOCAL_MEMORY`](crate::DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY) is on:
-    /// [`collect`](Allocator::collect) tells the driver, 64 blocks at a time.
+    /// For existing memory this has an effect only if
+    /// [`PAGEABLE_DEVICE_LOCAL_MEMORY`](crate::DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY) is
+    /// enabled: [`collect`](Allocator::collect) informs the driver, for 64 blocks per call.
     ///
     /// Cost: one lock, O(blocks).
     pub fn set_priority(&self, priority: f32) {

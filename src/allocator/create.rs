@@ -1,5 +1,5 @@
-//! The flow of a resource: create it, ask what it needs, find memory, bind. Nothing is left behind
-//! on failure.
+//! Creating a resource: create the object, query its requirements, find memory, bind. On failure
+//! nothing is left behind.
 
 use std::{panic::Location, sync::Arc, time::Duration};
 
@@ -30,7 +30,7 @@ impl Inner {
         }
     }
 
-    /// Checks a description, and asks the driver whether it has such images.
+    /// Validates a description, and asks the driver whether it supports such images.
     pub(super) fn check_image(&self, desc: &ImageDesc) -> Result<(), CreateError> {
         desc.check(&self.vulkan)?;
         self.check_open()?;
@@ -44,7 +44,7 @@ impl Inner {
         }
     }
 
-    /// A buffer of a description, once that is checked.
+    /// Creates a buffer from a description, after validating it.
     #[track_caller]
     pub(super) fn create_described_buffer(
         self: &Arc<Self>,
@@ -98,7 +98,8 @@ impl Inner {
         Ok(Image::new(allocation, handle, info))
     }
 
-    /// One range for all planes of a new disjoint image, which is destroyed if there is none.
+    /// Binds one range to all planes of a new disjoint image. If there is no memory, destroys the
+    /// image.
     #[track_caller]
     fn allocate_and_bind_planes(
         self: &Arc<Self>,
@@ -123,7 +124,7 @@ impl Inner {
         })
     }
 
-    /// Memory for a new resource, which is destroyed if there is none.
+    /// Allocates memory for a new resource. If there is no memory, destroys the resource.
     #[track_caller]
     fn allocate_and_bind(
         self: &Arc<Self>,
@@ -140,8 +141,8 @@ impl Inner {
         self.bind_new(resource, &grant)
     }
 
-    /// What a resource that lives needs of memory: what the driver says, and the alignment of the
-    /// addresses that its usage stands for.
+    /// The memory requirements of a live resource: those of the driver, with the address alignment
+    /// that its usage requires.
     pub(super) fn needs(&self, target: Target) -> Requirements {
         // SAFETY: the device contract; the resource lives.
         let mut needs = unsafe { self.vulkan.requirements(target.resource) };
@@ -152,7 +153,7 @@ impl Inner {
         needs
     }
 
-    /// Binds a new resource to the range that was granted for it; if that fails, both go.
+    /// Binds a new resource to the range that was granted for it. On failure, ends both.
     pub(super) fn bind_new(
         self: &Arc<Self>,
         resource: Resource,
@@ -164,13 +165,13 @@ impl Inner {
         })
     }
 
-    /// As [`bind_new`](Self::bind_new), by a call of the driver's.
+    /// Like [`bind_new`](Self::bind_new), with the given driver call.
     fn bind_by(
         self: &Arc<Self>,
         grant: &Grant,
         bind: impl FnOnce(vk::DeviceMemory, u64) -> Result<(), vk::Result>,
     ) -> Result<Allocation, CreateError> {
-        // The range, and from here on the resource with it, belong to this handle.
+        // From here on this handle owns the range and the resource.
         let allocation = Allocation::new(grant);
         match bind(grant.memory, grant.offset) {
             Ok(()) => Ok(allocation),
@@ -182,7 +183,7 @@ impl Inner {
         }
     }
 
-    /// How what is allocated there is watched.
+    /// The guard policy of allocations in this place.
     fn guards_at(&self, place: Place<'_>) -> GuardPolicy {
         match place {
             Place::Arena(arena) | Place::Others(_, Some(arena)) => arena.guards,
@@ -190,7 +191,7 @@ impl Inner {
         }
     }
 
-    /// What is asked of a place.
+    /// The request for a place.
     pub(super) fn request(
         &self,
         requirements: &Requirements,
@@ -234,8 +235,8 @@ impl Inner {
         }
         Ok(grant)
     }
-    /// Asks, and after a refusal again: as long as there is patience, and once more of what guards keep back has
-    /// come free.
+    /// Makes a request, and repeats it after a failure as long as the patience lasts, and once more
+    /// if memory that guards held back has come free.
     #[inline(always)]
     pub(super) fn persist<T>(
         &self,

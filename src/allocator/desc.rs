@@ -1,4 +1,4 @@
-//! What the user describes: the allocator, a resource, and the memory it wants.
+//! What the user describes: the allocator, and the memory for a resource.
 
 use core::time::Duration;
 use std::{
@@ -18,7 +18,8 @@ use crate::{
     vulkan::DeviceFeatures,
 };
 
-/// How to make an [`Allocator`](crate::Allocator): the device, what it has enabled, and policies.
+/// Describes how to create an [`Allocator`](crate::Allocator): the device, its enabled features,
+/// and policies.
 ///
 /// # Example
 /// ```
@@ -45,7 +46,7 @@ pub struct AllocatorDesc<'a> {
     pub(crate) largest_block: u64,
     pub(crate) heap_caps: [u64; vk::MAX_MEMORY_HEAPS],
     pub(crate) linger: u64,
-    /// The first and the largest block of a heap, where they are its own.
+    /// The first and the largest block size of a heap, if set for that heap.
     pub(crate) heap_blocks: [Option<(u64, u64)>; vk::MAX_MEMORY_HEAPS],
     pub(crate) map_on_access: bool,
     pub(crate) guards: GuardPolicy,
@@ -82,7 +83,7 @@ impl core::fmt::Debug for AllocatorDesc<'_> {
 }
 
 impl<'a> AllocatorDesc<'a> {
-    /// An allocator for Vulkan 1.0 with no features: say what your device has with
+    /// Describes an allocator for Vulkan 1.0 without features. Set what your device supports with
     /// [`api_version`](Self::api_version) and [`features`](Self::features).
     pub const fn new(
         instance: &'a ash::Instance,
@@ -113,70 +114,74 @@ impl<'a> AllocatorDesc<'a> {
         }
     }
 
-    /// The Vulkan version that may be used of this device: the lesser of what the instance was
-    /// created with (`VkApplicationInfo::apiVersion`) and what the physical device reports.
+    /// Sets the Vulkan version that the allocator may use: the lower of the version the instance
+    /// was created with (`VkApplicationInfo::apiVersion`) and the version the physical device
+    /// reports.
     #[must_use]
     pub const fn api_version(mut self, version: u32) -> Self {
         self.api_version = version;
         self
     }
 
-    /// The device features and extensions you enabled.
+    /// Sets the device features and extensions that you enabled.
     #[must_use]
     pub const fn features(mut self, features: DeviceFeatures) -> Self {
         self.features = features;
         self
     }
 
-    /// Your owner of the device. It is dropped after everything of fencepost's is gone, so that
-    /// the order of destruction is right by itself: an `Arc` whose drop destroys the device. This
-    /// description holds a clone too, as long as it lives.
+    /// Sets the owner of the device, for example an `Arc` whose drop destroys the device. The
+    /// allocator drops it after everything else that belongs to the allocator, which ensures the
+    /// right order of destruction. This description also holds a clone while it exists.
     #[must_use]
     pub fn keep_alive(mut self, owner: Arc<dyn Any + Send + Sync>) -> Self {
         self.keep_alive = Some(owner);
         self
     }
 
-    /// What the last clone's drop does with work that is still pending.
+    /// Sets what happens to pending work when the last clone of the allocator is dropped.
     #[must_use]
     pub const fn end_policy(mut self, policy: EndPolicy) -> Self {
         self.end_policy = policy;
         self
     }
 
-    /// Whether to watch for what holds memory back: a recording that stays open, and a timeline that
-    /// has work out and does not move, for 256 collects. Each is reported once by `tracing`, with the
-    /// name of an allocation that waits; and so is an end before a
-    /// [recorded use](crate::Allocation::record_use). And where each allocation is made is noted, for
-    /// the report of [leaks](crate::Leak); with `RUST_BACKTRACE=1` in the environment, by which calls.
+    /// Enables auditing of recordings and timelines that prevent memory from being freed: a
+    /// recording that stays open, or a timeline with outstanding work that makes no progress, for
+    /// 256 collects. Each is reported once through `tracing`, with the name of an allocation that
+    /// waits for it. Auditing also reports allocations that end before a [recorded
+    /// use](crate::Allocation::record_use), and records where each allocation was made, for reports
+    /// of [leaks](crate::Leak); if the environment contains `RUST_BACKTRACE=1`, with a backtrace.
     ///
-    /// A debugging aid: a few comparisons a collect, and an entry of a hash table an allocation.
+    /// This is a debugging aid. It costs a few comparisons per collect, and one hash table entry
+    /// per allocation.
     #[must_use]
     pub const fn audit(mut self, audit: bool) -> Self {
         self.audit = audit;
         self
     }
 
-    /// The size of a memory type's first block, in bytes; 1 MiB unless told. Rounded down to a
-    /// power of two, at least 64 KiB, at most the largest block.
+    /// Sets the size of a memory type's first block, in bytes; 1 MiB by default. It is rounded down
+    /// to a power of two, is at least 64 KiB, and at most the size of the largest block.
     #[must_use]
     pub const fn first_block(mut self, bytes: u64) -> Self {
         self.first_block = bytes;
         self
     }
 
-    /// The size of the largest block that small requests share, in bytes; 256 MiB unless told.
-    /// Rounded down to a power of two, at most an eighth of its heap. A large request gets a block
-    /// made to measure.
+    /// Sets the maximum size of blocks that small requests share, in bytes; 256 MiB by default. It
+    /// is rounded down to a power of two, and is at most an eighth of the heap. A larger request
+    /// gets a block of exactly its size.
     #[must_use]
     pub const fn largest_block(mut self, bytes: u64) -> Self {
         self.largest_block = bytes;
         self
     }
 
-    /// [`first_block`](Self::first_block) and [`largest_block`](Self::largest_block) for the memory
-    /// types of one heap, in bytes. [`Allocator::block_sizes`](crate::Allocator::block_sizes) tells
-    /// what came of it. Of no effect for a heap that does not exist.
+    /// Sets [`first_block`](Self::first_block) and [`largest_block`](Self::largest_block) for the
+    /// memory types of one heap, in bytes.
+    /// [`Allocator::block_sizes`](crate::Allocator::block_sizes) returns the resulting sizes. Has
+    /// no effect if the heap does not exist.
     #[must_use]
     pub const fn heap_blocks(mut self, heap: u32, first: u64, largest: u64) -> Self {
         if (heap as usize) < self.heap_blocks.len() {
@@ -185,9 +190,10 @@ impl<'a> AllocatorDesc<'a> {
         self
     }
 
-    /// How many collects an empty block lingers, for a program that frees and comes back; 1024
-    /// unless told. It goes at once if its heap is over budget, if the memory is needed, or before
-    /// more is held than ever was. One small empty block a memory type stays until
+    /// Sets for how many collects an empty block is kept before it is returned to the driver; 1024
+    /// by default. This helps programs that free memory and soon need it again. An empty block is
+    /// returned earlier if its heap is over budget, if the memory is needed elsewhere, or before
+    /// more memory is reserved than ever before. One small empty block per memory type stays until
     /// [`trim`](crate::Allocator::trim).
     #[must_use]
     pub const fn linger(mut self, collects: u64) -> Self {
@@ -195,10 +201,11 @@ impl<'a> AllocatorDesc<'a> {
         self
     }
 
-    /// The most this allocator may hold of a heap, in bytes: blocks and dedicated memories, live,
-    /// pending or free. Never exceeded, whatever the request; without a cap the driver decides,
-    /// and for requests [within the budget](AllocationFlags::WITHIN_BUDGET) the budget. Of no
-    /// effect for a heap that does not exist.
+    /// Sets the maximum number of bytes that this allocator may reserve in a heap, over all blocks
+    /// and dedicated allocations, whether live, pending or free. No request exceeds this limit.
+    /// Without it, the driver decides and, for requests [within the
+    /// budget](AllocationFlags::WITHIN_BUDGET), the budget. Has no effect if the heap does not
+    /// exist.
     #[must_use]
     pub const fn heap_cap(mut self, heap: u32, bytes: u64) -> Self {
         if (heap as usize) < self.heap_caps.len() {
@@ -209,18 +216,18 @@ impl<'a> AllocatorDesc<'a> {
 }
 
 impl AllocatorDesc<'_> {
-    /// Maps host-visible memory for each `read` and `write` alone, and not for good. For tools that
-    /// watch mapped memory and are slowed by much of it, as RenderDoc is; every access then costs
-    /// two driver calls, accesses to one memory type take turns, and
-    /// [`mapped`](crate::Allocation::mapped) gives nothing.
+    /// Maps host-visible memory for each `read` and `write` instead of permanently. Use this for
+    /// tools that track mapped memory and slow down if there is much of it, such as RenderDoc.
+    /// Every access then costs two driver calls, accesses to the same memory type are serialised,
+    /// and [`mapped`](crate::Allocation::mapped) returns `None`.
     #[must_use]
     pub const fn map_on_access(mut self, on_access: bool) -> Self {
         self.map_on_access = on_access;
         self
     }
 
-    /// Watches for writes beside and after the life of allocations. Findings go to
-    /// [`tracing`](https://docs.rs/tracing) as they are made, and to
+    /// Detects writes outside the range or the lifetime of an allocation. Findings are reported
+    /// through [`tracing`](https://docs.rs/tracing) when they are made, and returned by
     /// [`Allocator::check_guards`](crate::Allocator::check_guards).
     #[must_use]
     pub const fn guards(mut self, policy: GuardPolicy) -> Self {
@@ -228,48 +235,54 @@ impl AllocatorDesc<'_> {
         self
     }
 
-    /// Who keeps the [`guards`](Self::guards): the host, where it sees the memory, or the GPU.
+    /// Sets whether the host (for memory it can access) or the GPU maintains the
+    /// [`guards`](Self::guards).
     #[must_use]
     pub const fn guarded_by(mut self, by: GuardedBy) -> Self {
         self.guarded_by = by;
         self
     }
 
-    /// How many [scrubs](crate::Allocator::record_scrub) more what ended stays out of use, poisoned, before
-    /// the GPU looks at it once more; none unless told. A write that comes so late is still found, and
-    /// by its first owner's name; the footprint grows by so many frames' worth of drops.
+    /// Sets for how many more [scrubs](crate::Allocator::record_scrub) freed memory stays poisoned
+    /// and out of use before the GPU checks it once more; 0 by default. A write that comes late
+    /// within this time is still found and attributed to the last owner. The footprint grows by
+    /// what that many frames free.
     ///
-    /// Where the host keeps the guards, for so many [collects](crate::Allocator::collect): then the host looks,
-    /// and it is free. Without a quarantine that memory is free once it is poisoned, and looked at when it is
-    /// handed out again: a write that comes later hits its next owner, and is found nowhere.
+    /// If the host maintains the guards, the quarantine lasts that many
+    /// [collects](crate::Allocator::collect); then the host checks the memory and frees it. Without
+    /// a quarantine, the host frees memory as soon as it is poisoned and checks it when it is
+    /// allocated again; a write after that goes to the next owner and is not detected.
     ///
-    /// A quarantine ends before a request fails. The host looks first. The GPU cannot look at once, so what it
-    /// has in quarantine, and then what waits for its first scrub, comes back unlooked, is told and
-    /// [counted](crate::GuardCoverage::unlooked_allocations); but not for a request that may fail by its
-    /// flags, nor under [`GuardPolicy::Zero`](crate::GuardPolicy::Zero).
+    /// The quarantine ends early rather than let a request fail. The host checks the memory first.
+    /// The GPU cannot check it immediately, so memory in quarantine, and then memory that waits for
+    /// its first scrub, is reused unchecked; this is reported and
+    /// [counted](crate::GuardCoverage::unlooked_allocations). It does not happen for requests whose
+    /// flags allow them to fail, nor under [`GuardPolicy::Zero`](crate::GuardPolicy::Zero).
     #[must_use]
     pub const fn quarantine(mut self, scrubs: u32) -> Self {
         self.quarantine = scrubs;
         self
     }
 
-    /// How many bytes of a memory type or arena are in [`quarantine`](Self::quarantine) at most; no limit
-    /// unless told. The oldest make way, looked at by the next scrub or collect. For a quarantine by bytes alone,
-    /// let it last [`u32::MAX`] scrubs.
+    /// Limits the bytes per memory type or arena that are in [`quarantine`](Self::quarantine);
+    /// unlimited by default. When the limit is exceeded, the oldest ranges leave: the next scrub or
+    /// collect checks them. To limit the quarantine by bytes only, set its duration to [`u32::MAX`]
+    /// scrubs.
     #[must_use]
     pub const fn quarantine_bytes(mut self, bytes: u64) -> Self {
         self.quarantine_bytes = bytes;
         self
     }
 
-    /// Writes down what the program does with its memory, for looking at it over time and for
-    /// replaying it with other settings; the form is on the page [`record`](crate::record). The first
-    /// allocator made of this description takes the writer.
+    /// Records what the program does with its memory, so that you can look at it over time or
+    /// replay it with other settings. The module [`record`](crate::record) describes the format.
+    /// The first allocator created from this description takes the writer.
     ///
-    /// An allocation, a drop and a submission each cost some tens of nanoseconds more, under a lock that is
-    /// held in any case. [`collect`](crate::Allocator::collect) writes, with no lock held, in one
-    /// call of the writer, some hundred nanoseconds an event; a writer that fails is reported by `tracing`, and ends the record. The last
-    /// clone's drop writes the end.
+    /// An allocation, a drop and a submission each cost some tens of nanoseconds more, under a lock
+    /// that is held anyway. [`collect`](crate::Allocator::collect) writes the events in one call of
+    /// the writer, without holding a lock; this costs some hundred nanoseconds per event. If the
+    /// writer fails, a `tracing` event reports it and the record ends. Dropping the last clone of
+    /// the allocator writes the end of the record.
     ///
     /// # Example
     /// ```
@@ -294,9 +307,9 @@ impl AllocatorDesc<'_> {
         self
     }
 
-    /// How many events of one memory type a [`record`](Self::record) has room for between two
-    /// collects; 65,536 unless told, at 64 bytes each. Those beyond are lost, and the record says how
-    /// many.
+    /// Sets how many events of one memory type a [`record`](Self::record) can hold between two
+    /// collects; 65,536 by default, at 64 bytes each. Further events are lost, and the record
+    /// contains how many.
     #[must_use]
     pub const fn record_room(mut self, events: u32) -> Self {
         self.record_room = events as usize;
@@ -304,52 +317,53 @@ impl AllocatorDesc<'_> {
     }
 }
 
-/// A writer for the one who comes first.
+/// A writer that the first allocator takes.
 pub(crate) type Destination = Arc<Mutex<Option<Box<dyn std::io::Write + Send>>>>;
 
-/// What happens to pending work when the last [`Allocator`](crate::Allocator) goes.
+/// What happens to pending work when the last [`Allocator`](crate::Allocator) is dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum EndPolicy {
-    /// Wait for the GPU, at most this long at a time. What is not reached by then stays allocated
-    /// for ever, and is reported: leaking is safe, freeing in flight is not.
+    /// Wait for the GPU, at most this long at a time. Whatever the GPU has not passed by then is
+    /// never freed, and is reported: a leak is safe, freeing memory in use is not.
     Wait(Duration),
-    /// Do not wait. What is not reached is kept for ever and reported.
+    /// Do not wait. Whatever the GPU has not passed is never freed, and is reported.
     Keep,
 }
 
 bitflags::bitflags! {
-    /// What an allocation must not do, even if it fails for it; and where it is to lie.
+    /// Restrictions that may make an allocation fail, and where it is placed.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
     pub struct AllocationFlags: u32 {
-        /// Fail rather than go over a heap's [budget](crate::Allocator::heap_budget): a budget that
-        /// is exceeded costs speed, because the system moves memory out of the way.
+        /// Fail rather than exceed the [budget](crate::Allocator::heap_budget) of a heap. Exceeding
+        /// a budget costs speed, because the system moves memory out of the heap.
         const WITHIN_BUDGET = 1;
-        /// Fail rather than ask the driver for memory: take what existing blocks have.
+        /// Fail rather than allocate from the driver: use only free ranges of existing blocks.
         const NEVER_ALLOCATE = 1 << 1;
-        /// From the upper end of an arena's [double stack](crate::ArenaPolicy::DoubleStack). Of no effect
-        /// elsewhere.
+        /// Allocate from the upper end of an arena's [double
+        /// stack](crate::ArenaPolicy::DoubleStack). Has no effect elsewhere.
         const UPPER_END = 1 << 2;
     }
 }
 
-/// What memory a resource wants. Start from an intent:
+/// Describes what memory a resource needs. Start from an intent:
 /// [`device_local`](Self::device_local), [`upload`](Self::upload), [`readback`](Self::readback) or
 /// [`transient`](Self::transient).
 ///
-/// An intent, the resource's usage and the shape of the device tell which memory properties are
-/// required, which are preferred, and which are avoided. The order of preference among the types
-/// that are allowed and have what is required:
-/// 1. not the small window that the host has on a graphics card's memory (a PCI BAR of 256 MiB at
-///    most), unless device-local *and* host-visible are asked for;
-/// 2. the fewest preferred properties missing;
-/// 3. the fewest avoided properties present;
-/// 4. the driver's own order.
+/// The intent, the usage of the resource and the kind of device determine which memory properties
+/// are required, preferred, and avoided. Among the memory types that the resource allows and that
+/// have the required properties, the order of preference is:
+/// 1. types outside the small host-visible window of a graphics card (a PCI BAR of at most 256
+///    MiB), unless the description asks for memory that is device-local *and* host-visible;
+/// 2. the fewest missing preferred properties;
+/// 3. the fewest present avoided properties;
+/// 4. the order of the driver.
 ///
-/// Out of memory there, the next one is tried. Types with properties that need a feature (protected,
-/// AMD's device-coherent) or are a vendor's own are never taken unless named by
-/// [`required`](Self::required) or [`preferred`](Self::preferred), and the first two not unless their
-/// feature is on. [`Allocator::plan`](crate::Allocator::plan) tells what comes of a description.
+/// If a type is out of memory, the next one is tried. Types with properties that need a feature
+/// (protected, AMD's device-coherent) or that are vendor-specific are used only if
+/// [`required`](Self::required) or [`preferred`](Self::preferred) names the property; the first two
+/// also need their feature to be enabled. [`Allocator::plan`](crate::Allocator::plan) returns the
+/// result for a description.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct AllocationDesc {
@@ -363,13 +377,14 @@ pub struct AllocationDesc {
 }
 
 impl AllocationDesc {
-    /// Nothing is said of the memory but where it is to be, and who lives there.
+    /// Whether the description restricts nothing about the memory except its type, and perhaps
+    /// names its owner.
     #[inline(always)]
     pub(crate) const fn is_usual(&self) -> bool {
         self.min_alignment <= 1 && !self.dedicated
     }
 
-    /// Whether there is anything to remember of who lives on the range, besides the resource.
+    /// Whether anything besides the resource has to be stored for the range.
     #[inline(always)]
     pub(crate) const fn is_told(&self) -> bool {
         self.name.is_some() || self.rank.is_some()
@@ -402,139 +417,145 @@ impl AllocationDesc {
         }
     }
 
-    /// Memory the GPU reaches fastest. The host does not touch it.
+    /// Memory with the fastest access for the GPU. The host does not access it.
     pub const fn device_local() -> Self {
         Self::intent(Intent::DeviceLocal)
     }
 
-    /// Memory the host writes once, in order, and the GPU reads: staging buffers, uniforms.
+    /// Memory that the host writes once, in order, and the GPU reads: staging buffers, uniforms.
     ///
-    /// Host-visible. Where the host sees all of a graphics card's memory (resizable BAR), what
-    /// shaders read where it lies goes there; what is only copied from, or of unknown use, goes to
-    /// the host's own memory, and so does everything where the host sees but a small window.
+    /// It is host-visible. If the host can access all of a graphics card's memory (resizable BAR),
+    /// resources that shaders read directly are placed there. Resources that are only copied from,
+    /// or whose usage is unknown, are placed in host memory. If the host can access only a small
+    /// window of the card's memory, everything is placed in host memory.
     pub const fn upload() -> Self {
         Self::intent(Intent::Upload)
     }
 
-    /// Memory the GPU writes and the host reads, in any order. Host-visible, and cached where there
-    /// is such a type.
+    /// Memory that the GPU writes and the host reads, in any order. It is host-visible, and cached
+    /// if the device has such a type.
     pub const fn readback() -> Self {
         Self::intent(Intent::Readback)
     }
 
     /// Memory for attachments that live within one render pass
-    /// (`VK_IMAGE_USAGE_TRANSIENT_ATTACHMENT_BIT`): lazily allocated where the GPU has such a type,
-    /// device-local elsewhere.
+    /// (`VK_IMAGE_USAGE_TRANSIENT_ATTACHMENT_BIT`): lazily allocated if the device has such a type,
+    /// device-local otherwise.
     pub const fn transient() -> Self {
         Self::intent(Intent::Transient)
     }
 
-    /// How the host goes through the memory, where that is not the intent's own way. Makes the
-    /// memory host-visible: [`device_local`](Self::device_local) with it asks for memory of the
-    /// device that the host can write, the window of a graphics card too.
+    /// Sets how the host accesses the memory, if this differs from the intent. This makes the
+    /// memory host-visible: combined with [`device_local`](Self::device_local), it asks for device
+    /// memory that the host can access, including the small window of a graphics card.
     #[must_use]
     pub const fn host_access(mut self, access: HostAccess) -> Self {
         self.taste.access = Access::said(access);
         self
     }
 
-    /// Host-visible too where that costs nothing: where host and GPU share one memory, and where the
-    /// host sees all of a graphics card's (resizable BAR). For buffers that are filled once:
-    /// [`Allocator::create_buffer_init`](crate::Allocator::create_buffer_init) writes into them
-    /// there, and stages the bytes elsewhere. The small window of a card is left alone.
+    /// Makes the memory host-visible where this has no cost: where host and GPU share one memory,
+    /// and where the host can access all of a graphics card's memory (resizable BAR). The small
+    /// window of a card is not used. Use this for buffers that are filled once:
+    /// [`Allocator::create_buffer_init`](crate::Allocator::create_buffer_init) writes in place if
+    /// the memory is host-visible, and uses a staging buffer otherwise.
     #[must_use]
     pub const fn host_access_where_free(mut self) -> Self {
         self.taste.access_where_free = true;
         self
     }
 
-    /// Rather the host's memory than the device's: for what the GPU rarely touches and should not
-    /// take room from the rest.
+    /// Prefers host memory to device memory, for data that the GPU rarely accesses and that should
+    /// not take space in device memory.
     #[must_use]
     pub const fn prefer_host(mut self) -> Self {
         self.taste.prefer_host = true;
         self
     }
 
-    /// A name for reports and pictures. It costs a side-table entry, and nothing where unused. Made at
-    /// run time: [`intern`](crate::intern).
+    /// Sets a name for reports and drawings. It costs an entry in a side table; unnamed allocations
+    /// cost nothing. For names made at run time, use [`intern`](crate::intern).
     #[must_use]
     pub const fn name(mut self, name: &'static str) -> Self {
         self.name = Some(name);
         self
     }
 
-    /// An alignment of the offset in bytes, for what `VkMemoryRequirements` does not tell. A power of
-    /// two, or 0 for none; the stricter of the two holds. What a buffer's usage asks of its address is known: see
-    /// [`BufferDesc::scratch`](crate::BufferDesc::scratch) and those beside it.
+    /// Sets a minimum alignment of the offset in bytes, for requirements that
+    /// `VkMemoryRequirements` does not contain. It must be a power of two, or 0 for none; the
+    /// stricter of the two alignments applies. The allocator knows the address alignments that
+    /// buffer usages require: see [`BufferDesc::scratch`](crate::BufferDesc::scratch) and related
+    /// methods.
     ///
-    /// Up to 16 MiB, or 4 MiB where the host sees the memory, it costs padding alone. Above, no search is for it: the request gets a new block, or a walk finds
-    /// room where there can be none.
+    /// Alignments up to 16 MiB, or 4 MiB in host-visible memory, cost only padding. For larger ones
+    /// there is no constant-time search: the request gets a new block, or, if there can be none, a
+    /// walk over all free ranges finds room.
     #[must_use]
     pub const fn min_alignment(mut self, bytes: u64) -> Self {
         self.min_alignment = bytes;
         self
     }
 
-    /// Whether the resource gets a `VkDeviceMemory` of its own in any case.
+    /// Sets whether the resource always gets its own `VkDeviceMemory`.
     #[must_use]
     pub const fn dedicated(mut self, dedicated: bool) -> Self {
         self.dedicated = dedicated;
         self
     }
 
-    /// How important it is, from 0 to 1, when the system is short of memory and moves some away; in
-    /// steps of a sixteenth, and clamped. Unless told, 0.5.
+    /// Sets how important it is to keep the resource in its heap when the system is short of
+    /// memory, from 0 to
+    /// 1. The value is clamped and rounded to a sixteenth; 0.5 by default.
     ///
-    /// A memory of its own gets it where
-    /// [`MEMORY_PRIORITY`](crate::DeviceFeatures::MEMORY_PRIORITY) is on. With
-    /// [`PAGEABLE_DEVICE_LOCAL_MEMORY`](crate::DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY) a block
-    /// has the highest priority of what lives there, pending ranges left out, and
-    /// [`collect`](crate::Allocator::collect) tells the driver when that has changed.
-    /// [`Allocation::set_priority`](crate::Allocation::set_priority) changes it.
+    /// A dedicated allocation has this priority if
+    /// [`MEMORY_PRIORITY`](crate::DeviceFeatures::MEMORY_PRIORITY) is enabled. With
+    /// [`PAGEABLE_DEVICE_LOCAL_MEMORY`](crate::DeviceFeatures::PAGEABLE_DEVICE_LOCAL_MEMORY), a
+    /// shared block has the highest priority of its live allocations (not of pending ones), and
+    /// [`collect`](crate::Allocator::collect) informs the driver when this changes.
+    /// [`Allocation::set_priority`](crate::Allocation::set_priority) changes the priority later.
     #[must_use]
     pub const fn priority(mut self, priority: f32) -> Self {
         self.rank = Rank::of(priority);
         self
     }
 
-    /// Adds flags: [within the budget](AllocationFlags::WITHIN_BUDGET),
-    /// [never ask the driver](AllocationFlags::NEVER_ALLOCATE).
+    /// Adds flags: [within the budget](AllocationFlags::WITHIN_BUDGET), [never allocate from the
+    /// driver](AllocationFlags::NEVER_ALLOCATE).
     #[must_use]
     pub const fn flags(mut self, flags: AllocationFlags) -> Self {
         self.flags = self.flags.union(flags);
         self
     }
 
-    /// How long the call may wait for the GPU rather than fail for want of memory: for what was dropped
-    /// and is pending, as [`Allocator::wait_for`](crate::Allocator::wait_for) waits for it, after all
-    /// else was tried. At first it may not.
+    /// Sets how long the call may wait for the GPU before it fails for lack of memory; zero by
+    /// default. After everything else was tried, the call waits for pending memory, as
+    /// [`Allocator::wait_for`](crate::Allocator::wait_for) does.
     ///
-    /// It waits for submitted work alone; where a recording that is open holds back what is pending,
-    /// the call fails at once. No lock is held meanwhile. A refusal says by
-    /// [`Tried::WAIT`](crate::Tried::WAIT) that it has waited, and names the drop that it would wait for
-    /// next.
+    /// It waits only for submitted work. If an open recording holds back the pending memory, the
+    /// call fails immediately. No lock is held during the wait. In the error,
+    /// [`Tried::WAIT`](crate::Tried::WAIT) says that the call has waited, and `cut` identifies the
+    /// drop that it would wait for next.
     #[must_use]
     pub const fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Adds memory properties that the type must have.
+    /// Adds memory properties that the memory type must have.
     #[must_use]
     pub const fn required(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.taste.explicit.required |= flags.as_raw();
         self
     }
 
-    /// Adds memory properties that the type should have.
+    /// Adds memory properties that the memory type should have.
     #[must_use]
     pub const fn preferred(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.taste.explicit.prefer(flags.as_raw());
         self
     }
 
-    /// Adds memory properties that the type should not have, if there is a choice.
+    /// Adds memory properties that the memory type should not have, if there is a choice.
     #[must_use]
     pub const fn avoided(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.taste.explicit.avoid(flags.as_raw());

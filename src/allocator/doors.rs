@@ -1,4 +1,4 @@
-//! The doors that an allocator and an arena have alike, written once for both.
+//! The public functions that an allocator and an arena have in common, written once for both.
 
 use ash::vk;
 
@@ -22,13 +22,13 @@ use crate::{
 macro_rules! doors {
     ($owner:ty, $here:literal, $errors:literal, $plan:literal, $locks:literal) => {
         impl $owner {
-            #[doc = concat!("Creates a buffer with memory ", $here, ". Checks the description first.")]
+            #[doc = concat!("Creates a buffer with memory ", $here, ". Validates the description first.")]
             ///
-            /// Cost: three driver calls (create, requirements, bind), one lock, O(1) where a block has
+            /// Cost: three driver calls (create, requirements, bind), one lock, O(1) if a block has
             /// room.
             ///
             /// # Errors
-            #[doc = concat!("A description that is not valid, a driver that refuses, no memory", $errors)]
+            #[doc = concat!("The description is invalid, the driver refuses, or there is no memory", $errors)]
             /// Nothing is left behind.
             #[track_caller]
             pub fn create_buffer(
@@ -39,14 +39,14 @@ macro_rules! doors {
                 self.inner().create_described_buffer(desc, memory, self.place())
             }
 
-            #[doc = concat!("Makes a ring for uploads with memory ", $here, ": one buffer of the")]
-            /// description's size. To [`push`](FrameRing::push) values, ask for host-visible memory, such
-            /// as [`AllocationDesc::upload`].
+            #[doc = concat!("Creates a ring for uploads with memory ", $here, ": one buffer of the")]
+            /// size in the description. To [`push`](FrameRing::push) values, ask for host-visible
+            /// memory, for example with [`AllocationDesc::upload`].
             ///
-            /// Cost: as [`create_buffer`](Self::create_buffer).
+            /// Cost: as for [`create_buffer`](Self::create_buffer).
             ///
             /// # Errors
-            /// As [`create_buffer`](Self::create_buffer).
+            /// As for [`create_buffer`](Self::create_buffer).
             #[track_caller]
             pub fn create_ring(
                 &self,
@@ -56,13 +56,13 @@ macro_rules! doors {
                 self.create_buffer(desc, memory).map(FrameRing::over)
             }
 
-            #[doc = concat!("Creates an image with memory ", $here, ". Checks the description, and asks")]
-            /// the driver whether it has such an image.
+            #[doc = concat!("Creates an image with memory ", $here, ". Validates the description, and asks")]
+            /// the driver whether it supports such an image.
             ///
-            /// Cost: as [`create_buffer`](Self::create_buffer), and one more query.
+            /// Cost: as for [`create_buffer`](Self::create_buffer), plus one query.
             ///
             /// # Errors
-            /// As [`create_buffer`](Self::create_buffer). Nothing is left behind.
+            /// As for [`create_buffer`](Self::create_buffer). Nothing is left behind.
             #[track_caller]
             pub fn create_image(
                 &self,
@@ -74,16 +74,17 @@ macro_rules! doors {
                 unsafe { self.create_image_from(&desc.info(), memory) }
             }
 
-            #[doc = concat!("Creates a buffer with memory ", $here, " from a create-info of yours,")]
-            /// extension structs and all.
+            #[doc = concat!("Creates a buffer with memory ", $here, " from your own create-info,")]
+            /// including its extension structs.
             ///
-            /// Cost: as [`create_buffer`](Self::create_buffer).
+            /// Cost: as for [`create_buffer`](Self::create_buffer).
             ///
             /// # Errors
-            /// As [`create_buffer`](Self::create_buffer).
+            /// As for [`create_buffer`](Self::create_buffer).
             ///
             /// # Safety
-            /// The create-info is valid for this device: its pointers, its usage, its extension structs.
+            /// The create-info is valid for this device, including its pointers, usage and
+            /// extension structs.
             #[track_caller]
             pub unsafe fn create_buffer_from(
                 &self,
@@ -94,18 +95,18 @@ macro_rules! doors {
                 unsafe { self.inner().create_buffer(info, memory, self.place()) }
             }
 
-            #[doc = concat!("Creates an image with memory ", $here, " from a create-info of yours,")]
-            /// extension structs and all.
+            #[doc = concat!("Creates an image with memory ", $here, " from your own create-info,")]
+            /// including its extension structs.
             ///
-            /// Cost: as [`create_buffer`](Self::create_buffer).
+            /// Cost: as for [`create_buffer`](Self::create_buffer).
             ///
             /// # Errors
-            /// As [`create_image`](Self::create_image).
+            /// As for [`create_image`](Self::create_image).
             ///
             /// # Safety
-            /// The create-info is valid for this device: its pointers, its format, its extension
-            /// structs. The image is not sparse. A disjoint one's planes lie side by side in its
-            /// allocation.
+            /// The create-info is valid for this device, including its pointers, format and
+            /// extension structs. The image is not sparse. The planes of a disjoint image are
+            /// placed side by side in its allocation.
             #[track_caller]
             pub unsafe fn create_image_from(
                 &self,
@@ -119,13 +120,13 @@ macro_rules! doors {
             #[doc = concat!("Allocates memory ", $here, " for a resource that you create, bind and")]
             /// destroy yourself.
             ///
-            /// The handle may be dropped at any time; the resource must be destroyed by the time the
-            /// range may be reused, so destroy it no later than the GPU is done with it.
+            /// You may drop the handle at any time. The range may be reused as soon as the GPU has
+            /// passed the drop, so you must have destroyed the resource by then.
             ///
-            /// Cost: one lock, no driver call where a block has room.
+            /// Cost: one lock, and no driver call if a block has room.
             ///
             /// # Errors
-            /// [`AllocateError`] says what was wrong or what would help. Nothing has changed.
+            /// [`AllocateError`] describes what is wrong, or what would help. Nothing has changed.
             ///
             /// # Example
             /// ```
@@ -153,13 +154,14 @@ macro_rules! doors {
                 self.inner().allocate_plain(requirements, kind, memory, self.place())
             }
 
-            #[doc = concat!("Allocates memory ", $here, " for many resources of yours, all or nothing,")]
-            /// in their order.
+            #[doc = concat!("Allocates memory ", $here, " for several of your own resources, all or none,")]
+            /// in the given order.
             ///
-            /// Cost: as [`allocate`](Self::allocate), once for each.
+            /// Cost: as for [`allocate`](Self::allocate), once for each.
             ///
             /// # Errors
-            /// As [`allocate`](Self::allocate), for the first that fails; the others are free again.
+            /// The error of the first [`allocate`](Self::allocate) that fails; the previous ones
+            /// are freed again.
             #[track_caller]
             pub fn allocate_many(
                 &self,
@@ -170,14 +172,15 @@ macro_rules! doors {
                 self.inner().allocate_many(requirements, kind, memory, self.place())
             }
 
-            #[doc = concat!("Tells what [`allocate`](Self::allocate) would do now ", $plan, ", and whether the")]
-            /// driver would be asked for memory. Nothing changes and the GPU is not looked at: another
-            /// thread, or a collect, may change the answer before you act on it; the driver may refuse.
-            ///
-            #[doc = concat!("Cost: O(1), ", $locks, "; a walk over free regions before an error.")]
+            #[doc = concat!("Predicts what [`allocate`](Self::allocate) would do now", $plan, ", and whether it would")]
+            /// allocate memory from the driver. Changes nothing, and does not query the GPU's
+            /// progress. The prediction may be wrong by the time you act on it, because of another
+            /// thread or a collect, and the driver may still refuse.
+            #[doc = concat!("Cost: O(1), ", $locks, "; before an error, a walk over all free regions.")]
             ///
             /// # Errors
-            /// What `allocate` would say, as far as it can be known without asking the driver.
+            /// The error that `allocate` would return, as far as it can be known without calling
+            /// the driver.
             ///
             /// # Example
             /// ```
@@ -206,13 +209,14 @@ macro_rules! doors {
                 self.inner().plan(&needs, Target::unknown(kind), memory, self.place())
             }
 
-            /// Tells what [`create_buffer`](Self::create_buffer) would do now; see [`plan`](Self::plan).
+            /// Predicts what [`create_buffer`](Self::create_buffer) would do now; see
+            /// [`plan`](Self::plan).
             ///
-            /// Cost: creates and destroys a buffer without memory, which is how Vulkan 1.0 tells what it
-            /// needs.
+            /// Cost: creates and destroys a buffer without memory, because Vulkan 1.0 has no other
+            /// way to query the requirements.
             ///
             /// # Errors
-            /// As `create_buffer`, as far as it can be known.
+            /// As for `create_buffer`, as far as it can be known.
             pub fn plan_buffer(
                 &self,
                 desc: &BufferDesc,
@@ -221,12 +225,13 @@ macro_rules! doors {
                 self.inner().plan_buffer(desc, memory, self.place())
             }
 
-            /// Tells what [`create_image`](Self::create_image) would do now; see [`plan`](Self::plan).
+            /// Predicts what [`create_image`](Self::create_image) would do now; see
+            /// [`plan`](Self::plan).
             ///
             /// Cost: creates and destroys an image without memory.
             ///
             /// # Errors
-            /// As `create_image`, as far as it can be known.
+            /// As for `create_image`, as far as it can be known.
             pub fn plan_image(
                 &self,
                 desc: &ImageDesc,
@@ -240,16 +245,16 @@ macro_rules! doors {
 
 doors!(
     Allocator,
-    "of the best type that has room",
+    "in the best memory type that has room",
     ".",
-    "and in which memory type",
-    "one lock a memory type that has no room"
+    ", in which memory type",
+    "one lock per memory type that has no room"
 );
 doors!(
     Arena,
     "in the arena",
-    "; what does not fit the arena's memory type, its blocks, or their number: of `memory` the \
-     intent does not count, but what it requires must be true of the arena's type.",
-    "in the arena",
+    "; or the request does not fit the arena's memory type, block size or number of blocks. The intent in \
+     `memory` is ignored, but the arena's memory type must have the required properties.",
+    " in the arena",
     "one lock"
 );

@@ -327,16 +327,17 @@ impl Allocator {
         self.synchronise_all(ranges, Direction::ToHost)
     }
 
-    /// A part of the allocation of a raw key, to [`flush`](Self::flush) or [`invalidate`](Self::invalidate), with
-    /// others or alone, as [`Allocation::host_range`] makes it of a handle. The key stays what it is.
+    /// Returns a part of the allocation of a raw key, for [`flush`](Self::flush) or
+    /// [`invalidate`](Self::invalidate), as [`Allocation::host_range`] does for a handle. The key remains
+    /// valid.
     ///
     /// Cost: as [`from_raw`](Self::from_raw).
     ///
     /// # Errors
-    /// As `from_raw`, by [`CopyError::Key`]; as `host_range`.
+    /// [`CopyError::Key`] for the errors of `from_raw`; otherwise as `host_range`.
     ///
     /// # Safety
-    /// Until the last use of the range nobody ends the allocation.
+    /// Nobody ends the allocation before the last use of the range.
     ///
     /// # Example
     /// ```
@@ -347,7 +348,7 @@ impl Allocator {
     /// # let needs = vk::MemoryRequirements { size: 256, alignment: 1, memory_type_bits: !0 };
     /// let upload = AllocationDesc::upload();
     /// let key = allocator.allocate(&needs, ResourceKind::Linear, &upload)?.into_raw();
-    /// // The host writes through a pointer of its own, and then:
+    /// // The host writes through its own pointer, and then:
     /// // SAFETY: nobody else knows the key.
     /// allocator.flush(&[unsafe { allocator.host_range_raw(key, 0, 256) }?])?;
     /// # unsafe { allocator.free_raw(key) }?;

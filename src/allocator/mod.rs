@@ -1,6 +1,7 @@
-//! The face: [`Allocator`], and everything a user holds. In three storeys, each on those above it in this file.
+//! The public interface: [`Allocator`] and the types a user holds. The modules form three storeys;
+//! each builds only on those above it in this file.
 
-// Words: what is asked for and what is told, the user's and our own.
+// Words: descriptions, errors, and the terms used internally.
 mod dependency;
 mod desc;
 mod error;
@@ -10,7 +11,7 @@ mod request;
 mod resource_desc;
 mod share;
 
-// What is kept, behind locks or without: `Inner`, and what it consists of.
+// State: `Inner` and its parts, behind locks or lock-free.
 mod auditor;
 mod choices;
 #[cfg(feature = "descriptors")]
@@ -29,7 +30,7 @@ mod soonest;
 mod sync;
 mod turn;
 
-// What is done with it: flows, and the handles and doors that lead to them.
+// Operations on that state, and the handles and public functions that lead to them.
 mod aliasing;
 mod allocate;
 mod allocation;
@@ -122,17 +123,17 @@ pub use statistics::{Difference, MemoryStatistics, Statistics};
 pub use timeline::Timeline;
 pub use view::ImageView;
 
-/// The allocator of one device's memory. `Clone` gives another handle to the same one; all calls
-/// take `&self`, on any thread.
+/// Allocates the memory of one device. `Clone` creates another handle to the same allocator; all
+/// methods take `&self` and can be called from any thread.
 ///
-/// Each memory type has a lock of its own, and none is held across a driver call. See the crate's
-/// page for the whole picture.
+/// Each memory type has its own lock, and no lock is held across a driver call. See the crate
+/// documentation for an overview.
 ///
-/// # The end
-/// The last clone closes the allocator: allocations that still live are reported by name, pending
-/// work is finished by the [`EndPolicy`]. Handles that outlive it stay valid. With
-/// [`AllocatorDesc::keep_alive`] the device goes last by itself; without it, call
-/// [`shutdown`](Self::shutdown) before `vkDestroyDevice`.
+/// # Closing
+/// Dropping the last clone closes the allocator. Allocations that are still alive are reported by
+/// name, and pending work is handled as the [`EndPolicy`] says. Handles that outlive the allocator
+/// stay valid. With [`AllocatorDesc::keep_alive`], the device is destroyed after everything else.
+/// Without it, call [`shutdown`](Self::shutdown) before `vkDestroyDevice`.
 #[derive(Clone)]
 pub struct Allocator {
     facade: Arc<Facade>,
@@ -145,41 +146,44 @@ impl fmt::Debug for Allocator {
 }
 
 impl Allocator {
-    /// An allocator for a device. Reads the device's properties; allocates no device memory yet.
+    /// Creates an allocator for a device. Reads the properties of the device, but does not allocate
+    /// device memory yet.
     ///
     /// Cost: a few queries of the physical device.
     ///
     /// # Errors
-    /// A physical device without memory types.
+    /// The physical device has no memory types.
     ///
     /// # Safety
-    /// * Instance, physical device and device belong together and are valid until `shutdown`, or
-    ///   until everything of this allocator is gone ([`AllocatorDesc::keep_alive`] sees to that). So
-    ///   is what their functions are loaded from: an `ash::Entry` unloads Vulkan with its last clone.
-    /// * The features and the version named are enabled on the device.
-    /// * Every queue whose work may touch memory of this allocator has a [`Timeline`], and all such
-    ///   work is submitted through its recordings. (With no timeline at all nothing dropped is
-    ///   handed out again, until [`assume_idle`](Self::assume_idle).)
+    /// * The instance, the physical device and the device belong together. They are valid until
+    ///   `shutdown`, or until everything that belongs to this allocator is dropped
+    ///   ([`AllocatorDesc::keep_alive`] ensures this). The same holds for the library their
+    ///   functions were loaded from: the last clone of an `ash::Entry` unloads Vulkan when it is
+    ///   dropped.
+    /// * The features and the version in the description are enabled on the device.
+    /// * Every queue whose work may access memory of this allocator has a [`Timeline`], and all
+    ///   such work is submitted through the recordings of that timeline. (Without any timeline,
+    ///   dropped memory is not reused until [`assume_idle`](Self::assume_idle).)
     pub unsafe fn new(desc: &AllocatorDesc<'_>) -> Result<Self, NewError> {
         // SAFETY: the caller's promise.
         let inner = unsafe { Inner::new(desc) }?;
         Ok(Self { facade: Arc::new(Facade { inner }) })
     }
 
-    /// Takes back what the GPU has passed: destroys what was retired, frees its ranges, gives
-    /// blocks back that linger. Call it once a frame.
+    /// Frees what the GPU has passed: destroys retired resources, frees their ranges, and returns
+    /// blocks that have been empty for long to the driver. Call it once per frame.
     ///
-    /// Cost: one counter read a busy timeline (for a ring, one a submitted fence). With nothing
-    /// reached, no memory type's lock is taken, but where a [priority](AllocationDesc::priority) has moved, or
-    /// is below the usual.
+    /// Cost: reads one counter per busy timeline (for a timeline of fences, the status of each
+    /// submitted fence). If the GPU has passed nothing new, it takes no memory type's lock, except
+    /// where a [priority](AllocationDesc::priority) has changed or is below the default.
     ///
-    /// The work of one call is bounded: 4096 allocations of a memory type and as many as were retired
-    /// there since the last call; the same for objects, and for descriptor sets. What was dropped after
-    /// objects that are left waits with them. [`Collected::more`] tells whether some are left for the
-    /// next.
+    /// The work per call is bounded: for each memory type, 4096 allocations plus as many as were
+    /// retired there since the last call, and likewise for objects and for descriptor sets. If
+    /// objects are left over, resources that were dropped after them wait too. [`Collected::more`]
+    /// says whether something is left for the next call.
     ///
-    /// Threads may collect at the same time. While one has objects in hand, the others take back nothing
-    /// that was dropped after those.
+    /// Several threads may collect at the same time. While one thread is destroying objects, the
+    /// others do not free anything that was dropped after those objects.
     pub fn collect(&self) -> Collected {
         let collected = self.inner().collect(Extent::Bounded);
         self.inner().tell_counters();
@@ -187,10 +191,11 @@ impl Allocator {
         collected
     }
 
-    /// [`collect`](Self::collect) without a bound: everything that the GPU has passed, at a loading
-    /// screen or before a count.
+    /// Like [`collect`](Self::collect), but unbounded: frees everything that the GPU has passed,
+    /// for example on a loading screen or before counting.
     ///
-    /// Cost: as `collect`, and O(what the GPU has passed), with a driver call for each resource.
+    /// Cost: as `collect`, plus O(allocations that the GPU has passed), with one driver call per
+    /// resource.
     pub fn collect_all(&self) -> Collected {
         let collected = self.inner().collect(Extent::All);
         self.inner().tell_counters();
@@ -198,27 +203,28 @@ impl Allocator {
         collected
     }
 
-    /// How far the GPU is on every timeline: for books of your own, and for
-    /// [`MemoryPool::collect`](crate::MemoryPool::collect). Takes nothing back.
+    /// Returns how far the GPU has progressed on every timeline, for your own bookkeeping and for
+    /// [`MemoryPool::collect`](crate::MemoryPool::collect). It frees nothing.
     ///
-    /// Cost: one counter read a busy timeline.
+    /// Cost: reads one counter per busy timeline.
     pub fn reached(&self) -> crate::retire::Reached {
         self.inner().poll()
     }
 
-    /// Gives every empty block back to the driver, and returns how many. Otherwise an empty block
-    /// [lingers](AllocatorDesc::linger), because a driver's allocation is slow.
+    /// Returns every empty block to the driver, and returns how many there were. Without this call,
+    /// an empty block is [kept for a while](AllocatorDesc::linger), because allocating from the
+    /// driver is slow.
     ///
-    /// Cost: one lock a memory type, and `vkFreeMemory` for each empty block.
+    /// Cost: takes the lock of each memory type, and calls `vkFreeMemory` for each empty block.
     pub fn trim(&self) -> u64 {
         self.inner().trim()
     }
 
-    /// Verifies every invariant of the bookkeeping: for tests and debugging. Call it at rest.
-    /// O(regions).
+    /// Verifies every invariant of the bookkeeping, for tests and debugging. Call it while no other
+    /// thread uses the allocator. O(regions).
     ///
     /// # Errors
-    /// A description of the broken invariant: a bug in this crate.
+    /// The description of a broken invariant, which is a bug in this crate.
     pub fn check(&self) -> Result<(), Broken> {
         self.inner().check()
     }

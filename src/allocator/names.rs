@@ -7,21 +7,23 @@ use std::{
 
 use crate::ground::sync::lock;
 
-/// So many names are kept, and so many bytes of them.
+/// The most names that are kept, and their bytes.
 const MOST: Size = Size { count: 1 << 16, bytes: 4 << 20 };
-/// With the beginnings of those that came too late.
+/// The same with the prefixes that stand for later names.
 const MOST_WITH_STEMS: Size =
     Size { count: MOST.count + (1 << 10), bytes: MOST.bytes + (64 << 10) };
-/// What all others are called.
+/// Stands for all other names.
 const OTHER: &str = "(one of very many)";
 
-/// A name made at run time, for [`AllocationDesc::name`](crate::AllocationDesc::name): names are
-/// `&'static str`, so that they cost a pointer and outlive every report. Equal names are kept once, and
-/// for ever; but no more than 65536, and 4 MiB of them. Who has more than that, a number for each of many things
-/// perhaps, is told what a later name has before its first digit: `rock …` for all rocks that come
-/// then; and of very many such beginnings, that it was one of them.
+/// Keeps a name that is made at run time, for [`AllocationDesc::name`](crate::AllocationDesc::name). Names
+/// are `&'static str`, so that they cost a pointer and outlive every report. Equal names are kept once,
+/// and never freed.
 ///
-/// Cost: a lock and a look-up; a heap allocation for a name that is new, and for each that came too late.
+/// At most 65,536 names with 4 MiB together are kept. After that a new name is replaced by its prefix up
+/// to the first digit: `rock 70000` becomes `rock …`. After 1024 different prefixes, a new one becomes
+/// `(one of very many)`.
+///
+/// Cost: a lock and a lookup, and a heap allocation for a new name.
 ///
 /// # Example
 /// ```
@@ -42,20 +44,20 @@ pub(crate) fn named(name: Option<&'static str>) -> &'static str {
     name.unwrap_or("(unnamed)")
 }
 
-/// What a name has in common with those that differ in a number.
+/// The prefix that a name shares with names that differ in a number.
 fn stem(name: &str) -> String {
     let end = name.find(|letter: char| letter.is_ascii_digit()).unwrap_or(0);
     format!("{}…", &name[..end])
 }
 
-/// How many, and their bytes.
+/// A number of names, and their bytes.
 #[derive(Clone, Copy)]
 struct Size {
     count: usize,
     bytes: usize,
 }
 
-/// All names that were made at run time.
+/// All names that are kept.
 #[derive(Default)]
 struct Names {
     kept: HashSet<&'static str>,
@@ -63,7 +65,7 @@ struct Names {
 }
 
 impl Names {
-    /// A name for ever; none, if that would be more than these.
+    /// Keeps a name, unless there would be more than `most`.
     fn keep(&mut self, name: &str, most: Size) -> Option<&'static str> {
         if let Some(known) = self.kept.get(name) {
             return Some(known);

@@ -1,4 +1,4 @@
-//! A recording: work being recorded that may name resources of the allocator.
+//! Recordings: work being recorded that may use resources of the allocator.
 
 use core::{cell::Cell, fmt, marker::PhantomData};
 use std::sync::Arc;
@@ -16,18 +16,19 @@ use crate::{
     vulkan::Vulkan,
 };
 
-/// Work being recorded. While it is open, nothing dropped since it began is handed out again.
+/// Work that is being recorded. While a recording is open, nothing that was dropped since it began
+/// is reused.
 ///
-/// End it with [`submit`](Self::submit). A recording that is merely dropped stays open (its commands
-/// might still be submitted): everything dropped since is then held back, with a warning. If it will
-/// truly never be submitted, say so with [`abandon`](Self::abandon); one that an early return has
-/// dropped, by a `?` between `begin` and `submit` or of `submit`'s own error, is ended by
-/// [`Allocator::assume_idle`](crate::Allocator::assume_idle).
+/// End it with [`submit`](Self::submit). If you only drop it, it stays open, because its commands
+/// might still be submitted: a warning is logged, and everything dropped since it began stays
+/// pending. If it will never be submitted, call [`abandon`](Self::abandon). If an early return
+/// drops it (a `?` between `begin` and `submit`, or on the error of `submit`),
+/// [`Allocator::assume_idle`](crate::Allocator::assume_idle) ends it.
 #[must_use = "a recording that is dropped stays open and holds everything back: submit it"]
 pub struct Recording {
     timeline: Arc<Shared>,
     id: RecordingId,
-    /// Recordings whose commands are submitted with this one's.
+    /// Recordings whose commands are submitted together with this one's.
     joined: Vec<RecordingId>,
     ended: bool,
 }
@@ -38,12 +39,12 @@ impl fmt::Debug for Recording {
     }
 }
 
-/// The signal that a submission must make. Handed to the closure of [`Recording::submit`].
+/// The signal that a submission must make, passed to the closure of [`Recording::submit`].
 ///
 /// Either let it submit for you ([`queue_submit`](Self::queue_submit),
-/// [`queue_submit2`](Self::queue_submit2)), or take [`semaphore`](Self::semaphore) and
-/// [`value`](Self::value), or [`fence`](Self::fence), into a submission of your own and then say so
-/// with [`assume_submitted`](Self::assume_submitted).
+/// [`queue_submit2`](Self::queue_submit2)), or put [`semaphore`](Self::semaphore) and
+/// [`value`](Self::value), or [`fence`](Self::fence), into your own submission and then call
+/// [`assume_submitted`](Self::assume_submitted).
 pub struct Signal<'a> {
     vulkan: &'a Vulkan,
     queue: vk::Queue,
@@ -71,12 +72,12 @@ enum Outcome {
     Lost,
 }
 
-/// Proof that a signal was submitted; what the closure of [`Recording::submit`] returns.
+/// Proof that a signal was submitted. The closure of [`Recording::submit`] returns it.
 #[must_use = "return it from the closure"]
 #[derive(Debug)]
 pub struct Submitted<'a>(PhantomData<&'a ()>);
 
-/// Why a reported submission was not taken. The recording comes back, open.
+/// The error of [`Recording::submitted`]. It returns the recording, which is still open.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct SubmittedError {
@@ -86,7 +87,8 @@ pub struct SubmittedError {
     pub error: ReportError,
 }
 
-/// Why a recording was not joined to another: they are of different timelines. It comes back, open.
+/// The error of [`Recording::join`]: the recordings belong to different timelines. It returns the
+/// recording, which is still open.
 #[derive(Debug, thiserror::Error)]
 #[error("the recordings are of different timelines")]
 pub struct JoinError {
@@ -94,10 +96,10 @@ pub struct JoinError {
     pub recording: Recording,
 }
 
-/// Why a submission through a recording failed.
+/// The error of [`Recording::submit`].
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError<E> {
-    /// The closure failed before anything was submitted. The recording comes back, open.
+    /// The closure failed before it submitted anything. The recording is returned, still open.
     #[error("the submission failed: {error}")]
     Failed {
         /// The recording, still open.
@@ -105,26 +107,26 @@ pub enum SubmitError<E> {
         /// The closure's error.
         error: E,
     },
-    /// The work was submitted, but the closure failed afterwards. The recording has ended.
+    /// The work was submitted, but then the closure failed. The recording has ended.
     #[error("submitted as {point}, but then: {error}")]
     AfterSubmission {
-        /// The point of what was submitted.
+        /// The point of the submitted work.
         point: Point,
         /// The closure's error.
         error: E,
     },
-    /// The timeline cannot submit so. The recording comes back, open.
+    /// The timeline cannot submit. The recording is returned, still open.
     #[error("{reason}")]
     Refused {
         /// The recording, still open.
         recording: Recording,
-        /// Why.
+        /// The reason.
         reason: SubmitRefusal,
     },
 }
 
 impl Recording {
-    /// Tells its allocator from others.
+    /// Identifies the allocator.
     pub(super) fn allocator(&self) -> u32 {
         self.timeline.inner.id
     }
@@ -135,16 +137,16 @@ impl Recording {
 }
 
 impl<'a> Signal<'a> {
-    /// `vkQueueSubmit` of these batches on the timeline's queue, in one call with the signal.
+    /// Calls `vkQueueSubmit` on the timeline's queue with these batches and the signal.
     ///
     /// Cost: one driver call.
     ///
     /// # Errors
-    /// What the driver returns; nothing was submitted then.
+    /// The error of the driver. Nothing was submitted.
     ///
     /// # Safety
-    /// All that `vkQueueSubmit` asks of the batches, and no other thread uses the queue meanwhile
-    /// (submissions through this timeline take turns by themselves).
+    /// The requirements of `vkQueueSubmit` for the batches hold, and no other thread uses the queue
+    /// at the same time (submissions through this timeline are serialised automatically).
     pub unsafe fn queue_submit(
         self,
         batches: &[vk::SubmitInfo<'_>],
@@ -161,17 +163,17 @@ impl<'a> Signal<'a> {
         self.end(result)
     }
 
-    /// `vkQueueSubmit2` of these batches on the timeline's queue, in one call with the signal.
+    /// Calls `vkQueueSubmit2` on the timeline's queue with these batches and the signal.
     ///
     /// Cost: one driver call.
     ///
     /// # Errors
-    /// What the driver returns; `ERROR_FEATURE_NOT_PRESENT` if
-    /// [`SYNCHRONIZATION2`](crate::DeviceFeatures::SYNCHRONIZATION2) is not named. Nothing was
-    /// submitted then.
+    /// The error of the driver, or `ERROR_FEATURE_NOT_PRESENT` if
+    /// [`SYNCHRONIZATION2`](crate::DeviceFeatures::SYNCHRONIZATION2) was not passed to the
+    /// allocator. Nothing was submitted.
     ///
     /// # Safety
-    /// As [`queue_submit`](Self::queue_submit).
+    /// As for [`queue_submit`](Self::queue_submit).
     pub unsafe fn queue_submit2(
         self,
         batches: &[vk::SubmitInfo2<'_>],
@@ -206,7 +208,7 @@ impl<'a> Signal<'a> {
         }
     }
 
-    /// The timeline semaphore to signal to [`value`](Self::value); `None` for a ring of fences.
+    /// The timeline semaphore to signal with [`value`](Self::value); `None` for a ring of fences.
     pub fn semaphore(&self) -> Option<vk::Semaphore> {
         match self.target {
             Target::Semaphore(semaphore) => Some(semaphore),
@@ -219,7 +221,7 @@ impl<'a> Signal<'a> {
         self.value
     }
 
-    /// The fence to signal; null for a timeline semaphore.
+    /// The fence to signal; null if the timeline uses a semaphore.
     pub fn fence(&self) -> vk::Fence {
         match self.target {
             Target::Semaphore(_) => vk::Fence::null(),
@@ -227,12 +229,12 @@ impl<'a> Signal<'a> {
         }
     }
 
-    /// You have submitted the work and the signal yourself.
+    /// Declares that you have submitted the work and the signal yourself.
     ///
     /// # Safety
-    /// A submission to the timeline's queue has succeeded that signals the semaphore to the value,
-    /// or the fence, with a scope that covers the recording's commands and all earlier work of the
-    /// queue (`vkQueueSubmit`; `vkQueueSubmit2` with `stageMask` `ALL_COMMANDS`).
+    /// A submission to the timeline's queue has succeeded that signals the semaphore with the
+    /// value, or the fence, with a scope that covers the recording's commands and all earlier work
+    /// of the queue (`vkQueueSubmit`; `vkQueueSubmit2` with `stageMask` `ALL_COMMANDS`).
     pub unsafe fn assume_submitted(self) -> Submitted<'a> {
         self.outcome.set(Outcome::Submitted);
         Submitted(PhantomData)
@@ -244,13 +246,14 @@ impl Recording {
         Self { timeline, id, joined: Vec::new(), ended: false }
     }
 
-    /// Takes another recording in: what was recorded under both is submitted at once, under this one,
-    /// and both end. For those who open a recording for each command buffer and submit many together.
+    /// Joins another recording to this one: the commands recorded under both are submitted
+    /// together, under this recording, and both end with it. Use it if you open a recording for
+    /// each command buffer and submit many of them together.
     ///
-    /// Cost: nothing but a number to remember; in a ring, the other's fence is free again.
+    /// Cost: stores a number. In a ring of fences, the other recording's fence becomes free.
     ///
     /// # Errors
-    /// A recording of another timeline comes back, open.
+    /// The other recording belongs to another timeline. The error returns it, still open.
     ///
     /// # Example
     /// ```
@@ -284,16 +287,17 @@ impl Recording {
     }
 
     /// Submits the recording: assigns the next value of its timeline, calls the closure with the
-    /// [`Signal`] to make, and ends. Yields the point that the GPU passes when the work is done.
+    /// [`Signal`] to make, and ends the recording. Returns the point that the GPU passes when the
+    /// work is done.
     ///
-    /// Submissions of one timeline take turns, so their values rise in submission order. The
-    /// closure may use the allocator freely, but not submit on the same timeline.
+    /// Submissions of one timeline are serialised, so that values rise in submission order. The
+    /// closure may use the allocator, but must not submit on the same timeline.
     ///
-    /// Cost: the closure, and the register's lock twice, briefly.
+    /// Cost: the closure, and two short acquisitions of the register's lock.
     ///
     /// # Errors
-    /// The closure's error, with the recording, which is still open. If the closure panics, the
-    /// recording stays open: whether its work was submitted is unknown.
+    /// The closure's error together with the recording, which is still open. If the closure panics,
+    /// the recording stays open, because it is unknown whether its work was submitted.
     ///
     /// # Example
     /// ```
@@ -369,15 +373,15 @@ impl Recording {
         }
     }
 
-    /// Reports that the recording was submitted and signals `value`, on a timeline made by
-    /// [`Allocator::external_timeline`](crate::Allocator::external_timeline). Report in submission
+    /// Reports that the recording was submitted and signals `value`, on a timeline created by
+    /// [`Allocator::external_timeline`](crate::Allocator::external_timeline). Call it in submission
     /// order: values must rise.
     ///
-    /// Cost: the register's lock, briefly.
+    /// Cost: one short acquisition of the register's lock.
     ///
     /// # Errors
-    /// A timeline that numbers its own submissions; a value that does not rise. The recording
-    /// comes back, open.
+    /// The timeline assigns its values itself, or the value does not rise. The error returns the
+    /// recording, still open.
     pub fn submitted(self, value: u64) -> Result<Point, SubmittedError> {
         let timeline = Arc::clone(&self.timeline);
         if !matches!(*timeline.sync, Sync::External(_)) {
@@ -394,14 +398,15 @@ impl Recording {
 
     /// Ends the recording without a submission.
     ///
-    /// Cost: the register's lock, briefly.
+    /// Cost: one short acquisition of the register's lock.
     ///
     /// # Safety
-    /// No command recorded under it, or under what it [took in](Self::join), will ever be submitted.
+    /// No command recorded under it, or under a recording that was [joined](Self::join) to it, will
+    /// ever be submitted.
     pub unsafe fn abandon(self) {
         self.timeline.inner.with_register(|register| {
             for &id in self.joined.iter().chain([&self.id]) {
-                // A recording is ended by its only handle, so this cannot fail.
+                // Only this handle can end the recording, so this cannot fail.
                 let _ = register.cuts_mut().abandon(id);
             }
         });
@@ -411,7 +416,7 @@ impl Recording {
         self.forget();
     }
 
-    /// The recording was submitted with a value that this crate assigned.
+    /// Ends the recording with a value that this crate assigned.
     fn end(self, value: u64) -> Point {
         match self.ended_at(value) {
             Ok(point) => {
@@ -422,20 +427,20 @@ impl Recording {
         }
     }
 
-    /// Ends it, and then what it took in: their bags wait for the same value, which must be known
-    /// before they are stamped.
+    /// Ends this recording, and then those joined to it. Their bags wait for the same value, which
+    /// must be known before they are stamped.
     fn ended_at(&self, value: u64) -> Result<Point, EndError> {
         self.timeline.inner.with_register(|register| {
             let point = register.submitted(self.id, value)?;
             for &id in &self.joined {
-                // A recording is ended by its only handle, which gave it up to this one.
+                // Only this handle could end the recording, and it was joined to this one.
                 let _ = register.cuts_mut().abandon(id);
             }
             Ok(point)
         })
     }
 
-    /// The recording has ended properly: its drop says nothing.
+    /// The recording has ended properly, so its drop must not warn.
     fn forget(mut self) {
         self.ended = true;
     }
@@ -451,7 +456,7 @@ impl Drop for Recording {
             "a recording was dropped without being submitted or abandoned: it stays open and holds \
              back everything dropped since it began, until `assume_idle`"
         );
-        // Nobody can submit through it any more.
+        // Nobody can submit through this recording any more.
         if let Sync::Ring(ring) = &*self.timeline.sync {
             ring.unreserve();
         }

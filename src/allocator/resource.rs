@@ -1,4 +1,4 @@
-//! Buffers and images that own their memory, and views that retire with them.
+//! Buffers and images that own their memory.
 
 use core::fmt;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::retire::Point;
 
-/// A buffer and its memory. Dropping it is safe at any time: see [`Allocation`].
+/// A buffer with its memory. Dropping it is always safe: see [`Allocation`].
 #[must_use = "dropping a buffer retires it at once"]
 pub struct Buffer {
     allocation: Allocation,
@@ -21,7 +21,7 @@ pub struct Buffer {
     usage: vk::BufferUsageFlags,
 }
 
-/// An image and its memory. Dropping it is safe at any time: see [`Allocation`].
+/// An image with its memory. Dropping it is always safe: see [`Allocation`].
 #[must_use = "dropping an image retires it at once"]
 pub struct Image {
     allocation: Allocation,
@@ -29,7 +29,7 @@ pub struct Image {
     form: Form,
 }
 
-/// What views of an image have to fit.
+/// The properties of an image that its views must match.
 #[derive(Clone, Copy)]
 pub(super) struct Form {
     pub(super) image_type: vk::ImageType,
@@ -92,21 +92,21 @@ impl Image {
     }
 }
 
-/// The ends that buffers and images share.
+/// The functions to end a resource, which buffers and images share.
 macro_rules! ends {
     ($handle:ty) => {
-        /// The memory it is bound to.
+        /// The memory that the resource is bound to.
         pub fn allocation(&self) -> &Allocation {
             &self.allocation
         }
 
-        /// Gives it up at explicit points: see [`Allocation::retire_at`].
+        /// Retires the resource at explicit points: see [`Allocation::retire_at`].
         ///
         /// # Errors
-        /// A point of another allocator; the handle comes back.
+        /// A point belongs to another allocator. The error returns the handle.
         ///
         /// # Safety
-        /// As [`Allocation::retire_at`].
+        /// As for [`Allocation::retire_at`].
         #[allow(clippy::result_large_err, reason = "the error is the handle, given back")]
         pub unsafe fn retire_at(self, points: &[Point]) -> Result<(), Refused<Self>> {
             // SAFETY: the caller's promise.
@@ -118,16 +118,17 @@ macro_rules! ends {
             }
         }
 
-        /// Destroys it and frees its memory at once: see [`Allocation::free_now`].
+        /// Destroys the resource and frees its memory immediately: see [`Allocation::free_now`].
         ///
         /// # Safety
-        /// As [`Allocation::free_now`].
+        /// As for [`Allocation::free_now`].
         pub unsafe fn free_now(self) {
             // SAFETY: the caller's promise.
             unsafe { self.allocation.free_now() }
         }
 
-        /// Takes it apart: the Vulkan handle is yours to destroy, before the memory ends.
+        /// Splits the resource into its parts. You must destroy the Vulkan handle before the memory
+        /// ends.
         pub fn into_parts(self) -> ($handle, Allocation) {
             self.allocation.disown();
             (self.handle, self.allocation)
@@ -136,38 +137,39 @@ macro_rules! ends {
 }
 
 impl Buffer {
-    /// The Vulkan handle. It is destroyed with this buffer's end.
+    /// The Vulkan handle. It is destroyed when this buffer ends.
     pub fn handle(&self) -> vk::Buffer {
         self.handle
     }
 
-    /// The size it was created with, in bytes.
+    /// The size in bytes that the buffer was created with.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Copies values in, at a byte offset: see [`Allocation::write`].
+    /// Copies values into the buffer at a byte offset: see [`Allocation::write`].
     ///
     /// # Errors
-    /// As [`Allocation::write`].
+    /// As for [`Allocation::write`].
     pub fn write<T: Pod>(&mut self, offset: u64, values: &[T]) -> Result<(), CopyError> {
         self.check_range(offset, size_of_val(values))?;
         self.allocation.write(offset, values)
     }
 
-    /// Copies values out, from a byte offset: see [`Allocation::read`].
+    /// Copies values out of the buffer from a byte offset: see [`Allocation::read`].
     ///
     /// # Errors
-    /// As [`Allocation::read`].
+    /// As for [`Allocation::read`].
     pub fn read<T: Pod>(&self, offset: u64, values: &mut [T]) -> Result<(), CopyError> {
         self.check_range(offset, size_of_val(values))?;
         self.allocation.read(offset, values)
     }
 
-    /// Copies values in, if the GPU has passed a point: see [`Allocation::write_after`].
+    /// Copies values into the buffer if the GPU has passed a point: see
+    /// [`Allocation::write_after`].
     ///
     /// # Errors
-    /// As [`Allocation::write_after`].
+    /// As for [`Allocation::write_after`].
     pub fn write_after<T: Pod>(
         &mut self,
         point: Point,
@@ -178,19 +180,20 @@ impl Buffer {
         self.allocation.write_after(point, offset, values)
     }
 
-    /// Copies values in without a flush: see [`Allocation::write_unflushed`].
+    /// Copies values into the buffer without a flush: see [`Allocation::write_unflushed`].
     ///
     /// # Errors
-    /// As [`Allocation::write_unflushed`].
+    /// As for [`Allocation::write_unflushed`].
     pub fn write_unflushed<T: Pod>(&mut self, offset: u64, values: &[T]) -> Result<(), CopyError> {
         self.check_range(offset, size_of_val(values))?;
         self.allocation.write_unflushed(offset, values)
     }
 
-    /// Copies values out, if the GPU has passed a point: see [`Allocation::read_after`].
+    /// Copies values out of the buffer if the GPU has passed a point: see
+    /// [`Allocation::read_after`].
     ///
     /// # Errors
-    /// As [`Allocation::read_after`].
+    /// As for [`Allocation::read_after`].
     pub fn read_after<T: Pod>(
         &self,
         point: Point,
@@ -213,8 +216,8 @@ impl Buffer {
         }
     }
 
-    /// The address shaders reach it at: `None` unless the feature is on and the usage
-    /// `SHADER_DEVICE_ADDRESS` was named. One driver call.
+    /// The address of the buffer for shaders. `None` unless the feature is enabled and the usage
+    /// contains `SHADER_DEVICE_ADDRESS`. One driver call.
     pub fn device_address(&self) -> Option<vk::DeviceAddress> {
         let inner = self.allocation.inner();
         let named = self.usage.contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS);
@@ -229,27 +232,27 @@ impl Buffer {
 }
 
 impl Image {
-    /// The Vulkan handle. It is destroyed with this image's end.
+    /// The Vulkan handle. It is destroyed when this image ends.
     pub fn handle(&self) -> vk::Image {
         self.handle
     }
 
-    /// Its format.
+    /// The format.
     pub fn format(&self) -> vk::Format {
         self.form.format
     }
 
-    /// Its extent at level 0, in texels.
+    /// The extent of level 0, in texels.
     pub fn extent(&self) -> vk::Extent3D {
         self.form.extent
     }
 
-    /// How many mip levels it has.
+    /// The number of mip levels.
     pub fn mip_levels(&self) -> u32 {
         self.form.mip_levels
     }
 
-    /// How many array layers it has.
+    /// The number of array layers.
     pub fn array_layers(&self) -> u32 {
         self.form.array_layers
     }

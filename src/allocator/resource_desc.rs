@@ -1,5 +1,5 @@
-//! Safe descriptions of buffers, images and views: everything in them is checked before Vulkan
-//! sees it.
+//! Safe descriptions of buffers, images and views. The allocator validates every field before it
+//! passes them to Vulkan.
 
 use ash::vk;
 use bytemuck::Pod;
@@ -8,10 +8,10 @@ use smallvec::SmallVec;
 use super::error::DescError;
 use crate::vulkan::{DeviceFeatures, Vulkan};
 
-/// A buffer: its size and what it is used for.
+/// Describes a buffer: its size and usage.
 ///
-/// The everyday, checked door. For create-infos with extension structs there is the `unsafe`
-/// [`Allocator::create_buffer_from`](crate::Allocator::create_buffer_from).
+/// This is the usual, validated way to create a buffer. For create-infos with extension structs,
+/// use the `unsafe` [`Allocator::create_buffer_from`](crate::Allocator::create_buffer_from).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BufferDesc {
@@ -20,45 +20,46 @@ pub struct BufferDesc {
     pub(crate) families: SmallVec<[u32; 4]>,
 }
 
-/// Usages of Vulkan 1.0, which need no feature to create a buffer with.
+/// The buffer usages of Vulkan 1.0. They need no feature.
 const BUFFER_USAGES: vk::BufferUsageFlags = vk::BufferUsageFlags::from_raw(0x1FF);
 
 impl BufferDesc {
-    /// A buffer of `size` bytes, for one queue family at a time.
+    /// A buffer of `size` bytes, used by one queue family at a time.
     pub fn new(size: u64, usage: vk::BufferUsageFlags) -> Self {
         Self { size, usage, families: SmallVec::new() }
     }
 
-    /// A buffer that holds these values and no more.
+    /// A buffer of exactly the size of these values.
     pub fn of<T: Pod>(values: &[T], usage: vk::BufferUsageFlags) -> Self {
         Self::new(size_of_val(values) as u64, usage)
     }
 
-    /// Memory for acceleration structures: `ACCELERATION_STRUCTURE_STORAGE`, with an address. In the
-    /// buffer each structure begins at a multiple of 256 bytes.
+    /// A buffer for acceleration structures: `ACCELERATION_STRUCTURE_STORAGE`, with a device
+    /// address. Each structure must begin at a multiple of 256 bytes in the buffer.
     pub fn acceleration_structures(size: u64) -> Self {
         let usage = vk::BufferUsageFlags::ACCELERATION_STRUCTURE_STORAGE_KHR;
         Self::new(size, usage | vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS)
     }
 
-    /// Scratch memory for building acceleration structures: a storage buffer whose address is a
-    /// multiple of `minAccelerationStructureScratchOffsetAlignment`, where
-    /// [`ACCELERATION_STRUCTURE`](DeviceFeatures::ACCELERATION_STRUCTURE) is on.
+    /// Scratch memory for building acceleration structures: a storage buffer. Its address is a
+    /// multiple of `minAccelerationStructureScratchOffsetAlignment` if
+    /// [`ACCELERATION_STRUCTURE`](DeviceFeatures::ACCELERATION_STRUCTURE) is enabled.
     pub fn scratch(size: u64) -> Self {
         let usage = vk::BufferUsageFlags::STORAGE_BUFFER;
         Self::new(size, usage | vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS)
     }
 
-    /// A shader binding table, whose address is a multiple of `shaderGroupBaseAlignment`; to be
-    /// copied to as well.
+    /// A shader binding table, which can also be the destination of a copy. Its address is a
+    /// multiple of `shaderGroupBaseAlignment`.
     pub fn shader_binding_table(size: u64) -> Self {
         let usage = vk::BufferUsageFlags::SHADER_BINDING_TABLE_KHR;
         let copied = usage | vk::BufferUsageFlags::TRANSFER_DST;
         Self::new(size, copied | vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS)
     }
 
-    /// A descriptor buffer for resources and samplers, whose address is a multiple of
-    /// `descriptorBufferOffsetAlignment`. Best in [`upload`](crate::AllocationDesc::upload) memory.
+    /// A descriptor buffer for resources and samplers. Its address is a multiple of
+    /// `descriptorBufferOffsetAlignment`. Best placed in [`upload`](crate::AllocationDesc::upload)
+    /// memory.
     pub fn descriptors(size: u64) -> Self {
         let usage = vk::BufferUsageFlags::RESOURCE_DESCRIPTOR_BUFFER_EXT
             | vk::BufferUsageFlags::SAMPLER_DESCRIPTOR_BUFFER_EXT;
@@ -72,7 +73,8 @@ impl BufferDesc {
         self
     }
 
-    /// Lets two or more queue families of the device use the buffer at once (`VK_SHARING_MODE_CONCURRENT`).
+    /// Lets two or more queue families of the device use the buffer concurrently
+    /// (`VK_SHARING_MODE_CONCURRENT`).
     #[must_use]
     pub fn queue_families(mut self, families: &[u32]) -> Self {
         self.families = SmallVec::from_slice(families);
@@ -100,7 +102,7 @@ impl BufferDesc {
     }
 }
 
-/// The usages that can be described where these features are on.
+/// The usages that a description may contain with these features.
 fn known_usages(features: DeviceFeatures) -> vk::BufferUsageFlags {
     use vk::BufferUsageFlags as Usage;
     let structures = Usage::ACCELERATION_STRUCTURE_STORAGE_KHR
@@ -117,10 +119,11 @@ fn known_usages(features: DeviceFeatures) -> vk::BufferUsageFlags {
     .fold(BUFFER_USAGES, |known, (_, usages)| known | usages)
 }
 
-/// An image: its format, extent, levels, layers, samples and usage.
+/// Describes an image: its format, extent, levels, layers, samples and usage.
 ///
-/// The driver is asked whether it has such an image before one is created. For everything else
-/// there is the `unsafe` [`Allocator::create_image_from`](crate::Allocator::create_image_from).
+/// Before creating the image, the allocator asks the driver whether it supports such an image. For
+/// everything else, use the `unsafe`
+/// [`Allocator::create_image_from`](crate::Allocator::create_image_from).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ImageDesc {
@@ -136,17 +139,17 @@ pub struct ImageDesc {
     pub(crate) families: SmallVec<[u32; 4]>,
 }
 
-/// Usages of Vulkan 1.0.
+/// The image usages of Vulkan 1.0.
 const IMAGE_USAGES: vk::ImageUsageFlags = vk::ImageUsageFlags::from_raw(0xFF);
 
 impl ImageDesc {
-    /// A 2D image with one level, one layer, one sample, optimal tiling.
+    /// A 2D image with one level, one layer, one sample and optimal tiling.
     pub fn new_2d(format: vk::Format, width: u32, height: u32, usage: vk::ImageUsageFlags) -> Self {
         let extent = vk::Extent3D { width, height, depth: 1 };
         Self::new(vk::ImageType::TYPE_2D, format, extent, usage)
     }
 
-    /// A 3D image with one level, optimal tiling.
+    /// A 3D image with one level and optimal tiling.
     pub fn new_3d(format: vk::Format, extent: vk::Extent3D, usage: vk::ImageUsageFlags) -> Self {
         Self::new(vk::ImageType::TYPE_3D, format, extent, usage)
     }
@@ -171,49 +174,50 @@ impl ImageDesc {
         }
     }
 
-    /// How many mip levels, the full size among them.
+    /// Sets the number of mip levels, including level 0.
     #[must_use]
     pub fn mip_levels(mut self, levels: u32) -> Self {
         self.mip_levels = levels;
         self
     }
 
-    /// How many array layers.
+    /// Sets the number of array layers.
     #[must_use]
     pub fn array_layers(mut self, layers: u32) -> Self {
         self.array_layers = layers;
         self
     }
 
-    /// Samples per texel.
+    /// Sets the number of samples per texel.
     #[must_use]
     pub fn samples(mut self, samples: vk::SampleCountFlags) -> Self {
         self.samples = samples;
         self
     }
 
-    /// Linear or optimal tiling.
+    /// Sets linear or optimal tiling.
     #[must_use]
     pub fn tiling(mut self, tiling: vk::ImageTiling) -> Self {
         self.tiling = tiling;
         self
     }
 
-    /// Lets cube views look at groups of six layers.
+    /// Allows cube views, which use groups of six layers.
     #[must_use]
     pub fn cube_compatible(mut self) -> Self {
         self.cube_compatible = true;
         self
     }
 
-    /// Lets two or more queue families of the device use the image at once (`VK_SHARING_MODE_CONCURRENT`).
+    /// Lets two or more queue families of the device use the image concurrently
+    /// (`VK_SHARING_MODE_CONCURRENT`).
     #[must_use]
     pub fn queue_families(mut self, families: &[u32]) -> Self {
         self.families = SmallVec::from_slice(families);
         self
     }
 
-    /// What can be checked without asking the driver.
+    /// Validates everything that can be validated without asking the driver.
     pub(super) fn check(&self, vulkan: &Vulkan) -> Result<(), DescError> {
         let vk::Extent3D { width, height, depth } = self.extent;
         if width == 0 || height == 0 || depth == 0 || self.mip_levels == 0 || self.array_layers == 0
@@ -262,7 +266,7 @@ impl ImageDesc {
         check_families(&self.families, vulkan)
     }
 
-    /// Whether the driver's limits for such images have room for this one.
+    /// Whether this image is within the driver's limits for such images.
     pub(super) fn fits(&self, limits: &vk::ImageFormatProperties) -> bool {
         self.extent.width <= limits.max_extent.width
             && self.extent.height <= limits.max_extent.height
@@ -293,7 +297,7 @@ impl ImageDesc {
     }
 }
 
-/// A view of an image, in the image's own format.
+/// Describes a view of an image, in the format of the image.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ImageViewDesc {
@@ -302,7 +306,7 @@ pub struct ImageViewDesc {
 }
 
 impl ImageViewDesc {
-    /// A view of all levels and layers, of the image's own dimension.
+    /// A view of all levels and layers, with the dimension of the image.
     pub fn new(aspect: vk::ImageAspectFlags) -> Self {
         let range = vk::ImageSubresourceRange::default()
             .aspect_mask(aspect)
@@ -311,14 +315,14 @@ impl ImageViewDesc {
         Self { view_type: None, range }
     }
 
-    /// The view's type, where it is not the image's own dimension: arrays and cubes.
+    /// Sets the type of the view, if it differs from the dimension of the image: arrays and cubes.
     #[must_use]
     pub fn view_type(mut self, view_type: vk::ImageViewType) -> Self {
         self.view_type = Some(view_type);
         self
     }
 
-    /// The mip levels it shows.
+    /// Sets the mip levels of the view.
     #[must_use]
     pub fn mip_levels(mut self, base: u32, count: u32) -> Self {
         self.range.base_mip_level = base;
@@ -326,7 +330,7 @@ impl ImageViewDesc {
         self
     }
 
-    /// The array layers it shows.
+    /// Sets the array layers of the view.
     #[must_use]
     pub fn array_layers(mut self, base: u32, count: u32) -> Self {
         self.range.base_array_layer = base;

@@ -1,7 +1,7 @@
-//! The end of an allocation: retired, or freed at once.
+//! The end of an allocation: retired, or freed immediately.
 //!
-//! *Retire* takes one lock, its memory type's, and makes no driver call unless the GPU is already past
-//! everything.
+//! *Retire* takes one lock, that of the memory type. It makes no driver call, unless the GPU has
+//! already passed everything.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -19,13 +19,15 @@ use crate::{
     vulkan::Resource,
 };
 
-/// A count that a block held, on its way out of a lock, or a share of one: dropping it may end the
-/// allocator. Once the last facade is gone, who gets one finishes what is pending.
+/// The reference that a block held to the allocator, or a share of it, on its way out of a lock.
+/// Dropping it may end the allocator. Once the last facade is dropped, whoever receives one
+/// finishes the pending work.
 pub(super) type Keeper = Option<Arc<Inner>>;
 
 impl Inner {
-    /// Gives an allocation up, as nearly always: nobody watches, a timeline exists, the host has memory to note the
-    /// end by, and others live in the block. Whether it was so; if not, nothing has changed. O(1), one lock.
+    /// Retires an allocation in the common case: no observers, a timeline exists, the host has
+    /// memory to store the end, and the block has other allocations. Returns whether this was the
+    /// case; if not, nothing has changed. O(1), one lock.
     #[inline(always)]
     pub(super) fn retire_plain(&self, lane: u32, entry: Entry) -> bool {
         let Some(lane) = self.lane(lane).filter(|_| self.plain) else { return false };
@@ -47,8 +49,8 @@ impl Inner {
         true
     }
 
-    /// Gives an allocation up: its range is free once every recording that is open now has ended
-    /// and the GPU has passed what was submitted by then. O(1), one lock.
+    /// Retires an allocation: its range becomes free once every recording that is open now has
+    /// ended and the GPU has passed everything submitted by then. O(1), one lock.
     #[inline(never)]
     pub(super) fn retire(&self, lane: u32, entry: Entry) -> Result<Keeper, KeyError> {
         if self.observed {
@@ -69,15 +71,15 @@ impl Inner {
         if bag == BagNumber::UNTIMED && !self.untimed_reported.swap(true, Ordering::Relaxed) {
             let name = state.blocks.tenant(entry).name;
             drop(state);
-            // Nothing of `self` is touched any more: another thread may collect the entry now, and
-            // end the allocator with it.
+            // `self` must not be accessed after this point: another thread may collect the entry
+            // now, and with it end the allocator.
             report_untimed(name);
         }
         Ok(keeper)
     }
 
-    /// The bag of now, and makes sure that an end can be filed there; if the host has no memory for more, after
-    /// a collect, which takes some out.
+    /// Returns the current bag, and ensures that an end can be added to it. If the host has no
+    /// memory for that, it collects first, which removes some entries.
     fn reserve_end<'a>(
         &self,
         lane: &'a Lane,
@@ -97,7 +99,7 @@ impl Inner {
         Ok((state, bag))
     }
 
-    /// Gives an allocation up at points that cover every use of it. O(points + log pending).
+    /// Retires an allocation at points that cover every use of it. O(points + log pending).
     pub(super) fn retire_at(
         &self,
         lane: u32,
@@ -111,7 +113,7 @@ impl Inner {
         self.file_at(lane, entry, unreached)
     }
 
-    /// Used → Pending at these points and those of the range's owner before.
+    /// Used → Pending at these points and those of the range's previous owner.
     fn file_at(&self, lane: &Lane, entry: Entry, unreached: &[Point]) -> Result<Keeper, KeyError> {
         let (mut state, bag) = self.reserve_end(lane, lane.lock())?;
         state.retire(entry, self.collects.load(Ordering::Relaxed))?;
@@ -124,15 +126,16 @@ impl Inner {
             return Ok(self.release(lane, state, entry));
         }
         if !known || state.bags.file_at(&points, entry).is_err() {
-            // Without memory for points it waits for all that was submitted, which covers them.
+            // Without memory for the points, it waits for everything submitted, which covers them.
             state.bags.file(bag, entry);
         }
         lane.publish(&state);
         Ok(state.shared_keeper(life, entry))
     }
 
-    /// Ends an allocation at once, as nearly always: nobody watches, no one before its owner waits, and others live
-    /// in the block. Whether it was so; if not, nothing has changed. O(1), one lock.
+    /// Frees an allocation immediately in the common case: no observers, no previous owner to wait
+    /// for, and the block has other allocations. Returns whether this was the case; if not, nothing
+    /// has changed. O(1), one lock.
     ///
     /// The caller knows that no submitted or recorded work uses it.
     #[inline(always)]
@@ -142,7 +145,7 @@ impl Inner {
         state.heirs.is_empty() && self.life() == Life::Open && state.free_plain(entry)
     }
 
-    /// Ends an allocation at once. O(1), and the driver's destruction of its resource.
+    /// Frees an allocation immediately. O(1), plus the driver call that destroys its resource.
     ///
     /// The caller knows that no submitted or recorded work uses it.
     #[inline(never)]
@@ -154,14 +157,14 @@ impl Inner {
         let state = lane.lock();
         if !state.heirs.is_empty() && state.heirs.contains(entry) {
             drop(state);
-            // Its owner is done, but the one before may not be.
+            // The owner has finished, but the previous owner may not have.
             return self.file_at(lane, entry, &[]);
         }
         let life = self.life();
         self.end_at_once(lane, state, entry, life)
     }
 
-    /// Used → Free for an allocation whose uses are all done.
+    /// Used → Free, for an allocation whose uses have all finished.
     fn end_at_once<'a>(
         &self,
         lane: &'a Lane,
@@ -186,7 +189,7 @@ impl Inner {
         })
     }
 
-    /// Pending → Free for one entry in hand; its resource is destroyed outside the lock.
+    /// Pending → Free for one entry. Its resource is destroyed outside the lock.
     fn release<'a>(
         &self,
         lane: &'a Lane,
@@ -196,13 +199,15 @@ impl Inner {
         let resource = state.blocks.tenant(entry).resource;
         if resource != Resource::None && self.life() != Life::ShutDown {
             drop(state);
-            // Views that were dropped before and are reached, but not collected yet, go first.
+            // Views that were dropped earlier and are reached, but not collected yet, are destroyed
+            // first.
             let reached = self.reached_bag();
             self.objects.collect(&self.vulkan, reached, Extent::All, 0);
             self.end_views(resource);
             state = lane.lock();
             while self.objects.cleared(reached) < reached {
-                // Another thread has some in hand: the next collect ends this, or that thread is waited for.
+                // Another thread is destroying some of them: the next collect ends this entry, or
+                // that thread is waited for.
                 if state.bags.reserve(BagNumber::FIRST).is_ok() {
                     state.bags.file(BagNumber::FIRST, entry);
                     lane.publish(&state);
@@ -231,7 +236,7 @@ impl Inner {
         }
     }
 
-    /// A grant that nobody knows of comes to nothing. Its resource stays the caller's.
+    /// Takes back a grant that was never handed out. Its resource still belongs to the caller.
     pub(super) fn take_back(&self, lane: &Lane, mut state: Locked<'_, LaneState>, entry: Entry) {
         state.blocks.take_resource(entry);
         state.record_end(entry);
@@ -241,20 +246,22 @@ impl Inner {
         }
     }
 
-    /// The block of `slot` is empty: its count comes out, and blocks that linger too long go.
+    /// The block of `slot` is empty: removes its reference, and releases blocks that have been
+    /// empty for too long.
     fn vacate(&self, lane: &Lane, mut state: Locked<'_, LaneState>, slot: u32) -> Keeper {
         let keeper = state.unkeep(slot);
         let last = state.blocks.empty().len() - 1;
         let blocks = self.sweep(lane, &mut state, last);
         drop(state);
-        // The keeper in hand keeps `self` alive to the end of this.
+        // `keeper` keeps `self` alive until the end of this function.
         self.free_blocks(lane, blocks);
         keeper
     }
 }
 
 impl LaneState {
-    /// Used → Free, as [`BlockList::free_plain`](crate::memory::BlockList::free_plain), where nobody watches.
+    /// Used → Free, as [`BlockList::free_plain`](crate::memory::BlockList::free_plain), if no
+    /// guards are on.
     #[inline(always)]
     fn free_plain(&mut self, entry: Entry) -> bool {
         !self.guards.is_on() && self.blocks.free_plain(entry)
@@ -268,7 +275,7 @@ impl LaneState {
         Ok(())
     }
 
-    /// Pending → Free for an entry that came out of a bag, so it is pending.
+    /// Pending → Free, for an entry that came out of a bag and is therefore pending.
     #[inline(always)]
     pub(super) fn reach(&mut self, entry: Entry) -> (u64, bool) {
         match self.blocks.reach(entry) {

@@ -1,4 +1,4 @@
-//! A timeline: the rising counter of one queue, which tells how far the GPU is.
+//! Timelines: the rising counter of a queue, which shows the GPU's progress.
 
 use core::fmt;
 use std::{sync::Arc, time::Duration};
@@ -16,13 +16,14 @@ use super::{
 };
 use crate::retire::{Point, TimelineId};
 
-/// The rising counter of one queue. `Clone` gives another handle to the same one.
+/// The rising counter of one queue. `Clone` creates another handle to the same timeline.
 ///
-/// Every queue whose work may touch memory of the allocator has one, and all such work is
-/// submitted through its [`Recording`]s. A point's signal covers all earlier work of that queue
-/// (not of others, not sparse binds, not presents).
+/// Every queue whose work may access memory of the allocator needs a timeline, and all such work
+/// must be submitted through its [`Recording`]s. The signal of a point covers all earlier work of
+/// that queue. It does not cover other queues, sparse binds or presents.
 ///
-/// Dropping the last handle while work is out is fine: what waits for it goes on waiting.
+/// You may drop the last handle while work is outstanding. Allocations that wait for it keep
+/// waiting.
 #[derive(Clone)]
 pub struct Timeline {
     shared: Arc<Shared>,
@@ -38,12 +39,13 @@ impl fmt::Debug for Timeline {
 }
 
 impl Allocator {
-    /// A timeline over a timeline semaphore of its own, for the work of one queue.
+    /// Creates a timeline for one queue, with its own timeline semaphore.
     ///
-    /// Cost: one driver call; meant for the start.
+    /// Cost: one driver call. Call it at startup.
     ///
     /// # Errors
-    /// Timeline semaphores are not enabled, the queue has a timeline, or the driver refuses.
+    /// Timeline semaphores are not enabled, the queue already has a timeline, or the driver
+    /// refuses.
     pub fn timeline(&self, queue: vk::Queue) -> Result<Timeline, TimelineError> {
         let inner = self.inner();
         if !inner.vulkan.has_timeline_semaphores() {
@@ -56,15 +58,15 @@ impl Allocator {
         self.add_timeline(queue, Sync::Semaphore(semaphore), 0)
     }
 
-    /// A timeline over a ring of fences of its own, for Vulkan 1.0 and 1.1.
+    /// Creates a timeline for one queue, with its own ring of fences, for Vulkan 1.0 and 1.1.
     ///
-    /// `fences` bounds the recordings that are begun and not yet reached; one or two more than the
-    /// frames in flight is right.
+    /// `fences` limits the number of recordings that have begun and are not yet reached. Use one or
+    /// two more than you have frames in flight.
     ///
-    /// Cost: a driver call a fence.
+    /// Cost: one driver call per fence.
     ///
     /// # Errors
-    /// No fences asked for, the queue has a timeline, or the driver refuses.
+    /// `fences` is 0, the queue already has a timeline, or the driver refuses.
     pub fn fence_timeline(&self, queue: vk::Queue, fences: u32) -> Result<Timeline, TimelineError> {
         if fences == 0 {
             return Err(TimelineError::NoFences);
@@ -75,22 +77,23 @@ impl Allocator {
         self.add_timeline(queue, Sync::Ring(made.map_err(TimelineError::Driver)?), 0)
     }
 
-    /// A timeline over a semaphore of yours, whose values you number: end each recording with
-    /// [`Recording::submitted`]. `last_value` is the last value you have submitted so far.
+    /// Creates a timeline over your own semaphore, whose values you assign yourself. End each
+    /// recording with [`Recording::submitted`]. `last_value` is the last value that you have
+    /// submitted so far.
     ///
     /// Cost: one lock.
     ///
     /// # Errors
-    /// Timeline semaphores are not enabled, or the queue has a timeline.
+    /// Timeline semaphores are not enabled, or the queue already has a timeline.
     ///
     /// # Safety
-    /// * `semaphore` is a timeline semaphore of this device and outlives this timeline, all work
-    ///   submitted on it, and the calls of this allocator that were under way when both had ended: each
-    ///   may read it.
-    /// * Each value reported with `submitted` is signalled by the device alone, by the submission
-    ///   that holds the recording's commands or a later one of this queue, with a scope that covers
-    ///   all commands before it (`vkQueueSubmit`, or `vkQueueSubmit2` with `stageMask`
-    ///   `ALL_COMMANDS`).
+    /// * `semaphore` is a timeline semaphore of this device. It outlives this timeline, all work
+    ///   submitted on it, and all calls to this allocator that are in progress when both have
+    ///   ended, because each of these calls may read it.
+    /// * Each value reported with `submitted` is signalled only by the device. The signal is part
+    ///   of the submission that contains the recording's commands, or of a later submission on this
+    ///   queue, and its scope covers all commands before it (`vkQueueSubmit`, or `vkQueueSubmit2`
+    ///   with `stageMask` `ALL_COMMANDS`).
     pub unsafe fn external_timeline(
         &self,
         queue: vk::Queue,
@@ -125,7 +128,8 @@ impl Allocator {
     ) -> Result<Timeline, TimelineError> {
         let inner = self.inner();
         let sync = Arc::new(sync);
-        // Two threads may both have found the queue free; only one gets it.
+        // Two threads may both have found the queue without a timeline; only one of them succeeds
+        // here.
         let added = inner.with_register(|register| {
             (!register.has_queue(queue)).then(|| register.add(queue, Arc::clone(&sync), value))
         });
@@ -142,13 +146,14 @@ impl Allocator {
 }
 
 impl Timeline {
-    /// Opens a recording. Call it before the first command that names a resource of the allocator
-    /// is recorded: from here on, whatever is dropped waits for this recording's end.
+    /// Opens a recording. Call this before you record the first command that uses a resource of the
+    /// allocator. From then on, everything that is dropped waits for this recording to end.
     ///
-    /// Several recordings may be open, on any threads. O(1); takes the register's lock.
+    /// Several recordings may be open at the same time, on any threads. O(1); takes the register's
+    /// lock.
     ///
     /// # Errors
-    /// A ring of fences whose fences are all in use; a lost device; a shut-down allocator.
+    /// All fences of the ring are in use, the device is lost, or the allocator is shut down.
     pub fn begin(&self) -> Result<Recording, BeginError> {
         let inner = &self.shared.inner;
         match inner.life() {
@@ -172,24 +177,25 @@ impl Timeline {
         }
     }
 
-    /// Whether the GPU has passed a point of any timeline of this allocator. One driver call at
-    /// most for each busy timeline.
+    /// Returns whether the GPU has passed a point of any timeline of this allocator. At most one
+    /// driver call per busy timeline.
     ///
     /// # Errors
-    /// A point of another allocator.
+    /// The point belongs to another allocator.
     pub fn is_reached(&self, point: Point) -> Result<bool, WaitError> {
         let reached = self.shared.inner.poll();
         if reached.knows(point) { Ok(reached.has(point)) } else { Err(WaitError::Foreign) }
     }
 
-    /// Waits until the GPU has passed a point of any timeline of this allocator. A lost device counts as
-    /// having passed everything.
+    /// Waits until the GPU has passed a point of any timeline of this allocator. A lost device
+    /// counts as having passed everything.
     ///
-    /// Cost: one driver call, none where the point is known to be reached. No lock is held meanwhile.
+    /// Cost: one driver call, or none if the point is already known to be reached. No lock is held
+    /// during the wait.
     ///
     /// # Errors
-    /// [`WaitError::Timeout`] if the GPU has not passed it within `timeout`; a point of another
-    /// allocator; a driver error.
+    /// [`WaitError::Timeout`] if the GPU has not passed the point within `timeout`; the point
+    /// belongs to another allocator; a driver error.
     pub fn wait(&self, point: Point, timeout: Duration) -> Result<(), WaitError> {
         let (id, inner) = (point.timeline(), &self.shared.inner);
         if id == self.shared.id {
@@ -200,13 +206,13 @@ impl Timeline {
         }
         match inner.with_register(|register| register.sync_of(id)) {
             Some(sync) => inner.wait(id, &sync, point.value(), timeout),
-            // It has ended, and so has its work.
+            // The timeline has ended, and so has its work.
             None => Ok(()),
         }
     }
 
-    /// The semaphore, for another queue's wait on `(semaphore, point.value())`. `None` for a ring
-    /// of fences.
+    /// The semaphore, so that another queue can wait for `(semaphore, point.value())`. `None` for a
+    /// ring of fences.
     pub fn semaphore(&self) -> Option<vk::Semaphore> {
         self.shared.sync.semaphore()
     }
@@ -215,12 +221,12 @@ impl Timeline {
         self.shared.id
     }
 
-    /// The queue whose work this counts.
+    /// The queue of this timeline.
     pub fn queue(&self) -> vk::Queue {
         self.shared.queue
     }
 
-    /// The last submitted point, if its work may still run.
+    /// The last submitted point, if its work may still be executing.
     ///
     /// Cost: one lock.
     pub fn last_submitted(&self) -> Option<Point> {
@@ -233,7 +239,8 @@ impl Timeline {
 }
 
 impl Inner {
-    /// Waits for one submitted value, and notes it. No lock is held meanwhile.
+    /// Waits for one submitted value and stores that it is reached. No lock is held during the
+    /// wait.
     pub(super) fn wait(
         &self,
         id: TimelineId,

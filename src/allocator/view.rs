@@ -1,4 +1,4 @@
-//! Views that retire with what they look at, and other handles given up the same way.
+//! Image views, which retire like images, and other handles retired in the same way.
 
 use core::fmt;
 use std::sync::{Arc, atomic::Ordering};
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::vulkan::Object;
 
-/// A view of an image. Dropping it is safe at any time; drop it no later than its image.
+/// A view of an image. Dropping it is always safe. Drop it no later than its image.
 #[must_use = "dropping a view retires it at once"]
 pub struct ImageView {
     inner: Arc<Inner>,
@@ -31,7 +31,7 @@ impl fmt::Debug for ImageView {
 }
 
 impl ImageView {
-    /// The Vulkan handle. It is destroyed with this view's end.
+    /// The Vulkan handle. It is destroyed when this view ends.
     pub fn handle(&self) -> vk::ImageView {
         self.handle
     }
@@ -44,8 +44,9 @@ impl Drop for ImageView {
 }
 
 impl Image {
-    /// Gives the image up with what hangs on it: views, sets, other images. All that is destroyed
-    /// before the image, even if other threads begin recordings meanwhile.
+    /// Retires the image together with the objects that depend on it: views, descriptor sets, other
+    /// images. The dependants are destroyed before the image, even if other threads begin
+    /// recordings at the same time.
     pub fn retire_with<D>(self, dependants: D) {
         drop(dependants);
         drop(self);
@@ -53,8 +54,9 @@ impl Image {
 }
 
 impl Buffer {
-    /// Gives the buffer up with what hangs on it: descriptor sets, an acceleration structure that
-    /// holds its address. All that ends no later than the buffer.
+    /// Retires the buffer together with the objects that depend on it: descriptor sets, or an
+    /// acceleration structure that contains its address. The dependants end no later than the
+    /// buffer.
     pub fn retire_with<D>(self, dependants: D) {
         drop(dependants);
         drop(self);
@@ -62,14 +64,14 @@ impl Buffer {
 }
 
 impl Allocator {
-    /// Creates a view of an image, in the image's format. It retires like all else. In another format, or
-    /// with components swapped: `vkCreateImageView` of your own, and at its end
-    /// [`retire_object`](Self::retire_object) before the image is dropped.
+    /// Creates a view of an image, in the format of the image. The view retires like any resource.
+    /// For another format or swizzled components, call `vkCreateImageView` yourself, and at the end
+    /// of the view call [`retire_object`](Self::retire_object) before you drop the image.
     ///
     /// Cost: one driver call and one lock.
     ///
     /// # Errors
-    /// A view that does not fit its image, or a driver that refuses.
+    /// The view does not fit the image, or the driver refuses.
     pub fn create_image_view(
         &self,
         image: &Image,
@@ -78,13 +80,13 @@ impl Allocator {
         self.inner().create_view(image.allocation(), image.handle(), image.form(), desc)
     }
 
-    /// [`create_image_view`](Self::create_image_view) of an image on memory that it shares. Drop the
-    /// view no later than the image.
+    /// Creates a view of an image that shares its memory; see
+    /// [`create_image_view`](Self::create_image_view). Drop the view no later than the image.
     ///
-    /// Cost: as there.
+    /// Cost: as for `create_image_view`.
     ///
     /// # Errors
-    /// As there.
+    /// As for `create_image_view`.
     pub fn create_aliasing_image_view(
         &self,
         image: &AliasingImage,
@@ -93,15 +95,17 @@ impl Allocator {
         self.inner().create_view(image.memory(), image.handle(), image.form(), desc)
     }
 
-    /// Hands over an object of yours to be destroyed when the GPU is done with it: by the same rule
-    /// as a drop, and before any image or buffer that is dropped no earlier. O(1), one lock.
+    /// Hands over your own object, to be destroyed when the GPU has finished with it. The same rule
+    /// applies as for a drop. The object is destroyed before any image or buffer that is dropped at
+    /// the same time or later. O(1), one lock.
     ///
-    /// After [`shutdown`](Self::shutdown) nothing happens: the device may be gone. Where the host has no memory
-    /// to remember it by, it is told and never destroyed.
+    /// After [`shutdown`](Self::shutdown) this does nothing, because the device may be destroyed.
+    /// If the host has no memory to store the object, a `tracing` event reports it, and the object
+    /// is never destroyed.
     ///
     /// # Safety
-    /// The object belongs to this device, nobody else destroys it, and work that uses it is
-    /// submitted through recordings that are open now or were submitted before.
+    /// The object belongs to this device, nobody else destroys it, and all work that uses it is
+    /// submitted through recordings that are open now, or was submitted before.
     pub unsafe fn retire_object(&self, object: Object) {
         let inner = self.inner();
         if inner.life() != Life::ShutDown {
@@ -154,7 +158,8 @@ impl Inner {
         Ok(ImageView { inner: Arc::clone(self), index, handle })
     }
 
-    /// Takes an object in and gives it up. If the host has no memory to remember it by, it is never destroyed.
+    /// Stores an object and retires it. If the host has no memory to store it, it is never
+    /// destroyed.
     pub(super) fn retire_new_object(self: &Arc<Self>, object: Object) {
         match self.objects.insert(object, vk::Image::null()) {
             Some(index) => self.retire_object(index),
@@ -165,7 +170,7 @@ impl Inner {
         }
     }
 
-    /// Gives an object up. O(1), one lock.
+    /// Retires an object. O(1), one lock.
     pub(super) fn retire_object(self: &Arc<Self>, index: u32) {
         if self.life() == Life::ShutDown {
             return;
@@ -182,7 +187,7 @@ impl Inner {
     }
 }
 
-/// How many levels or layers a view shows, if they exist.
+/// How many levels or layers a view covers, if they exist.
 fn view_count(base: u32, count: u32, available: u32) -> Option<u32> {
     let remaining = available.checked_sub(base).filter(|&remaining| remaining > 0)?;
     match count {
@@ -192,7 +197,7 @@ fn view_count(base: u32, count: u32, available: u32) -> Option<u32> {
     }
 }
 
-/// The view types that need neither a feature nor a flag of the image that is not checked here.
+/// The view types that need neither a feature nor an image flag that is not validated here.
 fn view_fits(view: vk::ImageViewType, image: vk::ImageType, layers: u32) -> bool {
     use vk::{ImageType as I, ImageViewType as V};
     match (view, image) {

@@ -1,6 +1,6 @@
 #![doc = include_str!("README.md")]
-// Pages of the manual and nothing else: their examples are doctests over the fake driver, set up by
-// `stage.rs`.
+// The pages of the guide, without code. Their examples are doctests over the fake driver, which
+// `stage.rs` sets up.
 
 #[doc = include_str!("renderer.md")]
 pub mod renderer {}

@@ -1,5 +1,6 @@
-// Hidden lines of the guide's examples: a fake GPU, an allocator over it, a timeline of its first queue. What an
-// example breaks (a rule of Vulkan, an object that stays) fails it at its end.
+// Hidden lines of the guide's examples: a fake GPU, an allocator over it, and a timeline for its
+// first queue. An example that breaks a Vulkan rule or leaves an object behind fails when the stage
+// is dropped.
 
 use fencepost::{
     Allocator, AllocatorDesc, DeviceFeatures, Timeline,

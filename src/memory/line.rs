@@ -11,6 +11,7 @@
 //!                  lower →                                        ← upper
 //! ```
 
+use core::ops::Range;
 use std::collections::TryReserveError;
 
 use super::broken::Broken;
@@ -126,24 +127,9 @@ impl Line {
         if self.vacant == 0 {
             self.nodes.try_reserve(2).ok()?;
         }
-        if self.nodes.is_empty() {
-            self.nodes.push(Node::NONE);
-        }
         let is_upper = end == End::Upper && !self.is_ring;
-        let serial = self.next_serial;
-        self.next_serial = serial.wrapping_add(1);
-        let node = Node { offset, size, state: State::Used, serial, is_upper, ..Node::NONE };
-        let index = match self.vacant {
-            0 => {
-                self.nodes.push(node);
-                (self.nodes.len() - 1) as u32
-            }
-            vacant => {
-                let place = &mut self.nodes[vacant as usize];
-                self.vacant = core::mem::replace(place, node).after;
-                vacant
-            }
-        };
+        let (state, serial) = (State::Used, self.next_serial);
+        let index = self.add(Node { offset, size, state, serial, is_upper, ..Node::NONE });
         let chain = &mut self.chains[usize::from(is_upper)];
         if !self.is_ring {
             self.nodes[index as usize].after = core::mem::replace(&mut chain.next, index);
@@ -156,6 +142,26 @@ impl Line {
         self.used = (self.used.0 + size, self.used.1 + 1);
         let key = Key::from_bits(u64::from(serial) << 32 | u64::from(index))?;
         Some(Placed { key, offset, size })
+    }
+
+    /// Stores a node with the next serial, for which there is room, and returns its index. It is in no chain yet.
+    fn add(&mut self, node: Node) -> u32 {
+        debug_assert_eq!(node.serial, self.next_serial);
+        self.next_serial = node.serial.wrapping_add(1);
+        if self.nodes.is_empty() {
+            self.nodes.push(Node::NONE);
+        }
+        match self.vacant {
+            0 => {
+                self.nodes.push(node);
+                (self.nodes.len() - 1) as u32
+            }
+            vacant => {
+                let place = &mut self.nodes[vacant as usize];
+                self.vacant = core::mem::replace(place, node).after;
+                vacant
+            }
+        }
     }
 
     /// Whether [`allocate`](Self::allocate) would find a range. O(1).
@@ -212,30 +218,66 @@ impl Line {
         }
     }
 
-    /// How many ranges [`hold`](Self::hold) takes at most: those that are held, and two gaps. O(ranges).
-    pub(super) fn most_free(&self) -> usize {
-        let both = self.chained(0).chain(self.chained(1));
-        both.filter(|(_, node)| node.state == State::Free).count() + 2
+    /// The bytes between a node and the one that leaves after it, where there are any: an alignment skipped them, or the
+    /// ring went back to the start before the end of the block.
+    fn skipped(&self, node: &Node) -> Option<Range<u64>> {
+        let after = self.node(node.after);
+        let skipped = match (self.is_ring, after) {
+            (true, None) => return None,
+            (true, Some(after)) if after.offset < node.offset => node.end()..self.capacity,
+            (true, Some(after)) => node.end()..after.offset,
+            (false, after) if node.is_upper => {
+                node.end()..after.map_or(self.capacity, |after| after.offset)
+            }
+            (false, after) => after.map_or(0, Node::end)..node.offset,
+        };
+        (!skipped.is_empty()).then_some(skipped)
     }
 
-    /// Takes all that is nobody's, so that nobody gets it meanwhile: Free → Pending. What ended and is held
-    /// keeps its turn; what can be given out leaves as soon as it is free again, though a ring's older
-    /// ranges have not. None, and nothing has changed, where the host has no memory for that. O(ranges).
+    /// The most ranges that [`hold`](Self::hold) takes: those that have ended and still keep their place, those that were
+    /// skipped, and two that can be given out. O(ranges).
+    pub(super) fn most_free(&self) -> usize {
+        let both = self.chained(0).chain(self.chained(1)).map(|(_, node)| node);
+        let free = |node: &Node| {
+            usize::from(node.state == State::Free) + usize::from(self.skipped(node).is_some())
+        };
+        both.map(free).sum::<usize>() + 2
+    }
+
+    /// Takes everything that nobody owns, so that nobody gets it meanwhile: Free → Pending. A range that has ended keeps its
+    /// place in the chain, and a range that was skipped gets one. What can be given out leaves as soon as it is free again,
+    /// even if a ring's older ranges have not left. None, and nothing has changed, where the host has no memory for it.
+    /// O(ranges).
     pub(super) fn hold(&mut self) -> Option<Vec<Key>> {
-        let mut keys = Vec::new();
-        keys.try_reserve_exact(self.most_free()).ok()?;
-        // Each gap reserves two nodes.
-        self.nodes.try_reserve(4).ok()?;
+        let (mut keys, most) = (Vec::new(), self.most_free());
+        keys.try_reserve_exact(most).ok()?;
+        // One for each, the first node, and one that an allocation reserves and does not need.
+        self.nodes.try_reserve(most + 2).ok()?;
+        let mut pend = |line: &mut Self, index: u32| {
+            // An ended range's old key stays stale.
+            let Node { size, serial, .. } = line.nodes[index as usize];
+            line.pending = (line.pending.0 + size, line.pending.1 + 1);
+            keys.extend(Key::from_bits(u64::from(serial) << 32 | u64::from(index)));
+        };
         for mut index in self.chains.map(|chain| chain.next) {
-            while index != 0 {
-                let Some(node) = self.nodes.get_mut(index as usize) else { break };
+            while let Some(&node) = self.node(index) {
                 if node.state == State::Free {
-                    // The old key stays stale.
-                    node.serial = self.next_serial;
-                    node.state = State::Pending;
-                    self.next_serial = node.serial.wrapping_add(1);
-                    self.pending = (self.pending.0 + node.size, self.pending.1 + 1);
-                    keys.extend(Key::from_bits(u64::from(node.serial) << 32 | u64::from(index)));
+                    let (state, serial) = (State::Pending, self.next_serial);
+                    self.nodes[index as usize] = Node { state, serial, ..node };
+                    self.next_serial = serial.wrapping_add(1);
+                    pend(self, index);
+                }
+                if let Some(skipped) = self.skipped(&node) {
+                    let between = self.add(Node {
+                        offset: skipped.start,
+                        size: skipped.end - skipped.start,
+                        state: State::Pending,
+                        serial: self.next_serial,
+                        is_hold: true,
+                        ..node
+                    });
+                    self.nodes[index as usize].after = between;
+                    pend(self, between);
                 }
                 index = node.after;
             }

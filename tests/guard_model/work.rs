@@ -41,8 +41,7 @@ impl World {
     fn grant(&self, name: &'static str, random: &mut Random) -> Result<Made, CreateError> {
         let most = if self.tight { 1 << 16 } else { 20_000 };
         let (size, place) = (random.log_uniform(most), random.below(5) as usize);
-        // What alignment skips of a line is part of no range.
-        let alignment = if place < 3 { 64 } else { 1 << random.below(9) };
+        let alignment = 1 << random.below(if place < 3 { 12 } else { 9 });
         let bits = if place < 3 { !0 } else { 1 };
         let needs = vk::MemoryRequirements { size, alignment, memory_type_bits: bits };
         let (linear, desc) = (ResourceKind::Linear, memory(name));

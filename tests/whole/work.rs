@@ -55,7 +55,9 @@ impl World {
                     match ring.take(&recording, size, alignment) {
                         Ok(piece) => {
                             let (start, atom) = (base + piece.offset, self.atom_of(ring));
+                            // The last atom ends where the buffer does, for what is counted.
                             let end = (start + piece.size).next_multiple_of(atom);
+                            let end = end.min(base + ring.buffer().size());
                             let place = (memory, start / atom * atom);
                             self.model.take_piece(place, end, pins.clone());
                             pieces += 1;

@@ -65,7 +65,7 @@ pub enum CopyError {
     /// A range is of another allocator.
     #[error("a range belongs to another allocator")]
     ForeignRange,
-    /// The key names nothing that lives.
+    /// The raw key is refused.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The allocator has been shut down and its memory is gone.

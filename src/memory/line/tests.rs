@@ -84,13 +84,11 @@ fn run(is_ring: bool, seed: u64) -> [u32; 3] {
     for _ in 0..6000 {
         // What is withheld, while others end, and let go is as if it never had been.
         if below(20) == 0 {
-            let largest = line.largest();
-            let held = naive.taken.iter().filter(|(.., state)| *state == State::Free);
-            let held: u64 = held.map(|(placed, ..)| placed.size).sum();
+            let most = line.most_free();
             withheld = line.hold().unwrap();
-            let bytes: u64 = withheld.iter().map(|&key| line.get(key).unwrap().size).sum();
-            let gaps = bytes - held;
-            assert!(gaps >= largest && (gaps > 0) == (largest > 0));
+            assert!(withheld.len() <= most, "{} of {most}", withheld.len());
+            let [(used, _), (pending, _)] = line.usage();
+            assert_eq!(used + pending, capacity, "nothing is nobody's");
             assert_eq!(line.hold().unwrap(), [], "all of it is taken");
             assert_eq!((line.largest(), line.holds(1, 1, End::Lower)), (0, false));
             line.check().unwrap();
