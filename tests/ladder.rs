@@ -331,3 +331,78 @@ fn patience_ends_by_its_bound_and_at_once_where_no_wait_helps() {
     }
     fake.finish().unwrap();
 }
+
+/// Before more is held than ever, the oldest empty block goes, and no more than have to: for a block, and for a memory
+/// of its own.
+#[test]
+fn the_oldest_empty_block_makes_way() {
+    for dedicated in [false, true] {
+        let fake = FakeDriver::new(&profile(&[256 * MIB, 256 * MIB], &[0, 1]));
+        let desc = desc(&fake).first_block(MIB).largest_block(MIB).linger(1000);
+        let allocator = made(&desc);
+        let take = |types: u32, size: u64, dedicated: bool| {
+            let needs = vk::MemoryRequirements { size, alignment: 64, memory_type_bits: types };
+            let memory = AllocationDesc::device_local().dedicated(dedicated);
+            allocator.allocate(&needs, ResourceKind::Linear, &memory).unwrap()
+        };
+        let blocks = || -> Vec<u32> {
+            allocator.statistics().memory_types.iter().map(|of| of.blocks).collect()
+        };
+        let [young, old] = [take(1, MIB, false), take(2, MIB, false)];
+        free(take(1, 20 * MIB, true));
+        allocator.collect();
+        free(old);
+        allocator.collect();
+        free(young);
+        allocator.collect();
+        assert_eq!(blocks()[..2], [1, 1]);
+        // With both it would be the most ever, with one of them it is not.
+        let large = take(1, 20 * MIB + MIB / 2, dedicated);
+        assert_eq!(blocks()[..2], [2, 0], "dedicated: {dedicated}");
+        free(large);
+    }
+}
+
+/// The heap that is short is what is told, though another type is refused for another reason after it.
+#[test]
+fn out_of_memory_is_told_before_what_comes_after_it() {
+    let local = vk::MemoryPropertyFlags::DEVICE_LOCAL;
+    let visible = vk::MemoryPropertyFlags::HOST_VISIBLE | vk::MemoryPropertyFlags::HOST_COHERENT;
+    let heaps =
+        [(4 * MIB, vk::MemoryHeapFlags::DEVICE_LOCAL), (64 * MIB, vk::MemoryHeapFlags::empty())];
+    let types = [(0, local), (1, visible)];
+    let fake = FakeDriver::new(&Profile::default().heaps(&heaps).types(&types));
+    let allocator = allocator(&fake);
+    fake.fail_all(Call::MapMemory, vk::Result::ERROR_MEMORY_MAP_FAILED);
+    let error = take(&allocator, 8 * MIB).unwrap_err();
+    let AllocateError::OutOfDeviceMemory { heap: 0, tried, .. } = error else { panic!("{error}") };
+    assert!(tried.contains(Tried::OTHER_TYPES), "{tried}");
+    // The control: alone, that is the error.
+    let only = vk::MemoryRequirements { size: MIB, alignment: 64, memory_type_bits: 2 };
+    let memory = AllocationDesc::device_local();
+    let error = allocator.allocate(&only, ResourceKind::Linear, &memory).unwrap_err();
+    assert_eq!(error, AllocateError::Map(vk::Result::ERROR_MEMORY_MAP_FAILED));
+}
+
+/// A plan knows that there are as many memories as there may be; so does one in an arena.
+#[test]
+fn a_plan_tells_of_too_many_memories() {
+    let fake = FakeDriver::new(&profile(&[256 * MIB], &[0]).max_allocation_count(2));
+    let allocator = made(&desc(&fake).first_block(MIB).largest_block(MIB));
+    let arena = fencepost::ArenaDesc::new(AllocationDesc::device_local()).block_size(MIB);
+    let arena = allocator.create_arena(&arena).unwrap();
+    let plans = |size| {
+        let needs = vk::MemoryRequirements { size, alignment: 64, memory_type_bits: !0 };
+        let (kind, memory) = (ResourceKind::Linear, AllocationDesc::device_local());
+        [allocator.plan(&needs, kind, &memory), arena.plan(&needs, kind, &memory)]
+            .map(|plan| plan.map(|plan| plan.placement))
+    };
+    assert!(plans(MIB).iter().all(Result::is_ok));
+    let held = [take(&allocator, MIB).unwrap(), take(&allocator, MIB).unwrap()];
+    let too_many = AllocateError::TooManyAllocations { limit: 2 };
+    assert_eq!(plans(MIB), [Err(too_many); 2]);
+    assert_eq!(take(&allocator, MIB).unwrap_err(), too_many);
+    // What no memory could hold is told as that.
+    assert!(matches!(plans(300 * MIB)[0], Err(AllocateError::TooLarge { .. })));
+    held.into_iter().for_each(free);
+}

@@ -131,6 +131,9 @@ impl Inner {
         match request.may_ask() && may_grow && size <= self.room(lane, request) {
             true => Ok((lane, search, Placement::NewBlock { size })),
             false if self.holds_anywhere(lane, &search) => Ok((lane, search, Placement::Block)),
+            false if may_grow => {
+                Err(self.planned_refusal(&search, || core::iter::once(arena.lane)))
+            }
             false => Err(self.out_of_memory(&search, core::iter::once(arena.lane))),
         }
     }

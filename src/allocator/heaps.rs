@@ -206,6 +206,11 @@ impl Heaps {
         self.memories.load(Relaxed) > self.memory_limit - self.memory_limit / 4
     }
 
+    /// Whether no more memories can be allocated.
+    pub(super) fn memories_are_spent(&self) -> bool {
+        self.memories.load(Relaxed) >= self.memory_limit
+    }
+
     pub(super) fn totals(&self) -> Totals {
         Totals {
             peak_reserved: self.peak_reserved(),

@@ -39,7 +39,9 @@ pub enum Placement {
     Block,
     /// In a block that would be made for it.
     NewBlock {
-        /// The block's size in bytes, if the driver has so much.
+        /// The size of the block in bytes, unless the driver has less memory or empty blocks are freed
+        /// first: they are freed before the allocator holds more memory than ever, and the size of a
+        /// block depends on the memory held.
         size: u64,
     },
     /// In a memory of its own.
@@ -148,7 +150,7 @@ impl Inner {
         let shares = request.dedicate != Dedicate::Require;
         match lanes.find(|lane| shares && self.holds_anywhere(lane, &search)) {
             Some(lane) => Ok((lane, search, Placement::Block)),
-            None => Err(self.out_of_memory(&search, ranking.iter())),
+            None => Err(self.planned_refusal(&search, || ranking.iter())),
         }
     }
 
@@ -185,7 +187,28 @@ impl Inner {
 
     /// The most that may be asked of the driver at once.
     pub(super) fn room(&self, lane: &Lane, request: &Request) -> u64 {
-        let most = lane.heap_size.min(self.vulkan.properties().max_allocation_size);
-        most.min(self.left(lane.heap, request.limit()))
+        match self.heaps.memories_are_spent() {
+            true => 0,
+            false => self.largest_memory(lane).min(self.left(lane.heap, request.limit())),
+        }
+    }
+
+    fn largest_memory(&self, lane: &Lane) -> u64 {
+        lane.heap_size.min(self.vulkan.properties().max_allocation_size)
+    }
+
+    /// Why nothing of these types has room: there are too many memories, unless one of them is short in any case.
+    pub(super) fn planned_refusal<T: Iterator<Item = u32>>(
+        &self,
+        search: &Search<'_>,
+        types: impl Fn() -> T,
+    ) -> AllocateError {
+        let request = search.request;
+        let fits = |lane: &Lane| request.size <= self.largest_memory(lane);
+        let mut lanes = types().filter_map(|memory_type| self.lane(memory_type));
+        match request.may_ask() && self.heaps.memories_are_spent() && lanes.all(fits) {
+            true => AllocateError::TooManyAllocations { limit: self.heaps.memory_limit },
+            false => self.out_of_memory(search, types()),
+        }
     }
 }

@@ -63,12 +63,16 @@ impl World {
         let needs = asks::requirements(random, self.most);
         let (kind, memory) = (asks::kind(random), asks::memory(random));
         let before = self.picture();
-        let plan = self.allocator.plan(&needs, kind, &memory);
-        assert_eq!(self.picture(), before, "{plan:?}");
-        let made = match random.below(self.arenas.len() as u64 + 4) {
-            at if at >= 4 => self.arenas[at as usize - 4].allocate(&needs, kind, &memory),
-            _ => self.allocator.allocate(&needs, kind, &memory),
+        let arena = random.below(self.arenas.len() as u64 + 4).checked_sub(4).map(|at| at as usize);
+        let planned =
+            (!self.faulty && random.one_in(2)).then(|| self.plan(arena, &needs, kind, &memory));
+        let made = match arena {
+            Some(arena) => self.arenas[arena].allocate(&needs, kind, &memory),
+            None => self.allocator.allocate(&needs, kind, &memory),
         };
+        if let Some(planned) = planned {
+            self.expect_planned(&planned, &made);
+        }
         match made {
             Ok(made) => {
                 self.expect_asked(&made, &asked(&needs));

@@ -113,6 +113,8 @@ pub struct World {
     pub pages: Vec<Pages>,
     /// The device is lost.
     pub lost: bool,
+    /// One of the driver's calls fails in this step.
+    pub faulty: bool,
     /// How often what was done.
     pub done: Done,
     about: String,
@@ -218,6 +220,7 @@ impl World {
             own: (own, 0),
             pages: Vec::new(),
             lost: false,
+            faulty: false,
             done: Done::new(),
             about,
         }
@@ -233,8 +236,8 @@ impl World {
     }
 
     pub fn step(&mut self, random: &mut Random) {
-        let faulty = random.one_in(12);
-        if faulty {
+        self.faulty = random.one_in(12);
+        if self.faulty {
             self.break_something(random);
         }
         match random.below(200) {
@@ -262,7 +265,7 @@ impl World {
             196..198 => self.use_stale(random),
             _ => self.prioritise(random),
         }
-        if faulty {
+        if self.faulty {
             self.fake.clear_faults();
         }
         self.see_progress();

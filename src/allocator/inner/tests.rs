@@ -5,6 +5,7 @@ use std::{sync::mpsc, thread, time::Duration};
 use ash::vk;
 
 use super::*;
+use crate::allocator::{heaps::Reports, register::Polled, request::Limit};
 use crate::{
     Allocation, AllocationDesc, Allocator, ResourceKind,
     fake::{FakeDriver, Profile},
@@ -91,4 +92,83 @@ fn statistics_wait_for_no_lock() {
         assert_eq!(seen.recv(), Ok(1));
     });
     drop(held);
+}
+
+/// What the driver gives while it tells of a heap may not be counted there yet, so it is not taken for ours; and
+/// what it gets back meanwhile may be.
+#[test]
+fn a_report_is_of_the_moment_before_what_came_while_it_was_made() {
+    const MIB: u64 = 1 << 20;
+    let allocator = allocator();
+    let heaps = &allocator.inner().heaps;
+    let size = heaps.budget(0).unwrap().size;
+    let report = |usage| {
+        let mut reports = Reports::default();
+        reports[0] = crate::policy::budget::Report { budget: size, usage };
+        reports
+    };
+    let left = || size - heaps.left(0, Limit::Budget);
+    let give = || heaps.reserve(0, MIB, Limit::Driver).unwrap().keep();
+    assert!(heaps.renew(1, || report(0)));
+    assert_eq!(left(), 0);
+    // Another process has a MiB, and then we get one: both are gone.
+    heaps.renew(2, || {
+        let reports = report(MIB);
+        give();
+        reports
+    });
+    assert_eq!(left(), 2 * MIB);
+    // Once it is counted, it is known for ours.
+    heaps.renew(3, || report(2 * MIB));
+    assert_eq!(left(), 2 * MIB);
+    // What goes back while the driver counts may be counted, or not: no more than what is left for sure.
+    heaps.renew(4, || {
+        heaps.give_back(0, MIB, || ());
+        report(2 * MIB)
+    });
+    assert_eq!(left(), 2 * MIB);
+    heaps.renew(5, || report(MIB));
+    assert_eq!(left(), MIB);
+    assert_eq!((heaps.held(), heaps.peak_reserved()), (0, MIB));
+}
+
+#[test]
+fn memories_are_scarce_above_three_quarters_and_spent_at_the_last() {
+    let allocator = allocator();
+    let heaps = &allocator.inner().heaps;
+    let limit = heaps.memory_limit;
+    let take = |count| (0..count).map(|_| heaps.reserve(0, 0, Limit::Driver).ok().unwrap());
+    let most: Vec<_> = take(limit - limit / 4).collect();
+    assert!(!heaps.memories_are_scarce());
+    let one_more: Vec<_> = take(1).collect();
+    assert!(heaps.memories_are_scarce() && !heaps.memories_are_spent());
+    let rest: Vec<_> = take(limit / 4 - 1).collect();
+    assert!(heaps.memories_are_spent());
+    drop((most, one_more, rest));
+    assert!(!heaps.memories_are_scarce());
+}
+
+/// A semaphore whose timeline is given up stays as long as any thread is just reading counters.
+#[test]
+fn no_semaphore_goes_while_counters_are_read() {
+    let fake = FakeDriver::new(&Profile::default());
+    let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
+        .api_version(vk::API_VERSION_1_2)
+        .features(crate::DeviceFeatures::TIMELINE_SEMAPHORE)
+        .keep_alive(Arc::new(fake.clone()));
+    // SAFETY: the fake lives as long as the allocator.
+    let allocator = unsafe { Allocator::new(&desc) }.unwrap();
+    let inner = allocator.inner();
+    let frames = allocator.timeline(fake.queue(0)).unwrap();
+    inner.register().begin_poll(&mut Polled::new());
+    drop(frames);
+    allocator.collect();
+    assert_eq!(fake.calls(crate::fake::Call::DestroySemaphore), 0);
+    let mut finished = Vec::new();
+    inner.register().end_poll(&mut finished);
+    assert_eq!(finished.len(), 1, "the last to read takes it out");
+    // SAFETY: nobody else has it, and nothing was submitted.
+    unsafe { finished[0].destroy(&inner.vulkan) };
+    drop(allocator);
+    fake.finish().unwrap();
 }
