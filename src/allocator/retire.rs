@@ -240,6 +240,7 @@ impl Inner {
     pub(super) fn take_back(&self, lane: &Lane, mut state: Locked<'_, LaneState>, entry: Entry) {
         state.blocks.take_resource(entry);
         state.record_end(entry);
+        state.blocks.counters().withdraw();
         match state.blocks.free(entry) {
             Some(Ok((_, true))) => drop(self.vacate(lane, state, entry.slot)),
             freed => debug_assert!(matches!(freed, Some(Ok(_))), "{freed:?}"),

@@ -108,6 +108,7 @@ impl BlockList {
         if let Some(Err(error)) = known {
             let freed = self.free(entry);
             debug_assert!(matches!(freed, Some(Ok(_))), "{freed:?}");
+            self.counters.withdraw();
             return Err(error);
         }
         self.houses |= tenant.resource != Resource::None;

@@ -45,6 +45,12 @@ impl Counters {
         }
     }
 
+    /// Used → Free for a range that nobody got to know of: it counts as none that was ever granted.
+    #[cold]
+    pub(crate) fn withdraw(&self) {
+        self.granted.subtract(1);
+    }
+
     /// Used → Free.
     #[inline(always)]
     pub(super) fn end(&self, bytes: u64) {
@@ -80,5 +86,28 @@ impl Counters {
         self.peak_live.set(0);
         self.granted_before.set(self.granted.get());
         self.held.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_handed_the_list_counts_from_nothing() {
+        let counters = Counters::default();
+        counters.grant(100);
+        counters.retire(100);
+        counters.wait(50, 2);
+        counters.reach(150, 3);
+        counters.hand_on();
+        counters.grant(30);
+        counters.end(30);
+        counters.hand_on();
+        let now = [&counters.peak_live, &counters.held, &counters.live, &counters.pending];
+        assert_eq!(now.map(Published::get), [0; 4]);
+        // What all of them had together, or at most.
+        let [granted, before] = [&counters.granted, &counters.granted_before].map(Published::get);
+        assert_eq!((granted, before, counters.peak_before.get()), (2, 2, 100));
     }
 }
