@@ -154,7 +154,7 @@ impl PoolDesc {
         let granule = Config::granule_for(length.saturating_add(modulus), at_least);
         let start = first.checked_next_multiple_of(granule).ok_or(PoolError::TooSmall)?;
         let usable = last.checked_sub(start).map_or(0, |most| most.saturating_add(1));
-        let usable = usable.min(end.saturating_sub(start)) / granule * granule;
+        let usable = usable / granule * granule;
         if usable == 0 {
             return Err(PoolError::TooSmall);
         }

@@ -185,7 +185,7 @@ impl Ledger {
             return Ok(placed);
         }
         self.give_back(Tlsf::place(placed.key));
-        let placed = self.tlsf.allocate_exact(room, alignment.max(size.next_power_of_two()))?;
+        let placed = self.tlsf.allocate_exact(room, size.next_power_of_two())?;
         assert!(!crosses(placed.offset), "{placed:?} crosses {boundary}");
         Ok(placed)
     }

@@ -34,12 +34,11 @@ impl Reached {
                 .map_or(true, |index| self.timelines[index].1 >= point.value)
     }
 
-    /// The value that a timeline has reached, by its number; none if it has ended, or the device is
-    /// lost.
+    /// The value that a timeline has reached, by its number; none if it has ended.
     #[cfg(feature = "vulkan")]
     pub(crate) fn value(&self, number: u32) -> Option<u64> {
         let found = self.timelines.binary_search_by_key(&number, |&(number, _)| number);
-        found.ok().filter(|_| !self.lost).map(|index| self.timelines[index].1)
+        found.ok().map(|index| self.timelines[index].1)
     }
 
     /// Whether a point belongs to this allocator.

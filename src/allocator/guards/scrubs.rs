@@ -149,8 +149,6 @@ impl Inner {
             self.hold_free(&mut state, number, Step::Held)?;
         }
         let LaneState { blocks, waiting, .. } = &mut *state;
-        let is_there = |entry: Entry| blocks.region(entry).is_some();
-        waiting.retain(|waiting| waiting.scrub != NOBODY || is_there(waiting.entry));
         let recorded = self.guards.recorded.load(Ordering::Relaxed);
         let rest = (extent == Scrub::Due).then_some((recorded, self.guards.quarantine.bytes));
         waiting.take_due(number, blocks, rest);
@@ -305,10 +303,8 @@ impl Inner {
                         }
                     }
                     Step::Open if ran => {
-                        // It may have ended meanwhile, and another may have its place.
-                        if blocks.region(entry).is_some() {
-                            blocks.close_fence(entry);
-                        }
+                        // If it has ended meanwhile, nobody has its key.
+                        blocks.close_fence(entry);
                         return false;
                     }
                     _ => return true,
