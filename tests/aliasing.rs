@@ -238,3 +238,23 @@ fn what_must_be_alone_shares_no_memory() {
         fake.finish().unwrap();
     }
 }
+
+/// Within an allocation, as within a block, an optimal image has its pages of the granularity to itself.
+#[test]
+fn an_aliasing_image_keeps_its_pages_to_itself() {
+    // The fake's `bufferImageGranularity`.
+    const PAGE: u64 = 1024;
+    let fake = FakeDriver::new(&Profile::default().image_alignment(256));
+    let allocator = allocator(&fake);
+    let needs = requirements(1 << 20);
+    let memory = AllocationDesc::device_local();
+    let memory = allocator.allocate(&needs, ResourceKind::Optimal, &memory).unwrap();
+    let (memory, size) = (Arc::new(memory), 1 << 20_u64);
+    let small = ImageDesc::new_2d(vk::Format::R8G8B8A8_UNORM, 8, 8, vk::ImageUsageFlags::SAMPLED);
+    let at = |offset| allocator.create_aliasing_image(&memory, offset, &small);
+    assert_eq!(at(256).err(), Some(AliasError::Misaligned { offset: 256, alignment: PAGE }));
+    let last = size - PAGE;
+    assert!(at(last).is_ok());
+    let beyond = AliasError::OutOfRange { offset: size, needed: PAGE, size };
+    assert_eq!(at(size).err(), Some(beyond));
+}

@@ -292,6 +292,24 @@ fn a_shutdown_makes_arenas_inert() {
     fake.finish().unwrap();
 }
 
+/// A block that the driver refuses is not one of the most that there may be.
+#[test]
+fn a_refused_block_may_be_asked_for_again() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let arena = allocator.create_arena(&of_blocks(MIB).max_blocks(1)).unwrap();
+    for error in [vk::Result::ERROR_OUT_OF_DEVICE_MEMORY, vk::Result::ERROR_OUT_OF_HOST_MEMORY] {
+        fake.fail(Call::AllocateMemory, 0, error);
+        assert!(allocate(&arena, 1000).unwrap_err().is_out_of_memory());
+    }
+    let made = allocate(&arena, 1000).unwrap();
+    assert_eq!(arena.statistics().blocks, 1);
+    // SAFETY: the GPU never saw it.
+    unsafe { made.free_now() };
+    drop((arena, allocator));
+    fake.finish().unwrap();
+}
+
 #[test]
 fn counts_survive_the_arena_that_they_are_of() {
     let fake = fake();

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use fencepost::{Allocator, ForeignPoint, Point, fake::FakeDriver};
+use fencepost::{AllocationDesc, Allocator, ForeignPoint, Point, fake::FakeDriver, vk};
 use support::*;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -115,6 +115,87 @@ fn a_counter_that_jumps_is_reported_once_with_what_waits() {
     });
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains("jumped above") && said[0].contains("\"buffer\""), "{said:?}");
+}
+
+/// A host that numbers its own semaphore may have submitted what it has not reported yet.
+#[test]
+fn a_counter_that_an_open_recording_may_explain_is_no_jump() {
+    for explained in [true, false] {
+        let said = lines(false, |fake, allocator| {
+            let mut kind =
+                vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
+            let info = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
+            // SAFETY: the fake lives, and the semaphore as long as the timeline.
+            let own = unsafe { fake.device().create_semaphore(&info, None) }.unwrap();
+            // SAFETY: as above.
+            let host = unsafe { allocator.external_timeline(fake.queue(0), own, 0) }.unwrap();
+            let first = host.begin().unwrap();
+            let second = explained.then(|| host.begin().unwrap());
+            // Both were submitted, and both are done; one is reported.
+            first.submitted(1).unwrap();
+            fake.set_counter(own, 2);
+            allocator.collect();
+            second.map(|second| second.submitted(2).unwrap());
+            allocator.collect();
+            fake.set_counter(own, 0);
+            drop(host);
+            // SAFETY: nothing was submitted that signals it.
+            unsafe { fake.device().destroy_semaphore(own, None) };
+        });
+        assert_eq!(said.len(), usize::from(!explained), "{said:?}");
+    }
+}
+
+/// What is named is what waits longest, in whichever memory.
+#[test]
+fn what_waits_is_told_by_the_name_of_the_oldest() {
+    for old_is_local in [true, false] {
+        let said = lines(true, |fake, allocator| {
+            let frames = allocator.timeline(fake.queue(0)).unwrap();
+            let make = |is_local, name| {
+                let memory = match is_local {
+                    true => AllocationDesc::device_local(),
+                    false => AllocationDesc::upload(),
+                };
+                allocator.create_buffer(&buffer_desc(1000), &memory.name(name)).unwrap()
+            };
+            let first = frames.begin().unwrap();
+            drop(make(old_is_local, "old"));
+            let second = frames.begin().unwrap();
+            drop(make(!old_is_local, "young"));
+            collect_often(allocator);
+            for recording in [first, second] {
+                // SAFETY: nothing was recorded.
+                unsafe { recording.abandon() };
+            }
+        });
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("\"old\""), "{said:?}");
+    }
+}
+
+/// Of very many uses those are forgotten whose points are all reached, and no other.
+#[test]
+fn a_use_is_remembered_until_its_last_point_is_reached() {
+    let said = lines(true, |fake, allocator| {
+        let [early, late] = [0, 1].map(|queue| allocator.timeline(fake.queue(queue)).unwrap());
+        let mesh = buffer(allocator, 1000);
+        let first = submit_nothing(early.begin().unwrap()).unwrap();
+        let last = submit_nothing(late.begin().unwrap()).unwrap();
+        assert!(fake.step(fake.queue(0)));
+        allocator.collect();
+        assert!(early.is_reached(first).unwrap() && !late.is_reached(last).unwrap());
+        mesh.allocation().record_use(first).unwrap();
+        mesh.allocation().record_use(last).unwrap();
+        let others: Vec<_> = (0..3000).map(|_| buffer(allocator, 64)).collect();
+        others.iter().for_each(|other| other.allocation().record_use(first).unwrap());
+        // SAFETY: the fake executes nothing of it.
+        unsafe { mesh.free_now() };
+        drop(others);
+        fake.run();
+    });
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("recorded use"), "{said:?}");
 }
 
 #[test]

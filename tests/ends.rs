@@ -30,6 +30,27 @@ fn handles_dropped_after_the_last_allocator_free_their_blocks() {
     fake.finish().unwrap();
 }
 
+/// Nobody collects after the close but who ends something: the last one takes what the first had to leave.
+#[test]
+fn neighbours_that_end_after_the_close_leave_nothing() {
+    let fake = fake();
+    let allocator = allocator(&fake);
+    let frames = allocator.timeline(fake.queue(0)).unwrap();
+    let (a, b) = (buffer(&allocator, 1000), buffer(&allocator, 1000));
+    let open = frames.begin().unwrap();
+    let submitted = submit_nothing(frames.begin().unwrap()).unwrap();
+    assert_eq!(allocator.close().unwrap().leaks.len(), 2);
+    drop(a);
+    assert_eq!(fake.live().buffers, 2, "what is open may name it");
+    submit_nothing(open).unwrap();
+    assert!(!frames.is_reached(submitted).unwrap() || fake.live().buffers == 2);
+    fake.run();
+    drop(b);
+    assert_eq!((fake.live().buffers, fake.live().memories), (0, 0));
+    drop(frames);
+    fake.finish().unwrap();
+}
+
 #[test]
 fn the_last_of_several_clones_closes() {
     let fake = fake();

@@ -246,6 +246,21 @@ fn fresh_memory_reads_zero_from_the_first_scrub_on() {
     }
 }
 
+/// That a block has not been scrubbed yet is told once, however much is handed out of it.
+#[test]
+fn a_block_that_no_scrub_has_gone_over_is_told_once() {
+    let told = Ear::hear(|| {
+        let world = World::new(GuardPolicy::Zero);
+        let all: Vec<_> = (0..5).map(|_| in_types(&world, "early", 4096)).collect();
+        assert_eq!(world.allocator.guard_coverage().unzeroed_allocations, 5);
+        drop(all);
+        (0..3).for_each(|_| _ = world.scrub(Scrub::Due));
+        world.end();
+    });
+    let warned = told.iter().filter(|one| one.fields["message"].contains("as the driver gave"));
+    assert_eq!(warned.count(), 1, "{told:#?}");
+}
+
 /// Of a memory of its own of any size every byte reads zero where it is said to, whatever the driver gave.
 #[test]
 fn the_last_bytes_of_a_memory_of_its_own_read_zero() {

@@ -244,6 +244,10 @@ fn memory_mapped_for_each_access_is_mapped_at_no_other_time() {
             assert_eq!(fake.calls(Call::MapMemory), 800);
             assert_eq!(fake.calls(Call::UnmapMemory), 800);
             assert_eq!(gpu_bytes(&fake, &buffers[3])[4..6], [3, 49], "flushed while mapped");
+            // A mapping is no look at what the GPU wrote, where the memory is not coherent.
+            let synchronised = [Call::FlushMappedMemoryRanges, Call::InvalidateMappedMemoryRanges];
+            let [flushed, invalidated] = synchronised.map(|call| fake.calls(call));
+            assert_eq!(flushed, invalidated, "each thread writes and reads by turns");
             // SAFETY: nothing else touches the memory.
             assert!(unsafe { buffers[0].allocation().mapped() }.is_none());
             let range = buffers[0].allocation().host_range(0, 4).unwrap();
@@ -263,4 +267,25 @@ fn memory_mapped_for_each_access_is_mapped_at_no_other_time() {
         }
         fake.finish().unwrap();
     }
+}
+
+/// A memory of its own may end within an atom: what is named ends with it, in whole.
+#[test]
+fn the_last_bytes_of_a_memory_of_any_size_are_flushed() {
+    let fake = FakeDriver::new(&profile());
+    {
+        let allocator = allocator(&fake);
+        let _frames = allocator.timeline(fake.queue(0)).unwrap();
+        let needs = vk::MemoryRequirements { size: 1000, alignment: 16, memory_type_bits: !0 };
+        let memory = AllocationDesc::upload().dedicated(true);
+        let mut made = allocator.allocate(&needs, ResourceKind::Linear, &memory).unwrap();
+        assert_eq!(made.size(), 1000);
+        made.write(999, &[7u8]).unwrap();
+        let mut byte = [0];
+        assert!(fake.gpu_read(made.memory(), 999, &mut byte));
+        made.read(999, &mut byte).unwrap();
+        assert_eq!(byte, [7]);
+        assert_eq!(fake.violations(), []);
+    }
+    fake.finish().unwrap();
 }

@@ -91,6 +91,53 @@ fn on_one_queue_a_barrier_orders_and_without_it_the_submit_is_caught() {
     }
 }
 
+/// A block that is to become empty takes nobody in.
+#[test]
+fn what_pends_in_a_closed_block_is_not_taken_over() {
+    let fake = fake();
+    {
+        let allocator = tight(&fake);
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        const SMALL: u64 = 64 << 10;
+        let make = |size| allocator.create_buffer(&buffer_desc(size), &memory()).unwrap();
+        let (moves, pends) = (make(SMALL), make(BLOCK - SMALL));
+        let stays = make(BLOCK - SMALL);
+        let frame = frames.begin().unwrap();
+        drop(pends);
+        submit_nothing(frame).unwrap();
+        let run = allocator.defragment(&fencepost::DefragmentDesc::new(), |_| true);
+        assert!(run.contains(moves.allocation()) && !run.contains(stays.allocation()));
+        let new = ordered(&allocator, BLOCK / 2, &frames);
+        assert!(new.dependency.is_none());
+        assert_ne!(new.owner.allocation().memory(), moves.allocation().memory());
+        // The control: once it is open, what pends there is taken over.
+        drop(run);
+        let next = ordered(&allocator, BLOCK / 2 + SMALL, &frames);
+        assert!(next.dependency.needs_barrier());
+        assert_eq!(next.owner.allocation().memory(), moves.allocation().memory());
+        drop((new, next, moves, stays));
+        fake.run();
+    }
+    fake.finish().unwrap();
+}
+
+/// More than twice the bytes are left to a larger request.
+#[test]
+fn a_range_of_more_than_twice_the_bytes_is_not_taken_over() {
+    let fake = fake();
+    {
+        let allocator = tight(&fake);
+        let frames = allocator.timeline(fake.queue(0)).unwrap();
+        fill_and_drop(&fake, &allocator, &frames);
+        let small = ordered(&allocator, BLOCK / 2 - 4096, &frames);
+        assert!(small.dependency.is_none());
+        assert_eq!(allocator.statistics().total.blocks, 2);
+        drop(small);
+        fake.run();
+    }
+    fake.finish().unwrap();
+}
+
 #[test]
 fn work_of_another_queue_is_waited_for_and_without_the_wait_it_is_caught() {
     for waits in [true, false] {

@@ -5,6 +5,8 @@ mod support;
 #[path = "support/world.rs"]
 mod world;
 
+use std::sync::Arc;
+
 use fencepost::{
     Allocation, AllocationDesc, Allocator, Damage, GuardPolicy, GuardedBy, ResourceKind, Scrub,
     ScrubError, Timeline,
@@ -446,7 +448,10 @@ fn every_end_lets_go_what_waits_for_a_scrub() {
     let ends = [End::Close, End::HandlesLast, End::Shutdown, End::ShutdownHandlesLast, End::Lost];
     for end in ends {
         for scrubs in 0..4 {
-            let world = World::new(GuardPolicy::Full);
+            let device = Arc::new(());
+            let owner = Arc::clone(&device);
+            let world =
+                World::on(&Profile::default(), GuardPolicy::Full, |it| it.keep_alive(owner));
             let lives = world.allocate("lives", 300);
             let ended = world.allocate("ended", 300);
             world.try_scrub(Scrub::Due).unwrap();
@@ -491,6 +496,7 @@ fn every_end_lets_go_what_waits_for_a_scrub() {
                 }
             }
             fake.finish().unwrap_or_else(|error| panic!("{context}: {error}"));
+            assert_eq!(Arc::strong_count(&device), 1, "{context}: nothing keeps the device");
         }
     }
 }

@@ -100,4 +100,19 @@ mod tests {
         assert!(all.needs_barrier() && all.memory_barrier2().is_some());
         assert_eq!(all.waits(), [(a, 3), (b, 1)]);
     }
+
+    /// The barrier orders whatever came before and whatever comes after, and shows all of it what was written.
+    #[test]
+    fn the_barrier_is_one_of_all_commands() {
+        use vk::{AccessFlags as Access, AccessFlags2 as Access2, PipelineStageFlags2 as Stage};
+        let all = Dependency { barrier: true, ..Dependency::none() };
+        let barrier = all.memory_barrier().unwrap();
+        assert_eq!(barrier.src_access_mask, Access::MEMORY_WRITE);
+        assert_eq!(barrier.dst_access_mask, Access::MEMORY_READ | Access::MEMORY_WRITE);
+        let barrier = all.memory_barrier2().unwrap();
+        assert_eq!(barrier.src_access_mask, Access2::MEMORY_WRITE);
+        assert_eq!(barrier.dst_access_mask, Access2::MEMORY_READ | Access2::MEMORY_WRITE);
+        let stages = [barrier.src_stage_mask, barrier.dst_stage_mask];
+        assert_eq!(stages, [Stage::ALL_COMMANDS; 2]);
+    }
 }

@@ -207,3 +207,72 @@ impl FenceRing {
         }
     }
 }
+
+#[cfg(all(test, feature = "fake"))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        Allocator, AllocatorDesc,
+        fake::{FakeDriver, Profile},
+    };
+
+    fn stage() -> (FakeDriver, Allocator) {
+        let fake = FakeDriver::new(&Profile::default());
+        let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
+            .keep_alive(Arc::new(fake.clone()));
+        // SAFETY: the fake lives as long as the allocator.
+        let allocator = unsafe { Allocator::new(&desc) }.unwrap();
+        (fake, allocator)
+    }
+
+    /// Submits nothing but a fence of a ring.
+    fn submit(fake: &FakeDriver, vulkan: &Vulkan, ring: &FenceRing, value: u64) {
+        // SAFETY: the queue is this thread's, and the fence was just taken.
+        unsafe {
+            ring.reserve(vulkan).unwrap();
+            let (slot, fence) = ring.take(vulkan).unwrap();
+            vulkan.queue_submit(fake.queue(0), &[], fence).unwrap();
+            ring.submitted(slot, value);
+        }
+    }
+
+    #[test]
+    fn a_fence_that_is_waited_for_is_nobody_elses() {
+        let (fake, allocator) = stage();
+        let vulkan = &allocator.inner().vulkan;
+        // SAFETY: the fake lives, and one thread uses the ring.
+        unsafe {
+            let ring = FenceRing::new(vulkan, 1).unwrap();
+            submit(&fake, vulkan, &ring, 1);
+            fake.run();
+            assert_eq!(ring.counter(vulkan), Ok(1));
+            // A thread that was told just now, and has not come back from its wait.
+            lock(&ring.state).slots[0].waiters = 1;
+            assert_eq!(ring.reserve(vulkan), Err(BeginError::RingFull));
+            assert_eq!(ring.take(vulkan), Err(vk::Result::NOT_READY));
+            lock(&ring.state).slots[0].waiters = 0;
+            submit(&fake, vulkan, &ring, 2);
+            fake.run();
+            ring.destroy(vulkan);
+        }
+    }
+
+    #[test]
+    fn a_wait_is_for_the_first_fence_that_covers_it() {
+        let (fake, allocator) = stage();
+        let vulkan = &allocator.inner().vulkan;
+        // SAFETY: as above.
+        unsafe {
+            let ring = FenceRing::new(vulkan, 3).unwrap();
+            (1..=3).for_each(|value| submit(&fake, vulkan, &ring, value));
+            assert!(fake.step(fake.queue(0)));
+            assert_eq!(ring.wait(vulkan, 1, 0), Ok(()));
+            assert_eq!(ring.wait(vulkan, 2, 0), Err(vk::Result::TIMEOUT));
+            fake.run();
+            assert_eq!(ring.wait(vulkan, 3, 0), Ok(()));
+            ring.destroy(vulkan);
+        }
+    }
+}

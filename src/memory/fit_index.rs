@@ -235,6 +235,8 @@ mod tests {
         let mut found = 0;
         for round in 0..20_000 {
             let slot = match round % 3 {
+                // One row alone at first.
+                _ if round < 500 => random(64),
                 0 => random(10_000),
                 _ => random(200),
             };

@@ -46,3 +46,39 @@ impl Heirs {
         self.points.remove(&heir).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{retire::Cuts, tlsf::Key};
+
+    /// Many heirs: those are forgotten whose points are all reached, and no other.
+    #[test]
+    fn an_heir_is_known_until_the_last_of_its_points_is_reached() {
+        let mut cuts = Cuts::new(1);
+        let timelines = [cuts.add_timeline(0), cuts.add_timeline(0)];
+        let points = timelines.map(|timeline| {
+            let recording = cuts.begin(timeline).unwrap();
+            let value = cuts.assign(timeline).unwrap();
+            cuts.submitted(recording, value).unwrap()
+        });
+        cuts.signalled(timelines[0], 1).unwrap();
+        let entry = |at: u64| Entry { slot: 0, key: Key::from_bits(1 << 32 | (at + 1)).unwrap() };
+        let mut heirs = Heirs::default();
+        for at in 0..200 {
+            // Of three, one waits for both, one for what is reached, and one for what is not.
+            let waits = [&points[..], &points[..1], &points[1..]][at as usize % 3];
+            heirs.insert(entry(at), SmallVec::from_slice(waits), &cuts.reached());
+        }
+        assert!(heirs.points.len() < 200, "some are forgotten");
+        for at in (0..200).filter(|at| at % 3 != 1) {
+            let waits = if at % 3 == 0 { &points[..] } else { &points[1..] };
+            assert!(heirs.contains(entry(at)));
+            assert_eq!(heirs.take(entry(at)).as_slice(), waits, "{at}");
+            assert!(!heirs.contains(entry(at)) && heirs.take(entry(at)).is_empty());
+        }
+        // Who is taken is gone: the next end need not ask.
+        (0..200).for_each(|at| _ = heirs.take(entry(at)));
+        assert!(heirs.is_empty());
+    }
+}

@@ -157,6 +157,24 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_are_placed_first() {
+        // The ten would have taken the only hole of the thirty.
+        let mut free = vec![5; 20];
+        free.push(10);
+        let blocks = [shape(&[10, 30], &[160]), shape(&[170], &[30]), shape(&[100], &free)];
+        assert_eq!(blocks_to_empty(&blocks, ALL), [0]);
+    }
+
+    #[test]
+    fn a_tailored_block_takes_in_what_is_just_large() {
+        let into = |size| {
+            let tailored = Shape { tailored: true, ..shape(&[100], &[64]) };
+            blocks_to_empty(&[shape(&[size], &[99]), tailored], ALL)
+        };
+        assert_eq!((into(64), into(63)), (vec![0], vec![]));
+    }
+
+    #[test]
     fn what_may_not_move_keeps_its_block_and_takes_others_in() {
         let mut blocks = [shape(&[10], &[90]), shape(&[20], &[80])];
         assert_eq!(blocks_to_empty(&blocks, ALL), [0]);

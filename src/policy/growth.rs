@@ -150,8 +150,11 @@ mod tests {
     #[test]
     fn a_block_holds_the_request_it_is_made_for() {
         for size in [1, MIB, MIB + 1, 100 * MIB, 1 << 30, u64::MAX] {
-            for held in [0, 100 * MIB, 8 << 30, u64::MAX] {
-                assert!(GROWTH.next_block(alone(held), size).size >= size);
+            for held in [0, 100 * MIB, 8 << 30, 64 << 30, u64::MAX] {
+                let block = GROWTH.next_block(alone(held), size);
+                assert!(block.size >= size);
+                // And no shared one is larger than the largest.
+                assert!(block.tailored || block.size <= GROWTH.largest, "{held} {size}");
             }
         }
         assert!(!GROWTH.may_be_dedicated(SMALLEST - 1) && GROWTH.may_be_dedicated(SMALLEST));
@@ -165,5 +168,16 @@ mod tests {
         assert_eq!(block(0, 3 * MIB), NextBlock { size: 3 * MIB, tailored: false });
         assert_eq!(block(3 << 30, 8 * MIB), tailored(8 * MIB));
         assert_eq!(block(3 << 30, 7 * MIB), NextBlock { size: 64 * MIB, tailored: false });
+    }
+
+    /// A multiple of a request too is at most the largest block, though a quarter more would hold one more.
+    #[test]
+    fn no_shared_block_is_larger_than_the_largest() {
+        let coarse = Growth { first: 64 * MIB, largest: 256 * MIB };
+        for size in 1..256 {
+            let block = coarse.next_block(alone(64 << 30), size * MIB);
+            assert!(block.tailored || block.size <= 256 * MIB, "{size} MiB: {block:?}");
+        }
+        assert_eq!(coarse.next_block(alone(64 << 30), 30 * MIB).size, 256 * MIB);
     }
 }

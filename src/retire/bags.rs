@@ -405,4 +405,22 @@ mod tests {
         bags.take_all(&mut out);
         assert_eq!(out, [7]);
     }
+
+    #[test]
+    fn an_older_bag_counts_as_the_newest_there_is() {
+        let mut cuts = Cuts::new(1);
+        let timeline = cuts.add_timeline(0);
+        let mut bags = Bags::new();
+        let (one, old) = (cuts.begin(timeline).unwrap(), cuts.current());
+        let two = cuts.begin(timeline).unwrap();
+        assert!(bags.file(cuts.current(), "new"));
+        assert!(!bags.file(old, "late"));
+        let mut out = Vec::new();
+        for (recording, expected) in [(one, &[][..]), (two, &["new", "late"])] {
+            cuts.abandon(recording).unwrap();
+            bags.check().unwrap();
+            bags.take_reached(&cuts.reached(), &mut out);
+            assert_eq!(out, expected);
+        }
+    }
 }

@@ -18,6 +18,10 @@ fn a_quarantine_is_first_in_first_out_and_never_the_reason_to_fail() {
     // 512 bytes stay; the first one is out.
     assert_eq!(pool.pending_bytes(), 512);
     assert_eq!(pool.allocate(256).unwrap(), all[0]);
+    // What can never be granted ends no quarantine.
+    assert_eq!(pool.allocate(2000), Err(AllocateError::TooLarge));
+    assert_eq!(pool.allocate(0), Err(AllocateError::ZeroSize));
+    assert_eq!(pool.pending_bytes(), 512);
     // Nothing is free now but what is in quarantine.
     assert_eq!(pool.allocate(512).unwrap(), all[1]);
     assert_eq!(pool.pending_bytes(), 0);

@@ -110,3 +110,32 @@ fn threads_share_a_pool() {
     assert_eq!((stats.allocations, stats.current_allocations, stats.corruptions), (2000, 0, 0));
     shared.check().unwrap();
 }
+
+/// A tracked pointer of a pool that is gone, over the same memory: whoever has its serial now lies elsewhere, or is a
+/// handle's.
+#[test]
+fn a_tracked_pointer_of_another_pool_ends_nothing() {
+    let mut memory = vec![0_u128; 256];
+    let region = core::ptr::NonNull::from(memory.as_mut_slice());
+    let region = core::ptr::NonNull::slice_from_raw_parts(region.cast::<u8>(), 4096);
+    // SAFETY: the memory outlives the pools, of which one lives at a time.
+    let pool = || unsafe { MemoryPool::from_region(region, &PoolDesc::new(), ()) }.unwrap();
+    let layout = |size| std::alloc::Layout::from_size_align(size, 16).unwrap();
+    let old = {
+        let mut pool = pool();
+        [16, 16].map(|size| pool.allocate_tracked(layout(size)).unwrap())
+    };
+    let mut other = pool();
+    let new = [64, 16].map(|size| other.allocate_tracked(layout(size)).unwrap());
+    assert_eq!(old[1].serial(), new[1].serial());
+    let address = old[1].as_ptr().addr();
+    assert_eq!(other.deallocate_tracked(old[1]), Err(DeallocateError::DoubleFree { address }));
+    new.iter().for_each(|&new| other.deallocate_tracked(new).unwrap());
+    drop(other);
+    let shared = SharedPool::from(pool());
+    let handle = shared.insert([0_u8; 16]).unwrap();
+    let address = old[0].as_ptr().addr();
+    assert_eq!(handle.as_ptr().addr(), address);
+    let refused = Err(DeallocateError::OwnedByHandle { address });
+    assert_eq!(shared.deallocate_tracked(old[0]), refused);
+}

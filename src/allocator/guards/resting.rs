@@ -52,3 +52,22 @@ impl Resting {
         Ok(places)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tlsf::Key;
+
+    #[test]
+    fn the_oldest_rests_to_its_end_unless_too_many_bytes_do() {
+        let mut resting = Resting::default();
+        let entry = |at: u64| Entry { slot: 0, key: Key::from_bits(1 << 32 | (at + 1)).unwrap() };
+        assert_eq!(resting.next_end(0), u64::MAX);
+        assert!(resting.push(entry(0), 7, 100) && resting.push(entry(1), 9, 50));
+        assert_eq!([150, 149].map(|most| resting.next_end(most)), [7, 0]);
+        assert_eq!(resting.pop(), Some(entry(0)));
+        assert_eq!([50, 49].map(|most| resting.next_end(most)), [9, 0]);
+        assert_eq!(resting.pop(), Some(entry(1)));
+        assert_eq!((resting.pop(), resting.next_end(0)), (None, u64::MAX));
+    }
+}

@@ -280,6 +280,7 @@ fn a_block_stays_while_the_driver_is_told_its_rank() {
     list.free(Entry { slot, key }).unwrap().unwrap();
     list.stay = Stay::NONE;
     assert_eq!(list.remove_empty().len(), 0, "its memory is in the driver's hands");
+    assert_eq!(list.oldest_empty(), None, "nor is it the next to go");
     assert!(
         list.take_ranks(8).is_empty(),
         "one thread tells: the first to let go must be the last"
@@ -292,6 +293,39 @@ fn a_block_stays_while_the_driver_is_told_its_rank() {
     assert_eq!(list.remove_empty().len(), 1);
     // Nobody looks at a block that has gone.
     assert!(list.take_ranks(8).is_empty());
+    list.check().unwrap();
+}
+
+/// A closed block does not linger: it goes with the next collect, whatever others wait for.
+#[test]
+fn a_closed_block_that_is_empty_goes_with_the_next_collect() {
+    let mut list = list();
+    add_blocks(&mut list, 2);
+    let grant = list.allocate(100, 64).unwrap();
+    let slot = grant.entry.slot;
+    assert!(list.close(slot, vk::DeviceMemory::null()));
+    list.free(grant.entry).unwrap().unwrap();
+    list.block_mut(slot).unwrap().empty_since = 7;
+    list.block_mut(1 - slot).unwrap().empty_since = 7;
+    assert_eq!((list.next_expiry(), list.lingers(0)), (7, None));
+    let going: Vec<u64> = list.remove_expired(7).iter().map(|block| block.empty_since).collect();
+    assert_eq!((going, list.count()), (vec![7], 1));
+    assert!(list.block(slot).is_none(), "the other one is spare");
+    list.check().unwrap();
+}
+
+/// Where all blocks have one rank, nobody looks at them again for who lives there.
+#[test]
+fn blocks_of_one_rank_rest_once_it_is_told() {
+    let mut list = list();
+    list.ranked = true;
+    add_blocks(&mut list, 1);
+    let (rank, entry) = (Rank::of(0.0), list.allocate(100, 64).unwrap().entry);
+    list.move_in(entry, Tenant { rank, ..Tenant::default() }).unwrap();
+    list.fix_rank(Rank::of(1.0).unwrap());
+    assert_eq!(list.take_ranks(8).len(), 1);
+    list.let_go(entry.slot);
+    assert_eq!(list.counters().restless.get(), 0);
     list.check().unwrap();
 }
 

@@ -157,3 +157,40 @@ fn assumed_idle_frees_what_was_dropped_but_not_what_is_dropped_next() {
     assert!(after <= cuts.reached_bag());
     cuts.check().unwrap();
 }
+
+#[test]
+fn what_was_known_of_the_gpu_knows_no_later_timeline() {
+    let mut cuts = Cuts::new(1);
+    let first = cuts.add_timeline(0);
+    let known = cuts.reached();
+    let later = cuts.add_timeline(0);
+    let recording = cuts.begin(later).unwrap();
+    let value = cuts.assign(later).unwrap();
+    let point = cuts.submitted(recording, value).unwrap();
+    assert!(!known.knows(point) && !known.has(point));
+    // The control: one that has ended is known, and has done all its work.
+    cuts.remove_timeline(first);
+    assert!(cuts.reached().has(Point::new(first, 7)));
+    assert!(cuts.reached().knows(point) && !cuts.reached().has(point));
+}
+
+#[test]
+fn only_assigned_values_burn_and_a_submitted_point_stays_what_it_is() {
+    let mut cuts = Cuts::new(1);
+    let timeline = cuts.add_timeline(0);
+    cuts.burn(timeline, 9);
+    cuts.check().unwrap();
+    let submit = |cuts: &mut Cuts| {
+        let recording = cuts.begin(timeline).unwrap();
+        let value = cuts.assign(timeline).unwrap();
+        cuts.submitted(recording, value).unwrap()
+    };
+    let first = submit(&mut cuts);
+    let burnt = cuts.assign(timeline).unwrap();
+    cuts.burn(timeline, burnt);
+    assert_eq!(cuts.resolve(Point::new(timeline, burnt)), first);
+    let third = submit(&mut cuts);
+    // Behind the burnt one or before it: nobody waits for more than was asked.
+    assert_eq!([first, third].map(|point| cuts.resolve(point)), [first, third]);
+    cuts.check().unwrap();
+}
