@@ -1,4 +1,4 @@
-//! What allocations are called: names that are made at run time, and how reports call what has none.
+//! Names of allocations: names made at run time, and what reports show for unnamed allocations.
 
 use std::{
     collections::HashSet,
@@ -7,11 +7,12 @@ use std::{
 
 use crate::ground::sync::lock;
 
-/// A name made at run time, for [`AllocationDesc::name`](crate::AllocationDesc::name): names are
-/// `&'static str`, so that they cost a pointer and outlive every report. Equal names are kept once, and
-/// for ever: name kinds of things, or files, and not every frame's.
+/// Makes a name at run time, for [`AllocationDesc::name`](crate::AllocationDesc::name). Names are
+/// `&'static str`, so that they cost one pointer and outlive every report. Equal names are stored
+/// once, and never freed: use names for kinds of resources, or for files, but not a new one in
+/// every frame.
 ///
-/// Cost: a lock and a look-up; a heap allocation for a name that is new.
+/// Cost: a lock and a lookup; for a new name, also a heap allocation.
 ///
 /// # Example
 /// ```
@@ -31,7 +32,7 @@ pub fn intern(name: &str) -> &'static str {
     kept
 }
 
-/// What reports call an allocation.
+/// The name of an allocation in reports.
 pub(crate) fn named(name: Option<&'static str>) -> &'static str {
     name.unwrap_or("(unnamed)")
 }
