@@ -65,6 +65,9 @@ pub enum CopyError {
     /// A range is of another allocator.
     #[error("a range belongs to another allocator")]
     ForeignRange,
+    /// The raw key is refused.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The allocator has been shut down and its memory is gone.
     #[error("the allocator has been shut down")]
     ShutDown,
