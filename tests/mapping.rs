@@ -3,7 +3,7 @@
 mod support;
 
 use fencepost::{
-    AllocationDesc, Allocator, Buffer, CopyError,
+    AllocationDesc, Allocator, Buffer, CopyError, KeyError, ResourceKind,
     fake::{Call, FakeDriver, Profile},
     vk,
 };
@@ -112,6 +112,60 @@ fn many_ranges_are_flushed_and_invalidated_in_one_call() {
             buffers[0].allocation().host_range(1, size).unwrap_err(),
             CopyError::OutOfRange { offset: 1, length: size, size }
         );
+    }
+    fake.finish().unwrap();
+}
+
+/// Who keeps keys and a pointer of their own flushes and invalidates by them, and is refused what is gone.
+#[test]
+fn keys_are_flushed_and_invalidated_by_themselves() {
+    let (fake, other_fake) = (FakeDriver::new(&profile()), fake());
+    {
+        let allocator = allocator(&fake);
+        let needs = vk::MemoryRequirements { size: 300, alignment: 256, memory_type_bits: !0 };
+        let make = || {
+            let upload = AllocationDesc::upload();
+            let made = allocator.allocate(&needs, ResourceKind::Linear, &upload).unwrap();
+            // SAFETY: the allocation lives to the end of the test, which accesses it from here alone.
+            let bytes = unsafe { made.mapped() }.unwrap().cast::<u8>();
+            (made.memory(), made.offset(), bytes, made.into_raw())
+        };
+        // SAFETY: nobody ends it while the range is used.
+        let range = |key, offset, length| unsafe { allocator.host_range_raw(key, offset, length) };
+        let [(memory, at, bytes, key), (_, beside, others, other)] = [make(), make()];
+        let of_gpu = |at: u64| {
+            let mut byte = [0];
+            assert!(fake.gpu_read(memory, at, &mut byte));
+            byte[0]
+        };
+        // SAFETY: both lie in the mapping, and the GPU does nothing.
+        unsafe {
+            bytes.add(299).write(7);
+            others.write(8);
+        }
+        allocator.flush(&[range(key, 290, 10).unwrap()]).unwrap();
+        assert_eq!((of_gpu(at + 299), of_gpu(beside)), (7, 0), "no more than was named");
+        allocator.flush(&[range(key, 0, 1).unwrap(), range(other, 0, 1).unwrap()]).unwrap();
+        assert_eq!((of_gpu(beside), fake.calls(Call::FlushMappedMemoryRanges)), (8, 2));
+        assert!(fake.gpu_write(memory, at, &[9]));
+        // SAFETY: as above.
+        let read = || unsafe { bytes.read() };
+        assert_eq!(read(), 0, "not yet");
+        allocator.invalidate(&[range(key, 0, 1).unwrap()]).unwrap();
+        assert_eq!(read(), 9);
+        let refused = |key, offset, length| range(key, offset, length).unwrap_err();
+        let out = CopyError::OutOfRange { offset: 1, length: 512, size: 512 };
+        assert_eq!(refused(key, 1, 512), out);
+        // The key is as it was: whoever turns it back owns the allocation.
+        // SAFETY: once, each.
+        unsafe {
+            drop(allocator.from_raw(key).unwrap());
+            assert!(matches!(refused(key, 0, 1), CopyError::Key(_)));
+            let foreign = support::allocator(&other_fake).host_range_raw(other, 0, 1).unwrap_err();
+            assert_eq!(foreign, CopyError::Key(KeyError::Foreign));
+            allocator.shutdown().unwrap();
+        }
+        assert_eq!(refused(other, 0, 1), CopyError::ShutDown);
     }
     fake.finish().unwrap();
 }

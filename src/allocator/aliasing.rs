@@ -223,7 +223,7 @@ impl Inner {
                 Ok(allocation) => made.push(allocation),
                 Err(error) => {
                     for allocation in made {
-                        // The allocation was never handed out.
+                        // SAFETY: the allocation was never handed out.
                         unsafe { allocation.free_now() };
                     }
                     return Err(error);

@@ -2,7 +2,12 @@
 //!
 //! No reference to mapped memory is ever created, because the GPU may write it at any time.
 
-use core::{mem::MaybeUninit, ptr::NonNull};
+use core::{
+    fmt,
+    marker::PhantomData,
+    mem::{ManuallyDrop, MaybeUninit},
+    ptr::NonNull,
+};
 
 use ash::vk;
 use bytemuck::Pod;
@@ -10,19 +15,33 @@ use smallvec::SmallVec;
 
 use super::{
     Allocator,
-    allocation::Allocation,
+    allocation::{Allocation, RawAllocation},
     error::CopyError,
+    home::Home,
     inner::{Inner, Lane, Life},
 };
 use crate::{ground::sync::lock, retire::Point, vulkan::Mapping};
 
 /// A range of an allocation that the host can access, for [`Allocator::flush`] and
-/// [`Allocator::invalidate`]. Created by [`Allocation::host_range`].
-#[derive(Clone, Copy, Debug)]
+/// [`Allocator::invalidate`]. Created by [`Allocation::host_range`], or from a key by
+/// [`Allocator::host_range_raw`].
+#[derive(Clone, Copy)]
 pub struct HostRange<'a> {
-    allocation: &'a Allocation,
+    home: Home,
+    /// In its block.
     offset: u64,
     length: u64,
+    lives: PhantomData<&'a Allocation>,
+}
+
+impl fmt::Debug for HostRange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostRange")
+            .field("memory", &self.home.plate().memory)
+            .field("offset", &self.offset)
+            .field("length", &self.length)
+            .finish()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -147,8 +166,20 @@ impl Allocation {
     /// # Errors
     /// The memory is not host-visible, or the range is outside the allocation.
     pub fn host_range(&self, offset: u64, length: u64) -> Result<HostRange<'_>, CopyError> {
+        // SAFETY: the range borrows this handle.
+        unsafe { self.unbound_range(offset, length) }
+    }
+
+    /// # Safety
+    /// The allocation lives as long as the range.
+    unsafe fn unbound_range<'a>(
+        &self,
+        offset: u64,
+        length: u64,
+    ) -> Result<HostRange<'a>, CopyError> {
         self.check_host_range(offset, length)?;
-        Ok(HostRange { allocation: self, offset, length })
+        let (home, offset) = (self.home, self.offset + offset);
+        Ok(HostRange { home, offset, length, lives: PhantomData })
     }
 
     fn check_host_range(&self, offset: u64, length: u64) -> Result<(), CopyError> {
@@ -216,20 +247,20 @@ impl HostRange<'_> {
     /// Blocks of non-coherent memory types have a granule of at least one atom. Therefore the atoms
     /// that contain bytes of an allocation contain no bytes of its neighbours.
     fn atoms(&self, atom: u64) -> Option<vk::MappedMemoryRange<'static>> {
-        let &Self { allocation, offset, length } = self;
-        let lane = allocation.lane()?;
+        let &Self { home, offset, length, .. } = self;
+        let plate = home.plate();
+        let lane = home.lane(plate.whose.lane)?;
         if lane.is_coherent() || length == 0 {
             return None;
         }
-        let begin = (allocation.offset + offset) / atom * atom;
-        let end = (allocation.offset + offset + length).next_multiple_of(atom);
-        let rest = end >= allocation.home.plate().size;
-        Some(
-            vk::MappedMemoryRange::default()
-                .memory(allocation.memory())
-                .offset(begin)
-                .size(if rest { vk::WHOLE_SIZE } else { end - begin }),
-        )
+        let begin = offset / atom * atom;
+        let end = (offset + length).next_multiple_of(atom);
+        let rest = end >= plate.size;
+        Some(vk::MappedMemoryRange::default().memory(plate.memory).offset(begin).size(if rest {
+            vk::WHOLE_SIZE
+        } else {
+            end - begin
+        }))
     }
 }
 
@@ -304,6 +335,45 @@ impl Allocator {
         self.synchronise_all(ranges, Direction::ToHost)
     }
 
+    /// Returns a part of the allocation of a raw key, for [`flush`](Self::flush) or
+    /// [`invalidate`](Self::invalidate), as [`Allocation::host_range`] does for a handle. The key remains
+    /// valid.
+    ///
+    /// Cost: as [`from_raw`](Self::from_raw).
+    ///
+    /// # Errors
+    /// [`CopyError::Key`] for the errors of `from_raw`; otherwise as `host_range`.
+    ///
+    /// # Safety
+    /// Nobody ends the allocation before the last use of the range.
+    ///
+    /// # Example
+    /// ```
+    /// # use fencepost::{fake::FakeDriver, *};
+    /// # let fake = FakeDriver::new(&Default::default());
+    /// # let desc = AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device());
+    /// # let allocator = unsafe { Allocator::new(&desc) }?;
+    /// # let needs = vk::MemoryRequirements { size: 256, alignment: 1, memory_type_bits: !0 };
+    /// let upload = AllocationDesc::upload();
+    /// let key = allocator.allocate(&needs, ResourceKind::Linear, &upload)?.into_raw();
+    /// // The host writes through its own pointer, and then:
+    /// // SAFETY: nobody else knows the key.
+    /// allocator.flush(&[unsafe { allocator.host_range_raw(key, 0, 256) }?])?;
+    /// # unsafe { allocator.free_raw(key) }?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub unsafe fn host_range_raw(
+        &self,
+        raw: RawAllocation,
+        offset: u64,
+        length: u64,
+    ) -> Result<HostRange<'_>, CopyError> {
+        // SAFETY: this handle ends nothing, and goes before anybody has another.
+        let allocation = ManuallyDrop::new(unsafe { self.from_raw(raw) }?);
+        // SAFETY: the caller's promise.
+        unsafe { allocation.unbound_range(offset, length) }
+    }
+
     fn synchronise_all(
         &self,
         ranges: &[HostRange<'_>],
@@ -313,10 +383,10 @@ impl Allocator {
         if inner.life() == Life::ShutDown {
             return Err(CopyError::ShutDown);
         }
-        if ranges.iter().any(|range| range.allocation.home.id != inner.id) {
+        if ranges.iter().any(|range| range.home.id != inner.id) {
             return Err(CopyError::ForeignRange);
         }
-        let mapped = ranges.iter().filter(|range| range.allocation.mapping().is_some());
+        let mapped = ranges.iter().filter(|range| range.home.plate().mapping.is_some());
         inner.synchronise(&mapped.copied().collect::<SmallVec<[_; 8]>>(), direction)
     }
 }

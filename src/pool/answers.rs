@@ -1,14 +1,14 @@
-//! What a pool hands out, and what it answers of a pointer.
+//! What a pool returns, and how it classifies a pointer.
 #![forbid(unsafe_code)]
 
 use core::ptr::NonNull;
 
 use crate::tlsf::Key;
 
-/// A pointer with the serial of its allocation: a stale one is always refused.
+/// A pointer with the serial of its allocation. A stale one is always refused.
 ///
-/// The serial tells apart what a bare pointer cannot: two allocations at the same address. Serials
-/// repeat after 2³² allocations.
+/// The serial distinguishes what a bare pointer cannot: two allocations at the same address.
+/// Serials repeat after 2³² allocations.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Tracked {
     pub(super) pointer: NonNull<u8>,
@@ -27,7 +27,8 @@ impl Tracked {
     }
 }
 
-/// What a bare pointer is to a pool; made by [`MemoryPool::lookup`](super::MemoryPool::lookup).
+/// The classification of a bare pointer by a pool, returned by
+/// [`MemoryPool::lookup`](super::MemoryPool::lookup).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Lookup {
@@ -37,20 +38,20 @@ pub enum Lookup {
     Foreign,
     /// The exact start of a live allocation.
     Start {
-        /// Its size in bytes, as asked for.
+        /// The requested size in bytes.
         size: u64,
         /// Whether a [`Pooled`](super::Pooled) owns it.
         by_handle: bool,
     },
-    /// Inside a live allocation, or in what its size was rounded up by.
+    /// Inside a live allocation, or in the bytes by which its size was rounded up.
     Inside {
-        /// Where the allocation begins.
+        /// The start of the allocation.
         start: usize,
-        /// Its size in bytes, as asked for.
+        /// The requested size in bytes.
         size: u64,
     },
-    /// In no live allocation, and one once began here.
+    /// In no live allocation, but an allocation once started here.
     Freed,
-    /// None ever began here.
+    /// No allocation ever started here.
     Untracked,
 }

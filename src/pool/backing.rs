@@ -1,4 +1,4 @@
-//! The memory of a pool: the one file here that touches it.
+//! The memory of a pool. This and `pooled` are the only files of the pool that access it.
 
 use alloc::{
     alloc::{alloc, dealloc},
@@ -6,12 +6,14 @@ use alloc::{
 };
 use core::{alloc::Layout, fmt, ptr::NonNull};
 
-/// A range of memory that nobody else uses. All pointers of a pool derive from its one pointer.
+/// A range of memory that nobody else uses. All pointers of a pool are derived from its base
+/// pointer.
 pub(super) struct Backing {
     base: NonNull<u8>,
-    /// Where the books begin to count, at the base or before it: no memory may be there.
+    /// The address that corresponds to offset 0 of the bookkeeping. It is at or before the base,
+    /// where there need not be memory.
     origin: *mut u8,
-    /// Offsets are below this.
+    /// All offsets are below this.
     size: usize,
     owner: Owner,
 }
@@ -19,14 +21,14 @@ pub(super) struct Backing {
 enum Owner {
     /// No memory at all; the size is 0.
     Nobody,
-    /// Ours, to be given back to the host heap.
+    /// Allocated from the host heap, to be freed there.
     Heap { start: NonNull<u8>, layout: Layout },
-    /// The caller's: dropped after the pool's last access.
+    /// Provided by the caller. The value is dropped after the pool's last access.
     Caller { _keep: Box<dyn Send> },
 }
 
-// SAFETY: the memory is used through this value alone, and may be used on any thread: the heap's is
-// plain memory, and who hands over a region promises it for theirs. What is kept is `Send`.
+// SAFETY: the memory is used only through this value, and may be used on any thread: heap memory is
+// plain memory, and the caller guarantees it for a region. `_keep` is `Send`.
 unsafe impl Send for Backing {}
 
 impl fmt::Debug for Backing {
@@ -45,8 +47,8 @@ impl Backing {
         Self::new(NonNull::dangling(), 0, Owner::Nobody)
     }
 
-    /// Memory of the host heap, not initialised, aligned like a cache line, a page or a huge page, as
-    /// its size suggests. `None` if there is none.
+    /// Memory of the host heap, not initialised. It is aligned to a cache line, a page or a huge
+    /// page, depending on its size. `None` if there is none.
     pub(super) fn heap(size: usize) -> Option<Self> {
         let alignment = match size {
             0 => return None,
@@ -60,16 +62,17 @@ impl Backing {
         Some(Self::new(start, size, Owner::Heap { start, layout }))
     }
 
-    /// The caller's memory, and what keeps it there.
+    /// Memory of the caller, and the value that keeps it alive.
     ///
     /// # Safety
-    /// As long as `keep` is not dropped, the region is valid for reads and writes on any thread, and
-    /// nobody accesses it but through pointers that come from this value.
+    /// As long as `keep` is not dropped, the region is valid for reads and writes on any thread,
+    /// and nobody accesses it except through pointers that come from this value.
     pub(super) unsafe fn region(region: NonNull<[u8]>, keep: Box<dyn Send>) -> Self {
         Self::new(region.cast(), region.len(), Owner::Caller { _keep: keep })
     }
 
-    /// Forgets what lies before `skip` and behind `size` bytes from there. Books count from `lead` bytes before that on.
+    /// Removes what lies before `skip`, and after `size` bytes from there. Offsets of the
+    /// bookkeeping count from `lead` bytes before the new base.
     pub(super) fn narrow(&mut self, skip: usize, size: usize, lead: usize) {
         assert!(skip <= self.size && size <= self.size - skip, "{skip} + {size}");
         // SAFETY: the offset lies in the memory or at its end.
@@ -88,13 +91,13 @@ impl Backing {
         self.size
     }
 
-    /// The address where the books begin to count.
+    /// The address from which the bookkeeping counts.
     #[inline]
     pub(super) fn origin(&self) -> usize {
         self.origin.addr()
     }
 
-    /// The pointer to a byte that lies in the memory, as the books count.
+    /// The pointer to a byte in the memory, at an offset of the bookkeeping.
     #[inline]
     pub(super) fn counted(&self, offset: usize) -> Option<NonNull<u8>> {
         let pointer = self.origin.wrapping_add(offset);
@@ -110,10 +113,10 @@ impl Backing {
         unsafe { self.base.add(offset) }
     }
 
-    /// Where a pointer points to, whatever it may be used for; `None` if not in here.
+    /// The offset of a pointer, whatever the pointer may be used for; `None` if it is outside.
     #[inline]
     pub(super) fn offset_of(&self, pointer: *const u8) -> Option<usize> {
-        // Below the base it wraps around to more than any size.
+        // An address below the base wraps around to more than any size.
         let offset = pointer.addr().wrapping_sub(self.address());
         (offset < self.size).then_some(offset)
     }
@@ -122,12 +125,13 @@ impl Backing {
     pub(super) fn paint(&mut self, offset: usize, size: usize) {
         assert!(offset <= self.size && size <= self.size - offset, "{offset} + {size}");
         for at in offset..offset + size {
-            // SAFETY: the byte lies in the memory, and is nobody's now.
+            // SAFETY: the byte lies in the memory, and has no owner now.
             unsafe { self.base.add(at).write(pattern(at)) };
         }
     }
 
-    /// The first byte that is not as [`paint`](Self::paint) left it. The range must have been painted.
+    /// The first byte that differs from what [`paint`](Self::paint) wrote. The range must have been
+    /// painted.
     pub(super) fn first_changed(&self, offset: usize, size: usize) -> Option<usize> {
         assert!(offset <= self.size && size <= self.size - offset, "{offset} + {size}");
         // SAFETY: the byte lies in the memory, and was written by `paint`.
@@ -144,8 +148,8 @@ impl Drop for Backing {
     }
 }
 
-/// What free memory holds. It depends on the place, so that a copy of other free memory is no match;
-/// and it is no small number, no ASCII and no aligned pointer.
+/// The content of free memory. It depends on the offset, so a copy of other free memory does not
+/// match, and it is not a small number, ASCII, or an aligned pointer.
 const fn pattern(offset: usize) -> u8 {
     0xA5 ^ (offset as u8).wrapping_mul(0x1D) ^ (offset >> 8) as u8
 }

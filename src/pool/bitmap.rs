@@ -1,5 +1,5 @@
-//! Where allocations ever began, and a coarse picture of where live ones may: for pointers that are
-//! refused.
+//! A bitmap of where allocations ever started, and a coarse index of where live ones may start. It
+//! is used for pointers that are refused.
 #![forbid(unsafe_code)]
 
 use alloc::boxed::Box;
@@ -14,40 +14,43 @@ const BITS: usize = u64::BITS as usize;
 /// More levels than any bound needs.
 const LEVELS: usize = 10;
 
-/// Numbers of a group.
+/// The number of bits in a group.
 pub(super) const GROUP: usize = 256;
 
-/// A bit for each number that ever was a member, and levels of bits above groups of them: each says
-/// whether there may be a member under it. A member that leaves is not written down; the search for one
-/// finds out, and puts right what it finds, so that it pays once for each that came.
+/// One bit for each number that was ever a member, and levels of bits above groups of them. A bit
+/// of a level says whether there may be a member below it. The departure of a member is not
+/// recorded; a search discovers it and corrects the levels, so it pays once for each member that
+/// was added.
 ///
-/// The bits stand by their numbers' remainders, in rows of whole words, so that those of multiples of a power
-/// of two, as starts often are, lie close together:
+/// Bits are ordered by the remainder of their number, in rows of whole words, so that the bits of
+/// multiples of a power of two, as starts often are, lie close together:
 ///
 /// ```text
 /// 0, 256, 512, …  │ 1, 257, 513, …  │ 2, 258, 514, …  │ …
 /// ```
-/// For `n` numbers it takes `n` bits, up to 2 KiB for rounding, and a 252nd of `n` more. The host gives untouched parts no pages.
+/// For `n` numbers this takes `n` bits, up to 2 KiB for rounding, and a 252nd of `n` more. The host
+/// provides no pages for untouched parts.
 #[derive(Debug)]
 pub(super) struct Bitmap {
     ever: Box<[u64]>,
-    /// Numbers of each remainder, and the words of their row.
+    /// How many numbers have each remainder, and the words of their row.
     groups: usize,
     row: usize,
-    /// All levels, the lowest first: that of the groups. No bit says that there is none under it while
-    /// there is one.
+    /// All levels, the lowest (that of the groups) first. While there is a member below a bit, the
+    /// bit is set.
     words: Box<[AtomicU64]>,
-    /// Where each level begins in `words`.
+    /// The index in `words` at which each level begins.
     firsts: [usize; LEVELS],
     levels: usize,
-    /// The next one begins when it is found out that a group has no member.
+    /// A new era begins when a group is found to have no member.
     era: AtomicU32,
     /// A power of two above all numbers.
     above: u32,
 }
 
 impl Bitmap {
-    /// Holds numbers below `bound`, none at first; `None` if the host is out of memory.
+    /// Creates a bitmap for numbers below `bound`, without members; `None` if the host is out of
+    /// memory.
     pub(super) fn new(bound: usize) -> Option<Self> {
         let groups = bound.div_ceil(GROUP).max(1);
         let (mut firsts, mut levels, mut words) = ([0; LEVELS], 0, 0);
@@ -73,13 +76,14 @@ impl Bitmap {
         })
     }
 
-    /// The word of a number's bit; which bit of it tells the number's group, as in the lowest level.
+    /// The index of the word of a number's bit. The number of the bit in it is that of the group,
+    /// as in the lowest level.
     #[inline]
     fn word_of(&self, number: usize) -> usize {
         number % GROUP * self.row + number / GROUP / BITS
     }
 
-    /// Numbers are members from now on. O(numbers): nearly always all is written down already.
+    /// Adds members. O(numbers): nearly always all bits are set already.
     pub(super) fn extend(&mut self, numbers: &[u32]) {
         for &number in numbers {
             let (word, group) = (self.word_of(number as usize), number as usize / GROUP);
@@ -90,7 +94,7 @@ impl Bitmap {
         }
     }
 
-    /// There may be members in a group.
+    /// Marks that there may be members in a group.
     #[cold]
     #[inline(never)]
     fn raise(&mut self, mut place: usize) {
@@ -105,7 +109,7 @@ impl Bitmap {
         }
     }
 
-    /// While it lasts, no member has to be written down that was.
+    /// While the era stays the same, no number that was added needs to be added again.
     #[inline]
     pub(super) fn era(&mut self) -> Era {
         Era(*self.era.get_mut())
@@ -118,8 +122,9 @@ impl Bitmap {
         word.is_some_and(|word| word >> (group % BITS) & 1 != 0)
     }
 
-    /// The largest member up to `number`, where `is_in` tells members. Each group that it visits in vain
-    /// is visited once for a member that came; those that ever were in it are asked for.
+    /// The largest member up to `number`, where `is_in` tells which numbers are members. `is_in` is
+    /// asked about all numbers of a group that were ever added. Each group that is visited in vain
+    /// is visited once for each member that was added.
     pub(super) fn last_up_to(&self, number: usize, is_in: impl Fn(usize) -> bool) -> Option<usize> {
         let (mut group, mut last) = (number / GROUP, number % GROUP);
         if group >= self.groups {
@@ -150,7 +155,7 @@ impl Bitmap {
             }
             place = place * BITS + found.ilog2() as usize;
             for first in self.firsts[..height].iter().rev() {
-                // Another thread may just have found out that there is none.
+                // Another thread may have cleared the word just now.
                 let word = self.words[first + place].load(Ordering::Relaxed);
                 place = place * BITS + word.checked_ilog2().unwrap_or(0) as usize;
             }
@@ -159,9 +164,9 @@ impl Bitmap {
         None
     }
 
-    /// No member is left in a group.
+    /// Marks that no member is left in a group.
     fn forget(&self, mut place: usize) {
-        // Another thread may do the same: then it is the next one for both.
+        // If another thread does the same at this time, both begin the same next era.
         let Era(next) = Era(self.era.load(Ordering::Relaxed)).next(self.above);
         self.era.store(next, Ordering::Relaxed);
         for &first in &self.firsts[..self.levels] {
@@ -179,7 +184,7 @@ impl Bitmap {
         size_of_val(&*self.words) + size_of_val(&*self.ever)
     }
 
-    /// Whether a member is written down at every level.
+    /// Whether the bits of a member are set at every level.
     pub(super) fn shows(&self, number: usize) -> bool {
         let mut place = number / GROUP;
         self.was_in(number)

@@ -10,7 +10,8 @@ use super::{
 use crate::tlsf::State;
 
 impl MemoryPool {
-    /// A new allocation must find the poison as it was left; else it is undone, as if no more than `most` had ever lived.
+    /// A new allocation must find the poison unchanged. Otherwise it is undone, including the peak,
+    /// which returns to `most`.
     #[cold]
     pub(super) fn expect_painted(&mut self, live: Live, most: u64) -> Result<(), AllocateError> {
         let (offset, size) = (live.offset as usize, live.reserved as usize);
@@ -29,7 +30,7 @@ impl MemoryPool {
         ((live.offset + live.size) as usize, (live.reserved - live.size) as usize)
     }
 
-    /// An allocation that ends must have left its guard alone.
+    /// When an allocation ends, its guard must be unchanged.
     pub(super) fn expect_guard(&mut self, live: &Live) -> Result<(), DeallocateError> {
         let (guard, length) = Self::guard(live);
         let Some(changed) = self.backing.first_changed(guard, length) else { return Ok(()) };
@@ -40,13 +41,13 @@ impl MemoryPool {
         Err(DeallocateError::Corrupted { address, start, size: live.size })
     }
 
-    /// Checks the books, and in a [checked](super::PoolDesc::checked) pool every guard and all free memory.
-    /// O(granules + bytes looked at); changes nothing.
+    /// Checks the bookkeeping and, in a [checked](super::PoolDesc::checked) pool, every guard and
+    /// all free memory. O(granules + bytes looked at). Changes nothing.
     ///
-    /// What waits for points is not looked at: a device may write there.
+    /// Allocations that wait for points are not checked, because a device may write to them.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first fault that is found.
     pub fn check(&self) -> Result<(), CheckError> {
         let Some(ledger) = &self.ledger else { return Ok(()) };
         ledger.check(self.stats().current_allocated_bytes)?;

@@ -1,16 +1,16 @@
-//! How a pool is described, and what that means for its addresses.
+//! The description of a pool, and what it means for the pool's addresses.
 #![forbid(unsafe_code)]
 
 use super::error::PoolError;
 use crate::tlsf::Config;
 
-/// Alignments up to this are served in every pool whose bus addresses allow it.
+/// Alignments up to this are supported by every pool whose bus addresses allow it.
 const LARGEST_ALIGNMENT: u64 = 2 << 20;
 
 /// The largest granule and cache line.
 const LARGEST_GRANULE: u64 = 1 << 20;
 
-/// Describes a pool: what its addresses must respect, and how closely it watches.
+/// Describes a pool: the constraints on its addresses, and the checks that it makes.
 ///
 /// ```
 /// use fencepost::{MemoryPool, PoolDesc};
@@ -61,65 +61,70 @@ impl PoolDesc {
         }
     }
 
-    /// What every address and size is rounded to: a power of two from 16 bytes to 1 MiB. The books
-    /// take a bit for each granule. Pools of 32 GiB and more take the granule that they need.
+    /// The unit to which every address and size is rounded: a power of two from 16 bytes to 1 MiB.
+    /// The bookkeeping takes one bit for each granule. Pools of 32 GiB and more use a larger
+    /// granule if they need it.
     pub const fn granule(mut self, bytes: u64) -> Self {
         self.granule = bytes;
         self
     }
 
-    /// No two allocations share a cache line of this many bytes, a power of two up to 1 MiB: a device
-    /// that is not coherent, or another core, then writes to one without disturbing its neighbours. With a
-    /// [`bus_base`](Self::bus_base) lines have to begin at the same places for both.
+    /// The size of a cache line, a power of two up to 1 MiB. No two allocations share a cache line,
+    /// so a device that is not coherent, or another core, can write to one allocation without
+    /// disturbing its neighbours. With a [`bus_base`](Self::bus_base), lines must begin at the same
+    /// places in pointers and bus addresses.
     pub const fn cache_line(mut self, bytes: u64) -> Self {
         self.cache_line = bytes;
         self
     }
 
-    /// No allocation crosses a multiple of this power of two, in bus addresses: what
-    /// `dma_pool_create` calls its boundary. A request that finds no other place is looked for at a
-    /// multiple of its own size rounded up to a power of two.
+    /// No allocation crosses a multiple of this power of two, in bus addresses. `dma_pool_create`
+    /// calls this its boundary. If the normal search finds no place for a request, a place is
+    /// searched for at a multiple of its size rounded up to a power of two.
     pub const fn boundary(mut self, bytes: u64) -> Self {
         self.boundary = Some(bytes);
         self
     }
 
-    /// Where the device sees the first byte of the memory: a physical or I/O virtual address. It
-    /// answers [`MemoryPool::dma_address`](super::MemoryPool::dma_address). Boundary and largest
-    /// address are then about bus addresses; alignments hold for both, so that the largest one is what
-    /// the two address ranges agree on.
+    /// The address at which the device sees the first byte of the memory: a physical or I/O virtual
+    /// address. [`MemoryPool::dma_address`](super::MemoryPool::dma_address) is based on it.
+    /// Boundary and largest address then refer to bus addresses. Alignments hold for both pointers
+    /// and bus addresses, so the largest alignment is the largest one on which the two agree.
     pub const fn bus_base(mut self, address: u64) -> Self {
         self.bus_base = Some(address);
         self
     }
 
-    /// The last byte that the device reaches, as a DMA mask tells it. Memory above it is never given
-    /// out.
+    /// The last byte that the device can reach, as given by a DMA mask. Memory above it is never
+    /// handed out.
     pub const fn largest_address(mut self, address: u64) -> Self {
         self.largest_address = address;
         self
     }
 
-    /// Keeps up to this many bytes of freed memory from being handed out again, oldest first out: for
-    /// so long a second free of the same pointer is found for sure. A request that would fail ends the
-    /// quarantine.
+    /// Keeps up to this many bytes of freed memory from being handed out again. The oldest leave
+    /// first. While a range is in quarantine, a second free of its pointer is always detected. A
+    /// request that would fail otherwise ends the quarantine.
     pub const fn quarantine(mut self, bytes: u64) -> Self {
         self.quarantine = bytes;
         self
     }
 
-    /// Fills free memory with a pattern and looks after it: a write past the end of an allocation is
-    /// found when that is freed, a write after free when the range is handed out again, and both by
-    /// [`MemoryPool::check`](super::MemoryPool::check). Each allocation has 16 bytes or more behind it
-    /// as a guard. Past the end of what [waits for points](super::MemoryPool::deallocate_at) a device's write is found
-    /// too, as a write after free. It costs one pass over the memory at the beginning, and one over the allocation at
-    /// each allocation and deallocation. The device must not write to free memory, of course.
+    /// Fills free memory with a pattern and checks it. A write past the end of an allocation is
+    /// found when the allocation is freed; a write after free is found when the range is handed out
+    /// again; and [`MemoryPool::check`](super::MemoryPool::check) finds both. Each allocation is
+    /// followed by a guard of at least 16 bytes. If a device writes past the end of an allocation
+    /// that [waits for points](super::MemoryPool::deallocate_at), this is also found, as a write
+    /// after free.
+    ///
+    /// The cost is one pass over the memory at creation, and one over the allocation at each
+    /// allocation and deallocation. The device must not write to free memory.
     pub const fn checked(mut self) -> Self {
         self.checked = true;
         self
     }
 
-    /// What this means for `length` bytes at `address`.
+    /// The layout of `length` bytes at `address`.
     pub(super) fn layout(&self, address: u64, length: u64) -> Result<PoolLayout, PoolError> {
         let at_least = self.granule.max(self.cache_line);
         for bytes in [self.granule, self.cache_line] {
@@ -131,7 +136,7 @@ impl PoolDesc {
             return Err(PoolError::PowerOfTwo { bytes });
         }
         address.checked_add(length).ok_or(PoolError::Wraps)?;
-        // Bus addresses lead; the pointers follow as far as the two agree.
+        // Bus addresses decide; pointers follow as far as the two agree.
         let first = self.bus_base.unwrap_or(address);
         let end = first.checked_add(length).ok_or(PoolError::Wraps)?;
         let agreed = 1_u64.checked_shl((first ^ address).trailing_zeros()).unwrap_or(u64::MAX);
@@ -139,8 +144,9 @@ impl PoolDesc {
             return Err(PoolError::CacheLine { agreed });
         }
         let last = end.saturating_sub(1).min(self.largest_address);
-        // A boundary that lies nowhere in the memory binds nobody; one that lies there once is as good as any
-        // above the memory's size, and the lead need not be longer.
+        // A boundary that does not occur in the memory has no effect. If it occurs exactly once,
+        // any boundary above the memory's size at the same place is equivalent, so the lead need
+        // not be longer.
         let boundary = self.boundary.filter(|&boundary| first / boundary != last / boundary);
         let once = length.checked_next_power_of_two().unwrap_or(u64::MAX);
         let boundary = boundary.map(|boundary| boundary.min(once));
@@ -163,20 +169,21 @@ impl PoolDesc {
     }
 }
 
-/// A pool's place among addresses.
+/// The position of a pool among addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct PoolLayout {
     /// Bytes of the memory before the first granule.
     pub(super) skip: u64,
-    /// Bytes in whole granules that can be given out.
+    /// The number of bytes, in whole granules, that can be handed out.
     pub(super) size: u64,
-    /// The first granule's address, modulo the boundary and every alignment that is served.
+    /// The address of the first granule, modulo the boundary and every supported alignment.
     pub(super) lead: u64,
     /// The granule in bytes.
     pub(super) granule: u64,
     /// The largest alignment that pointers can have.
     pub(super) largest_alignment: u64,
-    /// The boundary, if one lies in the memory; or a smaller one, if that lies there at the same place alone.
+    /// The boundary, if it occurs in the memory; or a smaller one, if this one occurs in the memory
+    /// only at the same place.
     pub(super) boundary: Option<u64>,
 }
 

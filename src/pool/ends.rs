@@ -1,4 +1,4 @@
-//! Ends that are not at once: what waits for points, and the quarantine.
+//! Deferred frees: allocations that wait for points, and the quarantine.
 #![forbid(unsafe_code)]
 
 use alloc::vec::Vec;
@@ -14,17 +14,18 @@ use crate::{
 };
 
 impl MemoryPool {
-    /// As [`deallocate`](Self::deallocate), but the memory is free only when all points are reached,
-    /// and [`collect`](Self::collect) has been told: for memory that a device still uses. No points
-    /// mean at once. O(log waiting).
+    /// As [`deallocate`](Self::deallocate), but the memory becomes free only when all points are
+    /// reached and [`collect`](Self::collect) has been told so. Use it for memory that a device
+    /// still uses. Without points the memory is free immediately. O(log waiting).
     ///
-    /// The guard of a [checked](super::PoolDesc::checked) pool is looked at now. What the device writes there later is
-    /// found as a write after free, by [`check`](Self::check) or when the range is handed out again.
+    /// In a [checked](super::PoolDesc::checked) pool the guard is checked now. If the device writes
+    /// there later, this is found as a write after free, by [`check`](Self::check) or when the
+    /// range is handed out again.
     ///
-    /// A point that is foreign to whoever tells what is reached never is.
+    /// A point that is foreign to the source of `reached` is never reached.
     ///
     /// # Errors
-    /// As `deallocate`; and if the host has no memory for it.
+    /// As `deallocate`; also if the host has no memory for this.
     pub fn deallocate_at(
         &mut self,
         pointer: *mut u8,
@@ -47,7 +48,7 @@ impl MemoryPool {
         let waiting = Waiting { key: live.key, guard };
         let Some(ledger) = self.ledger.as_mut() else { return Ok(()) };
         if !points.is_empty() {
-            // Room for all that waits, so that no collect needs memory.
+            // Room for everything that waits, so that no collect needs memory.
             let room = self.reached.try_reserve(self.waiting.len() + 1);
             if room.is_err() || self.waiting.file_at(points, waiting).is_err() {
                 return Err(DeallocateError::OutOfHostMemory);
@@ -68,9 +69,10 @@ impl MemoryPool {
         Ok(())
     }
 
-    /// Frees what waited for points and has reached them all; tells how many. O(freed + log waiting).
+    /// Frees what waited for points that are now all reached. Returns how many allocations were
+    /// freed. O(freed + log waiting).
     ///
-    /// `reached` comes from [`Cuts::reached`](crate::retire::Cuts::reached), or with Vulkan from
+    /// `reached` comes from [`Cuts::reached`](crate::retire::Cuts::reached) or, with Vulkan, from
     /// `Allocator::reached`.
     pub fn collect(&mut self, reached: &Reached) -> usize {
         let mut all = core::mem::take(&mut self.reached);
@@ -78,7 +80,7 @@ impl MemoryPool {
         self.finish(all)
     }
 
-    /// Frees everything that waits for points; tells how many.
+    /// Frees everything that waits for points. Returns how many allocations were freed.
     pub(super) fn finish_all(&mut self) -> usize {
         let mut all = core::mem::take(&mut self.reached);
         self.waiting.take_all(&mut all);
@@ -99,8 +101,8 @@ impl MemoryPool {
         count
     }
 
-    /// Poisons a pending allocation. Its guard is left as it is: what a device wrote there is found as all that is
-    /// written to free memory.
+    /// Poisons a pending allocation, except its guard: what a device wrote there is found as any
+    /// other write to free memory.
     fn paint(&mut self, Waiting { key, guard }: Waiting) {
         if self.guard == 0 {
             return;
@@ -111,17 +113,17 @@ impl MemoryPool {
         }
     }
 
-    /// Pending → free. Its reserved bytes.
+    /// Pending → free. Returns its reserved bytes.
     fn reach(&mut self, key: Key) -> u64 {
         self.ledger.as_mut().map_or(0, |ledger| ledger.reach(key).size)
     }
 
-    /// A pending allocation joins the quarantine, which may push the oldest out.
+    /// A pending allocation enters the quarantine, which may push out the oldest ones.
     fn enter_quarantine(&mut self, waiting: Waiting) {
         self.paint(waiting);
         let key = waiting.key;
         if self.quarantine.try_reserve(1).is_err() {
-            // No memory to remember it by: it is as if it had been in and out again.
+            // There is no memory to store it, so it enters and leaves the quarantine immediately.
             self.reach(key);
             return;
         }

@@ -1,9 +1,10 @@
-//! What the ledger is asked for, and what it finds.
+//! Requests to the ledger, and its results.
 #![forbid(unsafe_code)]
 
 use crate::tlsf::Key;
 
-/// What the core notes of an allocation: bytes of the region behind what was asked for, and whether a handle owns it.
+/// What the core notes of an allocation: the number of bytes by which its region exceeds the
+/// requested size, and whether a handle owns it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Note(pub(super) u32);
 
@@ -24,23 +25,23 @@ impl Note {
 pub(super) struct Live {
     pub(super) key: Key,
     pub(super) offset: u64,
-    /// What was asked for.
+    /// The requested size.
     pub(super) size: u64,
-    /// What it got: the size, rounded up, and the guard.
+    /// The reserved size: the requested one, rounded up, and the guard.
     pub(super) reserved: u64,
     pub(super) by_handle: bool,
 }
 
-/// What an offset is.
+/// The classification of an offset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Found {
     /// The start of a live allocation.
     Start(Live),
     /// Inside a live allocation, its guard included.
     Inside(Live),
-    /// Not in a live one, but an allocation once began here.
+    /// Not in a live allocation, but one once started here.
     Freed,
-    /// None ever began here.
+    /// No allocation ever started here.
     Untracked,
 }
 
@@ -49,15 +50,16 @@ pub(super) enum Found {
 pub(super) struct Request {
     pub(super) size: u64,
     pub(super) alignment: u64,
-    /// Bytes behind it that nobody gets.
+    /// The number of unused bytes after it.
     pub(super) margin: u64,
     pub(super) by_handle: bool,
 }
 
-/// What waits for points.
+/// An allocation that waits for points.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting {
     pub(super) key: Key,
-    /// Bytes at its end that nobody may write to meanwhile, the device that still uses it included.
+    /// The number of bytes at its end that nobody may write to while it waits, not even the device
+    /// that still uses it.
     pub(super) guard: u64,
 }

@@ -1,4 +1,4 @@
-//! The pool itself: pointers in, pointers out.
+//! The pool itself: it returns pointers and takes them back.
 #![forbid(unsafe_code)]
 
 use alloc::{collections::VecDeque, vec::Vec};
@@ -15,42 +15,43 @@ use super::{
 };
 use crate::{retire::Bags, tlsf::Key};
 
-/// Bytes behind each allocation of a checked pool, at least.
+/// The minimum number of guard bytes after each allocation of a checked pool.
 const GUARD: u64 = 16;
 
-/// A pool of memory: [module documentation](super).
+/// A pool of memory. See the [module documentation](super).
 ///
-/// `Send`: it may move to another thread. [`SharedPool`](super::SharedPool) serves many at a time.
+/// The pool is `Send`, so it may move to another thread. [`SharedPool`](super::SharedPool) can be
+/// used by many threads at a time.
 ///
-/// Dropping it gives the memory back, live allocations or not; their pointers dangle then.
+/// Dropping the pool frees its memory even if allocations are live; their pointers dangle then.
 #[derive(Debug)]
 pub struct MemoryPool {
-    /// `None` if the host had no memory for the pool: it has no bytes then.
+    /// `None` if the host had no memory for the pool, which then has no bytes.
     pub(super) ledger: Option<Ledger>,
     pub(super) backing: Backing,
     pub(super) counts: Counts,
-    /// Bytes behind each allocation that nobody gets, at least; 0 unless the pool is checked.
+    /// The minimum number of unused bytes after each allocation; 0 unless the pool is checked.
     pub(super) guard: u64,
     /// Bytes of the memory before the first granule.
     skip: u64,
     /// The bus address of the first byte.
     bus_base: Option<u64>,
-    /// Freed, kept from being handed out: oldest first.
+    /// Freed allocations that are kept from being handed out, oldest first.
     pub(super) quarantine: VecDeque<Key>,
     pub(super) quarantine_limit: u64,
     pub(super) quarantine_bytes: u64,
-    /// Given up, waiting for points.
+    /// Allocations that wait for points.
     pub(super) waiting: Bags<Waiting>,
-    /// Room for what a collect takes, kept for the next.
+    /// Scratch room for what a collect takes, kept for the next one.
     pub(super) reached: Vec<Waiting>,
 }
 
 impl MemoryPool {
-    /// A pool of `bytes` from the host heap, not initialised. O(1).
+    /// Creates a pool of `bytes` from the host heap, not initialised. O(1).
     ///
-    /// It never fails: a pool for which the host has no memory holds 0 bytes and says
-    /// [`OutOfHostMemory`](AllocateError::OutOfHostMemory) to every request.
-    /// [`owned`](Self::owned) tells at once.
+    /// This never fails. A pool for which the host has no memory holds 0 bytes, and refuses every
+    /// request with [`OutOfHostMemory`](AllocateError::OutOfHostMemory). [`owned`](Self::owned)
+    /// reports this error immediately.
     pub fn new(bytes: usize) -> Self {
         Self::owned(bytes, &PoolDesc::new()).unwrap_or_else(|_| Self {
             ledger: None,
@@ -59,10 +60,10 @@ impl MemoryPool {
         })
     }
 
-    /// A pool of `bytes` from the host heap, as described. O(1); checked: O(bytes).
+    /// Creates a pool of `bytes` from the host heap, as described. O(1); O(bytes) if it is checked.
     ///
     /// # Errors
-    /// The description contradicts itself, nothing is left of the memory, or the host has none.
+    /// The description contradicts itself, no memory is left after rounding, or the host has none.
     pub fn owned(bytes: usize, desc: &PoolDesc) -> Result<Self, PoolError> {
         if bytes == 0 {
             return Err(PoolError::TooSmall);
@@ -100,24 +101,25 @@ impl MemoryPool {
         Ok(Self { ledger: Some(ledger), backing, skip, bus_base, ..Self::bare(desc) })
     }
 
-    /// Gives out `size` bytes at a multiple of the pool's granule, 16 bytes if nothing else was asked
-    /// for. The bytes are not initialised. O(1).
+    /// Allocates `size` bytes at a multiple of the pool's granule, which is 16 bytes by default.
+    /// The bytes are not initialised. O(1).
     ///
     /// # Errors
-    /// Size 0, a size above the pool's or the boundary, no room; nothing has changed then.
+    /// Size 0, a size above that of the pool or its boundary, or no room. Nothing has changed then.
     #[inline]
     pub fn allocate(&mut self, size: usize) -> Result<*mut u8, AllocateError> {
         self.allocate_at_least(size as u64, 1)
     }
 
-    /// Gives out memory for a layout. O(1).
+    /// Allocates memory for a layout. O(1).
     ///
-    /// A size that is not below its alignment is rounded up to it, where there is room for that, as
-    /// [`Tlsf::allocate`](crate::tlsf::Tlsf::allocate) does; statistics count what was asked for.
+    /// A size that is not below its alignment is rounded up to a multiple of it if there is room
+    /// for that, as in [`Tlsf::allocate`](crate::tlsf::Tlsf::allocate). The statistics count the
+    /// requested size.
     ///
     /// # Errors
-    /// As [`allocate`](Self::allocate); an alignment above 2 MiB, or above what pointers and bus
-    /// addresses agree on.
+    /// As [`allocate`](Self::allocate); also an alignment above 2 MiB, or above the largest one
+    /// that holds for both pointers and bus addresses.
     #[inline]
     pub fn allocate_layout(&mut self, layout: Layout) -> Result<*mut u8, AllocateError> {
         self.allocate_at_least(layout.size() as u64, layout.align() as u64)
@@ -131,14 +133,14 @@ impl MemoryPool {
         }
     }
 
-    /// What is plain, all else out of line. What it returns fits into a register.
+    /// The common case; everything else is out of line. The result fits into a register.
     fn allocate_plain(&mut self, size: u64, alignment: u64) -> Option<NonNull<u8>> {
         let offset = self.ledger.as_mut()?.allocate_plain(size, alignment)?;
         self.counts.allocated(size);
         self.backing.counted(offset as usize)
     }
 
-    /// Gives a range out, and keeps count.
+    /// Allocates a range, and counts it.
     #[inline(never)]
     pub(super) fn grant(
         &mut self,
@@ -162,7 +164,7 @@ impl MemoryPool {
         Ok(Tracked { pointer: self.backing.pointer(live.offset as usize), key: live.key })
     }
 
-    /// A quarantine ends before a request fails.
+    /// Ends the quarantine before a request fails.
     #[cold]
     fn grant_at_last(
         &mut self,
@@ -179,9 +181,9 @@ impl MemoryPool {
         self.ledger.as_mut().ok_or(AllocateError::OutOfHostMemory)?.allocate(request)
     }
 
-    /// Gives up what a pointer points to. Null is fine. O(1).
+    /// Frees what a pointer points to. Null is allowed. O(1).
     ///
-    /// The memory is free at once, or after the [quarantine](PoolDesc::quarantine).
+    /// The memory is free immediately, or after the [quarantine](PoolDesc::quarantine).
     ///
     /// # Errors
     /// The pointer is not the start of a live allocation ([module](super#what-a-bare-pointer-tells)), or
@@ -194,7 +196,7 @@ impl MemoryPool {
         }
     }
 
-    /// What is plain; `false`, and nothing has changed, where it is not.
+    /// The common case. Returns `false`, and changes nothing, in any other case.
     fn deallocate_plain(&mut self, pointer: *mut u8) -> bool {
         let Some(ledger) = self.ledger.as_mut() else { return false };
         ledger.free_plain(pointer.addr() as u64, &mut self.counts).is_some()
@@ -206,58 +208,60 @@ impl MemoryPool {
         self.deallocate_at(pointer, &[])
     }
 
-    /// What has been done so far. O(1).
+    /// The statistics of all operations so far. O(1).
     pub fn stats(&self) -> PoolStatistics {
         let ledger = self.ledger.as_ref();
         let live = ledger.map_or((0, 0), |ledger| (ledger.live_count(), ledger.most_live()));
         self.counts.statistics(live.0, live.1)
     }
 
-    /// The free memory, and in what pieces it is. It walks the largest pieces: meant for reports.
+    /// How much memory is free, and in how many pieces. This walks the largest pieces, so it is
+    /// meant for reports.
     pub fn fragmentation(&self) -> Fragmentation {
         self.ledger.as_ref().map_or_else(Fragmentation::default, Ledger::fragmentation)
     }
 
-    /// Where the device sees a byte of this pool. `None` if the pointer is not of this pool, or the
-    /// pool was not told its [`bus_base`](PoolDesc::bus_base). O(1).
+    /// The address at which the device sees a byte of this pool. `None` if the pointer is not of
+    /// this pool, or the pool has no [`bus_base`](PoolDesc::bus_base). O(1).
     #[inline]
     pub fn dma_address(&self, pointer: *const u8) -> Option<u64> {
         Some(self.bus_base? + self.offset_of(pointer)?)
     }
 
-    /// How far into the pool a pointer points; `None` if it is not of this pool. O(1).
+    /// The offset of a pointer in the pool; `None` if the pointer is not of this pool. O(1).
     #[inline]
     pub fn offset_of(&self, pointer: *const u8) -> Option<u64> {
         self.backing.offset_of(pointer).map(|offset| offset as u64)
     }
 
-    /// Bytes of the memory before the first granule: 0 unless it begins between two. Offsets count from
-    /// behind them.
+    /// The number of bytes in front of the first granule: 0 unless the memory begins between two
+    /// granules. Offsets count from the first granule.
     pub fn skipped(&self) -> u64 {
         self.skip
     }
 
-    /// Bytes that can be live at a time.
+    /// The number of bytes that can be live at a time.
     pub fn capacity(&self) -> u64 {
         self.ledger.as_ref().map_or(0, Ledger::size)
     }
 
-    /// What addresses and sizes are rounded to, in bytes.
+    /// The unit in bytes to which addresses and sizes are rounded.
     pub fn granule(&self) -> u64 {
         self.ledger.as_ref().map_or(1, Ledger::granule)
     }
 
-    /// The largest alignment that can be asked for, in bytes.
+    /// The largest alignment that can be requested, in bytes.
     pub fn largest_alignment(&self) -> u64 {
         self.ledger.as_ref().map_or(1, Ledger::largest_alignment)
     }
 
-    /// Bytes given up that are not free yet: in quarantine, or waiting for points. O(1).
+    /// The number of bytes that were freed but cannot be reused yet: they are in quarantine, or
+    /// wait for points. O(1).
     pub fn pending_bytes(&self) -> u64 {
         self.ledger.as_ref().map_or(0, Ledger::pending_bytes)
     }
 
-    /// Bytes of address space that the books take, outside of the pool.
+    /// The number of bytes of address space that the bookkeeping takes outside the pool.
     pub fn metadata_bytes(&self) -> usize {
         size_of::<Self>() + self.ledger.as_ref().map_or(0, Ledger::metadata_bytes)
     }

@@ -1,4 +1,4 @@
-//! What a pointer is to a pool, and the doors of tracked ones.
+//! Classification of pointers, and the functions for tracked pointers.
 #![forbid(unsafe_code)]
 
 use core::alloc::Layout;
@@ -11,7 +11,7 @@ use super::{
 };
 
 impl MemoryPool {
-    /// The live allocation that begins at a pointer, if no handle owns it.
+    /// The live allocation that starts at a pointer, if no handle owns it.
     pub(super) fn live(&self, pointer: *mut u8) -> Result<Live, DeallocateError> {
         let offset = self.backing.offset_of(pointer);
         let live = offset.and_then(|offset| self.ledger.as_ref()?.start(offset as u64));
@@ -33,7 +33,7 @@ impl MemoryPool {
         }
     }
 
-    /// What a bare pointer is to this pool. O(1), and changes nothing.
+    /// Classifies a bare pointer. O(1). Changes nothing.
     pub fn lookup(&self, pointer: *const u8) -> Lookup {
         if pointer.is_null() {
             return Lookup::Null;
@@ -51,7 +51,7 @@ impl MemoryPool {
         }
     }
 
-    /// The size that was asked for, of the live allocation that begins at a pointer. O(1).
+    /// The requested size of the live allocation that starts at a pointer. O(1).
     pub fn size_of(&self, pointer: *const u8) -> Option<u64> {
         match self.lookup(pointer) {
             Lookup::Start { size, .. } => Some(size),
@@ -59,10 +59,11 @@ impl MemoryPool {
         }
     }
 
-    /// As [`allocate_layout`](Self::allocate_layout), with a serial beside the pointer: freed with
-    /// [`deallocate_tracked`](Self::deallocate_tracked), it is never taken for another allocation.
+    /// As [`allocate_layout`](Self::allocate_layout), and also returns a serial. With
+    /// [`deallocate_tracked`](Self::deallocate_tracked) the pointer is never mistaken for another
+    /// allocation.
     ///
-    /// Cost: as there.
+    /// Cost: the same.
     ///
     /// # Errors
     /// As `allocate_layout`.
@@ -70,10 +71,11 @@ impl MemoryPool {
         self.grant(layout.size() as u64, layout.align() as u64, false)
     }
 
-    /// Gives up a tracked allocation, which must be the very one. O(1).
+    /// Frees exactly this tracked allocation. O(1).
     ///
     /// # Errors
-    /// `DoubleFree` if it is gone, whoever lives there now; else as [`deallocate`](Self::deallocate).
+    /// `DoubleFree` if the allocation is gone, even if another one is at its address now; else as
+    /// [`deallocate`](Self::deallocate).
     pub fn deallocate_tracked(&mut self, tracked: Tracked) -> Result<(), DeallocateError> {
         let live = self.tracked(tracked)?;
         if live.by_handle {
@@ -82,7 +84,7 @@ impl MemoryPool {
         self.end(&live, &[])
     }
 
-    /// Gives up what a handle owned.
+    /// Frees the allocation of a handle.
     #[cfg(feature = "std")]
     pub(super) fn deallocate_handle(&mut self, tracked: Tracked) -> Result<(), DeallocateError> {
         let live = self.tracked(tracked)?;

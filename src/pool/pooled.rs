@@ -14,10 +14,10 @@ use super::{
     shared::SharedPool,
 };
 
-/// Owns a value that lies in a [`SharedPool`]: what a `Box` is to the host heap.
+/// Owns a value in a [`SharedPool`], as a `Box` owns a value in the host heap.
 ///
-/// It alone frees its memory: [`deallocate`](SharedPool::deallocate) of its pointer is refused. A drop
-/// takes the pool's lock once. Forgotten, it leaks its range until the pool ends.
+/// Only the handle frees its memory: [`deallocate`](SharedPool::deallocate) refuses its pointer. A
+/// drop takes the pool's lock once. If a handle is forgotten, its range leaks until the pool ends.
 pub struct Pooled<T: ?Sized> {
     value: NonNull<T>,
     memory: Tracked,
@@ -26,13 +26,13 @@ pub struct Pooled<T: ?Sized> {
 
 // SAFETY: it owns its value, as a `Box` does; the pool is `Send + Sync`, and the serial a number.
 unsafe impl<T: ?Sized + Send> Send for Pooled<T> {}
-// SAFETY: as above; a shared one gives out shared references alone.
+// SAFETY: as above; a shared handle gives out shared references only.
 unsafe impl<T: ?Sized + Sync> Sync for Pooled<T> {}
 
-/// A value that found no room in the pool; it comes back.
+/// A value for which there was no room in the pool. It is returned to the caller.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Refused<T> {
-    /// Why.
+    /// The reason.
     pub error: AllocateError,
     /// The value.
     pub value: T,
@@ -56,7 +56,7 @@ impl SharedPool {
     /// Moves a value into the pool. O(1).
     ///
     /// # Errors
-    /// As [`allocate_layout`](SharedPool::allocate_layout); the value comes back.
+    /// As [`allocate_layout`](SharedPool::allocate_layout). The error contains the value.
     pub fn insert<T>(&self, value: T) -> Result<Pooled<T>, Refused<T>> {
         let memory = match self.grant(Layout::new::<T>()) {
             Ok(memory) => memory,
@@ -68,10 +68,10 @@ impl SharedPool {
         Ok(Pooled { value: place, memory, pool: self.clone() })
     }
 
-    /// A slice of `length` values, each made by `make` from its index. O(length).
+    /// Creates a slice of `length` values, each made by `make` from its index. O(length).
     ///
     /// # Errors
-    /// As [`allocate_layout`](SharedPool::allocate_layout); nothing is made then.
+    /// As [`allocate_layout`](SharedPool::allocate_layout). No value is made then.
     pub fn insert_slice<T>(
         &self,
         length: usize,
@@ -80,7 +80,7 @@ impl SharedPool {
         let layout = Layout::array::<T>(length).map_err(|_| AllocateError::TooLarge)?;
         let memory = self.grant(layout)?;
         let first = memory.pointer.cast::<T>();
-        // A panic in `make` drops the ones made so far, and the range.
+        // If `make` panics, the values made so far are dropped, and the range is freed.
         let empty = NonNull::slice_from_raw_parts(first, 0);
         let mut slice = Pooled { value: empty, memory, pool: self.clone() };
         for index in 0..length {
@@ -92,19 +92,20 @@ impl SharedPool {
         Ok(slice)
     }
 
-    /// Memory that a handle will own. Nothing takes a byte too: each handle has an address of its own.
+    /// Memory that a handle will own. An empty value also takes a byte, so each handle has its own
+    /// address.
     fn grant(&self, layout: Layout) -> Result<Tracked, AllocateError> {
         self.lock().grant((layout.size() as u64).max(1), layout.align() as u64, true)
     }
 }
 
 impl<T: ?Sized> Pooled<T> {
-    /// The value's address, for [`dma_address`](SharedPool::dma_address) and devices.
+    /// The address of the value, for [`dma_address`](SharedPool::dma_address) and devices.
     pub fn as_ptr(&self) -> *mut T {
         self.value.as_ptr()
     }
 
-    /// The pool it lies in.
+    /// The pool that contains the value.
     pub fn pool(&self) -> &SharedPool {
         &self.pool
     }
@@ -114,7 +115,7 @@ impl<T: ?Sized> Pooled<T> {
         let mut pool = pool.lock();
         let mut freed = pool.deallocate_handle(memory);
         if let Err(DeallocateError::Corrupted { .. }) = freed {
-            // It is counted. The guard has been laid again, so now it is freed.
+            // The damage is counted and the guard has been filled again, so this call frees it.
             freed = pool.deallocate_handle(memory);
         }
         debug_assert!(freed.is_ok(), "the handle alone frees: {freed:?}");
@@ -134,7 +135,7 @@ impl<T> Pooled<T> {
 
 impl<T: ?Sized> Drop for Pooled<T> {
     fn drop(&mut self) {
-        /// Frees also when the value's own drop panics.
+        /// Frees the range even if the value's own drop panics.
         struct Free<'a>(Tracked, &'a SharedPool);
         impl Drop for Free<'_> {
             fn drop(&mut self) {
@@ -158,7 +159,7 @@ impl<T: ?Sized> Deref for Pooled<T> {
 
 impl<T: ?Sized> DerefMut for Pooled<T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as in `deref`; the handle is borrowed alone.
+        // SAFETY: as in `deref`; the handle is borrowed exclusively.
         unsafe { self.value.as_mut() }
     }
 }

@@ -1,4 +1,4 @@
-//! The doors that need the caller's word.
+//! The functions that rely on a guarantee by the caller.
 
 use alloc::boxed::Box;
 use core::ptr::NonNull;
@@ -6,11 +6,12 @@ use core::ptr::NonNull;
 use super::{backing::Backing, desc::PoolDesc, error::PoolError, memory_pool::MemoryPool};
 
 impl MemoryPool {
-    /// A pool over memory of yours, kept alive by `keep`, which is dropped after the last access: the
-    /// owner of the mapping, an [`Arc`](alloc::sync::Arc) of it, or `()` for memory that never goes.
+    /// Creates a pool over your memory. `keep` keeps this memory alive, and is dropped after the
+    /// last access: it may be the owner of the mapping, an [`Arc`](alloc::sync::Arc) of it, or `()`
+    /// for memory that is never freed.
     ///
-    /// Pointers are derived from the one given here, so they may be used for all that it may be used
-    /// for. The pool itself touches the memory only if it is [checked](PoolDesc::checked).
+    /// Pointers are derived from `region`, so they may be used for everything that `region` may be
+    /// used for. The pool itself accesses the memory only if it is [checked](PoolDesc::checked).
     ///
     /// ```
     /// use core::ptr::NonNull;
@@ -25,25 +26,27 @@ impl MemoryPool {
     /// ```
     ///
     /// # Errors
-    /// As [`owned`](Self::owned); `keep` is dropped then.
+    /// As [`owned`](Self::owned). `keep` is dropped then.
     ///
     /// # Safety
-    /// As long as `keep` lives, the region is valid for reads and writes on any thread, and nobody
-    /// accesses it but through pointers that this pool has handed out; devices only where you let them.
+    /// As long as `keep` exists, the region is valid for reads and writes on any thread. Nobody
+    /// accesses it except through pointers that this pool has returned; devices access only what
+    /// you let them.
     pub unsafe fn from_region(
         region: NonNull<[u8]>,
         desc: &PoolDesc,
         keep: impl Send + 'static,
     ) -> Result<Self, PoolError> {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let backing = unsafe { Backing::region(region, Box::new(keep)) };
         Self::over(backing, desc)
     }
 
-    /// Frees everything that waits for points, reached or not; tells how many. O(freed).
+    /// Frees everything that waits for points, whether they are reached or not. Returns how many
+    /// allocations were freed. O(freed).
     ///
     /// # Safety
-    /// No device will touch any of it any more.
+    /// No device will access this memory any more.
     pub unsafe fn assume_idle(&mut self) -> usize {
         self.finish_all()
     }

@@ -15,10 +15,10 @@ use crate::{
     retire::{Point, Reached},
 };
 
-/// A [`MemoryPool`] behind a lock: `Clone`, `Send`, `Sync`. Clones are the same pool, which ends with
-/// the last of them and the last [`Pooled`](super::Pooled).
+/// A [`MemoryPool`] behind a lock: `Clone`, `Send`, `Sync`. All clones are the same pool, which
+/// ends with the last clone and the last [`Pooled`](super::Pooled).
 ///
-/// The lock is held for the pool's own work and never while code of yours runs.
+/// The lock is held only for the pool's own work, never while your code runs.
 ///
 /// ```
 /// use fencepost::{MemoryPool, SharedPool};
@@ -51,99 +51,99 @@ impl SharedPool {
         sync::lock(&self.pool)
     }
 
-    /// The pool for this thread alone again.
+    /// Returns the pool for exclusive use by this thread.
     ///
     /// # Errors
-    /// Another clone or a handle lives; this one comes back.
+    /// Another clone or a handle exists. The error contains this clone.
     pub fn try_into_inner(self) -> Result<MemoryPool, Self> {
         let pool = Arc::try_unwrap(self.pool).map_err(|pool| Self { pool })?;
         Ok(pool.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    /// [`MemoryPool::allocate`].
+    /// See [`MemoryPool::allocate`].
     ///
-    /// Cost: as there, under the lock; so are all calls below.
+    /// Cost: the same, under the lock. This holds for all functions below.
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn allocate(&self, size: usize) -> Result<*mut u8, AllocateError> {
         self.lock().allocate(size)
     }
 
-    /// [`MemoryPool::allocate_layout`].
+    /// See [`MemoryPool::allocate_layout`].
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn allocate_layout(&self, layout: Layout) -> Result<*mut u8, AllocateError> {
         self.lock().allocate_layout(layout)
     }
 
-    /// [`MemoryPool::allocate_tracked`].
+    /// See [`MemoryPool::allocate_tracked`].
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn allocate_tracked(&self, layout: Layout) -> Result<Tracked, AllocateError> {
         self.lock().allocate_tracked(layout)
     }
 
-    /// [`MemoryPool::deallocate`]. What a handle owns is refused.
+    /// See [`MemoryPool::deallocate`]. An allocation that a handle owns is refused.
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn deallocate(&self, pointer: *mut u8) -> Result<(), DeallocateError> {
         self.lock().deallocate(pointer)
     }
 
-    /// [`MemoryPool::deallocate_at`]. What a handle owns is refused.
+    /// See [`MemoryPool::deallocate_at`]. An allocation that a handle owns is refused.
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn deallocate_at(&self, pointer: *mut u8, points: &[Point]) -> Result<(), DeallocateError> {
         self.lock().deallocate_at(pointer, points)
     }
 
-    /// [`MemoryPool::deallocate_tracked`]. What a handle owns is refused.
+    /// See [`MemoryPool::deallocate_tracked`]. An allocation that a handle owns is refused.
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn deallocate_tracked(&self, tracked: Tracked) -> Result<(), DeallocateError> {
         self.lock().deallocate_tracked(tracked)
     }
 
-    /// [`MemoryPool::collect`].
+    /// See [`MemoryPool::collect`].
     pub fn collect(&self, reached: &Reached) -> usize {
         self.lock().collect(reached)
     }
 
-    /// [`MemoryPool::lookup`]. On another thread it may be different by now.
+    /// See [`MemoryPool::lookup`]. Another thread may have changed the answer already.
     pub fn lookup(&self, pointer: *const u8) -> Lookup {
         self.lock().lookup(pointer)
     }
 
-    /// [`MemoryPool::dma_address`].
+    /// See [`MemoryPool::dma_address`].
     pub fn dma_address(&self, pointer: *const u8) -> Option<u64> {
         self.lock().dma_address(pointer)
     }
 
-    /// [`MemoryPool::offset_of`].
+    /// See [`MemoryPool::offset_of`].
     pub fn offset_of(&self, pointer: *const u8) -> Option<u64> {
         self.lock().offset_of(pointer)
     }
 
-    /// [`MemoryPool::stats`].
+    /// See [`MemoryPool::stats`].
     pub fn stats(&self) -> PoolStatistics {
         self.lock().stats()
     }
 
-    /// [`MemoryPool::fragmentation`].
+    /// See [`MemoryPool::fragmentation`].
     pub fn fragmentation(&self) -> Fragmentation {
         self.lock().fragmentation()
     }
 
-    /// [`MemoryPool::check`].
+    /// See [`MemoryPool::check`].
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn check(&self) -> Result<(), CheckError> {
         self.lock().check()
     }

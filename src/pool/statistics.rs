@@ -1,49 +1,49 @@
-//! What a pool counts.
+//! The counts of a pool.
 #![forbid(unsafe_code)]
 
-/// What a pool has done so far. Bytes are the bytes asked for, not what they were rounded up to.
+/// What a pool has done so far. Bytes are the requested bytes, before rounding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct PoolStatistics {
     /// Allocations granted.
     pub allocations: u64,
-    /// Allocations given up: freed at once, in quarantine, or waiting for points.
+    /// Allocations that were deallocated: freed, in quarantine, or waiting for points.
     pub deallocations: u64,
     /// Bytes of all allocations granted.
     pub bytes_allocated: u64,
-    /// Bytes of all allocations given up.
+    /// Bytes of all allocations that were deallocated.
     pub bytes_deallocated: u64,
-    /// Bytes of the allocations that live.
+    /// Bytes of the live allocations.
     pub current_allocated_bytes: u64,
-    /// Allocations that live.
+    /// The number of live allocations.
     pub current_allocations: u64,
-    /// The most bytes that lived at a time.
+    /// The most bytes that were live at a time.
     pub peak_allocated_bytes: u64,
-    /// The most allocations that lived at a time.
+    /// The most allocations that were live at a time.
     pub peak_allocations: u64,
-    /// Damage found so far: overruns and writes after free. Only checked pools look.
+    /// Damage found so far: overruns and writes after free. Only checked pools look for it.
     pub corruptions: u64,
 }
 
-/// The free memory of a pool, and in what pieces it is. Bytes are what allocations are rounded up to.
+/// The free memory of a pool, and how many pieces it consists of. Bytes are after rounding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Fragmentation {
     /// Bytes that are free.
     pub free_bytes: u64,
-    /// Pieces they lie in; no two are neighbours.
+    /// The number of free pieces. No two of them are adjacent.
     pub free_ranges: u64,
     /// Bytes of the largest piece.
     pub largest_free: u64,
-    /// Bytes given up that are not free yet: in quarantine, or waiting for points.
+    /// Bytes that were freed but cannot be reused yet: they are in quarantine, or wait for points.
     pub pending_bytes: u64,
 }
 
 impl Fragmentation {
-    /// The share of free memory that is not in the largest piece: 0 for one piece or none, near 1 for
-    /// dust.
+    /// The share of free memory that is not in the largest piece: 0 if there is at most one piece,
+    /// and near 1 if there are many small ones.
     pub fn ratio(&self) -> f64 {
         if self.free_bytes == 0 {
             return 0.0;
@@ -52,8 +52,8 @@ impl Fragmentation {
     }
 }
 
-/// The running counts. How many live, and did at most, is counted elsewhere; what derives from the others is computed
-/// when asked.
+/// The running counts. The live count and its peak are counted elsewhere, and derived figures are
+/// computed on request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     bytes_allocated: u64,
@@ -72,7 +72,7 @@ impl Counts {
     #[inline]
     pub(super) fn allocated(&mut self, size: u64) {
         self.bytes_allocated += size;
-        // Seldom, but for the first ones: nothing is written where there is no new peak.
+        // Rare, except at first: nothing is written unless there is a new peak.
         if self.bytes() > self.peak_bytes {
             self.peak_bytes = self.bytes();
         }

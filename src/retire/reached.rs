@@ -1,10 +1,10 @@
-//! How far the GPU is, carried out of a lock.
+//! The GPU's progress, as a value that can be used without a lock.
 
 use smallvec::SmallVec;
 
 use super::point::{BagNumber, Point};
 
-/// How far the GPU was at one moment. Cheap to ask, owns what it tells.
+/// The GPU's progress at one moment. It is cheap to query and owns its data.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reached {
     pub(super) owner: u32,
@@ -34,8 +34,8 @@ impl Reached {
                 .map_or(true, |index| self.timelines[index].1 >= point.value)
     }
 
-    /// The value that a timeline has reached, by its number; none if it has ended, or the device is
-    /// lost.
+    /// The value that a timeline has reached, by its number; `None` if it has ended, or the device
+    /// is lost.
     #[cfg(feature = "vulkan")]
     pub(crate) fn value(&self, number: u32) -> Option<u64> {
         let found = self.timelines.binary_search_by_key(&number, |&(number, _)| number);

@@ -1,4 +1,4 @@
-//! The last look before a refusal: at every free region, for as long as that takes.
+//! The last search before a refusal: it looks at every free region, however long that takes.
 
 use super::Tlsf;
 use super::class::bin_of;
@@ -8,9 +8,9 @@ use super::region::Placed;
 use super::search::{Found, Request, View};
 
 impl Tlsf {
-    /// As [`allocate_exact`](Self::allocate_exact), but refused only if no free region holds the request:
-    /// where an alignment asks for padding, [`allocate`](Self::allocate) may miss one that does. For the
-    /// way out of a failure.
+    /// As [`allocate_exact`](Self::allocate_exact), but it is refused only if no free region holds
+    /// the request. [`allocate`](Self::allocate) may miss such a region if the alignment requires
+    /// padding. Use this as the last resort before a failure.
     ///
     /// O(free regions that have the size).
     ///
@@ -33,7 +33,8 @@ impl Tlsf {
     /// ```
     ///
     /// # Errors
-    /// As [`allocate`](Self::allocate); [`Full`](AllocateError::Full) is true of every free region.
+    /// As [`allocate`](Self::allocate). [`Full`](AllocateError::Full) then holds for every free
+    /// region.
     pub fn allocate_anywhere(
         &mut self,
         size: u64,
@@ -53,7 +54,7 @@ impl Tlsf {
 }
 
 impl View<'_> {
-    /// A free region for the request, if there is one, from the bin of its size upwards.
+    /// A free region for the request, if there is one. The search starts at the bin of its size.
     fn find_anywhere(&self, request: Request) -> Option<Found> {
         let mut bin = bin_of(request.size);
         loop {

@@ -1,4 +1,4 @@
-//! Areas: ranges apart from each other that are searched as one.
+//! Areas: separate ranges that are searched as one.
 
 use core::iter::successors;
 
@@ -12,42 +12,42 @@ use super::report::Regions;
 /// Names an area of one [`Tlsf`], until it is [removed](Tlsf::remove_area).
 #[derive(PartialEq, Eq, Hash, Debug)]
 pub struct Area {
-    /// The place of its edge.
+    /// The place of its edge node.
     edge: u32,
 }
 
-/// Where an area lies.
+/// The position of an area.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AreaRange {
-    /// Where it begins, in bytes.
+    /// The start in bytes.
     pub start: u64,
     /// Its size in bytes.
     pub size: u64,
 }
 
-/// Why there is no such area. Nothing has changed.
+/// Why an area cannot be added, removed or looked up. Nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum AreaError {
-    /// The size is 0, or start or size is no multiple of the granule.
+    /// The size is 0, or the start or the size is not a multiple of the granule.
     #[error("start and size of an area are multiples of {granule} bytes, and the size is not 0")]
     Granule {
         /// The granule in bytes.
         granule: u64,
     },
-    /// It ends beyond 2³² granules, or all areas together have 2³¹ or more.
+    /// The area ends beyond 2³² granules, or all areas together have 2³¹ granules or more.
     #[error("the area ends beyond 2³² granules, or there are 2³¹ or more in all")]
     TooManyGranules,
-    /// It overlaps an area that is there.
+    /// The area overlaps an existing one.
     #[error("the area overlaps the one from {start} on")]
     Overlaps {
-        /// Where the other area begins, in bytes.
+        /// The start of the other area in bytes.
         start: u64,
     },
-    /// Something in it is used or pending.
+    /// A region in the area is used or pending.
     #[error("something in the area is used or pending")]
     InUse,
-    /// It is of another [`Tlsf`].
+    /// The area belongs to another [`Tlsf`].
     #[error("the area is of another allocator")]
     Unknown,
     /// The host has no memory for more nodes.
@@ -56,12 +56,13 @@ pub enum AreaError {
 }
 
 impl Tlsf {
-    /// Adds the numbers from `start` to `start + size`, all free, in bytes: from now on a request is granted here
-    /// or elsewhere, by one search, however many areas there are.
+    /// Adds the numbers from `start` to `start + size`, all free, in bytes. From now on one search
+    /// looks for room here and in all other areas, however many there are.
     ///
-    /// Areas lie apart: no allocation goes from one to the next, not even where they touch, and no two free
-    /// regions of two areas are merged. Alignments count from 0, not from an area's start. The free tail of an
-    /// area is as any other free region of its size: only that of the range a [`Tlsf`] was made with is cut last.
+    /// Areas are separate: no allocation extends from one area to the next, even if they touch, and
+    /// free regions of two areas are not merged. Alignments count from 0, not from the start of an
+    /// area. The free tail of an area is treated as any other free region of its size; only the
+    /// tail of the range for which the [`Tlsf`] was created is cut last.
     ///
     /// O(areas), to keep them in order.
     ///
@@ -102,7 +103,7 @@ impl Tlsf {
         if let Some(edge) = self.edges().find(overlaps) {
             return Err(AreaError::Overlaps { start: self.bytes(other(edge).start) });
         }
-        // The border's range may be empty, and is the first in any case.
+        // The range of the border may be empty; the border comes first in any case.
         let before = self.edges().take_while(|&edge| edge == BORDER || other(edge).start < start);
         let before = before.last().unwrap_or(BORDER);
         self.prepare().ok_or(AreaError::OutOfHostMemory)?;
@@ -120,10 +121,11 @@ impl Tlsf {
         Ok(Area { edge })
     }
 
-    /// Takes an area away that nothing is used or pending in. O(areas).
+    /// Removes an area in which nothing is used or pending. O(areas).
     ///
     /// # Errors
-    /// Something in it is used or pending, or it is of another [`Tlsf`]: it comes back with the error.
+    /// A region in the area is used or pending, or the area belongs to another [`Tlsf`]. The area
+    /// is returned with the error.
     pub fn remove_area(&mut self, area: Area) -> Result<(), (Area, AreaError)> {
         match self.is_area_empty(&area) {
             Err(error) => return Err((area, error)),
@@ -153,26 +155,26 @@ impl Tlsf {
     /// Whether nothing in an area is used or pending. O(1).
     ///
     /// # Errors
-    /// The area is of another [`Tlsf`], as far as can be told.
+    /// The area belongs to another [`Tlsf`], as far as this can be detected.
     #[inline]
     pub fn is_area_empty(&self, area: &Area) -> Result<bool, AreaError> {
         let Node { left, right, .. } = self.edge(area)?;
         Ok(left == right && link_at(&self.pairs, right).is_at_rest())
     }
 
-    /// Where an area lies. O(1).
+    /// The position of an area. O(1).
     ///
     /// # Errors
-    /// The area is of another [`Tlsf`], as far as can be told.
+    /// The area belongs to another [`Tlsf`], as far as this can be detected.
     pub fn area_range(&self, area: &Area) -> Result<AreaRange, AreaError> {
         let Node { start, size, .. } = self.edge(area)?;
         Ok(AreaRange { start: self.bytes(start), size: self.bytes(size) })
     }
 
-    /// The regions of an area in the order of their addresses. O(1) per region.
+    /// The regions of an area in address order. O(1) per region.
     ///
     /// # Errors
-    /// The area is of another [`Tlsf`], as far as can be told.
+    /// The area belongs to another [`Tlsf`], as far as this can be detected.
     pub fn area_regions(&self, area: &Area) -> Result<Regions<'_>, AreaError> {
         let Node { right, .. } = self.edge(area)?;
         Ok(Regions::from(self, right, false))
@@ -190,12 +192,12 @@ impl Tlsf {
         Ok(nodes.take_while(|(_, link)| link.prev != EDGE))
     }
 
-    /// The number of areas; the range that a [`Tlsf`] is made with is none.
+    /// The number of areas. The range for which a [`Tlsf`] was created does not count.
     pub fn area_count(&self) -> u32 {
         self.areas
     }
 
-    /// The node of an area's edge: where the area begins, its size, its last and its first region.
+    /// The edge node of an area: its start, its size, and its last and first region.
     #[inline]
     pub(super) fn edge(&self, area: &Area) -> Result<Node, AreaError> {
         let found = self.find_node(index_of(area.edge));
@@ -203,7 +205,7 @@ impl Tlsf {
         edge.map(|(_, _, node)| node).ok_or(AreaError::Unknown)
     }
 
-    /// The places of the edges, the border first, then those of areas in the order of their addresses.
+    /// The places of the edges: the border first, then the edges of areas in address order.
     pub(super) fn edges(&self) -> impl Iterator<Item = u32> {
         let next = |&edge: &u32| Some(link_at(&self.pairs, edge).next).filter(|&it| it != BORDER);
         successors(Some(BORDER), next)

@@ -1,4 +1,4 @@
-//! Which bins have a region: two levels of bitmaps.
+//! The bins that have a region, as two levels of bitmaps.
 
 use super::class::{COLUMNS, ROWS, TAIL, row_of};
 
@@ -13,7 +13,7 @@ pub(super) struct Bitmaps {
 }
 
 impl Bitmaps {
-    /// The bin has a region.
+    /// Marks that the bin has a region.
     #[inline(always)]
     pub(super) fn set(&mut self, bin: u32) {
         let row = row_of(bin);
@@ -21,8 +21,9 @@ impl Bitmaps {
         self.rows |= 1 << row;
     }
 
-    /// The bin is empty, if `emptied` is 1. If it is 0, `bin` may be any number and nothing changes:
-    /// whether a region was the last of its bin is a coin flip in a small block, so nothing branches.
+    /// Marks that the bin is empty if `emptied` is 1. If it is 0, `bin` may be any number and
+    /// nothing changes. There is no branch, because in a small block it is unpredictable whether a
+    /// region was the last of its bin.
     #[inline(always)]
     pub(super) fn clear_if(&mut self, emptied: u32, bin: u32) {
         let row = row_of(bin);
@@ -50,7 +51,7 @@ impl Bitmaps {
     /// The highest bin below the tail's that has a region.
     #[inline]
     pub(super) fn highest(&self) -> Option<u32> {
-        // The tail's bin is alone in its row, the last.
+        // The bin of the tail is alone in the last row.
         const { assert!(TAIL % COLUMNS == 0 && row_of(TAIL) == ROWS as u32 - 1) };
         let row = (self.rows & !(1 << row_of(TAIL))).checked_ilog2()? % ROWS as u32;
         Some(row * COLUMNS + self.columns[row as usize].ilog2())

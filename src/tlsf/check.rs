@@ -1,4 +1,4 @@
-//! Every invariant of a block, checked.
+//! Checks of every invariant of a block.
 
 use thiserror::Error;
 
@@ -9,29 +9,31 @@ use super::pairs::{
 };
 use super::{Sum, Tlsf, bin_beside};
 
-/// An invariant that does not hold. It is a bug of this crate, never of its user.
+/// An invariant that does not hold. This is a bug of this crate, never of its user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum Broken {
-    /// The regions do not lie side by side, or not from the beginning of the block or area to its end.
+    /// The regions are not adjacent, or do not cover the block or area from its beginning to its
+    /// end.
     #[error("node {node}: the regions do not lie side by side")]
     Gap {
-        /// The node after the gap; that of the edge at the end, 0 for the block's.
+        /// The node after the gap. If the gap is at the end, the edge node, which is 0 for the
+        /// block.
         node: u32,
     },
-    /// A node and its neighbour do not name each other.
+    /// A node and its neighbour do not refer to each other.
     #[error("node {node}: its left neighbour does not name it")]
     Neighbour {
         /// The node whose left neighbour is wrong.
         node: u32,
     },
-    /// Two neighbours are both free.
+    /// Two adjacent regions are both free.
     #[error("node {node}: free, and so is the region before it")]
     NotMerged {
-        /// The second of the two.
+        /// The second of them.
         node: u32,
     },
-    /// A node's mark does not suit its region.
+    /// The mark of a node does not match its region.
     #[error("node {node}: neither free in a bin, nor used, nor pending")]
     Mark {
         /// The node with the mark.
@@ -48,29 +50,29 @@ pub enum Broken {
     WrongBin {
         /// The region's node.
         node: u32,
-        /// The bin it is in.
+        /// The bin that contains it.
         bin: u32,
     },
-    /// A bit of the bitmaps is set and its bin empty, or the other way round.
+    /// A bit of the bitmaps is set although its bin is empty, or the other way round.
     #[error("bin {bin}: its bit does not tell whether it is empty")]
     Bit {
         /// The bin, or the first bin of a row.
         bin: u32,
     },
-    /// A free region is in no bin, or a bin holds a node of no region.
+    /// A free region is in no bin, or a bin contains a node that has no region.
     #[error("{regions} free regions, {binned} in bins")]
     Unbinned {
-        /// Free regions in address order.
+        /// The number of free regions in address order.
         regions: u32,
-        /// Nodes in bins.
+        /// The number of nodes in bins.
         binned: u32,
     },
-    /// The vacant nodes are not those that stand for no region.
+    /// The list of vacant nodes does not match the nodes that have no region.
     #[error("{expected} nodes stand for no region, {found} are in the list of vacant ones")]
     Vacant {
-        /// Nodes that stand for no region.
+        /// The number of nodes that have no region.
         expected: u32,
-        /// Nodes in the list.
+        /// The number of nodes in the list.
         found: u32,
     },
     /// A count or a sum of bytes is wrong.
@@ -81,12 +83,13 @@ pub enum Broken {
 impl Tlsf {
     /// Checks every invariant; meant for tests. O(nodes).
     ///
-    /// The regions cover the block, and each area, without gap or overlap; no two neighbours are both free; each free
-    /// region is in exactly the bin of its size, the tail in its own; a bit is set iff its bin has a
-    /// region; the counts and sums are those of the regions; every other node is vacant.
+    /// The regions cover the block and each area without gap or overlap. No two adjacent regions
+    /// are both free. Each free region is in exactly the bin of its size, and the tail is in its
+    /// own bin. A bit is set iff its bin has a region. The counts and sums match the regions. Every
+    /// other node is vacant.
     ///
     /// # Errors
-    /// The first invariant found broken.
+    /// The first invariant that does not hold.
     pub fn check(&self) -> Result<(), Broken> {
         let free = self.check_regions()?;
         self.check_bins(free)?;
@@ -100,7 +103,7 @@ impl Tlsf {
         is_one.then(|| (link_at(&self.pairs, node), node_at(&self.pairs, node)))
     }
 
-    /// Walks the areas, and tells how many regions are free and not shut.
+    /// Walks the areas. Returns the number of regions that are free and not shut.
     fn check_regions(&self) -> Result<u32, Broken> {
         let mut counts = Counts::default();
         let (mut edge, mut areas, mut end) = (BORDER, 0, 0);
@@ -195,11 +198,11 @@ impl Tlsf {
         Ok(())
     }
 
-    /// Walks a bin that is not empty; tells how many regions are in it.
+    /// Walks a bin that is not empty. Returns the number of regions in it.
     fn check_ring(&self, bin: u32) -> Result<u32, Broken> {
         let mut binned = 0;
         let (mut before, mut place) = (bin, link_at(&self.pairs, bin).next);
-        // Each link must name the one the walk came from, so the walk ends.
+        // Each link must refer back to the one from which the walk came, so the walk ends.
         while let Some((link, region)) = self.record(place) {
             if link.prev != before {
                 break;
@@ -210,7 +213,7 @@ impl Tlsf {
             (before, place) = (place, link.next);
             binned += 1;
         }
-        // A bin, and it must be this one.
+        // The walk must end at a bin, and it must be this bin.
         let is_closed = place == bin && link_at(&self.pairs, bin).prev == before;
         if is_closed { Ok(binned) } else { Err(Broken::Ring { bin }) }
     }
@@ -234,19 +237,19 @@ impl Tlsf {
     }
 }
 
-/// What a walk over all regions counts.
+/// The counts of a walk over all regions.
 #[derive(Default)]
 struct Counts {
     taken: Sum,
     pending: Sum,
     free: u32,
-    /// Of those, the ones in areas that are shut.
+    /// The number of those that are in areas that are shut.
     shut: u32,
     /// Granules of all areas.
     units: u64,
 }
 
-/// What a report calls a place that should be a node's: the index of the node there.
+/// How a report denotes a place that should be a node's: by the index of the node there.
 fn number(place: u32) -> u32 {
     place.checked_sub(BORDER).map_or(u32::MAX, |pairs| pairs / PAIRS)
 }

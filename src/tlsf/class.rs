@@ -1,8 +1,9 @@
-//! The class mapping: which bin a size belongs to, and which sizes a bin holds.
+//! The class mapping: the bin of a size, and the sizes of a bin.
 //!
-//! Sizes are counted in granules. A bin is a size as a floating-point number with a mantissa of five
-//! bits: each power of two is cut into 32 equal steps, so the sizes of one bin differ by less than 1/32
-//! of the smallest. Below 64 a step is at most 1, and every size has a bin of its own:
+//! Sizes are counted in granules. The bin number is the size as a floating-point number with a
+//! mantissa of five bits: each power of two is divided into 32 equal steps, so the sizes of one bin
+//! differ by less than 1/32 of the smallest. Below 64 a step is at most 1, and every size has its
+//! own bin:
 //!
 //! | sizes in granules | step | bins |
 //! |---|---|---|
@@ -15,8 +16,8 @@
 //! | … | … | … |
 //! | 2³⁰..2³¹ | 2²⁵ | 960..992 |
 //!
-//! `bin / 32` is the first level (the row), `bin % 32` the second (the column). The mapping is
-//! monotone; bins between the sizes below 32 stay empty.
+//! `bin / 32` is the first level (the row), and `bin % 32` is the second level (the column). The
+//! mapping is monotone. Bins between the sizes below 32 stay empty.
 
 /// Second-level bins of one row.
 pub(super) const COLUMNS: u32 = 32;
@@ -24,11 +25,11 @@ pub(super) const COLUMNS: u32 = 32;
 /// One past the largest number of granules in a block.
 pub(super) const UNITS_BOUND: u32 = 1 << 31;
 
-/// The bin above all sizes. It holds the free tail of the block, however small: a search that goes
-/// upwards comes to it last.
+/// The bin above all sizes. It contains the free tail of the block, whatever its size, so an upward
+/// search reaches it last.
 pub(super) const TAIL: u32 = bin_of(UNITS_BOUND);
 
-/// Number of bins, the tail's included.
+/// The number of bins, including that of the tail.
 pub(super) const BINS: u32 = TAIL + 1;
 
 /// Number of rows. It is a power of two, so [`row_of`] is below it without a check.
@@ -43,27 +44,28 @@ pub(super) const fn row_of(bin: u32) -> u32 {
 /// Bits of a double below its exponent and the five highest bits of its mantissa.
 pub(super) const BELOW: u32 = 52 - COLUMNS.ilog2();
 
-/// The bin number of 1.0, before it is made 0.
+/// The number that 1.0 would have; it is subtracted, so that 1.0 gets bin 0.
 pub(super) const ONE: u32 = 1023 * COLUMNS;
 
-/// The bin of regions of `units` granules, at least 1. From [`UNITS_BOUND`] on it is the tail's or one
-/// above.
+/// The bin of regions of `units` granules, which is at least 1. From [`UNITS_BOUND`] on the result
+/// is the bin of the tail or above.
 #[inline(always)]
 pub(super) const fn bin_of(units: u32) -> u32 {
-    // Exponent and mantissa are what the conversion to a double computes, exactly and without a scan
-    // for the highest bit, which is slow on many processors.
+    // The conversion to a double computes exponent and mantissa exactly, and without a scan for the
+    // highest bit, which is slow on many processors.
     ((units as f64).to_bits() >> BELOW) as u32 - ONE
 }
 
 /// The lowest bin in which every region has at least `units` granules; `units` is at least 1.
 ///
-/// A size on the lower bound of a bin stays in that bin: its exact hole is found.
+/// A size equal to the lower bound of a bin maps to that bin, so a hole of exactly this size is
+/// found.
 #[inline(always)]
 pub(super) const fn bin_at_least(units: u32) -> u32 {
     (((units as f64).to_bits() + (1 << BELOW) - 1) >> BELOW) as u32 - ONE
 }
 
-/// The smallest size in `bin`, in granules; in the first bins the size below it.
+/// The smallest size in `bin`, in granules; for the first bins the next size below it.
 #[inline]
 pub(super) const fn smallest_of(bin: u32) -> u32 {
     (((COLUMNS + bin % COLUMNS) as u64) << (bin / COLUMNS) >> COLUMNS.ilog2()) as u32

@@ -1,4 +1,4 @@
-//! How a block is described.
+//! The description of a block.
 
 use super::class::UNITS_BOUND;
 use super::error::ConfigError;
@@ -6,27 +6,28 @@ use super::error::ConfigError;
 /// Describes a block to [`Tlsf::new`](super::Tlsf::new).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Config {
-    /// Size of the block in bytes. A rest smaller than a granule is never given out.
+    /// The size of the block in bytes. A remainder smaller than a granule is never handed out.
     pub size: u64,
-    /// Every offset and size is a multiple of the granule: a power of two, in bytes. Device memory
-    /// wants 16 to 4096; `size / granule` has to be below 2³¹.
+    /// Every offset and size is a multiple of the granule, which is a power of two, in bytes.
+    /// Device memory needs 16 to 4096. `size / granule` must be below 2³¹.
     pub granule: u64,
-    /// Serial of the first allocation. A block that takes the place of another goes on with its
-    /// [`next_serial`](super::Tlsf::next_serial), so that keys of the old one stay stale.
+    /// The serial of the first allocation. If a block replaces another, pass the
+    /// [`next_serial`](super::Tlsf::next_serial) of the old one, so that keys of the old block stay
+    /// stale.
     pub first_serial: u32,
 }
 
 impl Config {
-    /// A block of `size` bytes cut in granules of `granule` bytes, serials from 0.
+    /// A block of `size` bytes in granules of `granule` bytes, with serials from 0.
     pub const fn new(size: u64, granule: u64) -> Self {
         Self { size, granule, first_serial: 0 }
     }
 
-    /// The smallest granule of 16 bytes and more, and of `at_least` bytes and more, that a block of
-    /// `size` bytes may have.
+    /// The smallest possible granule for a block of `size` bytes that is at least 16 bytes and at
+    /// least `at_least` bytes.
     ///
-    /// Up to 32 GiB that is 16 bytes or what `at_least` asks for. `at_least` is for what the memory
-    /// needs: `nonCoherentAtomSize` where the host's caches are flushed by hand.
+    /// Up to 32 GiB this is the greater of 16 bytes and `at_least`. Pass in `at_least` what the
+    /// memory requires, such as `nonCoherentAtomSize` if host caches are flushed explicitly.
     pub const fn granule_for(size: u64, at_least: u64) -> u64 {
         let mut granule = 16;
         while granule < at_least && granule < 1 << 63 {
@@ -38,7 +39,7 @@ impl Config {
         granule
     }
 
-    /// The block in granules: how many, and log2 of one.
+    /// The number of granules in the block, and log2 of the granule.
     pub(super) const fn units(&self) -> Result<(u32, u32), ConfigError> {
         let Self { size, granule, .. } = *self;
         if !granule.is_power_of_two() {

@@ -1,28 +1,28 @@
-//! What can go wrong: one error per operation.
+//! The errors, one type for each operation.
 
 use thiserror::Error;
 
-/// Why a block cannot be described as asked.
+/// Why a block cannot be created as described.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The granule is no power of two.
+    /// The granule is not a power of two.
     #[error("the granule {granule} is no power of two")]
     Granule {
-        /// The granule asked for, in bytes.
+        /// The requested granule in bytes.
         granule: u64,
     },
     /// The block is smaller than one granule.
     #[error("a block of {size} bytes is smaller than its granule")]
     TooSmall {
-        /// The size asked for, in bytes.
+        /// The requested size in bytes.
         size: u64,
     },
-    /// The block has 2³¹ granules or more; [`Config::granule_for`](super::Config::granule_for) tells
-    /// the granule it needs.
+    /// The block has 2³¹ granules or more. [`Config::granule_for`](super::Config::granule_for)
+    /// returns the granule it needs.
     #[error("a block of {size} bytes has too many granules; the granule must be {granule} or more")]
     TooManyGranules {
-        /// The size asked for, in bytes.
+        /// The requested size in bytes.
         size: u64,
         /// The smallest granule for this size, in bytes.
         granule: u64,
@@ -32,25 +32,25 @@ pub enum ConfigError {
     OutOfHostMemory,
 }
 
-/// Why a request was not granted. Nothing has changed.
+/// Why a request was refused. Nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum AllocateError {
     /// The size is 0.
     #[error("an allocation of 0 bytes")]
     ZeroSize,
-    /// The alignment is no power of two.
+    /// The alignment is not a power of two.
     #[error("the alignment is no power of two")]
     Alignment,
-    /// The request is larger than the whole block: no free can help.
+    /// The request is larger than the whole block, so no free can help.
     #[error("the request is larger than the block")]
     TooLarge,
-    /// No free region was found that holds the request.
+    /// No free region was found for the request.
     #[error("no free region holds the request; one of {largest_class} bytes would be granted")]
     Full {
-        /// A request of this many bytes at the granule's alignment would be granted now; may be 0.
+        /// A request of this many bytes with the granule's alignment would succeed now. May be 0.
         largest_class: u64,
-        /// Bytes that wait to be reached, and may help then.
+        /// Bytes that are pending; the request may succeed when they are reached.
         pending: u64,
     },
     /// The host has no memory for more nodes.
@@ -62,13 +62,13 @@ pub enum AllocateError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum TakeOverError {
-    /// The key is of no pending region.
+    /// The key does not name a pending region.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The request is not valid in itself.
+    /// The request itself is not valid.
     #[error(transparent)]
     Request(#[from] AllocateError),
-    /// The region is too small, or does not begin at a multiple of the alignment.
+    /// The region is too small, or does not start at a multiple of the alignment.
     #[error("the pending region does not hold the request")]
     DoesNotFit,
     /// The host has no memory for more nodes.
@@ -80,16 +80,16 @@ pub enum TakeOverError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The key's allocation is gone: it was freed or reached before.
+    /// The allocation is gone: it was freed or reached before.
     #[error("the allocation is gone")]
     Stale,
-    /// The key's allocation has been retired already and is still pending.
+    /// The allocation has been retired already and is still pending.
     #[error("the allocation has been retired already")]
     AlreadyRetired,
-    /// The key's allocation is in use: it has to be retired before it can be reached.
+    /// The allocation is in use: it must be retired before it can be reached.
     #[error("the allocation has not been retired")]
     NotRetired,
-    /// No allocation of this block ever had the key's index.
+    /// No allocation of this block has ever had the index of this key.
     #[error("the key is not of this block")]
     Unknown,
 }

@@ -1,9 +1,10 @@
-//! Where in a block there is room, found in constant time: two-level segregated fit (TLSF).
+//! An offset allocator that finds room in a block in constant time: two-level segregated fit
+//! (TLSF).
 //!
-//! A [`Tlsf`] divides the numbers from 0 to the size of a block into *regions*, each free, used or
-//! pending. It never touches the memory it divides, so it serves memory that the host cannot see.
-//! The algorithm is Masmano, Ripoll, Crespo and Real, *TLSF: a new dynamic memory allocator for
-//! real-time systems* (2004); what the paper calls a block is a region here.
+//! A [`Tlsf`] divides the numbers from 0 to the size of a block into *regions*, each of which is
+//! free, used or pending. It never touches the memory that it divides, so this memory need not be
+//! visible to the host. The algorithm is Masmano, Ripoll, Crespo and Real, *TLSF: a new dynamic
+//! memory allocator for real-time systems* (2004). What the paper calls a block is a region here.
 //!
 //! ```
 //! use fencepost::tlsf::{Config, Tlsf};
@@ -20,9 +21,9 @@
 //! ```
 //!
 //! # The two levels
-//! Sizes are counted in *granules*, a power of two that the block chooses. Free regions of similar
-//! size share a *bin*. A row of 32 bins covers one power of two, in 32 equal steps; below 64 granules
-//! every single size has a bin. Two levels of bitmaps tell which bins have a region.
+//! Sizes are counted in *granules*, a power of two that is chosen for the block. Free regions of
+//! similar size share a *bin*. A row of 32 bins covers one power of two, in 32 equal steps; below
+//! 64 granules every size has its own bin. Two levels of bitmaps tell which bins have a region.
 //!
 //! ```text
 //!             row 31    30     …      7       6       5     …    0
@@ -42,68 +43,74 @@
 //!                └─▶ the free region at the end of the block, of any size
 //! ```
 //!
-//! A search for 182 granules asks for bin 238, the lowest whose regions are all large enough: row 7
-//! masked from column 14 on, else the first row above 7, and in it the first column. The size on a
-//! bin's lower bound, 180, asks for bin 237 itself, so an exact hole is found again. Since only bin
-//! 237 may hold a region that fits 182 closely, two of its regions are tried first; that packs like
-//! best fit. The tail of the block is in a bin of its own above all others: it is cut last.
+//! A search for 182 granules asks for bin 238, the lowest one whose regions are all large enough:
+//! it looks at row 7 from column 14 on, or else at the first column of the first row above 7 that
+//! has a region. A search for 180, the lower bound of a bin, asks for bin 237 itself, so a hole of
+//! exactly this size is found again. Because only bin 237 may contain a region that fits 182
+//! closely, two of its regions are tried first; this packs as well as best fit. The tail of the
+//! block has its own bin above all others, so it is cut last.
 //!
 //! # What is granted
-//! A size is rounded up to the granule; and, if it is not below the alignment, to the alignment. What
-//! that adds would be a hole off the alignment, of use to smaller alignments only, and the next aligned
-//! request beside it would need padding: on a renderer's mix rounding halves the time of an operation,
-//! and the arena that it needs is no larger. Where there is no room for the rounded size, and for
-//! alignments above 64 granules in a block that is more than seven eighths full, the size itself is
-//! searched for.
+//! A size is rounded up to the granule and, if it is not below the alignment, to a multiple of the
+//! alignment. The bytes that this adds would otherwise be a hole that only smaller alignments can
+//! use, and the next aligned request beside it would need padding. On a renderer's mix this
+//! rounding halves the time of an operation, and the required arena is no larger. The size itself
+//! is searched for if there is no room for the rounded size, and for alignments above 64 granules
+//! in a block that is more than seven eighths full.
 //!
-//! Of a request of *s* granules, aligned to *a* granules (both at least 1): it is granted if
-//! - a free region other than the tail has *s* + *a* − 1 granules, rounded up to the lower bound of a
-//!   bin (by less than 1/32; sizes to 64 are bounds themselves), or
-//! - the tail holds it with the padding it needs.
+//! A request of *s* granules, aligned to *a* granules (both at least 1), is granted if
+//! - a free region other than the tail has *s* + *a* − 1 granules, rounded up to the lower bound of
+//!   a bin (by less than 1/32; sizes up to 64 are such bounds), or
+//! - the tail holds it, including the padding that it needs.
 //!
-//! Below that a request may be refused although a free region holds it: one that the tries do not come
-//! to. [`Tlsf::largest_class`] tells what is sure for *a* = 1, and
-//! [`Tlsf::allocate_anywhere`] looks at all regions.
+//! Otherwise a request may be refused although a free region holds it, if that region is not among
+//! those that are tried. [`Tlsf::largest_class`] is the size that is certain to succeed for *a* =
+//! 1, and [`Tlsf::allocate_anywhere`] looks at all regions.
 //!
 //! # Several ranges
-//! What lies apart and is searched as one is an [area](Tlsf::add_area): the blocks of a heap, the files of a
-//! store. A search does not know of areas, so a hundred cost what one does; their ends stand in the ring of
-//! regions as nodes that nothing merges with.
+//! Ranges that are separate but searched as one are [areas](Tlsf::add_area): the blocks of a heap,
+//! or the files of a store. A search does not distinguish between areas, so a hundred cost as much
+//! as one. Their ends are nodes in the ring of regions with which nothing is merged.
 //!
 //! # Constant time
-//! Per operation, whatever the number of regions:
-//! - A search visits at most 3 bins and 5 free regions: up to 2 regions in the bin of the size, up to 2
-//!   in the first bin above, the first region of the bin that is enough with any padding. A bin above
-//!   is found with two bit scans over three words. [`allocate`](Tlsf::allocate) searches once, and a
-//!   second time where the rounded size has no room. Where padding would cost much, for alignments
-//!   above 64 granules in a block that is more than seven eighths full, it searches once, and looks at
-//!   the first region of 4 bins more between the size and the size with the most padding. 16 visits at most.
-//! - Cutting changes the region's neighbours and bins: at most one region goes out of a bin and two
-//!   go into one.
-//! - [`free`](Tlsf::free) and [`reach`](Tlsf::reach) have no loop: two neighbours at most leave their
-//!   bins and one region enters one. [`retire`](Tlsf::retire) changes a mark, and
+//! The cost of an operation does not depend on the number of regions:
+//! - A search visits at most 3 bins and 5 free regions: up to 2 regions in the bin of the size, up
+//!   to 2 in the first bin above it, and the first region of the bin that suffices with any
+//!   padding. Two bit scans over three words find a bin above a given one.
+//!   [`allocate`](Tlsf::allocate) searches once, and a second time if there is no room for the
+//!   rounded size. If padding would cost much, which is for alignments above 64 granules in a block
+//!   that is more than seven eighths full, it searches once, and also looks at the first region of
+//!   4 more bins between the size and the size with maximal padding. These are at most 16 visits.
+//! - Cutting a region changes its neighbours and bins: at most one region leaves a bin and two
+//!   enter one.
+//! - [`free`](Tlsf::free) and [`reach`](Tlsf::reach) have no loop: at most two neighbours leave
+//!   their bins and one region enters one. [`retire`](Tlsf::retire) changes one mark, and
 //!   [`take_over`](Tlsf::take_over) one or two.
-//! - [`reach_batch`](Tlsf::reach_batch) walks each key's region at most twice.
-//! - The one exception is host memory: when all nodes are in use 64 more are made, and where no memory
-//!   is reserved for them a sixteenth of the table is, which may move it. Over all operations that is
-//!   constant too; a block whose number of regions has peaked never asks the host again.
+//! - [`reach_batch`](Tlsf::reach_batch) visits the region of each key at most twice.
+//! - The only exception is host memory. If all nodes are in use, 64 more are created. If no memory
+//!   is reserved for them, a sixteenth of the table is reserved, which may move the table.
+//!   Amortised over all operations this is constant too, and a block whose number of regions does
+//!   not exceed its previous peak never asks the host for memory.
 //!
 //! [`largest_free`](Tlsf::largest_free), [`regions`](Tlsf::regions) and [`check`](Tlsf::check) are
-//! reports and walk what they report; [`allocate_anywhere`](Tlsf::allocate_anywhere) is the way out of a
-//! refusal and may walk all free regions.
+//! reports, and walk what they report. [`allocate_anywhere`](Tlsf::allocate_anywhere) is the last
+//! resort after a refusal, and may walk all free regions.
 //!
 //! # What it costs
-//! 24 bytes of host memory per region, used, pending or free, up to a sixteenth more in reserve, and
-//! 8 KiB per block. No two free regions are neighbours, so at most one more is free than is not.
+//! Each region (used, pending or free) takes 24 bytes of host memory, up to a sixteenth more is
+//! reserved, and each block takes 8 KiB. Free regions are never adjacent, so there is at most one
+//! more free region than there are others.
 //!
 //! # Limits
-//! - Fewer than 2³¹ granules per block: with 16 bytes 32 GiB, with 4 KiB 8 TiB, and so on to 2⁶⁴ bytes.
-//! - Some 715,000,000 regions per block, whose nodes take 16 GiB; more are
-//!   [`OutOfHostMemory`](AllocateError::OutOfHostMemory).
-//! - What rounding a size up loses is not counted apart.
-//! - Serials repeat after 2³² allocations; a key kept that long may name a younger allocation.
-//! - A key of another block is refused only if its index and serial do not happen to live here; who
-//!   owns several blocks tells their keys apart.
+//! - A block has fewer than 2³¹ granules: 32 GiB with 16 bytes, 8 TiB with 4 KiB, and so on up to
+//!   2⁶⁴ bytes.
+//! - A block has at most about 715,000,000 regions, whose nodes take 16 GiB; beyond that a request
+//!   is [`OutOfHostMemory`](AllocateError::OutOfHostMemory).
+//! - The bytes that are lost by rounding sizes up are not counted separately.
+//! - Serials repeat after 2³² allocations. A key that is kept that long may name a newer
+//!   allocation.
+//! - A key of another block is refused only if its index and serial do not happen to be live here.
+//!   If you own several blocks, keep their keys apart.
 #![forbid(unsafe_code)]
 
 mod anywhere;
@@ -150,36 +157,38 @@ pub use take_over::TakenOver;
 
 /// The ranges of one block, from 0 to its size.
 ///
-/// It holds numbers only and never touches the memory it divides. All sizes and offsets are in bytes.
-/// A clone is a plan: a block of the same layout, whose keys are the same numbers.
-// In the order written: one cache line, and then the bitmaps, of whose columns those of small sizes come first.
+/// It contains numbers only, and never touches the memory that it divides. All sizes and offsets
+/// are in bytes. A clone can be used as a plan: it has the same layout, and the same keys are valid
+/// in it.
+// The fields are in this order in memory: one cache line, and then the bitmaps, where the columns
+// of small sizes come first.
 #[derive(Clone)]
 #[repr(C)]
 pub struct Tlsf {
-    /// The bins' links, then the nodes. The regions and the border, node 0, form a ring in address
-    /// order; those of an area and its edge another.
+    /// The links of the bins, then the nodes. The regions and the border (node 0) form a ring in
+    /// address order. The regions of each area and its edge form another ring.
     pairs: Vec<Pair>,
-    /// The nodes that stand for no region.
+    /// The nodes that have no region.
     vacant: Vacant,
     /// log2 of the granule.
     shift: u32,
     /// Size of the block in granules.
     units: u32,
-    /// With more granules taken, the block counts as nearly full.
+    /// If more granules than this are taken, the block counts as nearly full.
     roomy: u32,
     /// Serial of the next allocation.
     serial: u32,
-    /// Number of regions that are not free, and the granules in them.
+    /// The number of regions that are not free, and their granules.
     taken: Sum,
-    /// Number of those that are pending, and the granules in them.
+    /// The number of pending regions, and their granules.
     pending: Sum,
     /// Which bins have a region.
     bitmaps: Bitmaps,
-    /// How many areas there are, besides the range that it was made with.
+    /// The number of areas, not counting the range for which the block was created.
     areas: u32,
 }
 
-/// How many regions, and how many granules in them.
+/// A number of regions, and the number of their granules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Sum {
     count: u32,
@@ -200,14 +209,14 @@ impl Sum {
     }
 }
 
-/// Nodes that are made at a time.
+/// The number of nodes that are created at a time.
 const STEP: usize = 64;
 
 impl Tlsf {
-    /// A block with nothing in it: one free region.
+    /// Creates an empty block: one free region.
     ///
     /// # Errors
-    /// The granule is no power of two, or does not suit the size; or the host is out of memory.
+    /// The granule is not a power of two, or does not suit the size; or the host is out of memory.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         let (units, shift) = config.units()?;
         let mut tlsf = Self::of_nothing(shift, config.first_serial)?;
@@ -220,10 +229,11 @@ impl Tlsf {
         Ok(tlsf)
     }
 
-    /// Nothing to give out until there are [areas](Self::add_area), of granules of so many bytes.
+    /// Creates a block without any range, with the given granule in bytes. Nothing can be allocated
+    /// until [areas](Self::add_area) are added.
     ///
     /// # Errors
-    /// The granule is no power of two; or the host is out of memory.
+    /// The granule is not a power of two; or the host is out of memory.
     pub fn without_areas(granule: u64) -> Result<Self, ConfigError> {
         match granule.is_power_of_two() {
             true => Self::of_nothing(granule.trailing_zeros(), 0),
@@ -231,7 +241,7 @@ impl Tlsf {
         }
     }
 
-    /// A block of no size.
+    /// A block of size 0.
     fn of_nothing(shift: u32, serial: u32) -> Result<Self, ConfigError> {
         let mut tlsf = Self {
             pairs: Vec::new(),
@@ -253,21 +263,21 @@ impl Tlsf {
         Ok(tlsf)
     }
 
-    /// Granules as bytes.
+    /// Converts granules to bytes.
     #[inline]
     fn bytes(&self, units: u32) -> u64 {
         u64::from(units) << self.shift
     }
 
-    /// The tables, for one operation.
+    /// Borrows the tables for one operation.
     #[inline(always)]
     fn table(&mut self) -> Table<'_> {
         Table { pairs: &mut self.pairs, bitmaps: &mut self.bitmaps, vacant: &mut self.vacant }
     }
 
-    /// Makes a few nodes more; `None`, and nothing changed, if the host is out of memory.
+    /// Creates a few more nodes. Returns `None`, and changes nothing, if the host is out of memory.
     ///
-    /// Room for a sixteenth more is reserved at a time, and only touched as it is needed.
+    /// Room for a sixteenth more is reserved at a time, and touched only as it is needed.
     #[cold]
     #[inline(never)]
     fn grow(&mut self) -> Option<()> {
@@ -283,7 +293,7 @@ impl Tlsf {
         self.pairs.resize(old + pairs, [BORDER, VACANT]);
         let new = self.pairs.len();
         let mut table = self.table();
-        // The lowest comes out first.
+        // The lowest node is taken first.
         for node in (old..new).step_by(PAIRS as usize).rev() {
             table.give_vacant(node as u32);
         }

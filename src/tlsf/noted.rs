@@ -1,19 +1,19 @@
-//! The doors of a table that finds used regions by the places of their nodes: it notes something of each,
-//! which stands in the node itself, so that one look at a node tells all.
+//! Functions for a table that finds used regions by the places of their nodes. A number can be
+//! noted of each region. It is stored in the node itself, so that one look at a node is enough.
 
 use super::Tlsf;
 use super::pairs::{Link, Node, USED, index_of, place_of};
 use super::region::{Freed, Key};
 use super::search::{Found, Request};
 
-/// A used region, as its node tells it, in granules; and what is noted of it.
+/// A used region as described by its node, in granules, and the number that is noted of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Noted {
     /// The place of its node.
     pub(crate) place: u32,
-    /// What is noted, at most [`Tlsf::MOST_NOTED`]: 0 at first.
+    /// The noted number, at most [`Tlsf::MOST_NOTED`]: 0 at first.
     pub(crate) note: u32,
-    /// Where it begins.
+    /// The start.
     pub(crate) start: u32,
     pub(crate) size: u32,
     serial: u32,
@@ -27,7 +27,7 @@ impl Noted {
         Key::new(index_of(self.place), self.serial)
     }
 
-    /// One that is in no block.
+    /// A region that is in no block.
     #[cfg(test)]
     pub(crate) fn nowhere(place: u32, start: u32) -> Self {
         Self { place, note: 0, start, size: 0, serial: 0, left: 0, right: 0 }
@@ -44,9 +44,9 @@ impl Tlsf {
         place_of(key.index()) as u32
     }
 
-    /// [`allocate`](Self::allocate) for who does not ask why not, with a note of how many bytes the size is
-    /// rounded up by: the place of its node, and where it begins, in granules. The alignment is a power of two,
-    /// and so many bytes can be noted.
+    /// [`allocate`](Self::allocate) for callers who do not need the reason of a failure. It notes
+    /// how many bytes the size was rounded up by, and returns the place of the node and the start
+    /// in granules. The alignment is a power of two, and the rounding is small enough to be noted.
     #[inline]
     pub(crate) fn allocate_noted(&mut self, size: u64, alignment: u64) -> Option<(u32, u32)> {
         debug_assert!(alignment.is_power_of_two());
@@ -73,8 +73,8 @@ impl Tlsf {
         Some((node, start))
     }
 
-    /// Notes something of a used region, and forgets what was noted before. None, and nothing has changed, if
-    /// there is no such region.
+    /// Notes a number of a used region in place of the previous one. Returns `None`, and changes
+    /// nothing, if there is no such region.
     pub(crate) fn note(&mut self, place: u32, note: u32) -> Option<()> {
         let (link, _) = self.node_in(place as usize).filter(|(link, _)| link.prev >= USED)?;
         let prev = USED.checked_add(note)?;
@@ -82,25 +82,27 @@ impl Tlsf {
         Some(())
     }
 
-    /// The used region whose node is at a place; none if nobody lives there, or the place is none.
+    /// The used region whose node is at a place; `None` if there is no used region at it, or no
+    /// such place.
     #[inline(always)]
     pub(crate) fn noted(&self, place: u32) -> Option<Noted> {
         self.noted_below(place, Self::MOST_NOTED + 1)
     }
 
-    /// [`noted`](Self::noted), but none too if what is noted is not below a bound.
+    /// As [`noted`](Self::noted), but also `None` if the noted number is not below a bound.
     #[inline(always)]
     pub(crate) fn noted_below(&self, place: u32, bound: u32) -> Option<Noted> {
         debug_assert!(bound <= Self::MOST_NOTED + 1);
         let (link, node) = self.node_in(place as usize)?;
         let Node { start, size, left, right } = node;
-        // Other marks and the places in a bin's link are less, and so become more than can be noted.
+        // Other marks and places are smaller than `USED`, so the difference wraps to more than can
+        // be noted.
         let note = link.prev.wrapping_sub(USED);
         let noted = Noted { place, note, start, size, serial: link.next, left, right };
         (note < bound).then_some(noted)
     }
 
-    /// Used → free, of a region as it is now.
+    /// Used → free, for a region in its present state.
     #[inline(always)]
     pub(crate) fn free_noted(&mut self, noted: Noted) -> Freed {
         debug_assert_eq!(self.noted(noted.place), Some(noted));

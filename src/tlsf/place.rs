@@ -1,4 +1,4 @@
-//! Allocation: what a search found is cut out of its free region and handed out.
+//! Allocation: the request is cut out of the free region that a search found.
 
 use super::Tlsf;
 #[cfg(feature = "vulkan")]
@@ -13,26 +13,28 @@ use super::region::{Key, Placed};
 use super::search::{Found, Observe, Probes, Request};
 
 impl Tlsf {
-    /// Gives out `size` bytes, rounded up to the granule, at a multiple of `alignment` bytes.
+    /// Allocates `size` bytes, rounded up to the granule, at a multiple of `alignment` bytes.
     ///
-    /// A size that is not below the alignment is rounded up to the alignment too, if there is room for
-    /// that and the alignment has at most 64 granules or an eighth of the block is free: the rest would be
-    /// a hole for smaller alignments only. [`Placed::size`] tells.
+    /// A size that is not below the alignment is also rounded up to a multiple of the alignment, if
+    /// there is room for that and either the alignment has at most 64 granules or an eighth of the
+    /// block is free. The additional bytes would otherwise be a hole that only smaller alignments
+    /// can use. [`Placed::size`] is the result.
     ///
-    /// The alignment is a power of two of any size, 1 included; those up to the granule cost nothing.
-    /// Offset 0 is a multiple of all of them.
+    /// The alignment may be any power of two, including 1. Alignments up to the granule cost
+    /// nothing. Offset 0 is a multiple of every alignment.
     ///
     /// # Errors
-    /// Size 0, an alignment that is no power of two, a size above the block's; or no free region was
-    /// found. The last is sure not to happen while a free region has `size + alignment - granule`
-    /// bytes, rounded up to the next class ([module](super#what-is-granted)).
+    /// Size 0, an alignment that is not a power of two, a size above that of the block, or no free
+    /// region was found. The last cannot happen while a free region has
+    /// `size + alignment - granule` bytes, rounded up to the next class
+    /// ([module](super#what-is-granted)).
     #[inline]
     pub fn allocate(&mut self, size: u64, alignment: u64) -> Result<Placed, AllocateError> {
         self.allocate_observed(size, alignment, &mut ())
     }
 
-    /// As [`allocate`](Self::allocate), but the size is rounded up to the granule alone: for whoever
-    /// accounts for every byte. It is slower where alignments above the granule are common.
+    /// As [`allocate`](Self::allocate), but the size is rounded up to the granule only, for callers
+    /// that account for every byte. It is slower if alignments above the granule are common.
     ///
     /// O(1).
     ///
@@ -51,7 +53,7 @@ impl Tlsf {
         request.is_ok_and(|request| self.search(request, &mut ()).is_some())
     }
 
-    /// [`allocate`](Self::allocate), adding to `probes` what its search visits.
+    /// As [`allocate`](Self::allocate), and adds to `probes` what its search visits.
     #[doc(hidden)]
     pub fn allocate_counted(
         &mut self,
@@ -86,8 +88,9 @@ impl Tlsf {
         self.give_or_refuse(self.search_further(asked, observe))
     }
 
-    /// [`allocate`](Self::allocate) for who does not ask why not, out of a bin that is not above `most`, and the bin
-    /// that the range was cut from. The alignment is a power of two.
+    /// As [`allocate`](Self::allocate), for callers who do not need the reason of a failure, from a
+    /// bin that is at most `most`. Also returns the bin from which the range was cut. The alignment
+    /// is a power of two.
     #[cfg(feature = "vulkan")]
     #[inline(always)]
     pub(super) fn allocate_from(
@@ -130,8 +133,8 @@ impl Tlsf {
         Some((self.take(request, found), found.bin))
     }
 
-    /// A range in whichever free region of an area holds it, aligned there as from the area's start. O(regions of the
-    /// area).
+    /// Allocates from any free region of an area, aligned relative to the area's start. O(regions
+    /// of the area).
     #[cfg(feature = "vulkan")]
     pub(crate) fn allocate_in_area(
         &mut self,
@@ -154,14 +157,14 @@ impl Tlsf {
         Some(self.take(request, found))
     }
 
-    /// The bin that [`allocate_from`](Self::allocate_from) would cut from.
+    /// The bin from which [`allocate_from`](Self::allocate_from) would cut.
     #[cfg(feature = "vulkan")]
     pub(super) fn bin_for(&self, size: u64, alignment: u64) -> Option<u32> {
         let asked = self.in_granules(size, alignment)?;
         Some(self.search(asked, &mut ())?.1.bin)
     }
 
-    /// Gives out what was found, if that is anything, and the host has memory for the books.
+    /// Allocates from what was found, if there is anything and the host has memory for the nodes.
     #[inline(always)]
     pub(super) fn give_or_refuse(
         &mut self,
@@ -172,7 +175,7 @@ impl Tlsf {
         Ok(self.take(request, found))
     }
 
-    /// Nodes for an allocation, and for what is left before or after it.
+    /// Ensures that there are nodes for an allocation, and for the free parts before and after it.
     #[inline(always)]
     pub(super) fn prepare(&mut self) -> Option<()> {
         if self.vacant.count < 2 { self.grow() } else { Some(()) }
@@ -183,7 +186,7 @@ impl Tlsf {
         AllocateError::Full { largest_class: self.largest_class(), pending: self.pending_bytes() }
     }
 
-    /// Gives the request out of a free region that holds it.
+    /// Allocates the request from a free region that holds it.
     #[inline(always)]
     fn take(&mut self, request: Request, found: Found) -> Placed {
         let (node, start, serial) = self.cut(request, found, USED);
@@ -194,7 +197,8 @@ impl Tlsf {
         }
     }
 
-    /// Cuts the request out of a free region that holds it: its node, where it begins, and its serial.
+    /// Cuts the request out of a free region that holds it. Returns its node, its start, and its
+    /// serial.
     #[inline(always)]
     pub(super) fn cut(&mut self, request: Request, found: Found, mark: u32) -> (u32, u32, u32) {
         let Found { node, bin, padding } = found;

@@ -1,13 +1,13 @@
-//! What a block is cut into: regions, and their keys.
+//! Regions, the pieces of a block, and their keys.
 
 use core::fmt;
 use core::num::NonZeroU64;
 
-/// Names one allocation of one [`Tlsf`](super::Tlsf): 8 bytes, `Copy`, with a niche.
+/// Names one allocation of one [`Tlsf`](super::Tlsf). It has 8 bytes, is `Copy`, and has a niche.
 ///
-/// The index says where the region's node is; it stays the same while the allocation lives. The
-/// serial is the allocation's running number in its block: a key whose allocation is gone is refused,
-/// even when the node has been used again. Serials repeat after 2³² allocations.
+/// The index identifies the region's node, and stays the same while the allocation is live. The
+/// serial is the running number of the allocation in its block. A key whose allocation is gone is
+/// refused, even if the node has been used again. Serials repeat after 2³² allocations.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(NonZeroU64);
 
@@ -21,7 +21,8 @@ impl Key {
         }
     }
 
-    /// Where the region's node is: at least 1, less than [`Tlsf::index_bound`](super::Tlsf::index_bound).
+    /// The index of the region's node: at least 1, and less than
+    /// [`Tlsf::index_bound`](super::Tlsf::index_bound).
     #[inline]
     pub const fn index(self) -> u32 {
         self.0.get() as u32
@@ -33,15 +34,16 @@ impl Key {
         (self.0.get() >> 32) as u32
     }
 
-    /// The key as a number: serial in the upper half, index in the lower.
+    /// The key as a number: the serial in the upper half, the index in the lower half.
     #[inline]
     pub const fn to_bits(self) -> u64 {
         self.0.get()
     }
 
-    /// The key that [`Key::to_bits`] told, or none if no key has these bits (the index is 0).
+    /// The key for a number that [`Key::to_bits`] returned; `None` if no key has these bits (the
+    /// index is 0).
     ///
-    /// Any other bits make a key; whether it names an allocation is checked where it is used.
+    /// All other bits give a key. Whether it names an allocation is checked when it is used.
     #[inline]
     pub const fn from_bits(bits: u64) -> Option<Self> {
         if bits as u32 == 0 {
@@ -60,46 +62,46 @@ impl fmt::Debug for Key {
     }
 }
 
-/// What may happen to a region next.
+/// The state of a region.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum State {
-    /// Nobody's: it may be given out, and it has no free neighbour.
+    /// It has no owner and can be allocated. It has no free neighbour.
     Free,
-    /// Given out by [`Tlsf::allocate`](super::Tlsf::allocate).
+    /// It was returned by [`Tlsf::allocate`](super::Tlsf::allocate).
     Used,
-    /// Given up by [`Tlsf::retire`](super::Tlsf::retire), but not yet [reached](super::Tlsf::reach):
-    /// nobody may use it, and nobody else gets it.
+    /// It was retired by [`Tlsf::retire`](super::Tlsf::retire), but is not yet
+    /// [reached](super::Tlsf::reach). Nobody may use it, and it cannot be allocated.
     Pending,
 }
 
 /// A new allocation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Placed {
-    /// Names the allocation from now on.
+    /// The name of the allocation.
     pub key: Key,
-    /// Where it begins, in bytes from the beginning of the block.
+    /// The start in bytes from the beginning of the block.
     pub offset: u64,
-    /// Its size in bytes: what was asked for, [rounded up](super#what-is-granted).
+    /// The size in bytes: the requested size, [rounded up](super#what-is-granted).
     pub size: u64,
 }
 
-/// The range of an allocation that has been given up.
+/// The range of an allocation that was freed, retired or reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Freed {
-    /// Where it began, in bytes from the beginning of the block.
+    /// The start in bytes from the beginning of the block.
     pub offset: u64,
-    /// Its size in bytes, as it was granted.
+    /// The size in bytes as it was granted.
     pub size: u64,
 }
 
-/// A piece of the block. Regions lie side by side without gaps and cover the block.
+/// A piece of the block. Regions are adjacent and cover the block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Region {
-    /// What may happen to it.
+    /// Its state.
     pub state: State,
-    /// Where it begins, in bytes from the beginning of the block.
+    /// The start in bytes from the beginning of the block.
     pub offset: u64,
-    /// Its size in bytes, a multiple of the granule and never 0.
+    /// The size in bytes, a multiple of the granule and never 0.
     pub size: u64,
     /// The allocation's key, for used and pending regions.
     pub key: Option<Key>,

@@ -1,4 +1,4 @@
-//! The end of an allocation: freed at once, or retired and later reached.
+//! The end of an allocation: it is freed at once, or retired and reached later.
 
 use super::Tlsf;
 use super::error::KeyError;
@@ -7,7 +7,7 @@ use super::region::{Freed, Key};
 use super::sorted::Sorted;
 
 impl Tlsf {
-    /// Used → free: the range may be given out again at once. O(1).
+    /// Used → free: the range may be allocated again at once. O(1).
     ///
     /// # Errors
     /// The key's allocation is gone, or pending.
@@ -19,7 +19,7 @@ impl Tlsf {
         Ok(self.freed(region))
     }
 
-    /// Used → pending: given up, but kept from everyone until [`reach`](Self::reach). O(1).
+    /// Used → pending: the range cannot be allocated again until [`reach`](Self::reach). O(1).
     ///
     /// # Errors
     /// The key's allocation is gone, or pending already.
@@ -31,7 +31,7 @@ impl Tlsf {
         Ok(self.freed(region))
     }
 
-    /// Pending → free: nobody can touch the range any more. O(1).
+    /// Pending → free, when nobody can touch the range any more. O(1).
     ///
     /// # Errors
     /// The key's allocation is gone, or was never retired.
@@ -44,12 +44,12 @@ impl Tlsf {
         Ok(self.freed(region))
     }
 
-    /// [`reach`](Self::reach) for many: neighbours in the batch are merged before any bin is touched.
-    /// O(1) per key.
+    /// As [`reach`](Self::reach) for many keys: adjacent regions of the batch are merged before any
+    /// bin is touched. O(1) per key.
     ///
     /// # Errors
-    /// What `reach` would say of the first key that is not of a pending allocation, or comes twice. Then
-    /// no key is reached.
+    /// The error of `reach` for the first key that does not name a pending allocation, or occurs
+    /// twice. No key is reached then.
     #[inline(never)]
     pub fn reach_batch(&mut self, keys: &[Key]) -> Result<(), KeyError> {
         let mut units = 0;
@@ -78,7 +78,7 @@ impl Tlsf {
         Ok(())
     }
 
-    /// The node of a key whose allocation is in the state that `mark` stands for.
+    /// The node of a key whose allocation is in the state that `mark` denotes.
     #[inline(always)]
     pub(super) fn expect(&self, key: Key, mark: u32) -> Result<(u32, Node), KeyError> {
         match self.find_node(key.index()) {
@@ -89,16 +89,16 @@ impl Tlsf {
         }
     }
 
-    /// The node with this index, its place and its link, if the table goes so far.
+    /// The node with this index, its place and its link, if the table contains it.
     #[inline(always)]
     pub(super) fn find_node(&self, index: u32) -> Option<(u32, Link, Node)> {
         let at = usize::try_from(place_of(index)).ok()?;
         let (link, node) = self.node_in(at)?;
-        // In a table there are fewer places than 32 bits can tell.
+        // A table has fewer than 2³² places.
         Some((at as u32, link, node))
     }
 
-    /// The link and the node at a place, if the table goes so far.
+    /// The link and the node at a place, if the table contains it.
     #[inline(always)]
     pub(super) fn node_in(&self, at: usize) -> Option<(Link, Node)> {
         let pairs = self.pairs.get(at..at.wrapping_add(PAIRS as usize))?;
@@ -106,7 +106,7 @@ impl Tlsf {
         Some((Link { next, prev }, Node { start, size, left, right }))
     }
 
-    /// Why a key is refused whose link is not the one expected.
+    /// The reason why a key is refused, given that its link is not the expected one.
     #[cold]
     fn refusal(&self, key: Key) -> KeyError {
         match self.find_node(key.index()) {

@@ -1,4 +1,4 @@
-//! What a block tells about itself: sums, sizes and its regions.
+//! Reports about a block: sums, sizes and its regions.
 
 use core::fmt;
 use core::iter::{FusedIterator, successors};
@@ -10,7 +10,8 @@ use super::pairs::{BORDER, EDGE, Node, PENDING, Pair, USED, index_of, link_at, n
 use super::region::{Key, Region, State};
 
 impl Tlsf {
-    /// Size of the block in bytes, a multiple of the granule; with that of all [areas](Self::add_area).
+    /// The size of the block in bytes, a multiple of the granule, including all
+    /// [areas](Self::add_area).
     #[inline]
     pub fn size(&self) -> u64 {
         self.bytes(self.units)
@@ -43,7 +44,7 @@ impl Tlsf {
     /// Number of free regions.
     #[inline]
     pub fn free_count(&self) -> u32 {
-        // All nodes but the edges and the vacant ones stand for regions.
+        // All nodes except edges and vacant ones have regions.
         self.index_bound() - 1 - self.areas - self.vacant.count - self.taken.count
     }
 
@@ -73,7 +74,7 @@ impl Tlsf {
 
     /// Size of the largest free region in bytes, 0 if there is none.
     ///
-    /// Exact, so it walks all regions of the highest bin: meant for reports.
+    /// This is exact, so it walks all regions of the highest bin. It is meant for reports.
     ///
     /// O(ranges of the largest class).
     pub fn largest_free(&self) -> u64 {
@@ -85,20 +86,21 @@ impl Tlsf {
         self.bytes(highest.max(largest_of(TAIL)))
     }
 
-    /// A request of this many bytes or fewer at the granule's alignment is granted; may be 0.
+    /// A request of at most this many bytes with the granule's alignment succeeds. May be 0.
     ///
-    /// A lower bound of [`largest_free`](Self::largest_free), less than 1/32 below it, in O(1).
+    /// This is a lower bound of [`largest_free`](Self::largest_free), less than 1/32 below it, in
+    /// O(1).
     #[inline]
     pub fn largest_class(&self) -> u64 {
         let highest = self.bitmaps.highest().map_or(0, smallest_of);
         self.bytes(highest.max(self.tail()))
     }
 
-    /// Granules of the free tail, 0 if there is none.
+    /// The granules of the free tail, 0 if there is none.
     #[inline(always)]
     pub(super) fn tail(&self) -> u32 {
         let last = node_at(&self.pairs, BORDER).left;
-        // Read in any case: whether the last region is free is a coin flip in a full block.
+        // Read in any case: whether the last region is free is unpredictable in a full block.
         let size = node_at(&self.pairs, last).size;
         size & u32::from(link_at(&self.pairs, last).is_binned()).wrapping_neg()
     }
@@ -109,7 +111,8 @@ impl Tlsf {
         self.serial
     }
 
-    /// Every key's [index](Key::index) is below this. It never falls; side tables are sized by it.
+    /// The [index](Key::index) of every key is below this. It never decreases. Use it to size side
+    /// tables.
     #[inline]
     pub fn index_bound(&self) -> u32 {
         index_of(self.pairs.len() as u32)
@@ -125,7 +128,7 @@ impl Tlsf {
     /// O(1).
     ///
     /// # Errors
-    /// The key is of no allocation that lives.
+    /// The key does not name a live allocation.
     #[inline]
     pub fn get(&self, key: Key) -> Result<Region, KeyError> {
         let (node, link, _) = self.find_node(key.index()).ok_or(KeyError::Unknown)?;
@@ -136,24 +139,25 @@ impl Tlsf {
         }
     }
 
-    /// The region that a key's [index](Key::index) stands for now, whoever owns it; none if no region
-    /// has it. O(1).
+    /// The region at the [index](Key::index) of a key now, whoever owns it; `None` if there is
+    /// none. O(1).
     ///
-    /// For tables that remember where an allocation was put and want to know whether it lives.
+    /// For tables that remember where an allocation was and need to know whether it is live.
     #[inline]
     pub fn region_at(&self, index: u32) -> Option<Region> {
         let (node, link, _) = self.find_node(index)?;
         link.is_of_region().then(|| self.region_of(node))
     }
 
-    /// All regions in the order of their addresses; those of the range that it was made with before those of
-    /// areas. O(1) per region.
+    /// All regions in address order: first those of the range for which the block was created, and
+    /// then those of areas. O(1) per region.
     pub fn regions(&self) -> Regions<'_> {
         Regions::from(self, node_at(&self.pairs, BORDER).right, true)
     }
 
-    /// Where the free regions begin, in the order of the bins. With [`regions`](Self::regions) it is
-    /// all that decides about future operations: tests compare whole states by it.
+    /// The starts of the free regions, in the order of the bins. Together with
+    /// [`regions`](Self::regions) this determines all future operations, so tests use it to compare
+    /// whole states.
     #[doc(hidden)]
     pub fn search_order(&self) -> impl Iterator<Item = u64> {
         let next = |bin: &u32| self.bitmaps.first_from(bin + 1);
@@ -162,7 +166,7 @@ impl Tlsf {
         nodes.map(|node| self.bytes(node_at(&self.pairs, node).start))
     }
 
-    /// What the node of a region says.
+    /// The region that a node describes.
     #[inline]
     fn region_of(&self, node: u32) -> Region {
         let link = link_at(&self.pairs, node);
@@ -189,25 +193,26 @@ impl fmt::Debug for Tlsf {
     }
 }
 
-/// The regions of a block or of an area in the order of their addresses, made by [`Tlsf::regions`] and
+/// The regions of a block or of an area in address order, returned by [`Tlsf::regions`] and
 /// [`Tlsf::area_regions`].
 #[derive(Clone, Debug)]
 pub struct Regions<'a> {
     tlsf: &'a Tlsf,
     next: Option<u32>,
-    /// It goes on with the next area.
+    /// Whether to continue with the next area.
     all: bool,
 }
 
 impl<'a> Regions<'a> {
-    /// The regions from the one at a place on, or from the edge there.
+    /// The regions from a place on; if it is the place of an edge, from the first region of its
+    /// area.
     pub(super) fn from(tlsf: &'a Tlsf, place: u32, all: bool) -> Self {
         let mut regions = Self { tlsf, next: None, all };
         regions.go_to(place);
         regions
     }
 
-    /// Goes to a region, or over an edge to the first region of the next area.
+    /// Moves to a region or, at an edge, to the first region of the next area.
     fn go_to(&mut self, mut place: u32) {
         let pairs = &self.tlsf.pairs;
         loop {

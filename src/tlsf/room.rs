@@ -1,8 +1,8 @@
-//! The doors of whoever keeps blocks as [areas](super::area): they tell how much room there is with each change, and
-//! know by its key whose block an allocation is in.
+//! Functions for code that keeps blocks as [areas](super::area). They report with each change how
+//! much room there is, and check which block the allocation of a key is in.
 //!
-//! *Room* is the logarithm of a size in bytes, in [`ROOM_STEPS`] and rounded down. It is the number of a
-//! bin and that of the granule, so it costs no arithmetic.
+//! *Room* is the logarithm of a size in bytes, in [`ROOM_STEPS`] and rounded down. It is the sum of
+//! a bin number and the room of the granule, so it costs no arithmetic.
 
 use super::class::{BELOW, COLUMNS, ONE};
 use super::error::KeyError;
@@ -10,16 +10,16 @@ use super::pairs::{Link, Node, PENDING, USED};
 use super::region::{Key, Placed};
 use super::{STEP, Tlsf};
 
-/// Steps of room in a power of two.
+/// The steps of room for each power of two.
 pub(crate) const ROOM_STEPS: u32 = COLUMNS;
 
-/// The room of so many bytes; 0 for none. From 2⁶³ bytes on it is more than any other.
+/// The room of a number of bytes; 0 for 0 bytes. From 2⁶³ bytes on it is more than any other.
 #[inline(always)]
 pub(crate) const fn room_of(bytes: u64) -> u32 {
     (((bytes as i64 as f64).to_bits() >> BELOW) as u32).saturating_sub(ONE)
 }
 
-/// The bytes that everything of so much room has; 0 for no room.
+/// The least number of bytes with this room; 0 for no room.
 pub(crate) const fn least_of_room(room: u32) -> u64 {
     match room {
         0 => 0,
@@ -27,7 +27,7 @@ pub(crate) const fn least_of_room(room: u32) -> u64 {
     }
 }
 
-/// Where a block lies among the granules of all: keys of others are refused.
+/// The position of a block among the granules of all blocks. Keys of other blocks are refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Within {
     pub(crate) start: u32,
@@ -49,8 +49,8 @@ impl Tlsf {
         self.bitmaps.highest().map_or(0, |bin| self.granule_room() + bin)
     }
 
-    /// [`allocate`](Self::allocate) from a free region of so much room at most, and the room of the region that it
-    /// was cut from. The alignment is a power of two. O(1).
+    /// As [`allocate`](Self::allocate), but from a free region of at most so much room. Also
+    /// returns the room of the region from which it was cut. The alignment is a power of two. O(1).
     #[inline(always)]
     pub(crate) fn allocate_telling(
         &mut self,
@@ -65,24 +65,26 @@ impl Tlsf {
         Some((placed, granule + bin))
     }
 
-    /// The room of the region that [`allocate_telling`](Self::allocate_telling) would cut from. O(1).
+    /// The room of the region from which [`allocate_telling`](Self::allocate_telling) would cut.
+    /// O(1).
     pub(crate) fn room_for(&self, size: u64, alignment: u64) -> Option<u32> {
         Some(self.granule_room() + self.bin_for(size, alignment)?)
     }
 
-    /// The next allocation has this serial, unless younger ones were there already.
+    /// The next allocation gets this serial, unless a higher one has been used already.
     pub(crate) fn skip_serials_to(&mut self, serial: u32) {
         if serial.wrapping_sub(self.serial) <= u32::MAX / 2 {
             self.serial = serial;
         }
     }
 
-    /// What [`index_bound`](Self::index_bound) is at most after one operation more.
+    /// The maximum of [`index_bound`](Self::index_bound) after one more operation.
     pub(crate) fn index_bound_after_growth(&self) -> u32 {
         self.index_bound() + STEP as u32
     }
 
-    /// [`free`](Self::free), with the freed bytes and the room of the free region that there is now. O(1).
+    /// As [`free`](Self::free), and also returns the freed bytes and the room of the resulting free
+    /// region. O(1).
     #[inline(always)]
     pub(crate) fn free_telling(&mut self, key: Key, of: Within) -> Result<(u64, u32), KeyError> {
         let (node, region) = self.expect(key, USED)?;
@@ -92,7 +94,8 @@ impl Tlsf {
         Ok((self.bytes(region.size), self.granule_room() + bin))
     }
 
-    /// [`reach`](Self::reach), telling as [`free_telling`](Self::free_telling) does. O(1).
+    /// As [`reach`](Self::reach), and also returns what [`free_telling`](Self::free_telling) does.
+    /// O(1).
     #[inline(always)]
     pub(crate) fn reach_telling(&mut self, key: Key, of: Within) -> Result<(u64, u32), KeyError> {
         let (node, region) = self.expect(key, PENDING)?;
@@ -103,7 +106,7 @@ impl Tlsf {
         Ok((self.bytes(region.size), self.granule_room() + bin))
     }
 
-    /// [`retire`](Self::retire), with the bytes. O(1).
+    /// As [`retire`](Self::retire), and returns the bytes. O(1).
     #[inline(always)]
     pub(crate) fn retire_within(&mut self, key: Key, of: Within) -> Result<u64, KeyError> {
         let (node, region) = self.expect(key, USED)?;
@@ -113,7 +116,7 @@ impl Tlsf {
         Ok(self.bytes(region.size))
     }
 
-    /// A key names an allocation of one block.
+    /// Checks that the allocation of a key is in this block.
     #[inline(always)]
     pub(super) fn check_within(&self, region: Node, of: Within) -> Result<(), KeyError> {
         if of.has(region.start) { Ok(()) } else { Err(KeyError::Stale) }

@@ -1,4 +1,5 @@
-//! What is done to all that is free in an area at once: kept from everyone, or from new owners alone.
+//! Operations on all free regions of an area at once: they can be kept from everyone, or hidden
+//! from searches.
 
 use alloc::vec::Vec;
 
@@ -11,10 +12,12 @@ use super::region::Key;
 use super::room::Within;
 
 impl Tlsf {
-    /// Takes all that is free in an area, so that nobody gets it meanwhile: Free → Pending. O(regions of the area).
+    /// Takes all free regions of an area, so that nobody else gets them: Free → Pending. O(regions
+    /// of the area).
     ///
     /// # Errors
-    /// The area is of another block; the host has no memory for the list of keys. Nothing has changed then.
+    /// The area belongs to another block, or the host has no memory for the list of keys. Nothing
+    /// has changed then.
     pub(crate) fn hold_area(&mut self, area: &Area) -> Result<Vec<Key>, AreaError> {
         let free = self.area_nodes(area)?.filter(|(_, link)| link.is_at_rest()).count();
         let mut keys = Vec::new();
@@ -35,11 +38,12 @@ impl Tlsf {
         Ok(keys)
     }
 
-    /// No search finds what is free in an area, until it is [opened](Self::open_area). Ends there go through
-    /// [`free_shut`](Self::free_shut). O(regions of the area), and no memory.
+    /// Hides the free regions of an area from searches until it is [opened](Self::open_area).
+    /// Allocations in the area must be freed by [`free_shut`](Self::free_shut) meanwhile. O(regions
+    /// of the area), and needs no memory.
     ///
     /// # Errors
-    /// The area is of another block.
+    /// The area belongs to another block.
     pub(crate) fn shut_area(&mut self, area: &Area) -> Result<(), AreaError> {
         self.each_free(area, |tlsf, node, link| {
             if link.is_binned() {
@@ -50,7 +54,8 @@ impl Tlsf {
         })
     }
 
-    /// Searches find what is free in an area again. O(regions of the area), and no memory.
+    /// Makes the free regions of an area visible to searches again. O(regions of the area), and
+    /// needs no memory.
     ///
     /// # Errors
     /// As [`shut_area`](Self::shut_area).
@@ -64,14 +69,14 @@ impl Tlsf {
         })
     }
 
-    /// Whether all that is free in an area is shut, or none of it is, as `shut` says; for checks. O(regions of the
-    /// area).
+    /// Whether all free regions of an area are shut, or none of them, as given by `shut`. For
+    /// checks. O(regions of the area).
     pub(crate) fn is_area_shut(&self, area: &Area, shut: bool) -> bool {
         let mut nodes = self.area_nodes(area).into_iter().flatten();
         nodes.all(|(_, link)| !link.is_at_rest() || shut == (link.prev == SHUT))
     }
 
-    /// Used or pending → Free, in an area that is shut. Returns the bytes. O(1).
+    /// Used or pending → free, in an area that is shut. Returns the bytes. O(1).
     pub(crate) fn free_shut(
         &mut self,
         key: Key,
@@ -97,7 +102,7 @@ impl Tlsf {
         Ok(self.bytes(region.size))
     }
 
-    /// Changes the links of the free regions of an area, one by one.
+    /// Changes the link of each free region of an area.
     fn each_free(
         &mut self,
         area: &Area,

@@ -1,12 +1,12 @@
-//! A batch of regions by which of their neighbours are free.
+//! A batch of regions, sorted by which of their neighbours are free.
 //!
-//! Whether a neighbour is free is a coin flip, so who merges regions as they come pays for it twice a region: the
-//! processor guesses, and half of what it did meanwhile is thrown away. Sorted first, without a branch,
-//! those of a kind come one after another.
+//! Whether a neighbour is free is unpredictable. If regions are merged in the order in which they
+//! come, the processor mispredicts about half of the branches, two for each region. If they are
+//! first sorted without a branch, those of the same kind follow each other.
 
-/// A few nodes by which of their two neighbours are free.
+/// A few nodes, sorted by which of their two neighbours are free.
 pub(super) struct Sorted {
-    /// Neither, the left one, the right one, both.
+    /// The kinds: neither neighbour, the left one, the right one, both.
     nodes: [[u32; Self::MOST]; 4],
     counts: [usize; 4],
 }
@@ -19,10 +19,11 @@ impl Default for Sorted {
 }
 
 impl Sorted {
-    /// So many at a time: most of a kind come after another, and all stay in the nearest cache.
+    /// The maximum number of nodes: large enough for long runs of one kind, and small enough for
+    /// the nearest cache.
     pub(super) const MOST: usize = 32;
 
-    /// Takes a node in, with whether its left and its right neighbour are free.
+    /// Adds a node, with whether its left and its right neighbour are free.
     #[inline(always)]
     pub(super) fn put(&mut self, node: u32, [left, right]: [bool; 2]) {
         let kind = usize::from(left) | usize::from(right) << 1;

@@ -1,19 +1,19 @@
-//! What an operation works on: the nodes and the bins of a block, borrowed at once.
+//! The nodes and the bins of a block, borrowed together for one operation.
 //!
-//! A slice's address and length stay in registers while an operation writes to it; those of a vector
-//! are read again after each write.
+//! The address and the length of a slice stay in registers while an operation writes to it; those
+//! of a vector would be read again after each write.
 
 use super::bitmaps::Bitmaps;
 use super::class::{TAIL, bin_of};
 use super::pairs::{BORDER, LOOSE, Link, Node, Pair, VACANT, link_at, node_at};
 use super::sorted::Sorted;
 
-/// The nodes that stand for no region, in a list.
+/// The nodes that have no region, as a list.
 #[derive(Clone, Copy)]
 pub(super) struct Vacant {
-    /// The first of them, the border if there is none.
+    /// The first of them, or the border if there is none.
     pub(super) first: u32,
-    /// How many.
+    /// The length of the list.
     pub(super) count: u32,
 }
 
@@ -25,7 +25,7 @@ impl Default for Vacant {
 
 /// The tables of a block.
 pub(super) struct Table<'a> {
-    /// The bins' links, then the nodes.
+    /// The links of the bins, then the nodes.
     pub(super) pairs: &'a mut [Pair],
     pub(super) bitmaps: &'a mut Bitmaps,
     pub(super) vacant: &'a mut Vacant,
@@ -46,7 +46,7 @@ impl Table<'_> {
     #[inline(always)]
     pub(super) fn set_node(&mut self, at: u32, node: Node) {
         let at = at as usize;
-        // The last first: one check for both.
+        // The higher index first, so that one check covers both.
         self.pairs[at + 2] = [node.left, node.right];
         self.pairs[at + 1] = [node.start, node.size];
     }
@@ -80,22 +80,22 @@ impl Table<'_> {
         let next = head[0];
         head[0] = node;
         self.set_link(node, Link { next, prev: bin });
-        // In an empty bin this is the bin's own link.
+        // If the bin is empty, this is the link of the bin itself.
         self.pairs[next as usize][1] = node;
         self.bitmaps.set(bin);
     }
 
-    /// Takes a node out of the bin it is in, whichever that is.
+    /// Removes a node from its bin, whichever that is.
     #[inline(always)]
     pub(super) fn remove(&mut self, node: u32) {
         let Link { next, prev } = self.link(node);
         self.pairs[prev as usize][0] = next;
         self.pairs[next as usize][1] = prev;
-        // Only the bin itself is on both sides of its last region: then `next` is the bin.
+        // Only the bin itself can be on both sides of its last region; then `next` is the bin.
         self.bitmaps.clear_if(u32::from(next == prev), next);
     }
 
-    /// Takes a node off the list of vacant ones, which must not be empty.
+    /// Takes a node from the list of vacant ones, which must not be empty.
     #[inline(always)]
     pub(super) fn take_vacant(&mut self) -> u32 {
         let node = self.vacant.first;
@@ -114,8 +114,8 @@ impl Table<'_> {
         self.vacant.count += 1;
     }
 
-    /// Takes `units` from the front of a free region in `bin`, or all of it. The rest keeps the node
-    /// and, where it can, its bin. Returns the node of what is taken.
+    /// Takes `units` from the front of a free region in `bin`, or all of it. The remainder keeps
+    /// the node and, if possible, its bin. Returns the node of the taken part.
     #[inline(always)]
     pub(super) fn cut_front(&mut self, node: u32, bin: u32, units: u32) -> u32 {
         let Node { start, size, left, right } = self.node(node);
@@ -136,8 +136,8 @@ impl Table<'_> {
         taken
     }
 
-    /// Takes `units` from the middle of a free region, or its back. The padding keeps the node and
-    /// becomes a free region: the region before it is taken, so there is nothing to merge it with.
+    /// Takes `units` from the middle or the back of a free region. The padding keeps the node and
+    /// becomes a free region. The region before it is taken, so it cannot be merged.
     #[inline(always)]
     pub(super) fn cut_middle(&mut self, node: u32, padding: u32, units: u32) -> u32 {
         let Node { start, size, left, right } = self.node(node);
@@ -159,8 +159,8 @@ impl Table<'_> {
         taken
     }
 
-    /// Makes a taken region free, merged with its free neighbours. Returns the [bin](bin_of) of the
-    /// merged size.
+    /// Makes a taken region free and merges it with its free neighbours. Returns the [bin](bin_of)
+    /// of the merged size.
     #[inline(always)]
     pub(super) fn release(&mut self, node: u32, region: Node) -> u32 {
         let Node { mut start, mut size, mut left, mut right } = region;
@@ -194,8 +194,8 @@ impl Table<'_> {
         bin_of(size)
     }
 
-    /// [`release`](Self::release) of the region before the tail: the tail begins earlier, and stays
-    /// where it is in its bin.
+    /// [`release`](Self::release) for the region before the tail: the start of the tail moves down,
+    /// and the tail keeps its position in its bin.
     #[inline(always)]
     fn grow_tail(&mut self, node: u32, region: Node, before_is_free: bool) -> u32 {
         let Node { mut start, size, mut left, right: tail } = region;
@@ -214,7 +214,8 @@ impl Table<'_> {
         bin_of(size)
     }
 
-    /// Puts loose regions in their bins, merged with their free neighbours; [`Sorted::MOST`] at most.
+    /// Puts loose regions into their bins, merged with their free neighbours. At most
+    /// [`Sorted::MOST`].
     #[inline(always)]
     pub(super) fn settle_all(&mut self, nodes: impl Iterator<Item = u32>) {
         let mut sorted = Sorted::default();
@@ -229,8 +230,9 @@ impl Table<'_> {
         both.for_each(|node| self.settle::<true, true>(node));
     }
 
-    /// Puts a loose region in its bin, merged with its free neighbours on these sides, or into a loose
-    /// neighbour before it. One that is not loose any more is part of a neighbour.
+    /// Puts a loose region into its bin, merged with its free neighbours on the given sides, or
+    /// merges it into a loose neighbour before it. A region that is no longer loose is part of a
+    /// neighbour already.
     #[inline(always)]
     fn settle<const LEFT: bool, const RIGHT: bool>(&mut self, node: u32) {
         if self.link(node).prev != LOOSE {
@@ -239,8 +241,8 @@ impl Table<'_> {
         let Node { mut start, mut size, mut left, mut right } = self.node(node);
         let mut kept = node;
         if RIGHT {
-            // Loose neighbours after it, each walked over once in the batch. A binned one is the last: it
-            // has taken and loose neighbours only.
+            // Loose neighbours after it, each of which is visited once in the batch. A neighbour in
+            // a bin is the last one, because its own neighbours are taken or loose.
             let mut link = self.link(right);
             while link.is_free() {
                 let after = self.node(right);

@@ -1,4 +1,4 @@
-//! A pending region goes to a new owner before it is reached.
+//! A pending region gets a new owner before it is reached.
 
 use super::Tlsf;
 #[cfg(any(test, feature = "vulkan"))]
@@ -7,25 +7,26 @@ use super::error::TakeOverError;
 use super::pairs::{Link, Node, PENDING, USED, index_of, node_at, place_of};
 use super::region::{Key, Placed};
 
-/// What [`Tlsf::take_over`] made of a pending region.
+/// The result of [`Tlsf::take_over`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TakenOver {
     /// The new allocation, at the front of the region.
     pub taken: Placed,
-    /// What is left of the region behind it: pending still, under a key of its own.
+    /// The remainder of the region behind it, which is still pending, with a key of its own.
     pub rest: Option<Placed>,
 }
 
 impl Tlsf {
-    /// Pending → used, by a new owner who waits by himself for what the old one may still do. The old
-    /// key is gone; what the request leaves of the region stays pending. O(1).
+    /// Pending → used, for a new owner who takes care of waiting for what the old owner's work may
+    /// still do. The old key becomes stale. The part that the request does not need stays pending.
+    /// O(1).
     ///
-    /// The size is rounded up to the granule alone, and there is no padding: the region has to begin
+    /// The size is rounded up to the granule only, and there is no padding: the region must start
     /// at a multiple of the alignment.
     ///
     /// # Errors
-    /// The key's allocation is gone or not pending, the request is not valid or does not fit. Nothing
-    /// has changed then.
+    /// The allocation of the key is gone or not pending, or the request is not valid or does not
+    /// fit. Nothing has changed then.
     ///
     /// # Example
     /// ```
@@ -50,7 +51,7 @@ impl Tlsf {
         if region.start & mask != 0 || units > region.size {
             return Err(TakeOverError::DoesNotFit);
         }
-        // A node for the rest, perhaps.
+        // A node for a possible remainder.
         if self.vacant.count == 0 && self.grow().is_none() {
             return Err(TakeOverError::OutOfHostMemory);
         }
@@ -76,11 +77,11 @@ impl Tlsf {
         Ok(TakenOver { taken: placed(taken), rest: rest.map(placed) })
     }
 
-    /// Two pending neighbours become one, under the key of the first. O(1).
+    /// Merges two adjacent pending regions into one, under the key of the first. O(1).
     ///
     /// # Errors
-    /// A key's allocation is gone or not pending, or the second does not begin where the first ends. Nothing has
-    /// changed then.
+    /// The allocation of a key is gone or not pending, or the second region does not start where
+    /// the first one ends. Nothing has changed then.
     #[cfg(any(test, feature = "vulkan"))]
     pub(crate) fn join(&mut self, first: Key, second: Key) -> Result<(), KeyError> {
         let (node, region) = self.expect(first, PENDING)?;
@@ -98,7 +99,7 @@ impl Tlsf {
         Ok(())
     }
 
-    /// Gives a region the next serial, used or pending.
+    /// Gives a used or pending region the next serial.
     fn mark(&mut self, node: u32, mark: u32) -> Key {
         let serial = self.serial;
         self.serial = serial.wrapping_add(1);

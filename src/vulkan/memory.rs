@@ -18,6 +18,12 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
+    /// Of memory that stands for a driver's.
+    #[cfg(test)]
+    pub(crate) fn at(address: NonNull<u8>) -> Self {
+        Self(address)
+    }
+
     pub(crate) fn as_ptr(self) -> NonNull<u8> {
         self.0
     }

@@ -65,6 +65,9 @@ pub enum CopyError {
     /// A range belongs to another allocator.
     #[error("a range belongs to another allocator")]
     ForeignRange,
+    /// The raw key was refused.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The allocator has been shut down, and its memory has been freed.
     #[error("the allocator has been shut down")]
     ShutDown,

@@ -16,6 +16,8 @@ use crate::{guard::pattern, vulkan::Mapping};
 /// # Safety
 /// The mapping has the word's four bytes for the borrow's time.
 unsafe fn word<'a>(mapping: Mapping, index: u64) -> &'a AtomicU32 {
+    #[cfg(test)]
+    tests::touch(index * 4..index * 4 + 4);
     // SAFETY:
     // * the caller keeps the word inside the mapping;
     // * a mapping is aligned to `minMemoryMapAlignment`, 64 at least, so the word is to 4;
@@ -38,6 +40,8 @@ fn mask(index: u64, range: &Range<u64>) -> u32 {
 /// # Safety
 /// The mapping has it for the borrow's time.
 unsafe fn byte<'a>(mapping: Mapping, at: u64) -> &'a AtomicU8 {
+    #[cfg(test)]
+    tests::touch(at..at + 1);
     // SAFETY: the caller's promise; a byte needs no alignment.
     unsafe { AtomicU8::from_ptr(mapping.add(at).as_ptr().as_ptr().cast()) }
 }
@@ -136,4 +140,84 @@ pub(super) unsafe fn verify(mapping: Mapping, range: Range<u64>, mut tell: impl 
         run.get_or_insert(Run { offset, words: 0, expected, found }).words += 1;
     }
     run.into_iter().for_each(tell);
+}
+
+#[cfg(test)]
+mod tests {
+    use core::{cell::RefCell, ptr::NonNull};
+
+    use super::*;
+
+    thread_local! {
+        /// What was read or written, in its order.
+        static TOUCHED: RefCell<Vec<Range<u64>>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn touch(range: Range<u64>) {
+        TOUCHED.with_borrow_mut(|touched| touched.push(range));
+    }
+
+    const SIZE: u64 = 24;
+    /// What others hold.
+    const THEIRS: u8 = 0xEE;
+
+    /// The bytes that `work` touches of a block, each told once.
+    fn touched(work: impl FnOnce()) -> Vec<u64> {
+        TOUCHED.take();
+        work();
+        let mut bytes: Vec<u64> = TOUCHED.take().into_iter().flatten().collect();
+        bytes.sort_unstable();
+        bytes.dedup();
+        bytes
+    }
+
+    fn at_rest(at: u64) -> u8 {
+        pattern(at / 4).to_le_bytes()[at as usize % 4]
+    }
+
+    /// An owner's bytes begin and end anywhere in a word, and may be written just then: not even a read is
+    /// allowed, though none would be seen to do harm.
+    #[test]
+    fn no_byte_beside_a_range_is_touched() {
+        for start in 0..=SIZE {
+            for end in start..=SIZE {
+                let range = start..end;
+                let mut block = [u32::from_le_bytes([THEIRS; 4]); SIZE as usize / 4];
+                let mapping = Mapping::at(NonNull::from(&mut block).cast());
+                let bytes = || block_bytes(mapping);
+                let rest = |ours: fn(u64) -> u8| {
+                    let byte = |at| if range.contains(&at) { ours(at) } else { THEIRS };
+                    (0..SIZE).map(byte).collect::<Vec<u8>>()
+                };
+                let all: Vec<u64> = range.clone().collect();
+                let told = |found: &mut Vec<(u64, u64)>| {
+                    let tell = |run: Run| found.push((run.offset, run.words));
+                    // SAFETY: the range lies in the block, which is this thread's alone.
+                    unsafe { verify(mapping, range.clone(), tell) };
+                };
+                // SAFETY: as above.
+                let write =
+                    |ours: unsafe fn(Mapping, Range<u64>)| unsafe { ours(mapping, range.clone()) };
+                assert_eq!(touched(|| write(clear)), all, "clear {range:?}");
+                assert_eq!(bytes(), rest(|_| 0), "clear {range:?}");
+                assert_eq!(touched(|| write(fill)), all, "fill {range:?}");
+                assert_eq!(bytes(), rest(at_rest), "fill {range:?}");
+                let mut found = Vec::new();
+                assert_eq!(touched(|| told(&mut found)), all, "look at {range:?}");
+                assert_eq!((found.len(), bytes()), (0, rest(at_rest)), "look at {range:?}");
+                for at in range.clone() {
+                    // SAFETY: the byte lies in the block.
+                    unsafe { byte(mapping, at) }.store(!at_rest(at), Ordering::Relaxed);
+                    assert_eq!(touched(|| told(&mut found)), all, "{at} of {range:?}");
+                    assert_eq!(found.pop(), Some((at, 1)), "{at} of {range:?}");
+                    assert_eq!((found.len(), bytes()), (0, rest(at_rest)), "{at} of {range:?}");
+                }
+            }
+        }
+    }
+
+    fn block_bytes(mapping: Mapping) -> Vec<u8> {
+        // SAFETY: the byte lies in the block.
+        (0..SIZE).map(|at| unsafe { byte(mapping, at) }.load(Ordering::Relaxed)).collect()
+    }
 }
