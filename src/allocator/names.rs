@@ -15,7 +15,8 @@ const MOST_WITH_STEMS: Size =
 /// Stands for all other names.
 const OTHER: &str = "(one of very many)";
 
-/// Makes a name at run time, for [`AllocationDesc::name`](crate::AllocationDesc::name). Names are `&'static str`, so that they cost a pointer and outlive every report. Equal names are kept once,
+/// Makes a name at run time, for [`AllocationDesc::name`](crate::AllocationDesc::name). Names are
+/// `&'static str`, so that they cost a pointer and outlive every report. Equal names are kept once,
 /// and never freed.
 ///
 /// At most 65,536 names with 4 MiB together are kept. After that a new name is replaced by its prefix up
