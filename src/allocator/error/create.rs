@@ -28,7 +28,9 @@ pub enum ArenaError {
     /// The block size is smaller than one rounded-up allocation
     /// ([`Allocation::size`](crate::Allocation::size)) with the margins of its guards, or larger
     /// than the device can allocate.
-    #[error("a block of {asked} bytes is too small for any allocation, or exceeds the limit of {limit} bytes")]
+    #[error(
+        "a block of {asked} bytes is too small for any allocation, or exceeds the limit of {limit} bytes"
+    )]
     BlockSize {
         /// The requested block size, in bytes.
         asked: u64,
@@ -207,7 +209,9 @@ pub enum DescError {
     Format,
     /// The driver does not support an image with this format, usage, size, mip levels, layers and
     /// samples.
-    #[error("the driver does not support an image with this format, usage, size, levels, layers and samples")]
+    #[error(
+        "the driver does not support an image with this format, usage, size, levels, layers and samples"
+    )]
     Unsupported,
     /// The description needs a feature that is missing in
     /// [`AllocatorDesc::features`](crate::AllocatorDesc::features), or whose functions the device

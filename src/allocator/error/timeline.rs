@@ -36,7 +36,9 @@ pub enum TimelineError {
 #[non_exhaustive]
 pub enum BeginError {
     /// Every fence of the ring is in use: wait for the oldest point, or create a larger ring.
-    #[error("every fence of the ring is in use: wait for the oldest point, or create a larger ring")]
+    #[error(
+        "every fence of the ring is in use: wait for the oldest point, or create a larger ring"
+    )]
     RingFull,
     /// The device is lost.
     #[error("the device is lost")]
