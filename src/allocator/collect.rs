@@ -246,11 +246,11 @@ impl Inner {
             ),
             Finding::StillTimeline { reached, submitted } => tracing::warn!(
                 target: crate::events::WAITING, reached, submitted, allocation,
-                "a timeline has work out and does not move: is it signalled at all?"
+                "a timeline has outstanding work and makes no progress: is it signalled at all?"
             ),
             Finding::Jump { value, assigned } => tracing::error!(
                 target: crate::events::WAITING, value, assigned, allocation,
-                "a timeline's counter jumped above its last assigned value; what waits for it is kept"
+                "a timeline's counter jumped above its last assigned value: what waits for it stays pending"
             ),
         }
     }
@@ -394,7 +394,7 @@ impl Inner {
                 tracing::debug!(
                     target: crate::events::BLOCK,
                     memory_type = lane.memory_type, bytes = block.size,
-                    "gave a block back"
+                    "returned a block to the driver"
                 );
             }
         }

@@ -141,7 +141,7 @@ impl Inner {
         if pending > 0 {
             tracing::warn!(
                 target: crate::events::WAITING, bytes = pending,
-                "the allocator is closed and the GPU has not passed everything: kept"
+                "the allocator is closed before the GPU has passed everything: the rest is never freed"
             );
         }
         pending
@@ -221,7 +221,7 @@ impl Drop for Inner {
         if !idle {
             tracing::warn!(
                 target: crate::events::WAITING,
-                "the allocator ends while the GPU works: its semaphores and views are kept for ever"
+                "the allocator ends while the GPU is working: its semaphores and views are never destroyed"
             );
             self.objects.collect(&self.vulkan, reached.bag(), Extent::All, 0);
             return;

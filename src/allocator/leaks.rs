@@ -78,7 +78,7 @@ impl Inner {
             let bytes: u64 = leaks.iter().map(|leak| leak.size).sum();
             tracing::warn!(
                 target: events::LEAK, count = leaks.len(), bytes,
-                "the allocator has ended and allocations live:{}", Listed(&groups)
+                "the allocator has ended while allocations are alive:{}", Listed(&groups)
             );
         }
         leaks

@@ -49,7 +49,7 @@ impl Recorder {
         let Some(writer) = lock(destination).take() else {
             tracing::warn!(
                 target: crate::events::RECORD,
-                "no record: another allocator of the same description has the writer"
+                "no record: another allocator from the same description has taken the writer"
             );
             return Self(None);
         };

@@ -94,7 +94,7 @@ impl Inner {
         tracing::debug!(
             target: events::FALLBACK,
             memory_type = lane.memory_type, bytes, ?tried,
-            "an allocation goes another way"
+            "the first choice did not serve an allocation"
         );
     }
 
@@ -124,7 +124,7 @@ impl Inner {
             tracing::debug!(
                 target: events::PRESSURE,
                 heap, requested, largest_free, pending, left, ?tried,
-                "out of memory, or of what the request may take"
+                "out of memory within the limits of the request"
             );
         }
     }

@@ -88,7 +88,7 @@ impl Inner {
         self.take_tapes();
         tracing::error!(
             target: crate::events::RECORD, %error,
-            "the record's writer failed: the record ends here"
+            "the writer of the record failed: the record ends here"
         );
     }
 

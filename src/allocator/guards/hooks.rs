@@ -58,7 +58,7 @@ impl Inner {
         }
         tracing::warn!(
             target: crate::events::GUARD, memory_type = lane.memory_type, bytes = size, ?by, ?refused,
-            "a block is unguarded: neither does the host see it, nor can the GPU scrub it"
+            "a block is unguarded: the host cannot access it, and the GPU cannot scrub it"
         );
         Sight::None
     }
@@ -92,7 +92,7 @@ impl Inner {
         if self.guards.policy.is_on() {
             tracing::warn!(
                 target: crate::events::GUARD, memory_type = lane.memory_type, bytes = size,
-                "a dedicated memory is unguarded: guards watch blocks that allocations share"
+                "a dedicated allocation is unguarded: guards watch only shared blocks"
             );
         }
     }
@@ -135,7 +135,7 @@ impl Inner {
                 drop(state);
                 tracing::warn!(
                     target: crate::events::GUARD, memory_type = lane.memory_type, bytes,
-                    "memory is handed out as the driver gave it: no scrub has gone over its block"
+                    "memory is handed out as the driver gave it: no scrub has zeroed it yet"
                 );
                 return Ok(());
             }

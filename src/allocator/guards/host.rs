@@ -210,7 +210,7 @@ impl Inner {
         if !all {
             tracing::warn!(
                 target: crate::events::GUARD, memory_type = lane.memory_type,
-                "the host has no memory to look at all that it watches"
+                "the host has no memory to check everything that it watches"
             );
         }
     }

@@ -104,7 +104,7 @@ impl Inner {
         tracing::warn!(
             target: crate::events::GUARD,
             memory_type = lane.memory_type, bytes = collected.bytes, count,
-            "memory is short: what ended comes back before the GPU has looked at it"
+            "memory is short: freed memory is reused before the GPU has checked it"
         );
         true
     }

@@ -86,8 +86,8 @@ impl Inner {
         }
         tracing::warn!(
             target: crate::events::GUARD, bytes, collects = since,
-            "what ended waits for a scrub, and none was recorded for long: call `record_scrub` or \
-             `scrub` once a frame, or nothing comes back"
+            "freed memory waits for a scrub, and none was recorded for long: call `record_scrub` or \
+             `scrub` once per frame, or freed memory is never reused"
         );
     }
 
