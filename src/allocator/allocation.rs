@@ -176,7 +176,7 @@ impl Allocation {
     /// # let frame = frames.begin()?;
     /// let point = frame.submit(|signal| unsafe { signal.queue_submit(&[]) })?;
     /// mesh.allocation().record_use(point)?;
-    /// // SAFETY: not so: the auditor says "points older than a recorded use", and "mesh".
+    /// // SAFETY: violated on purpose: the auditor reports "points older than a recorded use" for "mesh".
     /// unsafe { mesh.retire_at(&[])? };
     /// # fake.run();
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -97,7 +97,7 @@ create_buffer_init! {
     /// #       signal.queue_submit(&[vk::SubmitInfo::default().command_buffers(&[commands])])
     /// #   })?;
     /// }
-    /// let mesh = mesh.buffer; // the staging buffer is dropped, and ends when the GPU has copied
+    /// let mesh = mesh.buffer; // drops the staging buffer, which ends when the GPU has copied
     /// # drop((mesh, frames));
     /// # unsafe { allocator.shutdown()? };
     /// # fake.finish()?;
