@@ -1,4 +1,4 @@
-//! The shortest program: a buffer of fencepost's that is dropped while the GPU may still use it.
+//! The shortest program: it drops a buffer while the GPU may still use it.
 //!
 //! ```text
 //! cargo run --example buffer
@@ -24,9 +24,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     buffer.write(0, &[42u32; 1024])?;
 
     let recording = timeline.begin()?;
-    // … here commands are recorded that use `buffer.handle()` …
+    // … here commands that use `buffer.handle()` are recorded …
     drop(buffer);
-    // SAFETY: no batch at all is valid: only the signal is submitted.
+    // SAFETY: a submission without batches is valid; only the signal is submitted.
     let point = recording.submit(|signal| unsafe { signal.queue_submit(&[]) })?;
     println!("{}: {} bytes wait for the GPU", gpu.driver(), allocator.statistics().total.pending);
 

@@ -1,8 +1,8 @@
-//! A bug hunt: a program waits for the wrong fence, and fencepost tells whose memory was written.
+//! A bug hunt: a program waits for the wrong fence, and fencepost reports whose memory was written.
 //!
-//! Each frame computes results, and a pass that smooths them a frame later. The program frees them by
-//! hand when the fence of *their* frame is signalled; it is the next frame's that covers their last
-//! use. With `--fixed` it waits for that one.
+//! Each frame computes results, and a pass that smooths them runs one frame later. The program
+//! frees the results by hand when the fence of *their* frame is signalled, but their last use is
+//! covered by the fence of the next frame. With `--fixed` it waits for that one.
 //!
 //! ```text
 //! cargo run --example corruption
@@ -22,7 +22,7 @@ const SIZE: u64 = 4096;
 const NAMES: [&str; 4] = ["results 0", "results 1", "results 2", "results 3"];
 const LONG: Duration = Duration::from_secs(10);
 
-/// What a frame computes into. The buffer is the program's own.
+/// What a frame computes. The program created the buffer itself.
 struct Results {
     buffer: vk::Buffer,
     memory: Allocation,
@@ -42,7 +42,7 @@ impl Program<'_> {
         let usage = vk::BufferUsageFlags::TRANSFER_DST;
         let info = vk::BufferCreateInfo::default().size(SIZE).usage(usage);
         let desc = AllocationDesc::device_local().name(name);
-        // SAFETY: the device is alive, and the range is one for this buffer.
+        // SAFETY: the device is alive, and the range was allocated for this buffer.
         unsafe {
             let buffer = device.create_buffer(&info, None)?;
             self.buffers.push(buffer);
@@ -53,17 +53,17 @@ impl Program<'_> {
         }
     }
 
-    /// A frame: computes `new`, and smooths `last`.
+    /// Records and submits a frame: it computes `new` and smooths `last`.
     fn frame(&self, new: vk::Buffer, last: Option<vk::Buffer>) -> Result<Point, Box<dyn Error>> {
         let device = &self.gpu.device;
         let recording = self.timeline.begin()?;
         let info = vk::CommandBufferAllocateInfo::default().command_pool(self.pool);
-        // SAFETY: the handles are the device's and live until it is idle, the command buffer is
+        // SAFETY: the handles belong to the device and live until it is idle. The command buffer is
         // submitted once, with its recording.
         unsafe {
             let commands = device.allocate_command_buffers(&info.command_buffer_count(1))?[0];
             device.begin_command_buffer(commands, &vk::CommandBufferBeginInfo::default())?;
-            // The guards' share of the frame: one call, before the frame's own work.
+            // The work of the guards: one call, before the frame's own work.
             self.allocator.record_scrub(&recording, commands, Scrub::Due)?;
             device.cmd_fill_buffer(commands, new, 0, SIZE, 1);
             if let Some(last) = last {
@@ -76,27 +76,27 @@ impl Program<'_> {
         }
     }
 
-    /// Frees results by hand once the GPU has passed a fence.
+    /// Frees results by hand when the GPU has passed a fence.
     fn free(&self, results: Results, fence: Point) -> Result<(), Box<dyn Error>> {
         self.timeline.wait(fence, LONG)?;
-        // SAFETY: as the program believes, the fence covers the last use.
+        // SAFETY: the program believes that the fence covers the last use.
         unsafe { results.memory.free_now() };
         Ok(())
     }
 
     fn run(&mut self, fixed: bool) -> Result<(), Box<dyn Error>> {
-        // The last frame's results, and its fence.
+        // The results of the last frame, and its fence.
         let mut last: Option<(Results, Point)> = None;
         for name in NAMES {
             let new = self.new_results(name)?;
             let smoothed = last.as_ref().map(|(results, _)| results.buffer);
             if let Some((results, computed)) = last.take_if(|_| !fixed) {
-                // The wrong fence: this frame has yet to smooth them.
+                // The wrong fence: this frame still has to smooth them.
                 self.free(results, computed)?;
             }
             let point = self.frame(new.buffer, smoothed)?;
             if let Some((results, _)) = last.replace((new, point)) {
-                // The right one.
+                // The right fence.
                 self.free(results, point)?;
             }
             self.allocator.collect();
@@ -110,7 +110,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     hunt(fixed)
 }
 
-/// Runs the program, with the bug or without, and tells what the guards found.
+/// Runs the program, with or without the bug, and reports what the guards found.
 pub(crate) fn hunt(fixed: bool) -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::open(&GpuRequest::default())?;
     let desc = AllocatorDesc::new(&gpu.instance, gpu.physical_device, &gpu.device)
@@ -128,8 +128,8 @@ pub(crate) fn hunt(fixed: bool) -> Result<(), Box<dyn Error>> {
     let (gpu, allocator, timeline) = (&*gpu, &allocator, &timeline);
     let mut program = Program { gpu, allocator, timeline, pool, buffers: Vec::new() };
     program.run(fixed)?;
-    // Once more over everything, and what was found in all the frames.
-    // SAFETY: the queue is of this family, and no other thread submits.
+    // Scrubs everything once more, and reports what was found in all frames. SAFETY: the queue is
+    // of this family, and no other thread submits.
     if let Some(point) = unsafe { allocator.scrub(timeline, gpu.main.family, Scrub::Everything)? } {
         timeline.wait(point, LONG)?;
     }

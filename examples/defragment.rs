@@ -1,5 +1,5 @@
-//! A level ends, and its blocks are full of holes: what stayed moves together, a portion in each
-//! frame, and the emptied blocks go back to the driver. Draws the memory before and after.
+//! A level ends, and its blocks are full of holes. What stayed is moved together, a portion in each
+//! frame, and the emptied blocks return to the driver. Draws the memory before and after.
 //!
 //! ```text
 //! cargo run --example defragment
@@ -19,7 +19,7 @@ use fencepost::{
 mod support;
 use support::{Gpu, GpuRequest};
 
-/// So many buffers move in a frame.
+/// The number of buffers that are moved in a frame.
 const PORTION: usize = 8;
 const LONG: Duration = Duration::from_secs(10);
 
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The program: what is reserved before and after.
+/// The program. Returns the reserved bytes before and after.
 pub(crate) fn enter(out: &Path) -> Result<[u64; 2], Box<dyn Error>> {
     let gpu = Gpu::open(&GpuRequest::default())?;
     let desc = AllocatorDesc::new(&gpu.instance, gpu.physical_device, &gpu.device)
@@ -57,7 +57,7 @@ struct Program<'a> {
     pool: vk::CommandPool,
 }
 
-/// A mesh that may move says so in its usage.
+/// A mesh that can be moved, which its usage allows.
 fn mesh(size: u64) -> BufferDesc {
     use vk::BufferUsageFlags as Usage;
     BufferDesc::new(size, Usage::VERTEX_BUFFER | Usage::TRANSFER_SRC | Usage::TRANSFER_DST)
@@ -79,7 +79,8 @@ fn play(program: &Program<'_>, out: &Path) -> Result<[u64; 2], Box<dyn Error>> {
     program.frame(|commands, _| {
         let device = &program.gpu.device;
         for (number, filled) in &meshes {
-            // SAFETY: the command buffer is being recorded, and the buffer is a transfer's target.
+            // SAFETY: the command buffer is being recorded, and the buffer can be the target of a
+            // transfer.
             unsafe {
                 let (handle, word) = (filled.handle(), *number as u32);
                 device.cmd_fill_buffer(commands, handle, 0, vk::WHOLE_SIZE, word);
@@ -88,7 +89,7 @@ fn play(program: &Program<'_>, out: &Path) -> Result<[u64; 2], Box<dyn Error>> {
         Ok(())
     })?;
 
-    // The level ends; a fifth of it is the next one's too.
+    // The level ends. A fifth of it is also part of the next level.
     meshes.retain(|(number, _)| number % 5 == 0);
     allocator.collect();
     allocator.trim();
@@ -132,7 +133,7 @@ fn play(program: &Program<'_>, out: &Path) -> Result<[u64; 2], Box<dyn Error>> {
 }
 
 impl Program<'_> {
-    /// A frame of these commands; the GPU is waited for, which a renderer would not do.
+    /// Submits a frame with these commands and waits for the GPU, which a renderer would not do.
     fn frame(
         &self,
         record: impl FnOnce(vk::CommandBuffer, &fencepost::Recording) -> Result<(), Box<dyn Error>>,
@@ -142,7 +143,7 @@ impl Program<'_> {
         let info = vk::CommandBufferAllocateInfo::default()
             .command_pool(self.pool)
             .command_buffer_count(1);
-        // SAFETY: the pool is this thread's alone; the buffer is begun, recorded and ended once.
+        // SAFETY: only this thread uses the pool. The buffer is begun, recorded and ended once.
         let commands = unsafe { device.allocate_command_buffers(&info)? };
         // SAFETY: as above.
         unsafe { device.begin_command_buffer(commands[0], &Default::default())? };
@@ -150,7 +151,7 @@ impl Program<'_> {
         // SAFETY: as above.
         unsafe { device.end_command_buffer(commands[0])? };
         let batch = vk::SubmitInfo::default().command_buffers(&commands);
-        // SAFETY: what the commands name lives until the GPU has passed them.
+        // SAFETY: everything that the commands name lives until the GPU has passed them.
         let point = recording.submit(|signal| unsafe { signal.queue_submit(&[batch]) })?;
         self.timeline.wait(point, LONG)?;
         self.allocator.collect();

@@ -1,6 +1,6 @@
-//! A renderer that owns its semaphore and its submission code takes fencepost in, and neither
-//! changes. What it adds are two calls around the `submit` that it has: `begin` before it records,
-//! `submitted` with the value that it signals anyway. `examples/adoption.md` tells more.
+//! A renderer that owns its semaphore and its submission code adopts fencepost without changing
+//! either. It adds two calls around its `submit`: `begin` before it records, and `submitted` with
+//! the value that it signals anyway. See `examples/adoption.md`.
 //!
 //! ```text
 //! cargo run --example external_timeline
@@ -15,7 +15,7 @@ use support::{Gpu, GpuRequest};
 const FRAMES: u32 = 60;
 const IN_FLIGHT: usize = 3;
 
-/// What was there before: a semaphore, a counter, and a function that submits.
+/// The existing code: a semaphore, a counter, and a function that submits.
 struct Renderer {
     gpu: Arc<Gpu>,
     semaphore: vk::Semaphore,
@@ -60,7 +60,7 @@ impl Renderer {
         Ok(self.commands[slot])
     }
 
-    /// Submits a frame's commands, and tells the value that the GPU signals after them.
+    /// Submits the commands of a frame. Returns the value that the GPU signals after them.
     fn submit(&mut self, frame: u32, commands: vk::CommandBuffer) -> Result<u64, vk::Result> {
         let value = self.last_value + 1;
         let (commands, semaphores, values) = ([commands], [self.semaphore], [value]);
@@ -83,8 +83,8 @@ impl Renderer {
 
 impl Drop for Renderer {
     fn drop(&mut self) {
-        // SAFETY: waits until nothing of the renderer's is in use. The timeline over the semaphore is
-        // dropped before.
+        // SAFETY: waits until nothing of the renderer is in use. The timeline over the semaphore
+        // was dropped before.
         unsafe {
             let _ = self.gpu.device.device_wait_idle();
             self.gpu.device.destroy_command_pool(self.pool, None);
@@ -103,8 +103,8 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
         .keep_alive(gpu.clone());
     // SAFETY: the device lives as long as the allocator, and the queue in use gets a timeline.
     let allocator = unsafe { Allocator::new(&desc)? };
-    // SAFETY: the semaphore outlives the timeline, and only `Renderer::submit` signals it, on this
-    // queue, with values that are reported in their order.
+    // SAFETY: the semaphore outlives the timeline. Only `Renderer::submit` signals it, on this
+    // queue, with values that are reported in order.
     let timeline = unsafe {
         allocator.external_timeline(gpu.main.queue, renderer.semaphore, renderer.last_value)?
     };

@@ -1,6 +1,6 @@
-//! The memory map of a small scene, or of a record's fullest moment: an SVG, a page to look around in,
-//! and the dump that VMA's visualiser draws. A record gives the page its time line too, and a trace
-//! for Perfetto.
+//! The memory map of a small scene, or of a record at its peak: an SVG, an HTML page, and the dump
+//! that VMA's visualiser draws. With a record, the page also has a time line, and a trace for
+//! Perfetto is written.
 //!
 //! ```text
 //! cargo run --example memory_map -- out
@@ -25,7 +25,7 @@ struct Arguments {
     /// What `AllocatorDesc::record` wrote
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Takes a record without an end too, of a program that did not get to close its allocator
+    /// Also accepts a record without an end, from a program that could not close its allocator
     #[arg(long, requires = "record")]
     torn: bool,
 }
@@ -78,7 +78,7 @@ fn open(fake: &FakeDriver) -> Result<Allocator, Box<dyn Error>> {
     Ok(unsafe { Allocator::new(&desc)? })
 }
 
-/// Some buffers, some of which wait for a recording.
+/// A few buffers, some of which wait for a recording.
 fn scene() -> Result<Snapshot, Box<dyn Error>> {
     let fake = FakeDriver::new(&Profile::default());
     let allocator = open(&fake)?;
@@ -103,7 +103,8 @@ fn scene() -> Result<Snapshot, Box<dyn Error>> {
     Ok(snapshot)
 }
 
-/// The record's requests, up to the moment when most bytes lived, in memory of a fake device.
+/// The requests of a record up to the moment at which the most bytes were live, in the memory of a
+/// fake device.
 fn fullest(record: &Record) -> Result<Snapshot, Box<dyn Error>> {
     let fake = FakeDriver::new(&Profile::default());
     let allocator = open(&fake)?;

@@ -1,4 +1,4 @@
-//! A pool of memory by bare pointers: what it hands out, what it refuses, and what it finds.
+//! A memory pool that frees by bare pointers: what it returns, what it refuses, and what it finds.
 //!
 //! ```text
 //! cargo run --example memory_pool
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     pool.deallocate(second)?;
     println!("merged: {} bytes in one piece\n", pool.fragmentation().largest_free);
 
-    // Misuse is an error, and changes nothing.
+    // Misuse is an error and changes nothing.
     let packet = pool.allocate(100)?;
     for wrong in [second, packet.wrapping_add(8), packet.wrapping_add(2000)] {
         if let Err(error) = pool.deallocate(wrong) {
@@ -29,14 +29,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
-    // A serial tells apart what an address cannot.
+    // A serial distinguishes allocations that an address cannot.
     let old = pool.allocate_tracked(Layout::new::<[u64; 4]>())?;
     pool.deallocate_tracked(old)?;
     let new = pool.allocate_tracked(Layout::new::<[u64; 4]>())?;
     println!("the same address: {}", old.as_ptr() == new.as_ptr());
     println!("refused: {}\n", pool.deallocate_tracked(old).unwrap_err());
 
-    // For a device: bus addresses, no page crossed, and writes out of bounds found.
+    // For a device: bus addresses, no allocation that crosses a page, and detection of writes out
+    // of bounds.
     let desc = PoolDesc::new().bus_base(0x8000_0000).boundary(4096).cache_line(64).checked();
     let mut ring = MemoryPool::owned(64 << 10, &desc)?;
     let descriptor = ring.allocate(96)?;
@@ -45,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     unsafe { descriptor.add(96).write(1) };
     println!("found: {}\n", ring.deallocate(descriptor).unwrap_err());
 
-    // For threads, and for values: a `Box` in the pool.
+    // For threads and for values: a `Box` in the pool.
     let shared = SharedPool::from(MemoryPool::new(1 << 16));
     let names = shared.insert_slice(3, |index| format!("name {index}"))?;
     println!("{}", names.join(", "));

@@ -1,4 +1,4 @@
-//! Ranges of anything, without Vulkan: here rows of a table with 1000 of them.
+//! Ranges of anything, without Vulkan: here the rows of a table with 1000 rows.
 //!
 //! ```text
 //! cargo run --example offset_allocator

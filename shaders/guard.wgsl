@@ -1,9 +1,10 @@
-// Guards in memory that only the GPU sees: writes the pattern into pieces of a block, and finds what
-// changed in them. `src/guard/table.rs` makes the tables, `src/guard/layout.rs` has the same pattern.
+// Guards in memory that only the GPU accesses: writes the pattern into pieces of a block, and finds
+// what has changed in them. `src/guard/table.rs` makes the tables, and `src/guard/layout.rs` contains
+// the same pattern.
 //
-// One workgroup a piece. Vulkan 1.0: storage buffers, 32 bits.
+// One workgroup processes each piece. Requires only Vulkan 1.0: storage buffers, and 32-bit integers.
 
-// A run of words that are nobody's; `low` and `high` are the index of the first in its block.
+// A run of words that have no owner. `low` and `high` are the index of the first word in its block.
 struct Piece {
     low: u32,
     high: u32,
@@ -12,16 +13,16 @@ struct Piece {
 }
 
 struct Table {
-    // The index in its block of the window's first word, low bits.
+    // The index of the first word of the window in its block, low bits.
     base: u32,
-    // Where in the report the first piece is told.
+    // The index of the first piece in the report.
     slot: u32,
     unused_a: u32,
     unused_b: u32,
     pieces: array<Piece>,
 }
 
-// What was found in a piece: its first damaged word, NONE without damage, and how many there are.
+// The result for a piece: its first damaged word (NONE if there is no damage), and their number.
 struct Seen {
     first: u32,
     found: u32,
@@ -45,7 +46,7 @@ fn expected(piece: Piece, at: u32) -> u32 {
     return select(word, 0u, piece.zero != 0u);
 }
 
-// Leaves the piece as it is to be, all lanes together.
+// Writes the expected contents of the piece, with all lanes.
 fn restore(piece: Piece, lane: u32) {
     let first = piece.low - table.base;
     for (var at = lane; at < piece.words; at += LANES) {
@@ -64,7 +65,7 @@ fn fill(
 var<workgroup> first_damaged: atomic<u32>;
 var<workgroup> damaged: atomic<u32>;
 
-// Tells, and repairs: each trace is told once.
+// Reports damage and repairs it, so that it is reported once.
 @compute @workgroup_size(64)
 fn check(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,4 +1,4 @@
-//! Pools over Vulkan: one pointer for the CPU, the GPU, and whoever else is handed the address.
+//! Pools over mapped Vulkan memory, for the CPU, the GPU and other devices that use its addresses.
 
 use core::{num::TryFromIntError, ptr::NonNull};
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use crate::{
     pool::PoolError,
 };
 
-/// A [`MemoryPool`] over a buffer that stays mapped; made by [`Allocator::mapped_pool`].
+/// A [`MemoryPool`] over a buffer that stays mapped, created by [`Allocator::mapped_pool`].
 ///
-/// What the CPU knows by its pointer, commands know as the [`buffer`](Self::buffer) and the
-/// [offset](MemoryPool::offset_of), and shaders by the [address](MemoryPool::dma_address) if the buffer
-/// has one. Give memory up with [`deallocate_at`](MemoryPool::deallocate_at) the last point that uses
-/// it, and [`collect`](MemoryPool::collect) with [`Allocator::reached`]:
+/// The CPU refers to an allocation by its pointer, commands by the [`buffer`](Self::buffer) and the
+/// [offset](MemoryPool::offset_of), and shaders by the [address](MemoryPool::dma_address), if the
+/// buffer has one. Free memory with [`deallocate_at`](MemoryPool::deallocate_at) and the last point
+/// that uses it, and call [`collect`](MemoryPool::collect) with [`Allocator::reached`]:
 ///
 /// ```
 /// # use fencepost::{fake::{FakeDriver, Profile}, *};
@@ -41,28 +41,28 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Dropped, it retires the buffer as any drop does; pointers into it dangle from then on.
+/// Dropping the pool retires the buffer like any drop. Pointers into it are dangling from then on.
 #[derive(Debug)]
 pub struct MappedPool {
     pool: MemoryPool,
     buffer: Arc<Mapped>,
 }
 
-/// The buffer, kept by the pool and by who names it.
+/// The buffer, owned by the pool and by everything that refers to it.
 #[derive(Debug)]
 struct Mapped(Buffer);
 
-/// Why no pool was made. Nothing is left behind.
+/// The reason why no pool was created. Nothing is left behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MappedPoolError {
-    /// The buffer was not created.
+    /// The buffer could not be created.
     #[error(transparent)]
     Create(#[from] CreateError),
-    /// The memory is not host-visible and coherent: a pointer alone would not do.
-    #[error("the memory is not mapped, or has to be flushed")]
+    /// The memory is not host-visible and coherent, so a pointer is not sufficient to access it.
+    #[error("the memory is not mapped, or not coherent")]
     NotCoherent,
-    /// The pool's description does not suit the memory.
+    /// The description of the pool does not suit the memory.
     #[error(transparent)]
     Pool(#[from] PoolError),
     /// The memory is larger than the host's address space.
@@ -87,31 +87,34 @@ impl MappedPool {
         &mut self.pool
     }
 
-    /// The buffer, for commands. An offset in the pool is an offset in it.
+    /// The buffer, for commands. Offsets in the pool are offsets in the buffer.
     pub fn buffer(&self) -> vk::Buffer {
         self.buffer.0.handle()
     }
 
-    /// The pool alone, for a [`SharedPool`](crate::SharedPool). It keeps the buffer.
+    /// Returns the pool alone, for a [`SharedPool`](crate::SharedPool). The pool keeps the buffer
+    /// alive.
     pub fn into_pool(self) -> MemoryPool {
         self.pool
     }
 }
 
 impl Allocator {
-    /// A pool over a new buffer of mapped, coherent memory. With the usage `SHADER_DEVICE_ADDRESS` its
-    /// bus addresses are the buffer's device addresses, unless the description names others.
+    /// Creates a pool over a new buffer in mapped, coherent memory. With the usage
+    /// `SHADER_DEVICE_ADDRESS`, the bus addresses of the pool are the device addresses of the
+    /// buffer, unless the description sets others.
     ///
-    /// Cost: as [`create_buffer`](Self::create_buffer).
+    /// Cost: as for [`create_buffer`](Self::create_buffer).
     ///
     /// # Errors
-    /// The buffer cannot be created, its memory is not host-visible and coherent, or the pool's
-    /// description does not suit it.
+    /// The buffer cannot be created, its memory is not host-visible and coherent, or the
+    /// description of the pool does not suit it.
     ///
     /// # Safety
-    /// * Until the pool's last use, and that of its handles, [`shutdown`](Self::shutdown) is not called.
-    /// * What the GPU does to the memory does not race with what the CPU does; it writes to no free
-    ///   memory of a checked pool.
+    /// * [`shutdown`](Self::shutdown) is not called before the last use of the pool and of its
+    ///   handles.
+    /// * Accesses by the GPU to the memory do not race with those by the CPU. The GPU does not
+    ///   write to free memory of a checked pool.
     #[track_caller]
     pub unsafe fn mapped_pool(
         &self,

@@ -1,25 +1,26 @@
-//! What the allocator tells by [`tracing`](https://docs.rs/tracing): targets, levels and fields. They
-//! are stable; the sentences are not.
+//! The [`tracing`](https://docs.rs/tracing) events of the allocator: targets, levels and fields.
+//! These are stable; the text of the messages is not.
 //!
-//! | target | level | tells | fields |
+//! | target | level | reports | fields |
 //! | --- | --- | --- | --- |
-//! | [`BLOCK`] | debug | a block came, or went back to the driver | `memory_type`, `bytes`; for one that came `dedicated` |
-//! | [`FALLBACK`] | debug | a request goes another way than the first: the next memory type, a smaller block, or after empty blocks went | `memory_type`, `bytes`, `tried` |
-//! | [`PRESSURE`] | warn; debug for a request that may fail by its flags | a request failed for lack of memory | `heap`, `requested`, `largest_free`, `pending`, `left`, `tried` |
-//! | [`LEAK`] | warn | the allocator was closed or shut down while allocations live: by name and place, largest first | `count`, `bytes` |
-//! | [`WAITING`] | warn; error for a broken contract | something holds memory back: a recording that stays open or was dropped, a timeline that does not move, jumps or cannot be read, drops before any timeline, work pending at the end, an end before a recorded use | `allocation`, `recording`, `reached`, `submitted`, `value`, `assigned`, `bytes`, `used_until`, `error` |
-//! | [`GUARD`] | error; warn for what is not watched | a margin or free memory was written; a block is not watched, or handed out as the driver gave it where all is to read zero; what ended waits for scrubs that nobody records, or comes back unlooked because memory is short | `memory_type`; of a write `memory` (the block, as a number), `offset`, `words`, `expected`, `found`, `scrub`, `allocation`, `freed`, of the points that it was retired at the first as `timeline` and `value`, and how many `others`; of a block `bytes`, and `by`, `refused` where it could be watched; of what waits `bytes`, `collects`; of what comes back `bytes`, `count` |
+//! | [`BLOCK`] | debug | a block was allocated from the driver, or returned to it | `memory_type`, `bytes`; for an allocated one `dedicated` |
+//! | [`FALLBACK`] | debug | a request was not served by the first choice, but by the next memory type, a smaller block, or after empty blocks were released | `memory_type`, `bytes`, `tried` |
+//! | [`PRESSURE`] | warn; debug for a request whose flags allow it to fail | a request failed for lack of memory | `heap`, `requested`, `largest_free`, `pending`, `left`, `tried` |
+//! | [`LEAK`] | warn | the allocator was closed or shut down while allocations are alive; by name and place, largest first | `count`, `bytes` |
+//! | [`WAITING`] | warn; error for a broken contract | something holds back memory: a recording that stays open or was dropped, a timeline that makes no progress, jumps or cannot be read, drops before any timeline existed, work that is pending at the end, an allocation that ended before a recorded use | `allocation`, `recording`, `reached`, `submitted`, `value`, `assigned`, `bytes`, `used_until`, `error` |
+//! | [`GUARD`] | error; warn for memory that is not watched | a margin or free memory was written; a block is not watched, or memory that should be zero was handed out as it came from the driver; freed memory waits for scrubs that nobody records, or is reused unchecked because memory is short | `memory_type`; for a write `memory` (the block, as a number), `offset`, `words`, `expected`, `found`, `scrub`, `allocation`, `freed`, the first of the points it was retired at as `timeline` and `value`, and the number of `others`; for a block `bytes`, and `by` and `refused` if it could be watched; for waiting memory `bytes`, `collects`; for memory reused unchecked `bytes`, `count` |
 //! | [`DEVICE`] | error | the device is lost | |
-//! | [`RECORD`] | error; warn for a second allocator of one description | the record's writer failed | `error` |
+//! | [`RECORD`] | error; warn for a second allocator from one description | the writer of the record failed | `error` |
 //! | [`ALLOCATION`] | trace | each allocation, and each end of one | `memory_type`, `block`, `key`; for a new one `offset`, `bytes`, `name` |
-//! | [`MEMORY`] | trace | the counters, at each `collect` of the program's | `live`, `pending`, `free`, `reserved`, `allocations` |
+//! | [`MEMORY`] | trace | counters, at each `collect` that the program calls | `live`, `pending`, `free`, `reserved`, `allocations` |
 //!
-//! All targets begin with `fencepost`, so a filter of that word takes them together. Sizes are in
-//! bytes. No lock is held while an event is told: a subscriber may ask the allocator for more.
+//! All targets begin with `fencepost`, so a filter for that word selects all of them. Sizes are in
+//! bytes. No lock is held while an event is reported, so a subscriber may call the allocator.
 //!
-//! Whether anyone listens to `ALLOCATION` is asked when the allocator is made; who comes later hears of
-//! no single allocations. What watching costs, in instructions of a plain allocation and its end, without the
-//! collects (callgrind, 1,000 alive, up to 64 KiB each, the driver not called):
+//! Whether any subscriber listens to `ALLOCATION` is determined when the allocator is created; a
+//! subscriber that is installed later receives no events of single allocations. The following table
+//! shows the cost of observing, in instructions per allocation and end, without collects
+//! (callgrind, 1,000 live allocations of up to 64 KiB, no driver calls):
 //!
 //! | ended | all off | a [record](crate::AllocatorDesc::record) | `ALLOCATION`, to a subscriber that ignores it | [`audit`](crate::AllocatorDesc::audit), without backtraces |
 //! | --- | --- | --- | --- | --- |
@@ -27,14 +28,15 @@
 //! | dropped, the GPU idle | 605 | 1182 | 1712 | 2061 |
 //! | dropped, a recording open | 583 | 1047 | 1576 | 1929 |
 //!
-//! A subscriber that does not listen to `ALLOCATION` adds nothing. Who watches takes the longer
-//! path; the shortest is for those who watch nothing.
+//! A subscriber that does not listen to `ALLOCATION` adds no cost. If anything observes,
+//! allocations take the longer code path; the shortest path is reserved for allocators that nothing
+//! observes.
 //!
 //! # Plots
 //!
-//! The fields of `MEMORY` are for plots: a curve of each, frame by frame. Tracy's own layer
-//! (`tracing-tracy` 0.11) shows events as messages, with their fields, and plots none; a layer of some
-//! lines beside it does. Its filter must let `fencepost::memory=trace` through.
+//! The fields of `MEMORY` are meant for plots: one curve per field, frame by frame. Tracy's own
+//! layer (`tracing-tracy` 0.11) shows events as messages with their fields, and does not plot them.
+//! A layer of a few lines next to it does. Its filter must allow `fencepost::memory=trace`.
 //!
 //! ```
 //! # use fencepost::{fake::FakeDriver, *};
@@ -89,21 +91,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-/// Blocks that come and go.
+/// Blocks that are allocated from the driver or returned to it.
 pub const BLOCK: &str = "fencepost::block";
-/// Ways of an allocation beyond the first.
+/// Allocations that were not served by the first choice.
 pub const FALLBACK: &str = "fencepost::fallback";
 /// Requests that failed for lack of memory.
 pub const PRESSURE: &str = "fencepost::pressure";
 /// Allocations that outlive their allocator.
 pub const LEAK: &str = "fencepost::leak";
-/// What holds pending memory back.
+/// Whatever holds back pending memory.
 pub const WAITING: &str = "fencepost::waiting";
-/// Writes where nobody may write.
+/// Writes to memory that nobody may write.
 pub const GUARD: &str = "fencepost::guard";
-/// The device's end.
+/// Loss of the device.
 pub const DEVICE: &str = "fencepost::device";
-/// The record's end before its time.
+/// Failure of the record.
 pub const RECORD: &str = "fencepost::record";
 /// Each allocation.
 pub const ALLOCATION: &str = "fencepost::allocation";

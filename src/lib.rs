@@ -21,12 +21,12 @@
 //!     .api_version(vk::API_VERSION_1_3)
 //!     .features(DeviceFeatures::TIMELINE_SEMAPHORE);
 //! let allocator = unsafe { Allocator::new(&desc)? }; // Clone, Send, Sync
-//! let frames = allocator.timeline(queue)?; // one for each queue
+//! let frames = allocator.timeline(queue)?; // one per queue
 //!
 //! let vertices = BufferDesc::new(12_000, vk::BufferUsageFlags::VERTEX_BUFFER);
 //! let memory = AllocationDesc::upload().name("mesh");
 //! let mut mesh = allocator.create_buffer(&vertices, &memory)?;
-//! mesh.write(0, &[[0.0f32; 3]; 1000])?; // flushed where the memory needs it
+//! mesh.write(0, &[[0.0f32; 3]; 1000])?; // flushes if the memory is not coherent
 //!
 //! let mut in_flight = std::collections::VecDeque::new();
 //! for _ in 0..100 {
@@ -35,15 +35,15 @@
 //!     }
 //!     let frame = frames.begin()?; // before the first command is recorded
 //!     let commands = record(mesh.handle());
-//!     // The old mesh is dropped here, between recording and submit. That is fine.
+//!     // This drops the old mesh between recording and submission, which is safe.
 //!     mesh = allocator.create_buffer(&vertices, &memory)?;
 //!     let batch = vk::SubmitInfo::default().command_buffers(&commands);
 //!     let point = frame.submit(|signal| unsafe { signal.queue_submit(&[batch]) })?;
 //!     in_flight.push_back(point);
-//!     allocator.collect(); // takes back what the GPU has passed
+//!     allocator.collect(); // frees what the GPU has passed
 //! }
 //! drop(mesh);
-//! unsafe { allocator.shutdown()? }; // before vkDestroyDevice; what still lives is reported
+//! unsafe { allocator.shutdown()? }; // before vkDestroyDevice; reports leaks
 //! # drop((frames, allocator));
 //! # fake.finish()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,4 +1,5 @@
-//! The auditor says what holds memory back, by name and once; and of a clean run nothing.
+//! The auditor reports what holds memory back, by name and once. It reports nothing about a clean
+//! run.
 
 mod support;
 
@@ -97,7 +98,7 @@ fn a_timeline_that_never_moves_is_reported_once() {
         fake.run();
     });
     assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].contains("does not move") && said[0].contains("\"buffer\""), "{said:?}");
+    assert!(said[0].contains("makes no progress") && said[0].contains("\"buffer\""), "{said:?}");
 }
 
 #[test]

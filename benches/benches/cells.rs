@@ -1,8 +1,8 @@
 //! The standard cells under criterion: the time of each subject on each workload at
 //! three live counts and on each captured stream.
 //!
-//! `cargo bench -- renderer/10k` runs one. Criterion times one subject after the other; for ratios under
-//! the same conditions use the table.
+//! `cargo bench -- renderer/10k` runs one cell. Criterion times one subject after another; for
+//! ratios under the same conditions use the table.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use fencepost_benches::stream::Stream;
 use fencepost_benches::subject::Subject;
 use fencepost_benches::workloads::{Workload, traces};
 
-/// Every made workload, by live count.
+/// Every generated workload, by live count.
 fn made(criterion: &mut Criterion) {
     for workload in Workload::ALL {
         for (live, label) in [(1_000, "1k"), (10_000, "10k"), (100_000, "100k")] {
@@ -35,13 +35,14 @@ fn captured(criterion: &mut Criterion) {
     }
 }
 
-/// Whether the filter on the command line may want some of a group, which is dear to prepare.
+/// Whether the filter on the command line may select a part of a group, whose preparation is
+/// expensive.
 fn is_wanted(group: &str) -> bool {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     filter.is_none_or(|filter| filter.starts_with(group) || group.contains(&filter))
 }
 
-/// One workload, all subjects; an iteration is the measured part of the stream.
+/// One workload with all subjects. An iteration is the measured part of the stream.
 fn cell(criterion: &mut Criterion, name: &str, stream: &Stream) {
     let mut group = criterion.benchmark_group(name);
     let measured = stream.steps.len() - stream.steady;
@@ -53,7 +54,7 @@ fn cell(criterion: &mut Criterion, name: &str, stream: &Stream) {
         ($subject:ty) => {
             if stream.peak_live <= <$subject>::LARGEST_LIVE && !<$subject>::REFERENCE {
                 let mut arena = Arena::<$subject>::new(stream, arena_bytes(stream, 2.0));
-                // Who has no room, or cannot have such an arena, is left out.
+                // Subjects that have no room, or do not support such an arena, are omitted.
                 let able = arena.as_mut().is_some_and(|arena| arena.run(&stream.steps).is_ok());
                 if let (true, Some(mut arena)) = (able, arena) {
                     group.bench_function(
@@ -71,7 +72,7 @@ fn cell(criterion: &mut Criterion, name: &str, stream: &Stream) {
     group.finish();
 }
 
-/// Times the measured part alone.
+/// Times only the measured part.
 fn replay<S: Subject>(arena: &mut Arena<S>, stream: &Stream, iterations: u64) -> Duration {
     let (before, measured) = stream.steps.split_at(stream.steady);
     let mut spent = Duration::ZERO;

@@ -1,11 +1,12 @@
 //! Fragmentation under criterion, with 0, 1, 2, 3 and 8 frames in flight: `cargo bench --bench fragmentation`.
 //!
-//! - `footprint`: the smallest arena in which a workload runs, over its peak of live bytes; what is held
-//!   back is not live.
-//! - `holes`: 1 − largest free range / free bytes, at the end of the workload in an arena of 1.5 times
-//!   what it and the frames in flight hold at once.
+//! - `footprint`: the smallest arena in which a workload succeeds, over its peak of live bytes.
+//!   What is held back is not live.
+//! - `holes`: 1 − largest free range / free bytes, at the end of the workload, in an arena of 1.5
+//!   times the most that it and the frames in flight hold at once.
 //!
-//! 9 is the figure of who cannot run it at all. A sample is the mean of some seeds, so the spread is that of the seeds and not of the machine.
+//! The figure is 9 for a subject that cannot run the workload at all. A sample is the mean of some
+//! seeds, so the spread is that of the seeds and not of the machine.
 
 use std::cell::Cell;
 use std::fmt;
@@ -70,13 +71,13 @@ impl ValueFormatter for Plain {
     }
 }
 
-/// Live allocations.
+/// The number of live allocations.
 const LIVE: usize = 500;
 
 /// Streams by seed.
 const SEEDS: u64 = 7;
 
-/// The figure of who cannot run the stream in any arena that is tried.
+/// The figure of a subject that cannot run the stream in any arena that is tried.
 const NOT_AT_ALL: f64 = 9.0;
 
 /// The frames in flight.
@@ -124,13 +125,14 @@ fn settings(group: &mut BenchmarkGroup<'_, Plain>) {
     group.warm_up_time(Duration::from_millis(1)).measurement_time(Duration::from_millis(10));
 }
 
-/// One subject; an iteration is one seed.
+/// One subject. An iteration is one seed.
 fn cell<S: Subject>(
     group: &mut BenchmarkGroup<'_, Plain>,
     streams: &[Stream],
     figure: impl Fn(&Stream) -> Option<f64>,
 ) {
-    // Found once for each seed, and only where criterion asks: a filter may leave the cell out.
+    // Computed once for each seed, and only if criterion asks, because a filter may exclude the
+    // cell.
     let found: Vec<Cell<Option<f64>>> = streams.iter().map(|_| Cell::new(None)).collect();
     let next = Cell::new(0);
     group.bench_function(BenchmarkId::from_parameter(S::NAME), |bencher| {

@@ -1,5 +1,5 @@
-//! What every allocator must get right before it is measured: its ranges are aligned, lie in the arena,
-//! and no two that live overlap.
+//! What every allocator must satisfy before it is measured: its ranges are aligned, lie in the
+//! arena, and no two live ranges overlap.
 
 use std::collections::BTreeMap;
 
@@ -7,56 +7,56 @@ use crate::replay::Arena;
 use crate::stream::{Call, Stream};
 use crate::subject::Subject;
 
-/// What an allocator got wrong, at which step of the stream.
+/// An error of an allocator, with the step of the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Fault {
-    /// It is not at a multiple of its alignment.
+    /// A range does not start at a multiple of its alignment.
     #[error("step {step}: {offset:#x} is not aligned")]
     Alignment {
         /// The step of the stream.
         step: usize,
-        /// What it gave out.
+        /// The offset of the range.
         offset: u64,
     },
-    /// It does not lie in the arena.
+    /// A range does not lie in the arena.
     #[error("step {step}: {offset:#x} is not in the arena")]
     Bounds {
         /// The step of the stream.
         step: usize,
-        /// What it gave out.
+        /// The offset of the range.
         offset: u64,
     },
-    /// It lies over another one that lives.
+    /// A range overlaps another live one.
     #[error("step {step}: {offset:#x} overlaps what is there")]
     Overlap {
         /// The step of the stream.
         step: usize,
-        /// What it gave out.
+        /// The offset of the range.
         offset: u64,
     },
 }
 
-/// What became of a stream.
+/// The result of a stream.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Outcome {
-    /// Allocations that had no room.
+    /// The number of allocations for which there was no room.
     pub refused: usize,
     /// At the end: 1 − largest free range / free bytes; 0 if nothing is free.
     pub fragmentation: f64,
 }
 
-/// Runs a whole stream in an arena of `bytes` and looks at every range. `None` if the allocator cannot
-/// have such an arena.
+/// Runs a whole stream in an arena of `bytes` and checks every range. `None` if the allocator does
+/// not support such an arena.
 ///
 /// # Errors
-/// The first thing that it got wrong.
+/// The first error.
 pub fn check<S: Subject>(stream: &Stream, bytes: u64) -> Option<Result<Outcome, Fault>> {
     let mut arena = Arena::<S>::new(stream, bytes)?;
     let mut outcome = Outcome::default();
-    // End by offset of what lives, and offset by slot.
+    // The live ranges: end by offset, and offset by slot.
     let mut ends: BTreeMap<u64, u64> = BTreeMap::new();
     let mut offsets: Vec<Option<u64>> = vec![None; stream.slots];
-    // Runs of frees go the way they are measured.
+    // Runs of frees are executed in the way in which they are measured.
     let mut step = 0;
     for run in stream.steps.chunk_by(|a, b| a.frees() == b.frees()) {
         if run[0].frees() {
@@ -101,7 +101,7 @@ pub fn check<S: Subject>(stream: &Stream, bytes: u64) -> Option<Result<Outcome, 
     Some(Ok(outcome))
 }
 
-/// How much of the free bytes is not in the largest hole.
+/// The share of the free bytes that is not in the largest hole.
 fn fragmentation(ends: &BTreeMap<u64, u64>, bytes: u64) -> f64 {
     let (mut at, mut free, mut largest) = (0, 0, 0);
     for (&offset, &end) in ends.iter().chain([(&bytes, &bytes)]) {

@@ -15,12 +15,13 @@ pub fn ticks() -> u64 {
     };
 }
 
-/// How long the calling thread has run so far, if the system tells: what it waited for is not in it.
+/// How long the calling thread has run so far, if the system reports it. Waiting times are not
+/// included.
 pub fn cpu_time() -> Option<Duration> {
     #[cfg(unix)]
     {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the place is there to be written.
+        // SAFETY: the pointer is valid for writes.
         let told = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
         (told == 0).then(|| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
     }
@@ -28,17 +29,17 @@ pub fn cpu_time() -> Option<Duration> {
     None
 }
 
-/// What a tick is, found once.
+/// The properties of a tick, measured once.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    /// Nanoseconds of a tick.
+    /// The nanoseconds of a tick.
     pub tick: f64,
-    /// Ticks between two readings with nothing in between.
+    /// The ticks between two readings with nothing in between.
     pub reading: u64,
 }
 
 impl Clock {
-    /// Compares the ticks with the system's clock for 50 ms.
+    /// Compares ticks with the system's clock for 50 ms.
     pub fn calibrate() -> Self {
         let (start, first) = (Instant::now(), ticks());
         while start.elapsed() < Duration::from_millis(50) {

@@ -1,5 +1,5 @@
-//! A subject as a value, so that tables can go over all of them: the only place with dynamic dispatch,
-//! and never inside of what is timed.
+//! A subject as a value, so that tables can iterate over all of them. This is the only dynamic
+//! dispatch, and it is never inside of what is timed.
 
 use std::marker::PhantomData;
 
@@ -16,15 +16,15 @@ use crate::replay::Arena;
 use crate::stream::Stream;
 use crate::subject::{Probes, Subject};
 
-/// What can be asked of any subject.
+/// The operations on any subject.
 pub trait Contender {
-    /// What the tables call it.
+    /// Its name in the tables.
     fn name(&self) -> &'static str;
-    /// Whether it is no rival in time.
+    /// Whether it is only a reference, and not a rival in time.
     fn is_reference(&self) -> bool;
     /// Whether it frees in batches.
     fn is_batched(&self) -> bool;
-    /// The live count up to which it is measured.
+    /// The maximum live count with which it is measured.
     fn largest_live(&self) -> usize;
     /// [`check`](crate::check::check).
     fn check(&self, stream: &Stream, bytes: u64) -> Option<Result<Outcome, Fault>>;
@@ -47,7 +47,7 @@ pub trait Contender {
     fn refused(&self, stream: &Stream) -> Option<usize>;
     /// [`refusals::refusals`].
     fn refusals(&self, mix: Mix, percent: u64, allocations: usize, seed: u64) -> Option<Refusals>;
-    /// Bytes of the host's heap after the stream, for each allocation that is alive then.
+    /// The bytes of the host's heap after the stream, for each allocation that is live then.
     fn metadata(&self, stream: &Stream, bytes: u64) -> Option<f64>;
     /// What the searches of the stream visited.
     fn probes(&self, stream: &Stream, bytes: u64) -> Option<Probes>;
@@ -133,7 +133,7 @@ pub fn contender<S: Subject + 'static>() -> Box<dyn Contender> {
     Box::new(Of::<S>(PhantomData))
 }
 
-/// All subjects, ours first.
+/// All subjects, with those of this crate first.
 pub fn contenders() -> Vec<Box<dyn Contender>> {
     let mut all = Vec::new();
     macro_rules! push {

@@ -1,5 +1,6 @@
-//! A global allocator that counts, while it is told to, the bytes that become and end: so that an
-//! allocator's own cost is seen, and one that allocates in every call is not slowed where it is timed.
+//! A global allocator that can count the bytes that are allocated and freed. So the host memory of
+//! an allocator can be measured, and an allocator that allocates in every call is not slowed down
+//! while it is timed.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
@@ -14,32 +15,32 @@ fn count(bytes: isize) {
     }
 }
 
-/// The system's allocator, counted.
+/// The system's allocator, with counting.
 pub struct Counting;
 
 // SAFETY: it passes everything on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.dealloc(memory, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size as isize - layout.size() as isize);
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.realloc(memory, layout, size) }
     }
 }
@@ -47,8 +48,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static GLOBAL: Counting = Counting;
 
-/// Bytes of the host's heap that `work` made and did not give back, and what it returns. Nothing else may
-/// run meanwhile.
+/// The bytes of the host's heap that `work` allocated and did not free, and its result. Nothing
+/// else may run at the same time.
 pub fn bytes_kept<T>(work: impl FnOnce() -> T) -> (T, isize) {
     BYTES.store(0, Ordering::Relaxed);
     IS_COUNTING.store(true, Ordering::Relaxed);

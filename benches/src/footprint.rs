@@ -1,19 +1,20 @@
-//! How small an arena may be for a stream to run in it.
+//! The smallest arena in which a stream succeeds.
 
 use crate::replay::Arena;
 use crate::stream::Stream;
 use crate::subject::{Subject, granule};
 
-/// An arena of `factor` times the stream's peak, in whole granules.
+/// The size of an arena of `factor` times the stream's peak, in whole granules.
 pub fn arena_bytes(stream: &Stream, factor: f64) -> u64 {
     let bytes = (stream.peak_bytes as f64 * factor) as u64;
     bytes.next_multiple_of(granule(bytes))
 }
 
-/// The smallest arena in which the whole stream runs, as a multiple of its peak live bytes, to one in a
-/// thousand; `None` if eight times the peak is not enough.
+/// The smallest arena in which the whole stream succeeds, as a multiple of its peak live bytes,
+/// with an accuracy of one in a thousand. `None` if eight times the peak is not enough.
 ///
-/// Bisection: an allocator that fails in an arena may run in a smaller one, which is not looked for.
+/// This is a bisection. An allocator that fails in an arena may succeed in a smaller one, which is
+/// not searched for.
 pub fn smallest<S: Subject>(stream: &Stream) -> Option<f64> {
     let runs = |factor: f64| {
         let arena = Arena::<S>::new(stream, arena_bytes(stream, factor));
@@ -38,7 +39,8 @@ pub fn smallest<S: Subject>(stream: &Stream) -> Option<f64> {
     Some(holds)
 }
 
-/// Allocations that have no room in an arena of 1.05 times the stream's peak.
+/// The number of allocations for which there is no room in an arena of 1.05 times the stream's
+/// peak.
 pub fn refused<S: Subject>(stream: &Stream) -> Option<usize> {
     let mut arena = Arena::<S>::new(stream, arena_bytes(stream, 1.05))?;
     Some(arena.run_leniently(&stream.steps))

@@ -1,11 +1,11 @@
-//! The time of every single call: how the slow ones compare with the usual one.
+//! The time of every single call, to compare slow calls with the usual ones.
 
 use crate::clock::{Clock, ticks};
 use crate::replay::Arena;
 use crate::stream::{Call, Stream};
 use crate::subject::Subject;
 
-/// Nanoseconds that so many of the calls did not exceed.
+/// Nanoseconds that the given share of the calls did not exceed.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Quantiles {
     /// Half of them.
@@ -18,7 +18,7 @@ pub struct Quantiles {
     pub most: f64,
 }
 
-/// Of both calls.
+/// The quantiles of both kinds of calls.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Latency {
     /// Of allocations.
@@ -27,17 +27,17 @@ pub struct Latency {
     pub free: Quantiles,
 }
 
-/// When an allocator's records are made.
+/// When an allocator creates its records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Records {
-    /// In a replay before, so that no page is touched for the first time.
+    /// In an earlier replay, so that no page is touched for the first time.
     Before,
-    /// By the calls that are timed: each replay has an arena of its own, and all of the stream is timed.
+    /// In the timed calls: each replay has its own arena, and all of the stream is timed.
     OnDemand,
 }
 
-/// Times each measured call alone, in so many replays, and takes each call's shortest time: what remains
-/// is the call's own, not the machine's.
+/// Times each measured call separately, in several replays, and takes each call's shortest time,
+/// which excludes disturbances by the machine.
 pub fn latency<S: Subject>(
     stream: &Stream,
     bytes: u64,
@@ -80,7 +80,7 @@ pub fn latency<S: Subject>(
     Some(Latency { allocate: times(false)?, free: times(true)? })
 }
 
-/// `None` of no values.
+/// `None` if there are no values.
 fn quantiles(mut ticks: Vec<u32>, tick: f64) -> Option<Quantiles> {
     ticks.sort_unstable();
     let last = ticks.len().checked_sub(1)?;

@@ -1,7 +1,8 @@
-//! fencepost's core and its peers, checked and then measured side by side in one run.
+//! fencepost's core and its peers, which are checked and then measured side by side in one run.
 //!
-//! `cargo run --release --bin table` prints every figure as Markdown; `cargo bench` runs the standard
-//! cells under criterion. A peer is one file in `subjects`, a workload one file in `workloads`.
+//! `cargo run --release --bin table` prints every figure as Markdown. `cargo bench` runs the
+//! standard cells under criterion. Each peer is one file in `subjects`, and each workload one file
+//! in `workloads`.
 
 pub mod check;
 pub mod clock;

@@ -1,16 +1,16 @@
-//! A stream run once, its measured part in a function of its own: what callgrind counts.
+//! Runs a stream once, with the measured part in a function of its own, which callgrind counts.
 
 use crate::replay::Arena;
 use crate::stream::{Step, Stream};
 use crate::subject::Subject;
 
-/// What the name of the function contains.
+/// A part of the name of that function.
 pub const FUNCTION: &str = "measured_part";
 
 /// Runs the stream in an arena of `bytes`; `None` if it has no room there.
 pub fn run<S: Subject>(stream: &Stream, bytes: u64) -> Option<()> {
     let mut arena = Arena::<S>::new(stream, bytes)?;
-    // The records are made before.
+    // This creates the records in advance.
     arena.run(&stream.steps).ok()?;
     arena.clear();
     let (before, measured) = stream.steps.split_at(stream.steady);

@@ -1,9 +1,9 @@
-//! Times allocators side by side: they replay the stream in turn, again and again, so that whatever else
-//! the machine does falls on all of them alike.
+//! Times allocators side by side: they replay the stream in turn, repeatedly, so that other load on
+//! the machine affects all of them equally.
 //!
-//! Each replay begins with the part of the stream that makes the live set, so the caches hold what is
-//! the allocator's own. The measured part is timed in segments; a segment counts with its median over
-//! the replays, so that a few that were interrupted do not count at all.
+//! Each replay starts with the part of the stream that creates the live set, so the caches contain
+//! the allocator's own data. The measured part is timed in segments. A segment counts with its
+//! median over the replays, so a few interrupted replays have no effect.
 
 use std::ops::Range;
 
@@ -12,23 +12,24 @@ use crate::replay::Arena;
 use crate::stream::Stream;
 use crate::subject::Subject;
 
-/// Runs of one kind at least this long on average are timed apart.
+/// If runs of one kind have at least this length on average, allocations and frees are timed
+/// separately.
 const LONG_RUN: f64 = 16.0;
 
-/// Ticks spent, and calls made in them.
+/// The ticks spent, and the calls made in them.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Spent {
     /// In all calls.
     pub all: u64,
-    /// In allocations, where runs are long enough to tell; else 0.
+    /// In allocations, if runs are long enough to separate them; else 0.
     pub allocate: u64,
-    /// In frees, where runs are long enough to tell; else 0.
+    /// In frees, if runs are long enough to separate them; else 0.
     pub free: u64,
 }
 
-/// One allocator's way through the stream.
+/// The replay of a stream by one allocator.
 pub trait Lane {
-    /// Empties the arena, then runs what comes before the measured part.
+    /// Empties the arena, then runs the part of the stream before the measured one.
     fn begin(&mut self);
     /// Runs and times a segment.
     fn segment(&mut self, segment: Range<usize>) -> Spent;
@@ -40,10 +41,10 @@ struct Track<'a, S: Subject> {
     runs_are_long: bool,
 }
 
-/// The lane of an allocator; `None` if the stream does not run through in an arena of `bytes`.
+/// The lane of an allocator; `None` if the stream does not succeed in an arena of `bytes`.
 pub fn lane<'a, S: Subject + 'a>(stream: &'a Stream, bytes: u64) -> Option<Box<dyn Lane + 'a>> {
     let mut arena = Arena::<S>::new(stream, bytes)?;
-    // The records of all that will live are made, their pages touched.
+    // This creates the records of everything that will be live, and touches their pages.
     arena.run(&stream.steps).ok()?;
     let runs_are_long = stream.mean_run() >= LONG_RUN;
     Some(Box::new(Track { stream, arena, runs_are_long }))
@@ -81,13 +82,13 @@ impl<S: Subject> Lane for Track<'_, S> {
 pub struct Times {
     /// Of an allocation and a free together.
     pub pair: f64,
-    /// Of an allocation, where it can be told.
+    /// Of an allocation, if it can be separated.
     pub allocate: Option<f64>,
-    /// Of a free, where it can be told.
+    /// Of a free, if it can be separated.
     pub free: Option<f64>,
 }
 
-/// Lets the lanes replay the stream in turn, so often each.
+/// Lets the lanes replay the stream in turn, `replays` times each.
 pub fn race(
     stream: &Stream,
     segments: &[Range<usize>],
@@ -123,7 +124,7 @@ pub fn race(
     spent.iter().map(summary).collect()
 }
 
-/// The middle one of an odd number of values, the lower middle one of an even.
+/// The middle value; for an even number of values, the lower of the two in the middle.
 fn median(mut values: Vec<u64>) -> u64 {
     values.sort_unstable();
     values[(values.len() - 1) / 2]

@@ -1,11 +1,11 @@
-//! Random numbers that are the same everywhere: integers only, from a seed.
+//! Random numbers that are the same on all machines: integers only, from a seed.
 
 /// A generator (splitmix64).
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Generators of different seeds have nothing in common.
+    /// Creates a generator. Those of different seeds are unrelated.
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
     }
@@ -23,18 +23,19 @@ impl Random {
         ((u128::from(self.bits()) * bound as u128) >> 64) as usize
     }
 
-    /// True so many times in 100.
+    /// True with a probability of `percent` in 100.
     pub fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    /// From 2^`low` up to below 2^`high`: each power of two equally likely, and evenly within it.
+    /// A number from 2^`low` to below 2^`high`. Each power of two is equally likely, with a uniform
+    /// distribution within it.
     pub fn log_uniform(&mut self, low: u32, high: u32) -> u64 {
         let octave = 1_u64 << (low + self.below((high - low) as usize) as u32);
         octave + self.below(octave as usize) as u64
     }
 
-    /// One of them.
+    /// A random element.
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }

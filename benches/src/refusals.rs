@@ -1,29 +1,29 @@
-//! Whether an allocator finds the room that there is, in an arena that is nearly full.
+//! Whether an allocator finds the existing room in an arena that is nearly full.
 
 use std::collections::BTreeMap;
 
 use crate::random::Random;
 use crate::subject::{Subject, granule};
 
-/// What was refused in an arena that was kept so full.
+/// The refusals in an arena that was kept full to a given degree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Refusals {
-    /// Although some free range had room for it.
+    /// Those although some free range had room.
     pub with_room: usize,
-    /// Altogether.
+    /// All of them.
     pub all: usize,
 }
 
-/// What requests look like.
+/// The distribution of requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mix {
-    /// What the tables call it.
+    /// Its name in the tables.
     pub name: &'static str,
-    /// Sizes begin with 2 to this power.
+    /// Sizes start at 2 to this power.
     low: u32,
     /// Sizes are below 2 to this power.
     high: u32,
-    /// log2 of the alignments, each as likely as the next.
+    /// log2 of the alignments, which are equally likely.
     alignments: &'static [u32],
 }
 
@@ -54,8 +54,8 @@ impl Mix {
 /// Bytes of the arena.
 const ARENA: u64 = 256 << 20;
 
-/// Keeps `percent` of an arena in use for so many allocations of a mix, and looks at each refusal. `None`
-/// if the allocator cannot have the arena.
+/// Keeps `percent` of an arena in use for `allocations` requests of a mix, and examines each
+/// refusal. `None` if the allocator does not support the arena.
 pub fn refusals<S: Subject>(
     mix: Mix,
     percent: u64,
@@ -66,7 +66,7 @@ pub fn refusals<S: Subject>(
     let mut subject = S::new(ARENA, ARENA as usize / 4_096)?;
     let mut random = Random::new(seed);
     let mut refused = Refusals::default();
-    // End by offset, and what can be freed.
+    // The live ranges: end by offset, and what can be freed.
     let mut ends: BTreeMap<u64, u64> = BTreeMap::new();
     let mut live: Vec<(S::Handle, u64)> = Vec::new();
     let mut used = 0;
@@ -94,7 +94,7 @@ pub fn refusals<S: Subject>(
     Some(refused)
 }
 
-/// Whether a hole takes it, aligned.
+/// Whether a hole can hold the request, aligned.
 fn has_room(ends: &BTreeMap<u64, u64>, size: u64, alignment: u64) -> bool {
     let mut at = 0_u64;
     ends.iter().chain([(&ARENA, &ARENA)]).any(|(&offset, &end)| {

@@ -1,4 +1,4 @@
-//! The inner loops: a stream, or a part of it, through one allocator.
+//! The inner loops: they run a stream, or a part of it, on one allocator.
 
 use std::hint::black_box;
 use std::ops::Range;
@@ -6,32 +6,32 @@ use std::ops::Range;
 use crate::stream::{Call, Step, Stream};
 use crate::subject::Subject;
 
-/// An arena in use: an allocator, and the handles of what lives in it.
+/// An arena in use: an allocator, and the handles of live allocations.
 pub struct Arena<S: Subject> {
     /// The allocator.
     pub subject: S,
     slots: Vec<Option<S::Handle>>,
-    /// What is freed together, between its collection and its end.
+    /// The handles that are freed together, while they are collected.
     batch: Vec<S::Handle>,
 }
 
-/// The stream has no room in the arena.
+/// There is no room in the arena for the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Full;
 
 impl<S: Subject> Arena<S> {
-    /// An empty arena for a stream; `None` if the allocator cannot have it.
+    /// Creates an empty arena for a stream; `None` if the allocator does not support it.
     pub fn new(stream: &Stream, bytes: u64) -> Option<Self> {
         S::new(bytes, stream.slots).map(|subject| Self::with(subject, stream))
     }
 
-    /// An arena whose allocator is there.
+    /// Creates an arena for an existing allocator.
     pub fn with(subject: S, stream: &Stream) -> Self {
         let slots = std::iter::repeat_with(|| None).take(stream.slots).collect();
         Self { subject, slots, batch: Vec::with_capacity(stream.slots) }
     }
 
-    /// Runs steps in the order of the stream, up to the first that has no room.
+    /// Runs steps in the order of the stream, up to the first for which there is no room.
     #[inline]
     pub fn run(&mut self, steps: &[Step]) -> Result<(), Full> {
         if S::BATCHED {
@@ -71,7 +71,7 @@ impl<S: Subject> Arena<S> {
         Ok(())
     }
 
-    /// Runs steps, and counts the allocations that have no room.
+    /// Runs steps, and counts the allocations for which there is no room.
     pub fn run_leniently(&mut self, steps: &[Step]) -> usize {
         let mut refused = 0;
         for step in steps {
@@ -106,12 +106,12 @@ impl<S: Subject> Arena<S> {
         }
     }
 
-    /// Keeps a handle that was made outside.
+    /// Stores a handle that was created elsewhere.
     pub fn keep(&mut self, slot: usize, handle: S::Handle) {
         self.slots[slot] = Some(handle);
     }
 
-    /// Frees all that lives.
+    /// Frees all live allocations.
     pub fn clear(&mut self) {
         for slot in 0..self.slots.len() {
             self.free(slot);
@@ -119,8 +119,8 @@ impl<S: Subject> Arena<S> {
     }
 }
 
-/// Cuts the measured part into segments of about `length` steps, between runs of one kind where there
-/// are such runs.
+/// Divides the measured part into segments of about `length` steps. If there are runs of one kind,
+/// they are not divided.
 pub fn segments(stream: &Stream, length: usize) -> Vec<Range<usize>> {
     let steps = &stream.steps;
     let mut segments = Vec::new();

@@ -1,39 +1,39 @@
-//! A workload as a stream of steps, fixed before any allocator sees it.
+//! A workload as a stream of steps, which is fixed before any allocator runs it.
 
 use std::collections::VecDeque;
 
 /// One call of an allocator, 16 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Step {
-    /// Bytes to allocate; 0 frees.
+    /// The number of bytes to allocate; 0 frees.
     size: u64,
-    /// Where the allocation's handle is kept while it lives.
+    /// The slot in which the allocation's handle is stored while it is live.
     slot: u32,
-    /// What to align it to; 0 if the step frees.
+    /// The alignment; 0 if the step frees.
     alignment: u32,
 }
 
-/// What a step asks for.
+/// The call of a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Call {
-    /// Allocate so many bytes at such an alignment, and keep the handle in the slot.
+    /// Allocate, and store the handle in the slot.
     Allocate {
-        /// Keeps the handle; below [`Stream::slots`].
+        /// The slot of the handle; below [`Stream::slots`].
         slot: usize,
-        /// Bytes, not 0.
+        /// The size in bytes, not 0.
         size: u64,
         /// A power of two.
         alignment: u64,
     },
-    /// Free what the slot keeps.
+    /// Free the allocation in the slot.
     Free {
-        /// Keeps the handle.
+        /// The slot of the handle.
         slot: usize,
     },
 }
 
 impl Step {
-    /// What it asks for.
+    /// The call.
     #[inline]
     pub fn call(self) -> Call {
         let slot = self.slot as usize;
@@ -51,29 +51,31 @@ impl Step {
     }
 }
 
-/// A workload: its first part makes the live set, the rest is what is measured.
+/// A workload. Its first part creates the live set, and the rest is measured.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
-    /// What the tables call it.
+    /// Its name in the tables.
     pub name: String,
-    /// All steps. What they do not free is alive at the end.
+    /// All steps. Allocations that they do not free are live at the end.
     pub steps: Vec<Step>,
-    /// Where the measured part begins.
+    /// The index at which the measured part begins.
     pub steady: usize,
-    /// The frames: each ends before the step of this index. Rising, with repeats for empty frames.
+    /// The frames: each ends before the step with this index. Not decreasing; equal for empty
+    /// frames.
     pub frames: Vec<usize>,
-    /// Slots are below this: the largest number of handles alive.
+    /// Slots are below this. It is the largest number of live handles.
     pub slots: usize,
-    /// The most bytes that are alive at one time, as asked for.
+    /// The most requested bytes that are live at one time.
     pub peak_bytes: u64,
-    /// The most allocations that are alive at one time.
+    /// The most allocations that are live at one time.
     pub peak_live: usize,
 }
 
 impl Stream {
-    /// The same stream by a program that keeps so many frames in flight: what a frame frees comes back
-    /// where the frame begins that waits for it, so many later; with none in flight at once. The peaks
-    /// stay: they do not count what is held back.
+    /// The same stream in a program that keeps `frames` frames in flight: what a frame frees is
+    /// freed when the frame begins that waits for it, which is that many frames later; with none in
+    /// flight it is freed immediately. The peaks stay the same, because they do not count what is
+    /// held back.
     #[must_use]
     pub fn deferred(&self, frames: usize) -> Self {
         if frames == 0 {
@@ -104,7 +106,8 @@ impl Stream {
         Self { peak_bytes: self.peak_bytes, peak_live: self.peak_live, ..builder.finish() }
     }
 
-    /// The most bytes that are given out at one time: what is live, and what is held back.
+    /// The most bytes that are in use at one time: those that are live, and those that are held
+    /// back.
     pub fn peak_held(&self) -> u64 {
         let mut sizes = vec![0; self.slots];
         let (mut held, mut peak) = (0, 0);
@@ -129,15 +132,15 @@ impl Stream {
     }
 }
 
-/// An allocation of a stream that is being built.
+/// An allocation in a stream that is being built.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Slot(u32);
 
-/// Writes a stream.
+/// Builds a stream.
 #[derive(Debug)]
 pub struct Builder {
     stream: Stream,
-    /// Bytes in each slot.
+    /// The bytes in each slot.
     sizes: Vec<u64>,
     vacant: Vec<u32>,
     bytes: u64,
@@ -168,7 +171,7 @@ impl Builder {
         Slot(slot)
     }
 
-    /// Adds the free of an allocation that lives.
+    /// Adds the free of a live allocation.
     pub fn free(&mut self, slot: Slot) {
         let size = std::mem::take(&mut self.sizes[slot.0 as usize]);
         assert!(size != 0, "freed twice");
@@ -178,22 +181,22 @@ impl Builder {
         self.stream.steps.push(Step { size: 0, slot: slot.0, alignment: 0 });
     }
 
-    /// The live set is made: from here on it is measured.
+    /// The live set is complete: from here on the stream is measured.
     pub fn begin_steady(&mut self) {
         self.stream.steady = self.stream.steps.len();
     }
 
-    /// A frame ends here.
+    /// Ends a frame.
     pub fn end_frame(&mut self) {
         self.stream.frames.push(self.stream.steps.len());
     }
 
-    /// Number of measured steps so far.
+    /// The number of measured steps so far.
     pub fn measured(&self) -> usize {
         self.stream.steps.len() - self.stream.steady
     }
 
-    /// Bytes that are alive.
+    /// The number of live bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -1,18 +1,18 @@
-//! Three command buffers in turn: the frames in flight.
+//! Three command buffers that are used in turn: the frames in flight.
 use super::Result;
 use fencepost::{Allocator, Object, Point, Timeline, ash, vk};
 use std::time::Duration;
 
-/// How many submissions may be on their way while the next is recorded.
+/// The number of submissions that may be in flight while the next one is recorded.
 pub(crate) const IN_FLIGHT: usize = 3;
 
-/// A GPU that takes longer for three frames is considered stuck.
+/// If a GPU takes longer for three frames, it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Command buffers for one queue family.
 ///
-/// A command buffer is recorded again and again, so it needs what fencepost spares everything else
-/// here: someone who waits first. This wait is also what keeps the frames in flight to three.
+/// A command buffer is recorded repeatedly, so unlike everything else here it needs a wait before
+/// it is used again. This wait also limits the frames in flight to three.
 pub(crate) struct CommandRing {
     allocator: Allocator,
     device: ash::Device,
@@ -28,7 +28,7 @@ struct Slot {
 }
 
 impl CommandRing {
-    /// Makes the pools and their buffers.
+    /// Creates the pools and their buffers.
     pub(crate) fn new(allocator: &Allocator, device: &ash::Device, family: u32) -> Result<Self> {
         let mut slots = [Slot::default(); IN_FLIGHT];
         for slot in &mut slots {
@@ -45,7 +45,7 @@ impl CommandRing {
         Ok(Self { allocator: allocator.clone(), device: device.clone(), slots, turn: 0 })
     }
 
-    /// Begins the oldest command buffer, once the GPU is through with it.
+    /// Begins the oldest command buffer when the GPU is done with it.
     pub(crate) fn begin(&mut self, timeline: &Timeline) -> Result<vk::CommandBuffer> {
         let slot = &mut self.slots[self.turn];
         if let Some(point) = slot.last.take() {
@@ -61,18 +61,19 @@ impl CommandRing {
         Ok(slot.commands)
     }
 
-    /// Notes where the command buffer just begun was submitted, and moves on to the next.
+    /// Notes the submission of the command buffer that was begun last, and moves on to the next
+    /// one.
     pub(crate) fn submitted(&mut self, point: Point) {
         self.slots[self.turn].last = Some(point);
         self.turn = (self.turn + 1) % IN_FLIGHT;
     }
 }
 
-/// The pools go as all else does: when the GPU is through with them.
+/// The pools are retired like everything else: they are destroyed when the GPU is done with them.
 impl Drop for CommandRing {
     fn drop(&mut self) {
         for slot in &self.slots {
-            // SAFETY: the pool is ours, and its commands were submitted through recordings.
+            // SAFETY: this owns the pool, and its commands were submitted through recordings.
             unsafe { self.allocator.retire_object(Object::CommandPool(slot.pool)) };
         }
     }

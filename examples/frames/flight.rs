@@ -1,4 +1,4 @@
-//! The frames: three on their way at any time, each dropping what it no longer needs.
+//! The frames: three are in flight at any time, and each drops what it no longer needs.
 use super::Result;
 use super::camera::Camera;
 use super::commands::CommandRing;
@@ -15,29 +15,29 @@ use std::time::Duration;
 /// How many frames make a second of the flight.
 const FRAMES_PER_SECOND: f32 = 30.0;
 
-/// Everything that flies.
+/// The state of the flight.
 pub(crate) struct Flight {
     allocator: Allocator,
     pipelines: Pipelines,
-    /// Of the queue that draws.
+    /// The timeline of the queue that draws.
     timeline: Timeline,
     ring: CommandRing,
     uploads: Uploads,
     /// Whether each frame carries a scrub of the guards.
     scrubs: bool,
-    /// What the scrubs had to do.
+    /// The work of the scrubs.
     pub(crate) scrubbed: Scrubbed,
-    /// What is on the GPU now.
+    /// The part of the world that is on the GPU now.
     pub(crate) world: World,
 }
 
 impl Flight {
-    /// Makes ready: pipelines, queues, and a world without chunks.
+    /// Prepares the flight: pipelines, queues, and a world without chunks.
     pub(crate) fn new(gpu: &Gpu, allocator: &Allocator, seed: u64, scrubs: bool) -> Result<Self> {
         let timeline = allocator.timeline(gpu.main.queue)?;
-        // A timeline belongs to a queue. Where there is a queue for transfers the uploads run
-        // beside the frames, on a timeline of their own; elsewhere they share the queue of the
-        // frames, and so its timeline. Nothing else in this program knows the difference.
+        // A timeline belongs to a queue. If there is a queue for transfers, the uploads run in
+        // parallel with the frames, on a timeline of their own. Otherwise they use the queue of the
+        // frames, and so its timeline. Nothing else in this program depends on the difference.
         let (upload_timeline, upload_family) = match gpu.transfer {
             Some(transfer) => (allocator.timeline(transfer.queue)?, transfer.family),
             None => (timeline.clone(), gpu.main.family),
@@ -56,11 +56,11 @@ impl Flight {
         })
     }
 
-    /// Streams and draws one frame, with `finish` recording what is to be done with its picture.
+    /// Streams and draws one frame. `finish` records what to do with its picture.
     ///
-    /// Everything made here is dropped here: before the frame is submitted, long before it is
-    /// drawn. The open recording pins it, the submission says what to wait for, and a later
-    /// `collect` takes it back.
+    /// Everything that is made here is dropped here: before the frame is submitted, and long before
+    /// it is drawn. The open recording pins it, the submission determines what to wait for, and a
+    /// later `collect` frees it.
     pub(crate) fn frame(
         &mut self,
         number: u32,
@@ -101,8 +101,8 @@ impl Flight {
             vk::SubmitInfo2::default().wait_semaphore_infos(&waits).command_buffer_infos(&infos);
         // SAFETY: the command buffer is being recorded.
         unsafe { self.pipelines.device.end_command_buffer(commands) }?;
-        // SAFETY: all that the commands name was alive when `recording` began or was made since,
-        // and they wait for the uploads.
+        // SAFETY: everything that the commands name was alive when `recording` began or was made
+        // since, and they wait for the uploads.
         let point = recording.submit(|signal| unsafe { signal.queue_submit2(&[submit]) })?;
         self.ring.submitted(point);
         Ok(point)

@@ -1,4 +1,4 @@
-//! What an image is used for, and the barrier from one use to the next.
+//! The uses of images, and the barrier from one use to the next.
 use super::Result;
 use fencepost::{
     AllocationDesc, Allocator, Image, ImageDesc, ImageView, ImageViewDesc,
@@ -13,14 +13,14 @@ pub(crate) const DEPTH: vk::Format = vk::Format::D32_SFLOAT;
 /// A use of an image.
 #[derive(Clone, Copy)]
 pub(crate) enum Use {
-    /// Nothing yet: whatever it holds is not needed.
+    /// None yet: the contents are not needed.
     Nothing,
     ColourTarget,
     DepthTarget,
     CopySource,
     CopyTarget,
     Sampled,
-    /// To be sampled by work that waits for a semaphore, maybe on another queue.
+    /// Will be sampled by work that waits for a semaphore, possibly on another queue.
     HandedOver,
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn level(mip_level: u32) -> vk::ImageSubresourceLayers {
     }
 }
 
-/// An image that is drawn into. The view is declared first, so it goes first.
+/// An image that is drawn into. The view is declared first, so it is dropped first.
 pub(crate) struct Target {
     /// How the image is seen.
     pub(crate) view: ImageView,
@@ -106,8 +106,8 @@ pub(crate) struct Target {
     pub(crate) image: Image,
 }
 
-/// All that one frame draws into. Each frame makes its own and drops it: a frame of another size
-/// is nothing special, and no frame waits for another's pictures.
+/// Everything that one frame draws into. Each frame creates its own targets and drops them, so a
+/// frame of another size is nothing special, and no frame waits for another's targets.
 pub(crate) struct Targets {
     pub(crate) colour: Target,
     pub(crate) depth: Target,

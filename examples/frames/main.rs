@@ -1,19 +1,20 @@
-//! A headless renderer with three frames in flight that streams a world through little memory.
+//! A headless renderer with three frames in flight that streams a world through a small amount of
+//! memory.
 //!
 //! ```text
 //! cargo run --release --example frames -- --out out
 //! ```
 //!
-//! A camera flies down a river. Chunks of land come near and are made, uploaded through staging
-//! buffers, drawn, made again finer or coarser, and left behind. The program keeps no list of
-//! things to delete and waits for no idle GPU: what is no longer needed is dropped where that
-//! becomes known, in [`flight`], [`upload`] and [`world`], even between the recording of a command
-//! buffer that uses it and its submission. At the end there is a picture of the land, a picture of
-//! the memory, and a summary; and nothing is left behind.
+//! A camera flies down a river. Chunks of land are made when they come near, uploaded through
+//! staging buffers, drawn, made again at a finer or coarser detail, and left behind. The program
+//! keeps no list of things to delete and never waits for an idle GPU. It drops a resource where it
+//! finds that the resource is no longer needed, in [`flight`], [`upload`] and [`world`], even
+//! between the recording of a command buffer that uses it and its submission. At the end it writes
+//! a picture of the land, a picture of the memory, and a summary, and nothing leaks.
 //!
-//! Where to look first: `flight.rs` is a frame from begin to submit, `world.rs` what streams,
-//! `upload.rs` the way into device-local memory. `terrain.rs`, `trees.rs`, `ground.rs` and
-//! `sunlight.rs` make the land on the CPU and know nothing of Vulkan.
+//! Where to look first: `flight.rs` is a frame from begin to submit, `world.rs` streams the chunks,
+//! and `upload.rs` copies to device-local memory. `terrain.rs`, `trees.rs`, `ground.rs` and
+//! `sunlight.rs` make the land on the CPU, without Vulkan.
 mod camera;
 mod chunk;
 mod commands;
@@ -53,7 +54,7 @@ use std::time::{Duration, Instant};
 use summary::Summary;
 use support::{Gpu, GpuRequest, Validation};
 
-/// What can go wrong, as one sentence.
+/// An error is one sentence.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
@@ -76,7 +77,7 @@ fn run(options: &Options) -> Result<()> {
     fs::create_dir_all(&options.out)
         .map_err(|error| format!("cannot make the folder {}: {error}", options.out.display()))?;
     let (landscape, memory) = (options.out.join("landscape.png"), options.out.join("memory.svg"));
-    // Both are opened before the flight: better no flight than one without a picture.
+    // Both files are opened before the flight, so that a flight without a picture cannot happen.
     let (landscape_file, mut memory_file) = (create(&landscape)?, create(&memory)?);
 
     let gpu = Gpu::open(&GpuRequest {
@@ -120,7 +121,7 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// An allocator that keeps the GPU's device alive until all its memory is given back.
+/// An allocator that keeps the device alive until all its memory is freed.
 fn open_allocator(gpu: &Arc<Gpu>, options: &Options) -> Result<Allocator> {
     let desc = AllocatorDesc::new(&gpu.instance, gpu.physical_device, &gpu.device)
         .api_version(gpu.api_version)
@@ -129,12 +130,12 @@ fn open_allocator(gpu: &Arc<Gpu>, options: &Options) -> Result<Allocator> {
         .guarded_by(options.guarded_by())
         .end_policy(EndPolicy::Wait(Duration::from_secs(60)))
         .keep_alive(Arc::<Gpu>::clone(gpu));
-    // SAFETY: instance and device are alive and stay so while the allocator does; the features are
-    // those enabled; every queue in use gets a timeline.
+    // SAFETY: instance and device are alive, and remain so as long as the allocator; the features
+    // are the enabled ones; every queue in use gets a timeline.
     Ok(unsafe { Allocator::new(&desc) }?)
 }
 
-/// Flies, and returns the pixels of the photograph and the memory as it was before it.
+/// Flies, and returns the pixels of the photograph and the state of the memory before it.
 fn fly(
     gpu: &Gpu,
     allocator: &Allocator,
@@ -168,7 +169,7 @@ fn fly(
     Ok((pixels, snapshot))
 }
 
-/// What this program needs beyond what fencepost does: it is written for Vulkan 1.3.
+/// Checks the requirements of this program beyond those of fencepost: it is written for Vulkan 1.3.
 fn require(gpu: &Gpu) -> Result<()> {
     // SAFETY: the physical device is one of the instance's.
     let families =
@@ -184,7 +185,7 @@ fn create(path: &Path) -> Result<File> {
     File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }
 
-/// A bar on a terminal, nothing elsewhere.
+/// A progress bar on a terminal, and nothing elsewhere.
 fn progress_bar(frames: u32) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} frame {pos} of {len}, {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar());

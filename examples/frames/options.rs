@@ -20,27 +20,27 @@ pub(crate) struct Options {
     /// A part of the name of the driver or device to use, such as lavapipe or swiftshader.
     #[arg(long, value_name = "NAME")]
     pub(crate) driver: Option<String>,
-    /// The folder to write to; it is made if need be.
+    /// The folder for the output. It is created if it does not exist.
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub(crate) out: PathBuf,
     /// The size of the picture in pixels. The flight itself is drawn at a sixth of it.
     #[arg(long, value_name = "WxH", default_value = "1280x720", value_parser = size)]
     pub(crate) size: vk::Extent2D,
-    /// Have the validation layer watch; anything it says is a failure.
+    /// Enables the validation layer. If it reports anything, the program fails.
     #[arg(long)]
     pub(crate) validate: bool,
-    /// Watch for writes outside of resources; any that is found is a failure.
+    /// Detects writes outside of resources. If there are any, the program fails.
     #[arg(long, value_enum, value_name = "POLICY", default_value = "off")]
     pub(crate) guards: Guards,
-    /// Let the GPU keep the guards, and not the host.
+    /// Lets the GPU maintain the guards instead of the host.
     #[arg(long)]
     pub(crate) scrub: bool,
-    /// Write nothing to standard output but the summary, as one line of JSON.
+    /// Writes only the summary to standard output, as one line of JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// What is watched.
+/// What is guarded.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Guards {
     Off,
@@ -63,12 +63,12 @@ impl Options {
         if self.scrub { GuardedBy::Gpu } else { GuardedBy::Host }
     }
 
-    /// Whether frames carry a scrub.
+    /// Whether frames contain a scrub.
     pub(crate) fn scrubs(&self) -> bool {
         self.scrub && self.policy() != GuardPolicy::Off
     }
 
-    /// Reads a command line. What is wrong with it is one sentence.
+    /// Parses a command line. The error is one sentence.
     pub(crate) fn read(
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<Self, String> {

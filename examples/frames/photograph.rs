@@ -1,4 +1,5 @@
-//! The one frame that is looked at: drawn four times as large, made small, read back and written.
+//! The only frame that is looked at: it is drawn at four times the size, reduced, read back and
+//! written.
 use super::Result;
 use super::draw::Pen;
 use super::flight::Flight;

@@ -1,4 +1,4 @@
-//! The pipelines, and what descriptor sets look like: made once and kept.
+//! The pipelines and the descriptor set layouts: they are made once and kept.
 use super::Result;
 use super::chunk::GroundVertex;
 use super::images::{COLOUR, DEPTH};
@@ -14,14 +14,14 @@ const SHADERS: &[u8] = include_bytes!("../../shaders/landscape.spv");
 /// Everything that is set up once.
 pub(crate) struct Pipelines {
     allocator: Allocator,
-    /// The device that they are of.
+    /// Their device.
     pub(crate) device: ash::Device,
     sampler: vk::Sampler,
-    /// Of a view's set: its uniforms, the grain of the ground, the sampler.
+    /// The layout of a view's set: its uniforms, the grain of the ground, the sampler.
     pub(crate) view_sets: vk::DescriptorSetLayout,
-    /// Of a picture's set: one texture.
+    /// The layout of a picture's set: one texture.
     pub(crate) picture_sets: vk::DescriptorSetLayout,
-    /// Both together.
+    /// The pipeline layout of both.
     pub(crate) layout: vk::PipelineLayout,
     pub(crate) sky: vk::Pipeline,
     pub(crate) ground: vk::Pipeline,
@@ -81,11 +81,11 @@ impl Pipelines {
     }
 }
 
-/// Layouts may go at once: no set is updated and no command recorded after this. The others go when
-/// the GPU is through with them.
+/// Layouts may be destroyed immediately, because no set is updated and no command recorded after
+/// this. The others are destroyed when the GPU is done with them.
 impl Drop for Pipelines {
     fn drop(&mut self) {
-        // SAFETY: all of them are ours, and the work that uses them was submitted through
+        // SAFETY: this owns all of them, and the work that uses them was submitted through
         // recordings.
         unsafe {
             for pipeline in [self.sky, self.ground, self.trees, self.water] {

@@ -1,4 +1,5 @@
-//! What all chunks share: the triangles of the ground, the shapes of the trees, a grain.
+//! Resources that all chunks share: the triangles of the ground, the shapes of the trees, a grain
+//! texture.
 use super::Result;
 use super::chunk::{Detail, ground_indices};
 use super::texels;

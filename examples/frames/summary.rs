@@ -1,4 +1,4 @@
-//! What the flight took, in numbers: for people, and as one line of JSON.
+//! The figures of the flight: for people, and as one line of JSON.
 use super::options::Options;
 use fencepost::Statistics;
 use serde::Serialize;
@@ -19,7 +19,7 @@ pub(crate) struct Summary {
     pub(crate) allocations: u64,
     /// Calls of vkAllocateMemory that it took.
     pub(crate) driver_allocations: u64,
-    /// Calls that one memory for each resource would have taken on top.
+    /// Additional calls if each resource had a memory of its own.
     pub(crate) driver_allocations_saved: u64,
     /// In use after the last frame of the flight.
     pub(crate) live: u64,

@@ -1,7 +1,7 @@
-//! From the CPU into device-local memory, through staging buffers on a queue of their own.
+//! Copies from the CPU into device-local memory, through staging buffers on a queue of their own.
 //!
-//! A staging buffer is dropped as soon as the copy out of it is *recorded*: before it is submitted,
-//! long before it has happened. Its memory is reused once the copy is done.
+//! A staging buffer is dropped as soon as the copy out of it is *recorded*, before it is submitted
+//! and long before it happens. Its memory is reused when the copy is done.
 use super::Result;
 use super::commands::CommandRing;
 use super::images::{self, COLOUR, Use, turn};
@@ -12,13 +12,13 @@ use fencepost::{
     ash, vk,
 };
 
-/// The way into device-local memory.
+/// Uploads to device-local memory.
 pub(crate) struct Uploads {
     allocator: Allocator,
     device: ash::Device,
     timeline: Timeline,
     ring: CommandRing,
-    /// The two queue families that touch what is uploaded, or none if they are one.
+    /// The two queue families that access what is uploaded; empty if they are the same.
     families: Vec<u32>,
     last: Option<Point>,
 }
@@ -42,14 +42,14 @@ impl Uploads {
         })
     }
 
-    /// Begins to record uploads, which one submission will carry out together.
+    /// Begins to record uploads that one submission will execute together.
     pub(crate) fn begin(&mut self) -> Result<Batch<'_>> {
         let commands = self.ring.begin(&self.timeline)?;
         let recording = self.timeline.begin()?;
         Ok(Batch { recording, commands, uploads: self })
     }
 
-    /// What work has to wait for that uses what was uploaded so far.
+    /// What work must wait for if it uses anything that was uploaded so far.
     pub(crate) fn done(&self) -> Option<vk::SemaphoreSubmitInfo<'static>> {
         let all = vk::PipelineStageFlags2::ALL_COMMANDS;
         let info = vk::SemaphoreSubmitInfo::default().stage_mask(all);

@@ -9,13 +9,14 @@ use super::settings::{self, BlockSize, Guards};
 
 /// Replays captured allocation streams of real programs through fencepost.
 ///
-/// Each allocation becomes a buffer or an image that the GPU writes; each free is a drop, after
+/// Each allocation becomes a buffer or an image that the GPU writes. Each free is a drop, after
 /// which the GPU still reads the written words back. A range that is reused too early shows as a
 /// wrong word.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "replay", version)]
 pub(crate) struct Arguments {
-    /// Traces: text, or text packed by Zstandard [default: warzone2100-vulkan of benches/traces]
+    /// Traces: text, or text compressed by Zstandard [default: warzone2100-vulkan of
+    /// benches/traces]
     pub(crate) files: Vec<PathBuf>,
 
     /// The Vulkan driver or device, by a part of its name, such as lavapipe or swiftshader
@@ -26,12 +27,14 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) no_driver: bool,
 
-    /// The fake driver takes the memory of a recorded GPU, by a part of its name; may be named more
-    /// than once, and so may be what follows: each combination is replayed, and a table compares them
+    /// The fake driver takes the memory of a recorded GPU, by a part of its name. This and the
+    /// following options may be given more than once: each combination is replayed, and a table
+    /// compares them
     #[arg(long, value_name = "NAME", requires = "no_driver")]
     pub(crate) topology: Vec<String>,
 
-    /// The size of blocks, such as 64M; or of the first and the largest, such as 1M-256M
+    /// The size of blocks, such as 64M; or the sizes of the first and the largest block, such as
+    /// 1M-256M
     #[arg(long, value_name = "SIZE", value_delimiter = ',', value_parser = settings::block_size)]
     pub(crate) block_size: Vec<BlockSize>,
 
@@ -40,11 +43,12 @@ pub(crate) struct Arguments {
         value_parser = settings::granularity)]
     pub(crate) granularity: Vec<u64>,
 
-    /// The most submits that the GPU may not have done yet [default: 64; 2 over the fake driver]
+    /// The maximum number of submissions that the GPU has not completed [default: 64; 2 over the
+    /// fake driver]
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub(crate) frames_in_flight: Vec<NonZeroUsize>,
 
-    /// Writes the replay down, as a program's own `AllocatorDesc::record` would
+    /// Writes a record of the replay, as a program's own `AllocatorDesc::record` would
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
 
@@ -52,38 +56,38 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) chrome: Option<PathBuf>,
 
-    /// Takes a record without an end too, of a program that did not get to close its allocator
+    /// Also accepts a record without an end, from a program that could not close its allocator
     #[arg(long)]
     pub(crate) torn: bool,
 
-    /// Stops after so many operations of each trace
+    /// Stops after this many operations of each trace
     #[arg(long, value_name = "N")]
     pub(crate) operations: Option<NonZeroUsize>,
 
-    /// Divides all sizes by this
+    /// Divides all sizes by this number
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = scale)]
     pub(crate) scale: f64,
 
-    /// Rather takes over what the GPU may still use, behind a barrier, than asks for more memory;
+    /// Takes over memory that the GPU may still use, behind a barrier, instead of asking for more;
     /// `--reuse=false,true` compares both
     #[arg(long, value_name = "BOOL", value_delimiter = ',', num_args = 0..=1,
         require_equals = true, default_missing_value = "true")]
     pub(crate) reuse: Vec<bool>,
 
-    /// Watches for writes outside of resources, by the host and by a scrub of the GPU at each submit;
-    /// what is found is a failure
+    /// Detects writes outside of resources, by the host and by a scrub of the GPU at each
+    /// submission; if anything is found, the replay fails
     #[arg(long, value_name = "POLICY", value_delimiter = ',', value_enum)]
     pub(crate) guards: Vec<Guards>,
 
-    /// Lets the GPU watch what the host sees, too
+    /// Lets the GPU also watch memory that the host can access
     #[arg(long, requires = "guards")]
     pub(crate) scrub: bool,
 
-    /// Follows the GPU by a ring of fences, as in Vulkan 1.0, instead of a timeline semaphore
+    /// Tracks the GPU by a ring of fences, as in Vulkan 1.0, instead of a timeline semaphore
     #[arg(long)]
     pub(crate) fences: bool,
 
-    /// Lets the Vulkan validation layer listen; a word from it is a failure
+    /// Enables the Vulkan validation layer; if it reports anything, the replay fails
     #[arg(long, conflicts_with = "no_driver")]
     pub(crate) validation: bool,
 
@@ -103,7 +107,7 @@ pub(crate) struct Arguments {
 /// A fault injected on purpose.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Small buffers give their range up at once, while the GPU has yet to read it.
+    /// The ranges of small buffers are freed immediately, although the GPU still has to read them.
     EarlyFree,
 }
 

@@ -1,4 +1,4 @@
-//! One batch of copies: its command buffers, and the words that they carry.
+//! One batch of copies: its command buffers, and the words that they copy.
 
 use ash::vk;
 use fencepost::{AllocationDesc, Allocator, Buffer, BufferDesc};
@@ -7,18 +7,18 @@ use super::stop::Stop;
 use super::support::Gpu;
 use super::touch::WORD;
 
-/// The most words that a batch writes, and the most that it checks.
+/// The maximum number of words that a batch writes, and that it checks.
 pub(crate) const WORDS: usize = 1 << 15;
 
-/// A word that is checked: which of which allocation.
+/// A word to be checked: its allocation and its number there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected {
     pub(crate) id: u32,
     pub(crate) index: u32,
 }
 
-/// Commands that are recorded as the trace is replayed, first into `writes` and `checks` in turn,
-/// then submitted, writes first.
+/// Commands that are recorded while the trace is replayed. They go to `writes` and `checks`, which
+/// are submitted in this order.
 pub(crate) struct Batch {
     device: ash::Device,
     pool: vk::CommandPool,
@@ -29,13 +29,13 @@ pub(crate) struct Batch {
     /// The words that were read back.
     log: Buffer,
     written: usize,
-    /// The writes begin with a barrier.
+    /// Whether the writes begin with a barrier.
     ordered: bool,
     expected: Vec<Expected>,
 }
 
 impl Batch {
-    /// An empty batch, open.
+    /// Creates an empty, open batch.
     pub(crate) fn new(gpu: &Gpu, allocator: &Allocator) -> Result<Self, Stop> {
         let buffer = |usage, memory| {
             let desc = BufferDesc::new(WORDS as u64 * WORD, usage);
@@ -75,12 +75,12 @@ impl Batch {
         })
     }
 
-    /// The words that it writes or that it checks, whichever are more.
+    /// The number of words that it writes or that it checks, whichever is greater.
     pub(crate) fn fullest(&self) -> usize {
         self.written.max(self.expected.len())
     }
 
-    /// Puts the writes that come next behind all that was submitted before.
+    /// Orders the following writes after everything that was submitted before.
     pub(crate) fn order(&mut self, barrier: vk::MemoryBarrier<'_>) -> Result<(), Stop> {
         if self.written == 0 && !self.ordered {
             self.begin(self.writes)?;
@@ -136,7 +136,7 @@ impl Batch {
         unsafe {
             self.device.cmd_pipeline_barrier(
                 commands,
-                // After the barrier of memory that was taken over.
+                // After the barrier for memory that was taken over.
                 vk::PipelineStageFlags::ALL_COMMANDS,
                 vk::PipelineStageFlags::TRANSFER,
                 vk::DependencyFlags::empty(),
@@ -209,19 +209,19 @@ impl Batch {
         Ok([writes, checks])
     }
 
-    /// The words that were read back, once the GPU has done the batch.
+    /// The words that were read back, once the GPU has completed the batch.
     pub(crate) fn found(&self) -> Result<Vec<u32>, Stop> {
         let mut found = vec![0; self.expected.len()];
         self.log.read(0, &mut found)?;
         Ok(found)
     }
 
-    /// What they are to be compared with.
+    /// The words with which they are to be compared.
     pub(crate) fn expected(&self) -> &[Expected] {
         &self.expected
     }
 
-    /// Empties the batch, which the GPU has done.
+    /// Empties the batch, which the GPU has completed.
     pub(crate) fn reset(&mut self) -> Result<(), Stop> {
         (self.written, self.ordered) = (0, false);
         self.expected.clear();
@@ -230,10 +230,10 @@ impl Batch {
             .map_err(|error| Stop::Vulkan("vkResetCommandPool", error))
     }
 
-    /// Gives all back.
+    /// Destroys everything.
     ///
     /// # Safety
-    /// The GPU has done the batch, or it was never submitted and never will be.
+    /// The GPU has completed the batch, or it was never submitted and never will be.
     pub(crate) unsafe fn destroy(self) {
         // SAFETY: by this function's contract nothing uses the objects any more.
         unsafe {
@@ -243,7 +243,8 @@ impl Batch {
         }
     }
 
-    /// Lays words down to be written: the command buffer for it, and the first word's number.
+    /// Adds words to be written. Returns the command buffer for this, and the number of the first
+    /// word.
     fn write(&mut self, words: &[u32]) -> Result<(vk::CommandBuffer, usize), Stop> {
         let from = self.written;
         self.source.write(from as u64 * WORD, words)?;
@@ -254,8 +255,8 @@ impl Batch {
         Ok((self.writes, from))
     }
 
-    /// The command buffer for checks, and the first free word of the log. The first check waits
-    /// for all writes that were submitted before it, those of this batch too.
+    /// The command buffer for checks, and the first free word of the log. The first check waits for
+    /// all writes that were submitted before it, including those of this batch.
     fn check(&mut self) -> Result<(vk::CommandBuffer, usize), Stop> {
         if self.expected.is_empty() {
             self.begin(self.checks)?;
@@ -277,7 +278,7 @@ impl Batch {
             .map_err(|error| Stop::Vulkan("vkBeginCommandBuffer", error))
     }
 
-    /// Makes all copies so far come before what follows.
+    /// Orders everything that follows after all copies so far.
     fn barrier(
         &self,
         commands: vk::CommandBuffer,

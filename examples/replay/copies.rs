@@ -1,4 +1,4 @@
-//! The witness on a real driver: it copies words to each resource, and back to the host.
+//! The witness on a real driver: it copies words to each resource and back to the host.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,23 +15,24 @@ use super::touch::{pattern, writer_of};
 use super::witness::{Verdict, Witness};
 use fencepost::record::Intent;
 
-/// Writes and reads words by copies on the queue. The words of `upload` buffers come from the host,
-/// at once and without asking the GPU: they show a reuse across submits too.
+/// Writes and reads words by copies on the queue. The host writes the words of `upload` buffers
+/// directly, without waiting for the GPU, which reveals a reuse across submissions too.
 pub(crate) struct Copies {
     /// The submitted batches, oldest first, and then the open one.
     batches: VecDeque<Batch>,
     idle: Vec<Batch>,
     verdict: Verdict,
-    /// How many allocations the trace makes, to name who wrote a wrong word.
+    /// The number of allocations in the trace, to find out which one wrote a wrong word.
     allocations: u32,
-    /// For the batches' own words, so that the trace's statistics stay its own.
+    /// A separate allocator for the words of batches, so that the statistics of the trace are not
+    /// affected.
     allocator: Allocator,
     gpu: Arc<Gpu>,
 }
 
 impl Copies {
     pub(crate) fn new(gpu: &Arc<Gpu>, allocations: u32) -> Result<Self, Stop> {
-        // SAFETY: its buffers go by `free_now` alone, once the device is idle.
+        // SAFETY: its buffers are freed only by `free_now`, once the device is idle.
         let allocator = unsafe { allocator_on(gpu, |desc| desc) }?;
         let mut copies = Self {
             batches: VecDeque::new(),
@@ -45,7 +46,7 @@ impl Copies {
         Ok(copies)
     }
 
-    /// Opens a batch: one that the GPU has done, or a new one.
+    /// Opens a batch: one that the GPU has completed, or a new one.
     fn open(&mut self) -> Result<(), Stop> {
         let batch = match self.idle.pop() {
             Some(batch) => batch,

@@ -1,4 +1,4 @@
-//! The witness over the fake driver: it declares what each batch uses, and the fake judges.
+//! The witness over the fake driver: it declares what each batch uses, and the fake validates it.
 
 use ash::vk;
 use fencepost::Dependency;

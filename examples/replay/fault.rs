@@ -1,21 +1,21 @@
-//! FAULT INJECTION, for the self-test: what a program with a bug of its own would do. Nothing here
-//! runs unless the command line asks for it by `--break`.
+//! FAULT INJECTION, for the self-test: what a program with a bug would do. Nothing here runs unless
+//! the command line requests it with `--break`.
 
 use std::collections::VecDeque;
 
 use ash::vk;
 use fencepost::Buffer;
 
-/// Buffers up to this size share blocks with others that stay, so that their memory stays too.
+/// Buffers up to this size share blocks with others that stay, so their memory stays too.
 const SMALL: u64 = 64 << 10;
 
-/// Gives the ranges of small buffers up at once, while the GPU has yet to read them. The buffers
-/// themselves go when it has, so that the one thing wrong is the early reuse of memory.
+/// Frees the ranges of small buffers immediately, although the GPU still has to read them. The
+/// buffers themselves are destroyed after that, so the only fault is the early reuse of memory.
 pub(crate) struct EarlyFree {
     device: ash::Device,
-    /// Of the open batch.
+    /// The buffers of the open batch.
     open: Vec<vk::Buffer>,
-    /// Of the submitted ones, oldest first.
+    /// The buffers of the submitted batches, oldest first.
     submitted: VecDeque<Vec<vk::Buffer>>,
 }
 
@@ -32,7 +32,7 @@ impl EarlyFree {
         let (handle, allocation) = buffer.into_parts();
         self.open.push(handle);
         // SAFETY: none. This is the fault: the open batch reads the range. The memory behind it
-        // stays, so on a software driver nothing worse follows than wrong words.
+        // stays, so on a software driver the only consequence is wrong words.
         unsafe { allocation.free_now() };
     }
 
@@ -41,10 +41,11 @@ impl EarlyFree {
         self.submitted.push_back(std::mem::take(&mut self.open));
     }
 
-    /// The GPU has done the oldest batch.
+    /// The GPU has completed the oldest batch.
     pub(crate) fn done(&mut self) {
         for buffer in self.submitted.pop_front().into_iter().flatten() {
-            // SAFETY: the buffer is ours, and the GPU has done the last batch that names it.
+            // SAFETY: the program owns the buffer, and the GPU has completed the last batch that
+            // names it.
             unsafe { self.device.destroy_buffer(buffer, None) };
         }
     }

@@ -1,4 +1,4 @@
-//! A trace in a file: plain text, or text packed by Zstandard.
+//! A trace in a file: plain text, or text compressed by Zstandard.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -9,10 +9,10 @@ use ruzstd::decoding::StreamingDecoder;
 /// The first bytes of a Zstandard frame.
 const ZSTANDARD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Unpacked, a trace of ten million operations is smaller.
+/// A limit that exceeds the uncompressed size of a trace of ten million operations.
 const LONGEST_TEXT: u64 = 1 << 28;
 
-/// Why a file is no trace.
+/// Why a file is not a trace.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
     #[error("cannot be read: {0}")]
@@ -29,8 +29,8 @@ pub(crate) enum ReadError {
     Empty,
 }
 
-/// Reads a trace; what the file holds, not its name, says whether it is packed. A record may be torn
-/// if that is said.
+/// Reads a trace. The contents of the file, not its name, decide whether it is compressed. If
+/// `torn`, a record may lack its end.
 pub(crate) fn read(path: &Path, torn: bool) -> Result<Record, ReadError> {
     let bytes = std::fs::read(path)?;
     let text = if bytes.starts_with(&ZSTANDARD) { unpack(&bytes)? } else { bytes };
@@ -42,7 +42,7 @@ pub(crate) fn read(path: &Path, torn: bool) -> Result<Record, ReadError> {
     Ok(trace)
 }
 
-/// Unpacks all frames of a file.
+/// Decompresses all frames of a file.
 fn unpack(mut packed: &[u8]) -> Result<Vec<u8>, ReadError> {
     let mut text = Vec::new();
     while !packed.is_empty() {

@@ -1,20 +1,20 @@
-//! Whether a machine can back a trace, asked before the first allocation.
+//! Checks before the first allocation whether a machine has enough memory for a trace.
 
 use ash::vk;
 use fencepost::record::Peak;
 
 use super::report::Bytes;
 
-/// What a device and the machine around it can back.
+/// The memory of a device and of its machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Machine {
-    /// Bytes of the largest heap of the GPU.
+    /// The bytes of the largest heap of the GPU.
     pub(crate) device_local: u64,
-    /// Bytes of the largest heap that the host can write.
+    /// The bytes of the largest heap that the host can write.
     pub(crate) host: u64,
-    /// Bytes of all heaps.
+    /// The bytes of all heaps.
     pub(crate) all: u64,
-    /// Free memory of the machine, where that is what backs the device's.
+    /// The free memory of the machine, if the memory of the device is part of it.
     pub(crate) available: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct TooLarge {
     needed: u64,
     there: u64,
     most: u64,
-    /// The least scale, in tenths, at which it fits.
+    /// The smallest scale, in tenths, at which it fits.
     scale: f64,
 }
 
@@ -53,8 +53,8 @@ impl Machine {
         }
     }
 
-    /// Refuses a trace that would take more than three quarters of anything: the rest is for what
-    /// waits for the GPU, for what lies unused in blocks, and for other programs.
+    /// Refuses a trace that would take more than three quarters of any limit. The rest is for what
+    /// waits for the GPU, for unused parts of blocks, and for other programs.
     pub(crate) fn check(&self, peak: &Peak) -> Result<(), TooLarge> {
         let needs = [
             ("the memory of the GPU", peak.device_local_bytes, Some(self.device_local)),
@@ -74,7 +74,7 @@ impl Machine {
     }
 }
 
-/// Bytes that the machine can give to programs, where the system tells.
+/// The bytes that the machine can give to programs, if the system reports them.
 pub(crate) fn available_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;

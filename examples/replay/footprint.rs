@@ -1,4 +1,4 @@
-//! How much memory a replay took, at most.
+//! The maximum of memory that a replay took.
 
 use std::collections::HashMap;
 
@@ -9,23 +9,23 @@ use fencepost::{Allocation, Allocator, Statistics};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Footprint {
     live: u64,
-    /// How many resources live in each memory.
+    /// The number of resources in each memory.
     tenants: HashMap<vk::DeviceMemory, u32>,
-    /// What the trace had alive at a time: the sizes that the driver asked for.
+    /// The peak of live bytes: the sizes that the driver required.
     pub(crate) peak_live: u64,
-    /// What was dropped and waited for the GPU, as seen at each submit.
+    /// The peak of bytes that were dropped and waited for the GPU, as observed at each submission.
     pub(crate) peak_pending: u64,
-    /// Both together: what no allocator could have gone below.
+    /// The peak of both together, which is a lower bound for every allocator.
     pub(crate) peak_held: u64,
-    /// What was taken from the driver.
+    /// The peak of bytes taken from the driver.
     pub(crate) peak_reserved: u64,
-    /// What waited for the GPU when that was reached: memory that was there, and could not be had.
+    /// The bytes that waited for the GPU at that moment, and so could not be used.
     pub(crate) pending_at_peak: u64,
-    /// Blocks, as seen at each submit.
+    /// The peak of blocks, as observed at each submission.
     pub(crate) peak_blocks: u32,
     /// `vkAllocateMemory` calls.
     pub(crate) driver_allocations: u64,
-    /// Resources that took over what the GPU still used.
+    /// The number of resources that took over memory which the GPU still used.
     pub(crate) taken_over: u64,
 }
 
@@ -36,7 +36,7 @@ impl Footprint {
         let tenants = self.tenants.entry(made.memory()).or_default();
         *tenants += 1;
         if *tenants == 1 {
-            // The memory may be new: only then can more be reserved than before.
+            // More can be reserved than before only if the memory is new.
             let Statistics { total, peak_reserved, .. } = allocator.statistics();
             if peak_reserved > self.peak_reserved {
                 (self.peak_reserved, self.pending_at_peak) = (peak_reserved, total.pending);
@@ -51,7 +51,7 @@ impl Footprint {
         }
     }
 
-    /// Looks at the allocator, before it collects.
+    /// Records the state of the allocator before it collects.
     pub(crate) fn sample(&mut self, allocator: &Allocator) {
         let Statistics { total, peak_reserved, driver_allocations, .. } = allocator.statistics();
         self.peak_pending = self.peak_pending.max(total.pending);
@@ -61,7 +61,7 @@ impl Footprint {
         self.driver_allocations = driver_allocations;
     }
 
-    /// Bytes taken from the driver for each byte alive, at their peaks.
+    /// The peak of bytes taken from the driver over the peak of live bytes.
     pub(crate) fn ratio(&self) -> f64 {
         self.peak_reserved as f64 / self.peak_live.max(1) as f64
     }

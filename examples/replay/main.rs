@@ -7,15 +7,16 @@
 //! cargo run --release --example replay -- game.trace --no-driver --block-size 16M,64M,1M-256M
 //! ```
 //!
-//! Each `a` of a trace is a buffer or an image of that size in fencepost's memory, whose first and
-//! last word and one per 64 KiB are written; each `f` is a drop; each `s` a submit; each `p` a
-//! frame, at which the allocator collects. What a drop gives up is read back by the submit after
-//! the drop: were its range handed out too early, the words would be another's. All of it is
-//! fencepost's everyday face; begin with `replayer.rs`, which is the whole of a program that uses
-//! it.
+//! Each `a` of a trace becomes a buffer or an image of that size in memory of fencepost; its first
+//! and last word and one per 64 KiB are written. Each `f` is a drop, each `s` a submission, and
+//! each `p` a frame, at which the allocator collects. The words of a dropped resource are read back
+//! by the submission after the drop: if its range had been handed out too early, they would be
+//! those of another resource. All of this uses the everyday API of fencepost. Start with
+//! `replayer.rs`, which is a complete program that uses it.
 //!
-//! A trace of your own program comes from `AllocatorDesc::record`. Several sizes of blocks,
-//! granularities, recorded GPUs or frames in flight are compared in a table: what would each reserve?
+//! `AllocatorDesc::record` produces a trace of your own program. To see what each would reserve,
+//! several block sizes, granularities, recorded GPUs or numbers of frames in flight can be compared
+//! in a table.
 
 mod arguments;
 mod batch;
@@ -53,7 +54,7 @@ use settings::Settings;
 use stop::Stop;
 use table::Table;
 
-/// What is replayed when no file is named.
+/// The trace that is replayed if no file is named.
 const DEFAULT: &str = "benches/traces/warzone2100-vulkan.trace.zst";
 
 fn main() -> ExitCode {
@@ -82,7 +83,7 @@ pub(crate) fn enter(command_line: impl Iterator<Item = impl Into<OsString> + Clo
     }
 }
 
-/// Replays one file and prints what came of it.
+/// Replays one file and prints the result.
 fn replay(file: &Path, arguments: &Arguments) -> Result<(), Stop> {
     let read = |error| Stop::Read { file: file.to_owned(), error };
     let trace = file::read(file, arguments.torn).map_err(read)?;
@@ -103,7 +104,7 @@ fn replay(file: &Path, arguments: &Arguments) -> Result<(), Stop> {
     report.judge()
 }
 
-/// Replays a trace with each setting, and prints them side by side.
+/// Replays a trace with each setting, and prints the results side by side.
 fn compare(
     name: String,
     trace: &Record,
@@ -117,7 +118,7 @@ fn compare(
                 report.judge()?;
                 Ok(report)
             }
-            // A setting that does not do is an answer too.
+            // A setting that does not work is a result too.
             Err(stop @ (Stop::TooLarge(_) | Stop::Create { .. })) => Err(stop.to_string()),
             Err(stop) => return Err(stop),
         };

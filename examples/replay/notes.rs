@@ -1,4 +1,4 @@
-//! The replay's own record, and what is made of it.
+//! The record of the replay itself, and what is produced from it.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::stop::Stop;
 pub(crate) struct Notes(Arc<Mutex<Vec<u8>>>);
 
 impl Notes {
-    /// Blank notes, if the command line has a use for them.
+    /// Empty notes, if the command line needs them.
     pub(crate) fn wanted(arguments: &Arguments) -> Option<Self> {
         (arguments.record.is_some() || arguments.chrome.is_some()).then(Self::default)
     }
@@ -23,7 +23,7 @@ impl Notes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what the command line wants of them.
+    /// Writes the files that the command line requests.
     pub(crate) fn write(&self, arguments: &Arguments) -> Result<(), Stop> {
         let text = String::from_utf8_lossy(&self.bytes()).into_owned();
         let record = Record::parse(&text)?;

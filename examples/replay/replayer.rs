@@ -1,4 +1,4 @@
-//! The replay itself: each operation of a trace as a call of fencepost.
+//! The replay itself: each operation of a trace is a call of fencepost.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,43 +14,43 @@ use super::resource::Resource;
 use super::stop::Stop;
 use super::witness::{Verdict, Witness};
 
-/// A GPU that takes longer for one submit hangs.
+/// If a GPU takes longer for one submission, it hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Operations between two moves of the progress bar.
 const PROGRESS_STEP: usize = 512;
 
-/// Where a trace is replayed, and how.
+/// The device and the options of a replay.
 pub(crate) struct Stage<W> {
     pub(crate) allocator: Allocator,
     pub(crate) timeline: Timeline,
     pub(crate) witness: W,
-    /// The longest side of an image that the device can have, in texels.
+    /// The longest side in texels of an image on the device.
     pub(crate) longest_side: u32,
-    /// The most submits that may be outstanding.
+    /// The maximum number of outstanding submissions.
     pub(crate) in_flight: usize,
-    /// Whether resources may take over what the GPU still uses.
+    /// Whether resources may take over memory that the GPU still uses.
     pub(crate) reuse: bool,
-    /// The family of the timeline's queue, where the GPU scrubs at each submit.
+    /// The family of the timeline's queue, if the GPU scrubs at each submission.
     pub(crate) scrubs: Option<u32>,
-    /// There when something shall go wrong on purpose.
+    /// Present if a fault is to be injected.
     pub(crate) early_free: Option<EarlyFree>,
 }
 
-/// What came of a replay.
+/// The result of a replay.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) footprint: Footprint,
     pub(crate) verdict: Verdict,
     pub(crate) submits: u64,
     pub(crate) elapsed: Duration,
-    /// `vkCmdDispatch` calls of scrubs, where there are any.
+    /// The number of `vkCmdDispatch` calls by scrubs, if there are scrubs.
     pub(crate) dispatches: Option<u64>,
-    /// Allocations that the allocator reported as leaked at its end.
+    /// The number of allocations that the allocator reported as leaked at its end.
     pub(crate) leaks: usize,
 }
 
-/// Replays the whole trace, checks what is alive at its end, and waits for the GPU.
+/// Replays the whole trace, checks what is live at its end, and waits for the GPU.
 pub(crate) fn replay(
     trace: &Record,
     stage: Stage<impl Witness>,
@@ -66,7 +66,7 @@ pub(crate) fn replay(
         footprint: Footprint::default(),
         submits: 0,
     };
-    // Where nothing is presented, each submit is a frame.
+    // Without presents, each submission is a frame.
     let frame = if trace.presents() { Operation::Present } else { Operation::Submit };
     for (number, operation) in trace.operations().iter().enumerate() {
         match *operation {
@@ -82,7 +82,7 @@ pub(crate) fn replay(
             progress.set_position(number as u64);
         }
     }
-    // What follows is the replay's doing, not the program's.
+    // What follows is not part of the program that was captured.
     replayer.footprint.sample(&replayer.stage.allocator);
     let footprint = replayer.footprint.clone();
     replayer.free_all()?;
@@ -103,11 +103,11 @@ pub(crate) fn replay(
 struct Replayer<'a, W> {
     trace: &'a Record,
     stage: Stage<W>,
-    /// The resources alive, by their numbers.
+    /// The live resources, by their numbers.
     live: Vec<Option<Resource>>,
-    /// Open from the first operation after a submit until the next submit.
+    /// Open from the first operation after a submission until the next submission.
     recording: Option<Recording>,
-    /// The submits that the GPU may not have done, oldest first.
+    /// The submissions that the GPU may not have completed, oldest first.
     outstanding: VecDeque<Point>,
     footprint: Footprint,
     submits: u64,
@@ -117,7 +117,7 @@ impl<W: Witness> Replayer<'_, W> {
     fn allocate(&mut self, id: u32) -> Result<(), Stop> {
         self.begin()?;
         let (mut resource, dependency) = match self.create(id) {
-            // What was dropped may be all that is needed, once the GPU has passed it.
+            // Dropped memory may be sufficient once the GPU has passed it.
             Err(CreateError::Allocate(error)) if error.is_out_of_memory() => {
                 self.drain()?;
                 self.begin()?;
@@ -159,7 +159,7 @@ impl<W: Witness> Replayer<'_, W> {
         Ok(())
     }
 
-    /// Opens the recording for what comes next, before any command names a resource.
+    /// Opens the recording for the following operations, before any command names a resource.
     fn begin(&mut self) -> Result<(), Stop> {
         if self.recording.is_none() {
             self.recording = Some(self.stage.timeline.begin()?);
@@ -167,7 +167,7 @@ impl<W: Witness> Replayer<'_, W> {
         Ok(())
     }
 
-    /// Submits early if the open batch is too full for the resource.
+    /// Submits early if the open batch has no room for the resource.
     fn make_room(&mut self, resource: &Resource) -> Result<(), Stop> {
         if !self.stage.witness.has_room(resource) {
             self.submit()?;
@@ -179,7 +179,8 @@ impl<W: Witness> Replayer<'_, W> {
     fn submit(&mut self) -> Result<(), Stop> {
         if let Some(family) = self.stage.scrubs {
             let Stage { allocator, timeline, .. } = &self.stage;
-            // SAFETY: the queue is of this family and computes, and this thread alone uses it.
+            // SAFETY: the queue is of this family and supports compute, and only this thread uses
+            // it.
             unsafe { allocator.scrub(timeline, family, Scrub::Due) }
                 .map_err(|error| Stop::Submit(error.to_string()))?;
         }
@@ -192,9 +193,9 @@ impl<W: Witness> Replayer<'_, W> {
             .collect();
         if let Some(recording) = self.recording.take() {
             // SAFETY:
-            // - The commands are complete, and what they name is alive or was dropped since the
-            //   recording began.
-            // - This thread alone uses the queue.
+            // - The commands are complete, and everything that they name is live or was dropped
+            //   after the recording began.
+            // - Only this thread uses the queue.
             let point = recording
                 .submit(|signal| unsafe { signal.queue_submit(&batches) })
                 .map_err(|error| Stop::Submit(error.to_string()))?;
@@ -208,7 +209,8 @@ impl<W: Witness> Replayer<'_, W> {
         self.settle(self.stage.in_flight)
     }
 
-    /// Judges the batches that the GPU has done, and waits while more than `most` are outstanding.
+    /// Checks the batches that the GPU has completed, and waits while more than `most` are
+    /// outstanding.
     fn settle(&mut self, most: usize) -> Result<(), Stop> {
         while let Some(&point) = self.outstanding.front() {
             let timeline = &self.stage.timeline;
@@ -229,7 +231,7 @@ impl<W: Witness> Replayer<'_, W> {
         Ok(())
     }
 
-    /// Submits what is open, waits for all of it and takes it back.
+    /// Submits the open batch, waits for everything, and collects.
     fn drain(&mut self) -> Result<(), Stop> {
         self.submit()?;
         self.settle(0)?;
@@ -237,7 +239,7 @@ impl<W: Witness> Replayer<'_, W> {
         Ok(())
     }
 
-    /// Frees what the trace left alive, in the order of its making.
+    /// Frees what the trace left live, in the order of creation.
     fn free_all(&mut self) -> Result<(), Stop> {
         for id in 0..self.live.len() {
             if self.live[id].is_some() {

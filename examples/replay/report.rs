@@ -1,4 +1,4 @@
-//! What a replay has to say: lines for people, or one line of JSON.
+//! The output of a replay: lines for people, or one line of JSON.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::replayer::Outcome;
 use super::setup::Played;
 use super::stop::Stop;
 
-/// All that is printed about one trace. Sizes in bytes.
+/// Everything that is printed about one trace. Sizes are in bytes.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) trace: String,
@@ -20,24 +20,24 @@ pub(crate) struct Report {
     pub(crate) submits: u64,
     pub(crate) most_in_flight: usize,
     pub(crate) scale: f64,
-    /// Most reserved by most alive.
+    /// The peak of reserved over the peak of live bytes.
     pub(crate) footprint: f64,
     pub(crate) peak_reserved: u64,
     pub(crate) peak_live: u64,
     pub(crate) peak_pending: u64,
-    /// What was pending when most was reserved.
+    /// The bytes that were pending at the peak of reserved bytes.
     pub(crate) pending_at_peak: u64,
-    /// The peak of alive and pending together.
+    /// The peak of live and pending bytes together.
     pub(crate) peak_held: u64,
-    /// The most allocations alive at a time.
+    /// The peak of the number of live allocations.
     pub(crate) peak_count: usize,
-    /// The most blocks, as seen at submits.
+    /// The peak of blocks, as observed at submissions.
     pub(crate) peak_blocks: u32,
     /// `vkAllocateMemory` calls.
     pub(crate) driver_allocations: u64,
     /// `vkCmdDispatch` calls of scrubs.
     pub(crate) dispatches: Option<u64>,
-    /// Resources that took over what the GPU still used.
+    /// The number of resources that took over memory which the GPU still used.
     pub(crate) taken_over: u64,
     pub(crate) seconds: f64,
     pub(crate) nanoseconds_per_operation: f64,
@@ -85,7 +85,7 @@ impl Report {
         serde_json::to_string(self).expect("a report has no keys but texts")
     }
 
-    /// An error if anything was not as it must be.
+    /// Returns an error if anything was wrong.
     pub(crate) fn judge(&self) -> Result<(), Stop> {
         match &self.first_mismatch {
             Some(first) => Err(Stop::Corruption {
@@ -132,7 +132,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Bytes as people read them.
+/// Bytes in human-readable form.
 pub(crate) struct Bytes(pub(crate) u64);
 
 impl fmt::Display for Bytes {

@@ -1,4 +1,4 @@
-//! A request of a trace as a real buffer or image in fencepost's memory.
+//! A request of a trace, as a real buffer or image in memory of fencepost.
 
 use ash::vk;
 use fencepost::record::{Intent, Request};
@@ -15,7 +15,7 @@ pub(crate) enum Resource {
     Image { image: Image, shape: Shape },
 }
 
-/// Width and height of an image with four bytes a texel.
+/// The width and height of an image with four bytes per texel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) width: u32,
@@ -23,9 +23,9 @@ pub(crate) struct Shape {
 }
 
 impl Resource {
-    /// Creates what the request asks for. A size is rounded up to whole words; an image gets the
-    /// shape whose texels are nearest to the size. Tells what its first use has to wait for: nothing
-    /// unless it may be `ordered` after work of this timeline's queue.
+    /// Creates the requested resource. The size is rounded up to whole words; an image gets the
+    /// shape whose texels are closest to the size. Returns what its first use has to wait for,
+    /// which is nothing unless it may be `ordered` after work of this timeline's queue.
     pub(crate) fn create(
         allocator: &Allocator,
         request: &Request,
@@ -69,7 +69,7 @@ impl Resource {
         }
     }
 
-    /// The memory that it lies in.
+    /// The memory of the resource.
     pub(crate) fn allocation(&self) -> &Allocation {
         match self {
             Self::Buffer { buffer, .. } => buffer.allocation(),
@@ -77,7 +77,7 @@ impl Resource {
         }
     }
 
-    /// The byte offsets of its touched words.
+    /// The byte offsets of the words that are written.
     pub(crate) fn offsets(&self) -> impl Iterator<Item = u64> + Clone + use<> {
         let (size, most) = match self {
             Self::Buffer { buffer, .. } => (buffer.size(), touch::MOST_OF_BUFFER),
@@ -92,8 +92,8 @@ fn unordered<T>(owner: T) -> Ordered<T> {
 }
 
 impl Shape {
-    /// The shape of about `size` bytes whose width is a power of two and at most the height, as far
-    /// as the longest side allows.
+    /// The shape of about `size` bytes whose width is a power of two and at most the height, if the
+    /// longest side permits it.
     pub(crate) fn nearest(size: u64, longest_side: u32) -> Self {
         let texels = size.div_ceil(WORD).max(1);
         let longest = u64::from(longest_side.max(1));
@@ -103,7 +103,7 @@ impl Shape {
         Self { width: width as u32, height: height as u32 }
     }
 
-    /// Bytes of its texels.
+    /// The number of bytes of its texels.
     pub(crate) fn bytes(self) -> u64 {
         u64::from(self.width) * u64::from(self.height) * WORD
     }

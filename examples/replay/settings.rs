@@ -1,4 +1,5 @@
-//! What may differ between two replays of one trace, to see which a program should choose.
+//! The options in which two replays of one trace may differ, to find out which values a program
+//! should choose.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -9,14 +10,14 @@ use fencepost::GuardPolicy;
 use super::arguments::Arguments;
 use super::report::Bytes;
 
-/// How large blocks are, in bytes.
+/// The size of blocks in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockSize {
     pub(crate) first: u64,
     pub(crate) largest: u64,
 }
 
-/// What is watched.
+/// What is guarded.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Guards {
     Off,
@@ -36,7 +37,7 @@ impl Guards {
     }
 }
 
-/// One choice of everything. What is not chosen is as it is without these options.
+/// One value for each option. Options without a value keep their default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) block_size: Option<BlockSize>,
@@ -48,7 +49,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Every combination of what the command line names.
+    /// Every combination of the values on the command line.
     pub(crate) fn all(arguments: &Arguments) -> Vec<Self> {
         let mut all = vec![Self::default()];
         all = times(&all, &arguments.topology, |one, name| one.topology = Some(name.clone()));
@@ -60,7 +61,7 @@ impl Settings {
     }
 }
 
-/// Each setting with each value; as they are, if no value is named.
+/// Each of the settings combined with each value; unchanged if there is no value.
 fn times<T>(all: &[Settings], values: &[T], set: impl Fn(&mut Settings, &T)) -> Vec<Settings> {
     if values.is_empty() {
         return all.to_vec();

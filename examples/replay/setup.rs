@@ -21,20 +21,20 @@ use super::settings::{BlockSize, Settings};
 use super::stop::Stop;
 use super::support::{Gpu, GpuRequest, Validation};
 
-/// The most submits outstanding on a real driver, unless told. It bounds the memory that waits for
-/// a slow GPU.
+/// The default maximum of outstanding submissions on a real driver. It limits the memory that waits
+/// for a slow GPU.
 const IN_FLIGHT_REAL: usize = 64;
 
-/// The same over the fake driver, whose GPU is always as late as it may be.
+/// The same for the fake driver, whose GPU is always as late as possible.
 const IN_FLIGHT_FAKE: usize = 2;
 
-/// What came of a trace, and where.
+/// The result of a trace, and its device.
 pub(crate) struct Played {
     pub(crate) outcome: Outcome,
     pub(crate) driver: String,
     pub(crate) settings: String,
     pub(crate) in_flight: usize,
-    /// What the replay wrote down, if it did.
+    /// The notes of the replay, if it took any.
     pub(crate) notes: Option<Notes>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn play(
     }
 }
 
-/// A description with the settings, which writes to the notes if anyone will read them.
+/// A description with the settings, which writes to the notes if they are needed.
 fn with_settings<'a>(
     desc: AllocatorDesc<'a>,
     settings: &Settings,
@@ -69,7 +69,7 @@ fn with_settings<'a>(
     };
     match notes {
         None => desc,
-        // A trace may allocate all it has between two frames.
+        // A trace may make all its allocations between two frames.
         Some(notes) => desc.record(notes.clone()).record_room(1 << 20),
     }
 }
@@ -82,14 +82,14 @@ fn on_driver(
 ) -> Result<Played, Stop> {
     let in_flight = settings.frames_in_flight.map_or(IN_FLIGHT_REAL, usize::from);
     let notes = Notes::wanted(arguments);
-    // Host waits on timeline semaphores are unknown to the layer's check of hazards.
+    // The layer's check for hazards does not support host waits on timeline semaphores.
     let listening = if arguments.fences { Validation::Synchronization } else { Validation::Core };
     let gpu = Gpu::open(&GpuRequest {
         driver: arguments.driver.as_deref(),
         validation: arguments.validation.then_some(listening),
         ..GpuRequest::default()
     })?;
-    // The memory of these is the machine's own.
+    // The memory of these devices is that of the machine.
     let shared = [vk::PhysicalDeviceType::CPU, vk::PhysicalDeviceType::INTEGRATED_GPU]
         .contains(&gpu.properties.device_type);
     let available = if shared { available_memory() } else { None };
@@ -113,7 +113,7 @@ fn on_driver(
     let outcome = replay(trace, stage, progress)?;
 
     let (driver, messages) = (gpu.driver().to_owned(), gpu.messages());
-    // The layer names what is alive when the device goes, so it must go here.
+    // The layer reports what is live when the device is destroyed, so it must be destroyed here.
     drop(Arc::into_inner(gpu).ok_or(Stop::DeviceKept)?);
     match &messages.take()[..] {
         [] => Ok(Played { outcome, driver, settings: settings.to_string(), in_flight, notes }),
@@ -124,8 +124,8 @@ fn on_driver(
 /// An allocator that keeps the device alive.
 ///
 /// # Safety
-/// Every queue whose work may touch its memory has a timeline of it, or nothing of it is dropped
-/// but by `free_now`.
+/// Every queue whose work may touch its memory has a timeline of it, or its memory is freed only by
+/// `free_now`.
 pub(crate) unsafe fn allocator_on(
     gpu: &Arc<Gpu>,
     more: impl FnOnce(AllocatorDesc<'_>) -> AllocatorDesc<'_>,
@@ -156,7 +156,7 @@ fn on_fake(
     let fake = FakeDriver::new(&profile);
     fake.set_ordered_reuse(settings.reuse == Some(true));
     if scrubs(settings, 0).is_some() {
-        // They look at blocks through buffers of their own.
+        // Scrubs access blocks through buffers of their own.
         fake.set_aliasing(true);
     }
     let (instance, physical_device) = (fake.instance(), fake.physical_device());
@@ -188,7 +188,7 @@ fn on_fake(
         early_free: early_free(arguments, fake.device()),
     };
     let mut outcome = replay(trace, stage, progress)?;
-    // The fake judges at the end, and calls what is alive then a leak.
+    // The fake validates at the end, and reports what is live then as a leak.
     if let Err(violations) = fake.finish() {
         outcome.verdict.mismatches = violations.count();
         outcome.verdict.first = violations.list().first().map(ToString::to_string);
@@ -197,7 +197,7 @@ fn on_fake(
     Ok(Played { outcome, driver, settings: settings.to_string(), in_flight, notes })
 }
 
-/// The profile of the recorded GPU of that name, or else of the first whose name has it as a part.
+/// The profile of the recorded GPU with that name, or else of the first one whose name contains it.
 fn profile(topology: Option<&str>) -> Result<Profile, Stop> {
     let Some(wanted) = topology else { return Ok(Profile::default()) };
     let has_part =
@@ -216,17 +216,17 @@ fn open_timeline(
     if !fences {
         return Ok(allocator.timeline(queue)?);
     }
-    // One more than are outstanding, for the recording that is open; and as many for their scrubs.
+    // One more than can be outstanding, for the open recording; and as many for their scrubs.
     let fences = u32::try_from(in_flight).unwrap_or(u32::MAX).saturating_add(1).saturating_mul(2);
     Ok(allocator.fence_timeline(queue, fences)?)
 }
 
-/// Who keeps the guards.
+/// Who maintains the guards.
 fn watch(arguments: &Arguments) -> GuardedBy {
     if arguments.scrub { GuardedBy::Gpu } else { GuardedBy::HostOrGpu }
 }
 
-/// The family of the queue that scrubs, where anything is watched.
+/// The family of the queue that scrubs, if anything is guarded.
 fn scrubs(settings: &Settings, family: u32) -> Option<u32> {
     settings.guards.filter(|guards| guards.policy() != GuardPolicy::Off).map(|_| family)
 }

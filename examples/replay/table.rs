@@ -5,7 +5,7 @@ use std::fmt;
 use super::report::{Bytes, Report};
 use super::settings::Settings;
 
-/// What came of each setting, or why nothing did.
+/// The result of each setting, or the reason why there is none.
 pub(crate) struct Table {
     trace: String,
     rows: Vec<(Settings, Result<Report, String>)>,
@@ -23,7 +23,7 @@ const HEAD: [&str; 9] = [
     "driver calls",
 ];
 
-/// Told in text alone: figures that another run does not repeat, and their cause.
+/// Only in text: figures that vary from run to run, and their cause.
 const MORE: [&str; 2] = ["dispatches", "us an operation"];
 
 impl Table {
@@ -54,7 +54,7 @@ impl Table {
 }
 
 impl Table {
-    /// The first two lines of a table in Markdown of many traces.
+    /// The first two lines of a Markdown table for many traces.
     pub(crate) fn markdown_head() -> String {
         format!("| trace, at most | {} |\n|{}", HEAD.join(" | "), "---|".repeat(HEAD.len() + 1))
     }

@@ -1,5 +1,5 @@
-//! What sees that no range is reused too early: it writes each resource when it is made and reads
-//! it back when it is dropped, on the GPU's own time line.
+//! A witness detects that a range is reused too early. It writes to each resource when it is
+//! created, and reads it back when it is dropped, in the order of the GPU's work.
 
 use ash::vk;
 use fencepost::Dependency;
@@ -7,39 +7,41 @@ use fencepost::Dependency;
 use super::resource::Resource;
 use super::stop::Stop;
 
-/// Sees to one queue's batches. A batch is all between two submits. On the GPU its writes come
-/// first and its checks last, so a range that went from a dropped resource to a new one within the
-/// batch is found: the new one's words are there before the old one's are checked.
+/// Handles the batches of one queue. A batch contains everything between two submissions. On the
+/// GPU its writes come first and its checks last, so a range that passed from a dropped resource to
+/// a new one within the batch is detected: the words of the new resource are written before those
+/// of the old one are checked.
 pub(crate) trait Witness {
-    /// Whether the open batch takes this resource too; an empty one takes any.
+    /// Whether the open batch has room for this resource; an empty batch always has.
     fn has_room(&self, resource: &Resource) -> bool;
 
-    /// Puts what is written next behind what it has to wait for, which is of the same queue.
+    /// Orders the following writes after their dependency, which is on the same queue.
     fn order(&mut self, dependency: &Dependency) -> Result<(), Stop>;
 
-    /// Writes the resource's words, in the open batch.
+    /// Writes the words of the resource in the open batch.
     fn write(&mut self, id: u32, resource: &mut Resource) -> Result<(), Stop>;
 
-    /// Checks the resource's words, in the open batch. The resource may be dropped after.
+    /// Checks the words of the resource in the open batch. The resource may be dropped afterwards.
     fn check(&mut self, id: u32, resource: &Resource) -> Result<(), Stop>;
 
-    /// Ends the open batch and opens another. The caller submits what is returned, in this order:
-    /// the commands that write, and those that check.
+    /// Ends the open batch and opens another. The caller submits the returned command buffers in
+    /// this order: those that write, and those that check.
     fn end(&mut self) -> Result<[Option<vk::CommandBuffer>; 2], Stop>;
 
-    /// Takes back the oldest batch that was ended: the GPU has done it.
+    /// Takes the oldest batch that was ended, which the GPU has completed.
     fn judge(&mut self) -> Result<(), Stop>;
 
-    /// What was seen so far.
+    /// The results so far.
     fn verdict(&self) -> &Verdict;
 }
 
-/// What a witness saw.
+/// The results of a witness.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
-    /// Words that were read back and compared. Over the fake driver: uses that were declared.
+    /// The number of words that were read back and compared. Over the fake driver: the number of
+    /// declared uses.
     pub(crate) verified: u64,
-    /// Words that were not what the resource's owner wrote.
+    /// The number of words that differ from what the owner of the resource wrote.
     pub(crate) mismatches: u64,
     /// The first of them, as a sentence.
     pub(crate) first: Option<String>,

@@ -27,10 +27,11 @@ pub(crate) enum Validation {
 /// What device to open.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GpuRequest<'a> {
-    /// A part of the driver's or the device's name, in any case; `lavapipe` and `swiftshader` are
-    /// understood too. `None` takes the most capable device: discrete, integrated, virtual, CPU.
+    /// A part of the name of the driver or the device, in any case; `lavapipe` and `swiftshader`
+    /// are also recognised. `None` selects the most capable device: discrete, integrated, virtual,
+    /// CPU.
     pub(crate) driver: Option<&'a str>,
-    /// Whether the validation layer listens.
+    /// Whether the validation layer is enabled.
     pub(crate) validation: Option<Validation>,
     /// The highest Vulkan version to use. Below 1.2 the device has no timeline semaphores.
     pub(crate) api_version: u32,
@@ -42,7 +43,7 @@ impl Default for GpuRequest<'_> {
     }
 }
 
-/// Why no device was opened: one sentence.
+/// Why no device was opened, in one sentence.
 #[derive(Clone)]
 pub(crate) struct OpenError(String);
 
@@ -58,7 +59,7 @@ impl fmt::Display for OpenError {
     }
 }
 
-/// The sentence too, so that it reads well when `main` returns the error.
+/// Also the sentence, so that it reads well when `main` returns the error.
 impl fmt::Debug for OpenError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
@@ -67,30 +68,31 @@ impl fmt::Debug for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// A queue and the family it is of.
+/// A queue and its family.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FamilyQueue {
     pub(crate) queue: vk::Queue,
     pub(crate) family: u32,
 }
 
-/// A headless device and all that it stands on. Dropping it waits for the device and destroys
-/// device, messenger and instance, so an `Arc<Gpu>` is what an allocator keeps alive.
+/// A headless device and everything on which it depends. Dropping it waits for the device and
+/// destroys device, messenger and instance, so an `Arc<Gpu>` is what an allocator should keep
+/// alive.
 pub(crate) struct Gpu {
     pub(crate) device: ash::Device,
     pub(crate) physical_device: vk::PhysicalDevice,
     pub(crate) instance: ash::Instance,
-    /// The loaded Vulkan library; it goes last.
+    /// The loaded Vulkan library. It is dropped last.
     pub(crate) entry: ash::Entry,
-    /// The queue for graphics and compute (compute alone where the device draws nothing).
+    /// The queue for graphics and compute (only compute if the device cannot draw).
     pub(crate) main: FamilyQueue,
-    /// A queue of a family made for transfers, where there is one.
+    /// A queue of a family for transfers, if there is one.
     pub(crate) transfer: Option<FamilyQueue>,
     pub(crate) properties: vk::PhysicalDeviceProperties,
     pub(crate) memory: vk::PhysicalDeviceMemoryProperties,
-    /// The version that may be used: the lower of what was asked and what the device has.
+    /// The version that may be used: the lower of the requested one and that of the device.
     pub(crate) api_version: u32,
-    /// Whether timeline semaphores are enabled; likewise below.
+    /// Whether timeline semaphores are enabled; the same holds for the fields below.
     pub(crate) timeline_semaphore: bool,
     pub(crate) synchronization2: bool,
     pub(crate) buffer_device_address: bool,
@@ -101,8 +103,8 @@ pub(crate) struct Gpu {
 }
 
 impl Gpu {
-    /// Opens a device. Call it before the program starts a thread: where the environment names no
-    /// driver it adds SwiftShader to those that the loader finds.
+    /// Opens a device. Call this before the program starts a thread: if the environment names no
+    /// driver, it adds SwiftShader to those that the loader finds.
     pub(crate) fn open(request: &GpuRequest<'_>) -> Result<Arc<Self>, OpenError> {
         // SAFETY: the caller has started no thread yet, as asked above.
         unsafe { expose_swiftshader() };
@@ -147,7 +149,7 @@ impl Gpu {
         &self.driver
     }
 
-    /// What is enabled, in the allocator's words.
+    /// The enabled features, as the allocator names them.
     pub(crate) fn features(&self) -> DeviceFeatures {
         [
             (self.timeline_semaphore, DeviceFeatures::TIMELINE_SEMAPHORE),
@@ -159,7 +161,7 @@ impl Gpu {
         .collect()
     }
 
-    /// A timeline semaphore that stands at 0. The caller destroys it.
+    /// Creates a timeline semaphore with value 0. The caller destroys it.
     pub(crate) fn new_timeline_semaphore(&self) -> Result<vk::Semaphore, vk::Result> {
         let mut kind =
             vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
@@ -168,7 +170,7 @@ impl Gpu {
         unsafe { self.device.create_semaphore(&info, None) }
     }
 
-    /// The list that the validation layer's messages go to.
+    /// The list that receives the messages of the validation layer.
     pub(crate) fn messages(&self) -> Arc<Messages> {
         Arc::clone(&self.messages)
     }
@@ -204,7 +206,7 @@ unsafe fn destroy_instance(
 
 type Messenger = (ext::debug_utils::Instance, vk::DebugUtilsMessengerEXT);
 
-/// An instance, and with validation the messenger that writes to `messages`.
+/// Creates an instance and, with validation, the messenger that writes to `messages`.
 fn create_instance(
     entry: &ash::Entry,
     request: &GpuRequest<'_>,
@@ -257,7 +259,7 @@ fn create_instance(
     }
 }
 
-/// A physical device that answers the request.
+/// A physical device that matches the request.
 struct Chosen {
     device: vk::PhysicalDevice,
     properties: vk::PhysicalDeviceProperties,
@@ -317,7 +319,7 @@ fn choose(instance: &ash::Instance, request: &GpuRequest<'_>) -> Result<Chosen, 
             vk::PhysicalDeviceType::DISCRETE_GPU => 0,
             vk::PhysicalDeviceType::INTEGRATED_GPU => 1,
             vk::PhysicalDeviceType::VIRTUAL_GPU => 2,
-            // Of two software drivers the one that commits memory only when it is touched.
+            // Of the two software drivers, the one that commits memory only when it is touched.
             _ if matches_driver(&one.name, "lavapipe") => 3,
             _ => 4,
         })
@@ -330,7 +332,7 @@ fn choose(instance: &ash::Instance, request: &GpuRequest<'_>) -> Result<Chosen, 
         })
 }
 
-/// Whether a device of this full name is meant by `wanted`.
+/// Whether `wanted` denotes a device with this full name.
 fn matches_driver(name: &str, wanted: &str) -> bool {
     let wanted = wanted.to_ascii_lowercase();
     // Mesa calls the driver lavapipe and its device llvmpipe.
@@ -381,7 +383,7 @@ fn choose_families(instance: &ash::Instance, device: vk::PhysicalDevice) -> Opti
     Some(Families { main, transfer: transfer.filter(|&family| family != main) })
 }
 
-/// A device with one queue of each family and those of the features that there are.
+/// Creates a device with one queue of each family, and those of the features that are supported.
 fn create_device(
     instance: &ash::Instance,
     chosen: &Chosen,

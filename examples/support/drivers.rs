@@ -1,4 +1,4 @@
-//! Where the two software drivers lie, and how the Vulkan loader is told of the second.
+//! The locations of the two software drivers, and how the Vulkan loader finds the second one.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 pub(crate) const INSTALL: &str = "apt-get install -y --no-install-recommends \
      mesa-vulkan-drivers vulkan-validationlayers chromium";
 
-/// Names the ICD file of SwiftShader where it lies in none of the known places.
+/// The environment variable for SwiftShader's ICD file if it is in none of the known places.
 const SWIFTSHADER_VARIABLE: &str = "FENCEPOST_SWIFTSHADER";
 
-/// Each of these variables says that the user chose the drivers: then nothing is added.
+/// If one of these variables is set, the user has chosen the drivers, and none is added.
 const DRIVER_VARIABLES: [&str; 3] = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES"];
 
 const LAVAPIPE_FOLDERS: [&str; 4] = [
@@ -56,16 +56,16 @@ pub(crate) fn swiftshader_file() -> Option<PathBuf> {
     SWIFTSHADER_FILES.iter().map(PathBuf::from).find(|path| path.is_file())
 }
 
-/// Whether the environment says which drivers the loader takes.
+/// Whether the environment determines which drivers the loader uses.
 pub(crate) fn driver_files_given() -> bool {
     DRIVER_VARIABLES.iter().any(|variable| env::var_os(variable).is_some())
 }
 
-/// Lets the loader see SwiftShader beside the drivers it finds by itself, unless the user chose the
-/// drivers in the environment.
+/// Makes the loader find SwiftShader in addition to its usual drivers, unless the user has chosen
+/// the drivers in the environment.
 ///
 /// # Safety
-/// It writes the environment: no other thread may run yet.
+/// This changes the environment: no other thread may be running yet.
 pub(crate) unsafe fn expose_swiftshader() {
     if driver_files_given() {
         return;

@@ -1,4 +1,4 @@
-//! What the validation layer says, collected in a list per device.
+//! The messages of the validation layer, collected in a list for each device.
 
 use std::ffi::{CStr, c_void};
 use std::fmt;
@@ -9,11 +9,11 @@ use ash::vk;
 /// One message of the validation layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
-    /// Whether the layer calls it an error; otherwise it is a warning.
+    /// Whether this is an error; otherwise it is a warning.
     pub(crate) error: bool,
     /// Its name, such as `VUID-vkDestroyBuffer-buffer-00922`.
     pub(crate) id: String,
-    /// Its words.
+    /// The text.
     pub(crate) text: String,
 }
 
@@ -23,18 +23,18 @@ impl fmt::Display for Message {
     }
 }
 
-/// The messages of one instance, oldest first. It outlives the device when it is held longer, so
-/// what `vkDestroyDevice` has to say is heard too.
+/// The messages of one instance, oldest first. If it is held longer than the device, it also
+/// receives the messages of `vkDestroyDevice`.
 #[derive(Debug, Default)]
 pub(crate) struct Messages(Mutex<Vec<Message>>);
 
 impl Messages {
-    /// Takes all messages out of the list.
+    /// Removes and returns all messages.
     pub(crate) fn take(&self) -> Vec<Message> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// How many messages are in the list.
+    /// The number of messages in the list.
     pub(crate) fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -44,7 +44,7 @@ impl Messages {
     }
 }
 
-/// What to create the messenger with; `messages` must outlive it.
+/// The create-info of the messenger. `messages` must outlive it.
 pub(super) fn messenger_info(messages: &Messages) -> vk::DebugUtilsMessengerCreateInfoEXT<'static> {
     vk::DebugUtilsMessengerCreateInfoEXT::default()
         .message_severity(
@@ -56,7 +56,7 @@ pub(super) fn messenger_info(messages: &Messages) -> vk::DebugUtilsMessengerCrea
         .user_data(std::ptr::from_ref(messages).cast_mut().cast())
 }
 
-/// Called by the layer. It must not panic: it would unwind into C.
+/// Called by the layer. It must not panic, because that would unwind into C.
 unsafe extern "system" fn collect(
     severity: vk::DebugUtilsMessageSeverityFlagsEXT,
     _kind: vk::DebugUtilsMessageTypeFlagsEXT,

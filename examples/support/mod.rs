@@ -1,6 +1,6 @@
-//! What examples and the tests on real drivers share: a headless Vulkan device.
+//! Shared by the examples and the tests on real drivers: a headless Vulkan device.
 //!
-//! An example says `mod support;`, the test target includes this file by its path.
+//! An example declares `mod support;`. The test target includes this file by its path.
 #![allow(dead_code, reason = "each program that includes this room uses a part of it")]
 #![allow(unused_imports, reason = "each program that includes this room uses a part of it")]
 

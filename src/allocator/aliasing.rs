@@ -1,4 +1,4 @@
-//! Many allocations at once, and many resources on one.
+//! Several allocations in one call, and several resources in one allocation.
 
 use core::fmt;
 use std::sync::Arc;
@@ -21,16 +21,16 @@ use crate::{
     vulkan::{Dedicate, Object, Requirements, Resource},
 };
 
-/// A buffer on memory that it shares. Dropping it is safe at any time; the memory goes with the
-/// last who shares it.
+/// A buffer in memory that it may share with other resources. Dropping it is always safe. The
+/// memory is freed with the last resource that shares it.
 #[must_use = "dropping a buffer retires it at once"]
 pub struct AliasingBuffer {
     handle: vk::Buffer,
     ended: Ended,
 }
 
-/// An image on memory that it shares: see [`AliasingBuffer`]. Views of it:
-/// [`Allocator::create_aliasing_image_view`].
+/// An image in memory that it may share with other resources: see [`AliasingBuffer`]. Create views
+/// of it with [`Allocator::create_aliasing_image_view`].
 #[must_use = "dropping an image retires it at once"]
 pub struct AliasingImage {
     handle: vk::Image,
@@ -38,8 +38,9 @@ pub struct AliasingImage {
     ended: Ended,
 }
 
-/// Retires the object, and then lets go of the memory: so the object is destroyed no later, unless the memory ends at
-/// points of its own. Then it lies over another's until it is destroyed, unused, as Vulkan allows.
+/// Retires the object, and then releases the memory. Therefore the object is destroyed no later
+/// than the memory is freed, unless the memory is retired at explicit points. In that case the
+/// object overlaps another one until it is destroyed, but is not used; Vulkan allows this.
 struct Ended {
     inner: Arc<Inner>,
     index: u32,
@@ -65,12 +66,12 @@ macro_rules! handles {
         }
 
         impl $name {
-            /// The Vulkan handle. It is destroyed with this one's end.
+            /// The Vulkan handle. It is destroyed when this resource ends.
             pub fn handle(&self) -> $handle {
                 self.handle
             }
 
-            /// The memory that it shares.
+            /// The memory of the resource.
             pub fn memory(&self) -> &Arc<Allocation> {
                 &self.ended.memory
             }
@@ -87,10 +88,11 @@ impl AliasingImage {
     }
 }
 
-/// What memory must have to hold any of several resources, one at a time: the largest size and
-/// alignment, and the memory types of all. `None` for no resource, or if no type is left.
+/// Returns the requirements of memory that can hold any one of several resources: the largest size
+/// and alignment, and the memory types that all of them allow. `None` if there are no resources, or
+/// no common memory type.
 ///
-/// For resources that live at the same time, place them at offsets of your own.
+/// For resources that are in use at the same time, choose offsets yourself.
 pub fn aliasing_requirements(all: &[vk::MemoryRequirements]) -> Option<vk::MemoryRequirements> {
     let merged = all.iter().copied().reduce(|a, b| vk::MemoryRequirements {
         size: a.size.max(b.size),
@@ -101,10 +103,10 @@ pub fn aliasing_requirements(all: &[vk::MemoryRequirements]) -> Option<vk::Memor
 }
 
 impl Allocator {
-    /// What a buffer needs of memory. Cost: creates and destroys one.
+    /// Returns the memory requirements of a buffer. Cost: creates and destroys one.
     ///
     /// # Errors
-    /// A description that is not valid, a driver that refuses.
+    /// The description is invalid, or the driver refuses.
     pub fn buffer_requirements(
         &self,
         desc: &BufferDesc,
@@ -118,10 +120,10 @@ impl Allocator {
         Ok(inner.ask_and_destroy(target).memory)
     }
 
-    /// What an image needs of memory. Cost: creates and destroys one.
+    /// Returns the memory requirements of an image. Cost: creates and destroys one.
     ///
     /// # Errors
-    /// A description that is not valid, a driver that refuses.
+    /// The description is invalid, or the driver refuses.
     pub fn image_requirements(
         &self,
         desc: &ImageDesc,
@@ -134,16 +136,17 @@ impl Allocator {
         Ok(inner.ask_and_destroy(Target::image(made, desc.usage, desc.tiling)).memory)
     }
 
-    /// Creates a buffer at an offset of memory that it may share with other resources.
+    /// Creates a buffer at an offset in memory that it may share with other resources.
     ///
-    /// What one resource holds is gone once another is written to; order their uses by barriers,
-    /// as Vulkan asks. Writing over each other is no danger to anyone else's memory.
+    /// Writing one resource destroys the contents of the others that overlap it. Order their uses
+    /// with barriers, as Vulkan requires. Overlapping writes cannot affect memory outside the
+    /// allocation.
     ///
     /// Cost: three driver calls (create, requirements, bind) and one lock; no memory.
     ///
     /// # Errors
-    /// What the memory does not fit; as [`create_buffer`](Self::create_buffer). Nothing is left
-    /// behind.
+    /// The memory does not suit the buffer; otherwise as for
+    /// [`create_buffer`](Self::create_buffer). Nothing is left behind.
     ///
     /// # Example
     /// ```
@@ -179,14 +182,14 @@ impl Allocator {
         Ok(AliasingBuffer { handle, ended: inner.alias(target, memory, offset)? })
     }
 
-    /// Creates an image at an offset of memory that it may share with other resources: see
-    /// [`create_aliasing_buffer`](Self::create_aliasing_buffer). An image that comes after another
-    /// resource begins in an undefined layout.
+    /// Creates an image at an offset in memory that it may share with other resources: see
+    /// [`create_aliasing_buffer`](Self::create_aliasing_buffer). When the image takes over the
+    /// memory from another resource, its layout is undefined.
     ///
-    /// Cost: as there, and one query more.
+    /// Cost: as for `create_aliasing_buffer`, plus one query.
     ///
     /// # Errors
-    /// As there.
+    /// As for `create_aliasing_buffer`.
     pub fn create_aliasing_image(
         &self,
         memory: &Arc<Allocation>,
@@ -220,7 +223,7 @@ impl Inner {
                 Ok(allocation) => made.push(allocation),
                 Err(error) => {
                     for allocation in made {
-                        // SAFETY: nobody has seen it.
+                        // SAFETY: the allocation was never handed out.
                         unsafe { allocation.free_now() };
                     }
                     return Err(error);
@@ -230,7 +233,8 @@ impl Inner {
         Ok(made)
     }
 
-    /// What a resource needs that was made for the question.
+    /// Returns the requirements of a resource that was created only for this query, and destroys
+    /// it.
     pub(super) fn ask_and_destroy(&self, target: Target) -> Requirements {
         let requirements = self.needs(target);
         // SAFETY: the device contract; the resource was never used.
@@ -238,7 +242,7 @@ impl Inner {
         requirements
     }
 
-    /// Binds a new resource to memory that it shares. It is destroyed if that cannot be.
+    /// Binds a new resource to memory that it may share. On failure, destroys it.
     fn alias(
         self: &Arc<Self>,
         target: Target,
@@ -292,7 +296,8 @@ impl Inner {
             let (memory_type, type_bits) = (memory.memory_type(), needs.memory_type_bits);
             return Err(AliasError::MemoryType { memory_type, type_bits });
         }
-        // An optimal image keeps its pages to itself, within the allocation as within a block.
+        // An optimally tiled image occupies whole granularity pages, in the allocation as in a
+        // block.
         let granularity = self.vulkan.properties().buffer_image_granularity;
         let size = memory.size();
         let (needed, alignment) = placed(target.kind, needs.size, needs.alignment, granularity)

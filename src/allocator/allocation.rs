@@ -176,7 +176,7 @@ impl Allocation {
     /// # let frame = frames.begin()?;
     /// let point = frame.submit(|signal| unsafe { signal.queue_submit(&[]) })?;
     /// mesh.allocation().record_use(point)?;
-    /// // SAFETY: not so: the auditor says "points older than a recorded use", and "mesh".
+    /// // SAFETY: violated on purpose: the auditor reports "points older than a recorded use" for "mesh".
     /// unsafe { mesh.retire_at(&[])? };
     /// # fake.run();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -310,7 +310,7 @@ fn end_region(
         Ok(keeper) => drop(keeper),
         Err(KeyError::OutOfHostMemory) => tracing::error!(
             target: crate::events::LEAK, count = 1,
-            "the host has no memory to note an end by: the allocation stays until the allocator is shut down"
+            "the host has no memory to store the end of an allocation: it stays until the allocator is shut down"
         ),
         Err(error) => unreachable!("{entry:?} was used and its handle is the only one: {error}"),
     }

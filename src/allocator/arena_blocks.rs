@@ -1,6 +1,6 @@
-//! The blocks of an arena, and the flow of an allocation in it: a range in a block, *collect*, again,
-//! a new block, *release*, again; then an error. Never another memory type, never a memory of its
-//! own.
+//! The blocks of an arena, and how it allocates: a range in a block, *collect* and retry, a new
+//! block, *release* and retry, then an error. It never uses another memory type or a dedicated
+//! allocation.
 
 use super::{
     allocate::Granted,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 impl ArenaBlocks {
-    /// The largest request that a block may be made for.
+    /// The largest request that can get a block.
     fn largest(&self, lane: &Lane, device_limit: u64) -> u64 {
         let most = lane.heap_size.min(device_limit);
         // A block is split into whole granules.
@@ -36,7 +36,7 @@ impl ArenaBlocks {
 }
 
 impl LaneState {
-    /// Counts a block that is about to be asked for, if the arena may have one more.
+    /// Counts a block that is about to be allocated, if the arena may have one more.
     fn ask_for_one(&mut self, most: u32) -> bool {
         let may = self.blocks.count() + self.asked < most;
         self.asked += u32::from(may);
@@ -45,8 +45,8 @@ impl LaneState {
 }
 
 impl Inner {
-    /// Finds memory in an arena. On failure nothing has changed, but that reached memory was
-    /// collected and empty blocks may have gone.
+    /// Finds memory in an arena. On failure nothing has changed, except that reached memory may
+    /// have been collected and empty blocks released.
     pub(super) fn allocate_in_arena(
         &self,
         arena: &ArenaBlocks,
@@ -86,7 +86,7 @@ impl Inner {
         }
     }
 
-    /// The arena's lane, if it may hold the request at all.
+    /// The arena's lane, if it can hold the request at all.
     fn search_arena<'a, 'b>(
         &'a self,
         arena: &ArenaBlocks,
@@ -138,7 +138,7 @@ impl Inner {
         }
     }
 
-    /// A range in a block of the arena, by its policy.
+    /// A range in a block of the arena, according to its policy.
     fn take_in_arena(&self, lane: &Lane, search: &Search<'_>) -> Option<Grant> {
         let mut state = lane.lock();
         let end = search.request.end();
@@ -160,12 +160,12 @@ impl Inner {
             let grant = state.blocks.allocate_in(slot, end, size, alignment)?;
             self.settle(state, search.request, search.tenant(), grant)
         })?;
-        // An empty block has room: the host's memory for the books has run out.
+        // An empty block has room, so there is no host memory for the bookkeeping.
         settled.ok_or(AllocateError::OutOfHostMemory)
     }
 
-    /// Asks the driver for a block, and does something with the new one in its slot before anybody else can take a
-    /// part of it, or give it back as empty.
+    /// Allocates a block from the driver, and processes it in its slot before any other thread can
+    /// use part of it or release it as empty.
     fn add_arena_block<T>(
         &self,
         arena: &ArenaBlocks,
@@ -199,7 +199,8 @@ impl Inner {
         };
         let sight = self.guard_block(lane, arena.guards, memory, size, mapping);
         let mut state = lane.lock();
-        // It is asked for until it is there, or another thread would take its place among the most.
+        // The block counts as requested until it is in the list; otherwise another thread could
+        // take its place in the maximum.
         state.asked -= 1;
         let reserved = state.reserve_block(arena.policy);
         let reserved = reserved.map_err(|_| tlsf::ConfigError::OutOfHostMemory);
@@ -227,7 +228,7 @@ impl Inner {
         }
     }
 
-    /// Makes the blocks that an arena has from the start.
+    /// Allocates the initial blocks of an arena.
     pub(super) fn prepare_arena(
         &self,
         arena: &ArenaBlocks,
@@ -242,7 +243,7 @@ impl Inner {
         Ok(())
     }
 
-    /// The arena's handle goes: its lane is free once nothing of it is left.
+    /// The arena's handle is dropped: its lane becomes free once nothing of the arena is left.
     pub(super) fn leave_arena(&self, arena: &ArenaBlocks) {
         let Some(lane) = self.lane(arena.lane) else { return };
         let blocks = {

@@ -1,4 +1,5 @@
-//! Asking the driver: a new block, or a memory of its own. Reserved first, outside all locks.
+//! Allocating from the driver: a new block, or a dedicated allocation. The bytes are reserved
+//! first, outside all locks.
 
 use ash::vk;
 
@@ -17,8 +18,8 @@ use crate::{
     vulkan::{External, Mapping, NewMemory, Resource, is_out_of_memory},
 };
 
-/// Why a block was not taken in: there is no place for it beside the others, so none of its size can be; or the host has
-/// no memory for its books.
+/// The reason why a new block was not added: there is no place for it beside the others, so no
+/// block of its size can be added; or the host has no memory for its bookkeeping.
 pub(super) fn refused(error: tlsf::ConfigError) -> AllocateError {
     match error {
         tlsf::ConfigError::TooManyGranules { .. } => AllocateError::out_of_memory(),
@@ -27,8 +28,8 @@ pub(super) fn refused(error: tlsf::ConfigError) -> AllocateError {
 }
 
 impl Inner {
-    /// A range in a block made for it: as large as the growth policy and the budget say; if there
-    /// is no memory for that, smaller, once the heap's empty blocks have gone.
+    /// Finds a range in a new block, of the size that the growth policy and the budget give. If
+    /// there is no memory for it, releases the heap's empty blocks, and then tries smaller blocks.
     pub(super) fn allocate_in_new_block(
         &self,
         lane: &Lane,
@@ -44,7 +45,7 @@ impl Inner {
             self.tell_fallback(lane, search.request.size, search.tried);
         }
         let mut released = false;
-        // It has the rank of the one for whom it is made, as far as ranks move.
+        // If priorities can change, it starts with the rank of the allocation it is created for.
         let rank = search.request.rank.filter(|_| self.vulkan.moves_priorities());
         let (memory, mapping) = loop {
             let new = NewMemory {
@@ -88,7 +89,8 @@ impl Inner {
             self.settle(&mut state, search.request, search.tenant(), grant)
         });
         let Some(grant) = granted else {
-            // An empty block has room: the host's memory for the books has run out, or places beside the others.
+            // An empty block has room, so there is no host memory for the bookkeeping, or no place
+            // beside the others.
             let blocks = state.blocks.remove_empty();
             drop(state);
             if made.is_err() {
@@ -106,20 +108,20 @@ impl Inner {
         Ok(grant)
     }
 
-    /// What the size of the lane's next block goes by.
+    /// The input for the size of the lane's next block.
     pub(super) fn held(&self, lane: &Lane) -> Held {
         let (all, own) = (self.heaps.held(), lane.counters.reserved.get());
         Held { all, own, below: self.heaps.peak_reserved().saturating_sub(all) }
     }
 
-    /// The next block: the policy's, or a smaller one where that goes over the budget and the
-    /// smaller does not.
+    /// The next block: that of the policy, or a smaller one if only the smaller one stays within
+    /// the budget.
     pub(super) fn next_block(&self, lane: &Lane, size: u64) -> NextBlock {
         let least = lane.growth.least_block(size);
         let left = self.left(lane.heap, Limit::Budget);
         let mut next = lane.growth.next_block(self.held(lane), size);
         if least > left {
-            // It cannot be helped; but little more than needed.
+            // Even the smaller one exceeds the budget; then take little more than needed.
             next.size = next.size.min(lane.growth.first.max(least));
         }
         while next.size > left && left >= least {
@@ -128,7 +130,8 @@ impl Inner {
         next
     }
 
-    /// Before more is held than ever, empty blocks go, the oldest first: a footprint grows by what is used.
+    /// Before more memory is reserved than ever before, releases empty blocks, oldest first, so
+    /// that the footprint grows only with what is used.
     fn make_way(&self, bytes: u64) {
         while self.heaps.would_be_most(bytes) {
             let since = |lane: &&Lane| lane.lock().blocks.oldest_empty().map(|(since, _)| since);
@@ -139,7 +142,8 @@ impl Inner {
         }
     }
 
-    /// A memory of its own; if there is none, once more after the heap's empty blocks have gone.
+    /// A dedicated allocation. If there is no memory, releases the heap's empty blocks and tries
+    /// once more.
     pub(super) fn allocate_dedicated_or_release(
         &self,
         lane: &Lane,
@@ -173,7 +177,7 @@ impl Inner {
         self.settle_dedicated(lane, &new, memory, mapping, request)
     }
 
-    /// Moves a request into a memory of its own.
+    /// Puts a request into a dedicated allocation.
     pub(super) fn settle_dedicated(
         &self,
         lane: &Lane,
@@ -185,7 +189,7 @@ impl Inner {
         let size = new.size;
         let graves = match new.external {
             External::None | External::Export(_) => self.open_dedicated(lane, size, mapping),
-            // Somebody wrote there already.
+            // Somebody else may have written there already.
             External::Fd { .. } | External::Host(_) => {
                 self.tell_unguarded(lane, size);
                 Graves::default()
@@ -221,7 +225,7 @@ impl Inner {
         Ok(grant)
     }
 
-    /// Asks the driver, and maps what is host-visible. Nothing is left behind on failure.
+    /// Allocates from the driver, and maps host-visible memory. On failure nothing is left behind.
     pub(super) fn allocate_memory(
         &self,
         lane: &Lane,
@@ -232,7 +236,7 @@ impl Inner {
         let size = new.size;
         let properties = self.vulkan.properties();
         if size > lane.heap_size.min(properties.max_allocation_size) {
-            // Vulkan forbids to ask for more than a heap holds.
+            // Vulkan forbids requests that exceed the heap.
             return Err(AllocateError::out_of_memory());
         }
         let reservation =
@@ -277,8 +281,9 @@ impl Inner {
         }
     }
 
-    /// Makes room in the heap: collects, ends the host's quarantine, and gives its empty blocks back; if memories are too many,
-    /// those of all heaps. Whether that may have helped.
+    /// Makes room in the heap: collects, ends the host's quarantine, and releases its empty blocks.
+    /// If there are too many memory objects, releases those of all heaps. Returns whether this may
+    /// have helped.
     pub(super) fn release_for(
         &self,
         lane: &Lane,
@@ -287,7 +292,7 @@ impl Inner {
     ) -> bool {
         let Some(myself) = self.myself.upgrade() else { return false };
         let mut collected = Inner::collect(&myself, Extent::All);
-        // A quarantine ends before a request fails.
+        // A quarantine ends rather than let a request fail.
         if self.guards.is_on() {
             self.end_rests(true, &mut collected);
         }

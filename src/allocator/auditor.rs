@@ -1,4 +1,4 @@
-//! The auditor: notices what holds memory back for long, so that it can be said by name.
+//! The auditor: detects what has held back memory for long, so that it can be reported by name.
 
 use std::collections::HashMap;
 
@@ -9,31 +9,31 @@ use crate::{
     retire::{Cuts, Point, Reached, TimelineId},
 };
 
-/// So many collects without a change are worth a word: some seconds of frames.
+/// The number of collects without a change after which the auditor reports; some seconds of frames.
 pub(super) const PATIENCE: u32 = 256;
 
-/// What has stood still.
+/// What has made no progress.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Finding {
-    /// A recording of this number is open: never submitted, perhaps.
+    /// The recording with this number is open. It may never be submitted.
     OpenRecording { number: u64 },
-    /// A timeline has work out and does not move.
+    /// A timeline has outstanding work and makes no progress.
     StillTimeline { reached: u64, submitted: u64 },
-    /// A counter stands above everything assigned.
+    /// A counter is above every assigned value.
     Jump { value: u64, assigned: u64 },
 }
 
-/// Sees the cuts at each collect. Each finding is made once, until there is a change.
+/// Inspects the cuts at each collect. Each finding is reported once, until something changes.
 #[derive(Default)]
 pub(super) struct Auditor {
     recording: Watch,
     timelines: Vec<(TimelineId, Watch)>,
     uses: HashMap<Used, SmallVec<[Point; 2]>>,
-    /// So many recorded uses before those that are reached are forgotten.
+    /// The number of recorded uses from which on reached ones are dropped.
     most_uses: usize,
 }
 
-/// What was used: a lane and a region there.
+/// What was used: a lane and a region in it.
 pub(super) type Used = (u32, Entry);
 
 #[derive(Default)]
@@ -43,7 +43,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// Whether the value has just stood still for long enough.
+    /// Whether the value has just been unchanged for long enough.
     fn stands_still(&mut self, value: u64) -> bool {
         if self.value != value {
             *self = Self { value, collects: 0 };
@@ -54,7 +54,7 @@ impl Watch {
 }
 
 impl Auditor {
-    /// Notes the last use of a region on each timeline. O(1) amortised.
+    /// Records the last use of a region on each timeline. O(1) amortised.
     pub(super) fn record_use(&mut self, used: Used, point: Point, reached: &Reached) {
         if self.uses.len() >= self.most_uses {
             self.uses.retain(|_, points| points.iter().any(|&point| !reached.has(point)));
@@ -67,7 +67,8 @@ impl Auditor {
         }
     }
 
-    /// A recorded use that is neither reached nor covered by these points. Forgets the uses.
+    /// Returns a recorded use that is neither reached nor covered by these points. Removes the
+    /// recorded uses of the region.
     pub(super) fn overlooked(
         &mut self,
         used: Used,
@@ -81,7 +82,7 @@ impl Auditor {
         self.uses.remove(&used)?.into_iter().find(|&used| !covered(used))
     }
 
-    /// A collect. O(timelines with work out), and the recordings that are open.
+    /// Processes a collect. O(timelines with outstanding work + open recordings).
     pub(super) fn observe(&mut self, cuts: &Cuts) -> SmallVec<[Finding; 2]> {
         let mut findings = SmallVec::new();
         let number = cuts.oldest_recording().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Budgets: what may be reserved of a heap, by the driver's last report.
+//! Budgets: how much of a heap may be reserved, according to the driver's last report.
 
 use std::sync::atomic::Ordering;
 
@@ -21,7 +21,7 @@ impl Inner {
     ) -> Result<Reservation<'_>, Refusal> {
         self.renew_report(false);
         match self.heaps.reserve(heap, bytes, limit) {
-            // What has come free meanwhile may do.
+            // Memory that has become free meanwhile may suffice.
             Err(Refusal::Budget) if limit == Limit::Budget && self.renew_report(true) => {
                 self.heaps.reserve(heap, bytes, limit)
             }
@@ -29,23 +29,23 @@ impl Inner {
         }
     }
 
-    /// How many bytes of a heap the limit still leaves.
+    /// The number of bytes of a heap that the limit still allows.
     pub(super) fn left(&self, heap: u32, limit: Limit) -> u64 {
         self.renew_report(false);
         self.heaps.left(heap, limit)
     }
 
-    /// Gives a memory back to the driver, and then its bytes to others.
+    /// Frees device memory, and then releases its bytes for others.
     ///
     /// # Safety
-    /// As [`Vulkan::free_memory`](crate::vulkan::Vulkan::free_memory); the memory was kept from a reservation
-    /// of `bytes` of `heap`.
+    /// As for [`Vulkan::free_memory`](crate::vulkan::Vulkan::free_memory); the memory was kept from
+    /// a reservation of `bytes` in `heap`.
     pub(super) unsafe fn free_memory(&self, heap: u32, memory: vk::DeviceMemory, bytes: u64) {
         // SAFETY: the caller's promise.
         self.heaps.give_back(heap, bytes, || unsafe { self.vulkan.free_memory(memory) });
     }
 
-    /// Reads the driver's report if it is old, or in any case. Whether it did.
+    /// Reads the driver's report if it is old, or in any case. Returns whether it did.
     fn renew_report(&self, in_any_case: bool) -> bool {
         let now = self.collects.load(Ordering::Relaxed);
         let wanted = self.vulkan.reports_budget() && (in_any_case || self.heaps.is_stale(now));
@@ -55,10 +55,10 @@ impl Inner {
 }
 
 impl Allocator {
-    /// The budget of a heap; `None` if there is no such heap.
+    /// Returns the budget of a heap, or `None` if there is no such heap.
     ///
-    /// No lock. The driver is asked only if the last report is old: after 32 memories came or
-    /// went, or 64 collects.
+    /// Takes no lock. Queries the driver only if the last report is old: after 32 memory objects
+    /// were allocated or freed, or 64 collects.
     pub fn heap_budget(&self, heap: u32) -> Option<HeapBudget> {
         let inner = self.inner();
         if inner.check_open().is_ok() {

@@ -1,5 +1,6 @@
-//! Which memory types suit a request, remembered: a program asks the same few questions again and
-//! again, and ranking the types for each allocation would cost as much as finding the range.
+//! A cache of the memory types that suit a request. A program makes the same few kinds of request
+//! again and again, and ranking the types for each allocation would cost as much as finding the
+//! range.
 
 use std::sync::OnceLock;
 
@@ -9,7 +10,7 @@ use super::request::Question;
 use crate::policy::select::Ranking;
 
 impl Question {
-    /// Where its answer is looked for first.
+    /// The place where its answer is looked up first.
     #[inline(always)]
     fn place(&self) -> usize {
         let [manner, _] = self.taste.words();
@@ -19,7 +20,7 @@ impl Question {
         (mixed >> (u64::BITS - PLACES.ilog2())) as usize
     }
 
-    /// Whether both ask the same. Nearly always they do, so it branches once.
+    /// Whether both are the same question. Nearly always they are, so it branches once.
     #[inline(always)]
     fn is(&self, other: &Self) -> bool {
         let ([one, two], [other_one, other_two]) = (self.taste.words(), other.taste.words());
@@ -28,23 +29,23 @@ impl Question {
     }
 }
 
-/// The answer to a question: never changes while the allocator lives.
+/// The answer to a question. It never changes while the allocator lives.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Choice {
-    /// Memory types, best first.
+    /// The memory types, best first.
     pub(super) ranking: Ranking,
-    /// The properties that each of them has.
+    /// The properties that all of them have.
     pub(super) required: vk::MemoryPropertyFlags,
 }
 
-/// How many answers are remembered; a power of two. More questions are answered each time.
+/// The number of cached answers, a power of two. Further questions are answered each time.
 const PLACES: usize = 64;
 
-/// Places that are looked at for one question.
+/// The number of places that are searched for one question.
 const TRIES: usize = 4;
 
-/// The answers so far. Each place is written once, so that reading takes no lock and no thread
-/// writes a cache line that others read for ever after.
+/// The answers so far. Each place is written once. Therefore readers take no lock, and no thread
+/// writes a cache line that others keep reading.
 #[derive(Debug)]
 pub(super) struct Choices(Box<[OnceLock<(Question, Choice)>; PLACES]>);
 
@@ -55,7 +56,7 @@ impl Default for Choices {
 }
 
 impl Choices {
-    /// The answer to a question that was asked before, if it is remembered. O(1).
+    /// The cached answer to a question that was asked before. O(1).
     #[inline(always)]
     pub(super) fn known(&self, question: &Question) -> Option<&Choice> {
         let first = question.place();
@@ -65,7 +66,7 @@ impl Choices {
         })
     }
 
-    /// The answer to a question. `spare` keeps it where all places are taken. O(1); the first time
+    /// The answer to a question. `spare` holds it if all places are taken. O(1); the first time
     /// O(types²).
     pub(super) fn get<'a>(
         &'a self,

@@ -1,7 +1,8 @@
-//! Taking back what the GPU has passed, and giving blocks back to the driver.
+//! Freeing what the GPU has passed, and returning blocks to the driver.
 //!
-//! *Collect* reads every busy timeline once, before any lock; visits only the memory types whose oldest bag
-//! or first point is reached; destroys what sat on the ranges; and then frees the ranges as a batch.
+//! *Collect* reads every busy timeline once, before it takes any lock. It visits only the memory
+//! types whose oldest bag or first point is reached. It destroys the resources in the ranges, and
+//! then frees the ranges as a batch.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -22,29 +23,30 @@ use crate::{
     vulkan::Resource,
 };
 
-/// What [`Allocator::collect`](crate::Allocator::collect) took back.
+/// What [`Allocator::collect`](crate::Allocator::collect) freed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Collected {
-    /// Allocations whose memory is free again.
+    /// The number of allocations whose memory is free again.
     pub allocations: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub bytes: u64,
-    /// Views, descriptor sets and other objects destroyed.
+    /// The number of views, descriptor sets and other objects that were destroyed.
     pub objects: u64,
-    /// Blocks given back to the driver.
+    /// The number of blocks that were returned to the driver.
     pub blocks: u64,
-    /// The GPU has passed more: the work of one call is bounded, and the next call goes on.
+    /// Whether the GPU has passed more. The work of one call is bounded, and the next call
+    /// continues.
     pub more: bool,
 }
 
-/// How many blocks of a lane one collect looks at, for their rank.
+/// The number of blocks per lane whose rank one collect updates.
 const MOST_RANKS: usize = 64;
 
-/// What has become free, Pending → Free, in one go under one lock.
+/// What has become free (Pending → Free) under one acquisition of a lock.
 pub(super) struct Freed {
-    /// How many blocks were empty before.
+    /// The number of blocks that were empty before.
     first: usize,
     count: u64,
     bytes: u64,
@@ -64,14 +66,14 @@ impl Freed {
     }
 }
 
-/// Ranges that become free one after another, without a list of them that grows.
+/// Ranges that become free one after another, without a growing list.
 pub(super) struct Freeing {
-    /// The next ones.
+    /// The next ones to be freed.
     hand: SmallVec<[Entry; IN_HAND]>,
     freed: Freed,
 }
 
-/// So many are in hand at most.
+/// The maximum size of a batch.
 const IN_HAND: usize = 64;
 
 impl Freeing {
@@ -79,7 +81,7 @@ impl Freeing {
         Self { hand: SmallVec::new(), freed: Freed::new(blocks) }
     }
 
-    /// One that is done with: free now or soon.
+    /// Adds an entry that has ended. It is freed now or in a later batch.
     pub(super) fn add(&mut self, blocks: &mut BlockList, entry: Entry) {
         if self.hand.len() == IN_HAND {
             self.freed.free(blocks, &self.hand);
@@ -88,7 +90,7 @@ impl Freeing {
         self.hand.push(entry);
     }
 
-    /// All are free.
+    /// Frees all remaining entries.
     pub(super) fn end(mut self, blocks: &mut BlockList) -> Freed {
         self.freed.free(blocks, &self.hand);
         self.freed
@@ -96,15 +98,15 @@ impl Freeing {
 }
 
 impl Inner {
-    /// Destroys what still looks at a resource that is about to be destroyed.
+    /// Destroys the views of a resource that is about to be destroyed.
     pub(super) fn end_views(&self, resource: Resource) {
         if let Resource::Image(image) = resource {
             self.objects.end_views(&self.vulkan, image);
         }
     }
 
-    /// Notes which blocks are empty now, of those that are the ones from `first` on, and takes out those that
-    /// linger too long.
+    /// Records which of the empty blocks from `first` on became empty now, and removes those that
+    /// have been empty for too long.
     pub(super) fn sweep(&self, lane: &Lane, state: &mut LaneState, first: usize) -> Vec<Block> {
         let now = self.collects.load(Ordering::Relaxed);
         for at in first..state.blocks.empty().len() {
@@ -128,8 +130,8 @@ impl Inner {
         blocks
     }
 
-    /// Takes back what the GPU has passed. One read of each busy timeline; no lock on a memory type
-    /// where nothing is reached.
+    /// Frees what the GPU has passed. Reads each busy timeline once, and takes no lock of a memory
+    /// type of which nothing is reached.
     pub(super) fn collect(self: &Arc<Self>, extent: Extent) -> Collected {
         let reached = self.poll();
         self.collect_reached(&reached, extent)
@@ -138,8 +140,8 @@ impl Inner {
     fn collect_reached(self: &Arc<Self>, reached: &Reached, extent: Extent) -> Collected {
         let mut collected = Collected::default();
         let now = self.collects.fetch_add(1, Ordering::Relaxed) + 1;
-        // Views go before the images they look at: a view dropped no later than its image lies in
-        // no later bag.
+        // Views are destroyed before the images they refer to: a view that is dropped no later than
+        // its image is in no later bag.
         collected.objects += self.objects.collect(&self.vulkan, reached.bag(), extent, now);
         collected.more |= self.objects.cleared(reached.bag()) < reached.bag();
         #[cfg(feature = "descriptors")]
@@ -175,7 +177,8 @@ impl Inner {
         collected
     }
 
-    /// [`collect_reached`](Self::collect_reached) for a lane of which something may be reached.
+    /// Like [`collect_reached`](Self::collect_reached), for a lane of which something may be
+    /// reached.
     #[inline(never)]
     fn collect_lane(
         &self,
@@ -188,10 +191,11 @@ impl Inner {
         let mut scratch = core::mem::take(&mut state.scratch);
         let dated = state.bags.has_dated();
         let most = state.retired.most(extent, now).min(state.bags.len());
-        // Without memory for all of them, a later collect goes on.
+        // If there is no memory for all of them, a later collect continues.
         let most = scratch.room(most, state.blocks.houses());
-        // What was dropped before these is seen under this lock: objects that wait for a later
-        // share, or that another thread has in hand, hold back what came after them.
+        // Under this lock it is known what was dropped before these entries. Objects that are left
+        // for a later share, or that another thread is destroying, hold back what was dropped after
+        // them.
         let cleared = self.objects.cleared(reached.bag());
         let points = match state.guards.is_on() {
             true => RetirePoints::new(&state.bags, reached, passed),
@@ -207,7 +211,7 @@ impl Inner {
         self.release_batch(lane, state, scratch, (&points, dated), collected);
     }
 
-    /// Tells the driver how important blocks are now, of a bounded number in each lane.
+    /// Informs the driver of changed priorities, for a bounded number of blocks in each lane.
     fn tell_priorities(&self) {
         if self.life() == Life::ShutDown || self.is_lost() {
             return;
@@ -242,16 +246,16 @@ impl Inner {
             ),
             Finding::StillTimeline { reached, submitted } => tracing::warn!(
                 target: crate::events::WAITING, reached, submitted, allocation,
-                "a timeline has work out and does not move: is it signalled at all?"
+                "a timeline has outstanding work and makes no progress: is it signalled at all?"
             ),
             Finding::Jump { value, assigned } => tracing::error!(
                 target: crate::events::WAITING, value, assigned, allocation,
-                "a timeline's counter jumped above its last assigned value; what waits for it is kept"
+                "a timeline's counter jumped above its last assigned value: what waits for it stays pending"
             ),
         }
     }
 
-    /// Takes back everything pending, reached or not: the caller knows that the GPU is done.
+    /// Frees everything pending, reached or not. The caller knows that the GPU has finished.
     pub(super) fn collect_everything(self: &Arc<Self>) -> Collected {
         let mut collected = Collected::default();
         collected.objects += self.objects.collect_everything(&self.vulkan);
@@ -271,8 +275,8 @@ impl Inner {
         collected
     }
 
-    /// Takes back as many of so many that are pending in a lane, reached or not, as the host has memory for, which is
-    /// some. How many are done with.
+    /// Frees pending entries of a lane, reached or not: as many of the `left` oldest as the host
+    /// has memory for, which is at least some. Returns how many.
     fn collect_some(&self, lane: &Lane, left: usize, collected: &mut Collected) -> usize {
         let mut state = lane.lock();
         let mut scratch = core::mem::take(&mut state.scratch);
@@ -280,7 +284,7 @@ impl Inner {
         if most == 0 {
             state.scratch = scratch;
             drop(state);
-            // Another thread has the lists of the lane in hand, and there is no memory for others.
+            // Another thread uses the lane's lists, and there is no memory for more lists.
             std::thread::yield_now();
             return 0;
         }
@@ -291,9 +295,9 @@ impl Inner {
         most
     }
 
-    /// Pending → Free for many: their resources are destroyed outside the lock, then the ranges
-    /// are freed under it, a block at a time, then blocks that linger too long are given back
-    /// outside it. With `dated`, some may be reached before the views that look at them.
+    /// Pending → Free for many entries. Destroys their resources outside the lock, then frees the
+    /// ranges under it, block by block, then returns blocks that have been empty for too long
+    /// outside it. With `dated`, some entries may be reached before the views that refer to them.
     fn release_batch<'a>(
         &self,
         lane: &'a Lane,
@@ -324,7 +328,7 @@ impl Inner {
         self.free_batch(lane, state, scratch, collected);
     }
 
-    /// Pending → Free for many that are in hand and done with, in any order.
+    /// Pending → Free for many entries that have ended, in any order.
     fn free_batch<'a>(
         &self,
         lane: &'a Lane,
@@ -339,7 +343,7 @@ impl Inner {
         self.end_freeing(lane, state, freed, collected);
     }
 
-    /// What became free is counted, and blocks that are empty now may go.
+    /// Counts what became free, and releases blocks that are empty now.
     pub(super) fn end_freeing(
         &self,
         lane: &Lane,
@@ -352,7 +356,7 @@ impl Inner {
         let emptied = first..state.blocks.empty().len();
         for at in emptied.clone() {
             let slot = state.blocks.empty()[at];
-            // Never the last: the caller holds a count of its own.
+            // This is never the last reference, because the caller holds one.
             drop(state.unkeep(slot));
         }
         let now = self.collects.load(Ordering::Relaxed);
@@ -364,7 +368,7 @@ impl Inner {
         collected.blocks += self.free_blocks(lane, blocks);
     }
 
-    /// Gives every empty block back to the driver. Returns how many.
+    /// Returns every empty block to the driver. Returns how many there were.
     pub(super) fn trim(self: &Arc<Self>) -> u64 {
         if self.life() == Life::ShutDown {
             return 0;
@@ -377,7 +381,7 @@ impl Inner {
             .sum()
     }
 
-    /// `vkFreeMemory` for blocks taken out of their list.
+    /// Calls `vkFreeMemory` for blocks that were removed from their list.
     pub(super) fn free_blocks(&self, lane: &Lane, blocks: Vec<Block>) -> u64 {
         let count = blocks.len() as u64;
         for block in blocks {
@@ -390,7 +394,7 @@ impl Inner {
                 tracing::debug!(
                     target: crate::events::BLOCK,
                     memory_type = lane.memory_type, bytes = block.size,
-                    "gave a block back"
+                    "returned a block to the driver"
                 );
             }
         }

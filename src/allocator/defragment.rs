@@ -1,8 +1,9 @@
-//! Defragmentation: which blocks are to become empty, and what has to move for it.
+//! Defragmentation: which blocks can become empty, and what has to move for that.
 //!
-//! The plan is made on copies, under no lock, and moves nothing. Its blocks are closed: nobody new
-//! moves in while others have room. Each end there brings them nearer to being empty, whoever ends it;
-//! when the last has, the block goes back to the driver with the next `collect`.
+//! The plan works on copies, without holding a lock, and moves nothing. The planned blocks are
+//! closed: as long as other blocks have room, they receive no new allocations. Every allocation
+//! that ends there, for whatever reason, brings its block nearer to being empty. Once the last one
+//! has ended, the next `collect` returns the block to the driver.
 
 use core::fmt;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use crate::{
     tlsf::State,
 };
 
-/// How much [`Allocator::defragment`] may plan to move. Without limits, all that frees a block.
+/// Limits how much [`Allocator::defragment`] may plan to move. Without limits, it plans everything
+/// that frees a block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub struct DefragmentDesc {
@@ -47,19 +49,20 @@ impl DefragmentDesc {
         Self { bytes: u64::MAX, moves: u64::MAX, memory_type_bits: !0 }
     }
 
-    /// At most so many bytes move, of each memory type.
+    /// Limits the bytes to move, for each memory type.
     pub const fn most_bytes(mut self, bytes: u64) -> Self {
         self.bytes = bytes;
         self
     }
 
-    /// At most so many allocations move, of each memory type.
+    /// Limits the number of allocations to move, for each memory type.
     pub const fn most_moves(mut self, moves: u64) -> Self {
         self.moves = moves;
         self
     }
 
-    /// Only these memory types, a bit for each, as in `VkMemoryRequirements::memoryTypeBits`.
+    /// Restricts the plan to these memory types, one bit for each, as in
+    /// `VkMemoryRequirements::memoryTypeBits`.
     pub const fn memory_types(mut self, bits: u32) -> Self {
         self.memory_type_bits = bits;
         self
@@ -70,29 +73,31 @@ impl DefragmentDesc {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Move {
-    /// Which: [`Allocation::key`] tells it of a handle.
+    /// The key of the allocation; [`Allocation::key`] returns it for a handle.
     pub allocation: RawAllocation,
-    /// Its bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// The index of its memory type.
+    /// The index of the memory type.
     pub memory_type: u32,
-    /// Linear or optimal, where a resource of ours sits on it or it has a name.
+    /// Linear or optimal, if a resource of the allocator is bound to the allocation or the
+    /// allocation has a name.
     pub kind: Option<ResourceKind>,
-    /// Its name.
+    /// The name.
     pub name: Option<&'static str>,
-    /// What lives on it, where that is a resource of ours.
+    /// The kind of resource bound to it, if the resource belongs to the allocator.
     pub tenant: TenantKind,
     /// The Vulkan usage flags of that resource.
     pub usage: u32,
 }
 
-/// Blocks on their way to being empty; made by [`Allocator::defragment`].
+/// A set of blocks that are being emptied, created by [`Allocator::defragment`].
 ///
-/// Whatever has not moved when this is dropped stays where it is, and its block takes others in again.
+/// When it is dropped, whatever has not moved stays where it is, and the blocks accept new
+/// allocations again.
 #[must_use = "dropping it ends the defragmentation"]
 pub struct Defragmentation {
     pub(super) inner: Arc<Inner>,
-    /// The arena whose blocks they are.
+    /// The arena that the blocks belong to.
     pub(super) arena: Option<ArenaBlocks>,
     leaving: Vec<Leaving>,
     moves: Vec<Move>,
@@ -117,22 +122,26 @@ impl fmt::Debug for Defragmentation {
 }
 
 impl Allocator {
-    /// Plans which blocks can be emptied by moving what lives there into the room of others, and closes
-    /// them to new allocations. **Nothing moves by itself**: [`Defragmentation::moves`] is what you move,
-    /// as much a frame as you like, by [`Defragmentation::copies`] or by making resources anew with
-    /// [`Defragmentation::create_image`] and dropping the old ones. A drop is safe at any time, so what
-    /// the GPU still reads stays until it has; then the empty block goes back to the driver.
+    /// Finds blocks that can be emptied by moving their contents into free ranges of other blocks,
+    /// and closes them to new allocations. **Nothing moves by itself.** [`Defragmentation::moves`]
+    /// lists what to move. Move as much per frame as you like: use [`Defragmentation::copies`], or
+    /// create the resources anew with [`Defragmentation::create_image`] and drop the old ones.
+    /// Because a drop is always safe, whatever the GPU still reads stays in place until the GPU has
+    /// passed it. Then the empty block is returned to the driver.
     ///
-    /// `movable` is asked, without a lock, about everything in a block that could go. Say `true` only of what you
-    /// will move: one allocation that stays keeps its whole block, and all the other moves were in vain.
-    /// Memory of a ring, of aliasing resources and of scrubs' tables is asked about too: a table of yours
-    /// does not know its keys.
+    /// `movable` is called, without a lock held, for every allocation in a block that could be
+    /// emptied. Return `true` only for allocations that you will move: a single one that stays
+    /// keeps its whole block, and makes the other moves useless. It is also called for the memory
+    /// of rings, of aliasing resources and of the tables of scrubs; your own tables do not contain
+    /// their keys.
     ///
-    /// Memories of one resource's own are left alone, and arenas have a [door of their own](Arena::defragment). What is planned fits, as far
-    /// as sizes go and nobody takes the room meanwhile; a move that finds none says so.
+    /// Dedicated allocations are left alone, and arenas have [their own
+    /// function](Arena::defragment). The plan fits as far as sizes are concerned, unless others
+    /// take the room in the meantime; a move that finds no room returns an error.
     ///
-    /// Cost: a copy of the regions of each memory type under its lock, O(regions); the choice, under no lock,
-    /// O(moves · blocks) at worst. For a loading screen, or when memory runs short; not for every frame.
+    /// Cost: copies the regions of each memory type under its lock, O(regions). The selection takes
+    /// no lock and is O(moves · blocks) at worst. Use it on a loading screen or when memory is
+    /// short, not in every frame.
     ///
     /// # Example
     /// ```
@@ -193,10 +202,11 @@ impl Allocator {
 }
 
 impl Arena {
-    /// Plans which blocks of the arena can be emptied: see [`Allocator::defragment`]. Rings and double stacks
-    /// have none; what an arena keeps [at least](super::ArenaDesc::min_blocks) stays, empty.
+    /// Finds blocks of the arena that can be emptied: see [`Allocator::defragment`]. Rings and
+    /// double stacks have none. The arena's [minimum number of
+    /// blocks](super::ArenaDesc::min_blocks) stays, empty.
     ///
-    /// Cost: as there, for this arena alone.
+    /// Cost: as for `Allocator::defragment`, for this arena alone.
     pub fn defragment(
         &self,
         desc: &DefragmentDesc,
@@ -232,7 +242,7 @@ impl Inner {
         run
     }
 
-    /// The blocks of a lane that move others in or out.
+    /// The blocks of a lane that allocations can move out of or into.
     fn candidates(&self, lane: &Lane) -> Vec<Candidate> {
         let state = lane.lock();
         let split = state.blocks.iter().filter(|(_, block)| block.is_split() && !block.closed);
@@ -257,7 +267,7 @@ impl Inner {
                         usage: tenant.usage,
                     });
                 }
-                // What is pending goes by itself.
+                // Pending regions end by themselves.
                 _ => {}
             }
         }
@@ -295,19 +305,19 @@ impl Defragmentation {
         }
     }
 
-    /// What was planned to move, block by block, the emptiest first. What has moved or ended since is
-    /// still listed.
+    /// The allocations that were planned to move, block by block, the emptiest block first.
+    /// Allocations that have moved or ended since are still listed.
     pub fn moves(&self) -> &[Move] {
         &self.moves
     }
 
-    /// How many bytes of device memory the blocks have that were planned to go.
+    /// The total size in bytes of the blocks that were planned to be emptied.
     pub fn bytes(&self) -> u64 {
         self.leaving.iter().map(|leaving| leaving.size).sum()
     }
 
-    /// Whether an allocation is to move: it lies in a block on its way to being empty, of a memory type or of the
-    /// arena whose run this is. One lock, O(1).
+    /// Returns whether an allocation should move: it is in a block that is being emptied, of a
+    /// memory type or arena that this run covers. One lock, O(1).
     pub fn contains(&self, allocation: &Allocation) -> bool {
         if allocation.home.id != self.inner.id {
             return false;
@@ -316,7 +326,7 @@ impl Defragmentation {
         lane.is_some_and(|lane| self.is_of(lane)) && allocation.is_leaving()
     }
 
-    /// Whether a lane's blocks are this run's to plan.
+    /// Whether this run covers the blocks of a lane.
     fn is_of(&self, lane: &Lane) -> bool {
         match self.arena {
             Some(arena) => lane.index == arena.lane,
@@ -324,8 +334,8 @@ impl Defragmentation {
         }
     }
 
-    /// How many allocations still live in the blocks that were planned to go: 0 when there is nothing
-    /// left to move. O(blocks), a lock each.
+    /// The number of live allocations in the blocks that were planned to be emptied; 0 if there is
+    /// nothing left to move. O(blocks), one lock each.
     pub fn remaining(&self) -> u64 {
         let live = |leaving: &Leaving| {
             let lane = self.inner.lane(leaving.lane)?;

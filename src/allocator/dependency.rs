@@ -1,20 +1,22 @@
-//! What work has to wait for before it may use memory that the GPU was not done with.
+//! What work has to wait for before it may use memory that the GPU had not passed.
 
 use ash::vk;
 use smallvec::SmallVec;
 
 use crate::retire::{BagNumber, Point};
 
-/// What the next submit must make before the first use of an [`Ordered`](super::Ordered) resource.
+/// The synchronisation that the next submission must perform before the first use of an
+/// [`Ordered`](super::Ordered) resource.
 ///
-/// On the queue of the resource itself a barrier orders: record
-/// `vkCmdPipelineBarrier(ALL_COMMANDS → ALL_COMMANDS)` with [`memory_barrier`](Self::memory_barrier),
-/// or `vkCmdPipelineBarrier2` with [`memory_barrier2`](Self::memory_barrier2), before the first command
-/// that uses it. Work of other queues is waited for by the submission: one wait at `ALL_COMMANDS` for
-/// each of [`waits`](Self::waits). Those of many resources [join](Self::join).
+/// On the queue of the resource, a barrier suffices: before the first command that uses the
+/// resource, record `vkCmdPipelineBarrier(ALL_COMMANDS → ALL_COMMANDS)` with
+/// [`memory_barrier`](Self::memory_barrier), or `vkCmdPipelineBarrier2` with
+/// [`memory_barrier2`](Self::memory_barrier2). For work of other queues, the submission must wait
+/// at `ALL_COMMANDS` for each of [`waits`](Self::waits). You can [join](Self::join) the
+/// dependencies of several resources.
 ///
-/// An image starts with a transition from `UNDEFINED`, whose source stage is `ALL_COMMANDS`: a
-/// transition from `TOP_OF_PIPE` would come before the barrier and the waits.
+/// An image starts with a transition from `UNDEFINED`. The source stage of this transition must be
+/// `ALL_COMMANDS`: a transition from `TOP_OF_PIPE` could execute before the barrier and the waits.
 #[must_use = "the memory may not be used before this is met"]
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Dependency {
@@ -23,7 +25,7 @@ pub struct Dependency {
 }
 
 impl Dependency {
-    /// Nothing: the GPU is done with the memory.
+    /// No dependency: the GPU has passed the memory.
     pub fn none() -> Self {
         Self::default()
     }
@@ -33,7 +35,7 @@ impl Dependency {
         !self.barrier && self.waits.is_empty()
     }
 
-    /// Whether a barrier is needed, because earlier work of the same queue may still run.
+    /// Whether a barrier is needed, because earlier work of the same queue may still be executing.
     pub fn needs_barrier(&self) -> bool {
         self.barrier
     }
@@ -46,7 +48,7 @@ impl Dependency {
         self.barrier.then_some(barrier)
     }
 
-    /// The barrier to record, if one is needed, for `vkCmdPipelineBarrier2`.
+    /// The barrier to record with `vkCmdPipelineBarrier2`, if one is needed.
     pub fn memory_barrier2(&self) -> Option<vk::MemoryBarrier2<'static>> {
         let barrier = vk::MemoryBarrier2::default()
             .src_stage_mask(vk::PipelineStageFlags2::ALL_COMMANDS)
@@ -56,12 +58,12 @@ impl Dependency {
         self.barrier.then_some(barrier)
     }
 
-    /// The semaphores of other queues to wait for, each with its value, at `ALL_COMMANDS`.
+    /// The semaphores of other queues to wait for at `ALL_COMMANDS`, each with its value.
     pub fn waits(&self) -> &[(vk::Semaphore, u64)] {
         &self.waits
     }
 
-    /// Takes another's demands in. O(waits).
+    /// Adds the requirements of another dependency. O(waits).
     pub fn join(&mut self, other: &Self) {
         self.barrier |= other.barrier;
         for &(semaphore, value) in &other.waits {

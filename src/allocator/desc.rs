@@ -169,9 +169,9 @@ impl<'a> AllocatorDesc<'a> {
         self
     }
 
-    /// Sets the maximum size of blocks that small requests share, in bytes; 256 MiB by default. It
-    /// is rounded down to a power of two, and is at most an eighth of the heap. A larger request
-    /// gets a block of exactly its size.
+    /// Sets the maximum size of blocks that small requests share, in bytes; 256 MiB by default. It is
+    /// rounded down to a power of two, and is at most an eighth of the heap. A large request may get a
+    /// block made for it alone.
     #[must_use]
     pub const fn largest_block(mut self, bytes: u64) -> Self {
         self.largest_block = bytes;

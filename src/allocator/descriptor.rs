@@ -13,7 +13,7 @@ use super::{
     inner::{Inner, Life},
 };
 
-/// A descriptor set. Dropping it is safe at any time; it is freed when the GPU is done with it.
+/// A descriptor set. Dropping it is always safe; it is freed once the GPU has passed it.
 #[must_use = "dropping a descriptor set retires it at once"]
 pub struct DescriptorSet {
     inner: Arc<Inner>,
@@ -28,7 +28,7 @@ impl fmt::Debug for DescriptorSet {
 }
 
 impl DescriptorSet {
-    /// The Vulkan handle, to update and to bind.
+    /// The Vulkan handle, for updating and binding.
     pub fn handle(&self) -> vk::DescriptorSet {
         self.handle
     }
@@ -39,7 +39,7 @@ impl Drop for DescriptorSet {
         let inner = &self.inner;
         let Some(set) = self.set.take() else { return };
         if inner.life() == Life::ShutDown {
-            // Its pool is gone; the library's record of it holds nothing.
+            // Its pool has been destroyed; the library's record of the set holds nothing.
             return;
         }
         let bags = || (inner.current_bag(), inner.reached_bag());
@@ -52,16 +52,16 @@ impl Drop for DescriptorSet {
 }
 
 impl Allocator {
-    /// Allocates a descriptor set of a layout. Pools are made as needed and grow.
+    /// Allocates a descriptor set with a layout. Pools are created as needed, and grow.
     ///
-    /// Cost: one lock, one driver call, now and then a new pool.
+    /// Cost: one lock, one driver call, occasionally a new pool.
     ///
     /// # Errors
     /// [`DescriptorError`]; nothing has changed.
     ///
     /// # Safety
-    /// `layout` is a descriptor set layout of this device, `counts` are its descriptors, and it
-    /// is neither a push-descriptor layout nor of variable count.
+    /// `layout` is a descriptor set layout of this device, and `counts` are its descriptors. It is
+    /// neither a push-descriptor layout nor of variable count.
     pub unsafe fn create_descriptor_set(
         &self,
         layout: vk::DescriptorSetLayout,

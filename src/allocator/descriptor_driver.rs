@@ -1,4 +1,4 @@
-//! What `gpu-descriptor` calls, and what its errors mean.
+//! The functions that `gpu-descriptor` calls, and the meaning of its errors.
 
 use core::cell::{Cell, RefCell};
 
@@ -11,15 +11,15 @@ use smallvec::SmallVec;
 
 use crate::vulkan::Vulkan;
 
-/// So many sets are given back in one call: more would need memory for their list.
+/// The number of sets that are freed in one call. More would need memory for their list.
 pub(super) const FEW: usize = 32;
 
-/// Why no descriptor set was made. Nothing has changed.
+/// The reason why no descriptor set was allocated. Nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DescriptorError {
-    /// A set of no descriptors, or of more than a million.
-    #[error("a set of no descriptors, or of more than a million")]
+    /// The set has no descriptors, or more than a million.
+    #[error("the set has no descriptors, or more than a million")]
     Counts,
     /// The device is out of memory.
     #[error("out of device memory")]
@@ -27,11 +27,12 @@ pub enum DescriptorError {
     /// The host is out of memory.
     #[error("out of host memory")]
     OutOfHostMemory,
-    /// Pools are too fragmented, or hold all update-after-bind descriptors that the device allows.
+    /// The pools are too fragmented, or hold all update-after-bind descriptors that the device
+    /// allows.
     #[error("descriptor pools are fragmented or exhausted")]
     Fragmented,
-    /// A new pool did not have room for its first set: counts and layout do not match, or the
-    /// driver's pools are smaller than it says.
+    /// A new pool had no room for its first set: counts and layout do not match, or the driver's
+    /// pools are smaller than it reports.
     #[error("a new pool has no room: do the counts match the layout?")]
     OutOfPoolMemory,
     /// The device is lost.
@@ -45,17 +46,18 @@ pub enum DescriptorError {
     Driver(vk::Result),
 }
 
-/// A pool, and whether a set has come from it: a pool that fails its first set never will do.
+/// A pool, and whether a set was allocated from it: a pool that fails to allocate its first set
+/// never will.
 pub(super) struct Pool {
     handle: vk::DescriptorPool,
     used: bool,
 }
 
-/// What the pool library calls: descriptor pools over ash. No `VkResult` makes it panic.
+/// The interface of the pool library: descriptor pools over ash. No `VkResult` makes it panic.
 pub(super) struct Driver<'a> {
     vulkan: &'a Vulkan,
     pools: RefCell<&'a mut Vec<vk::DescriptorPool>>,
-    /// The last thing the driver said, which the library's errors cannot tell.
+    /// The last result of the driver, which the library's errors do not contain.
     last: Cell<vk::Result>,
 }
 
@@ -180,7 +182,7 @@ impl DescriptorDevice<vk::DescriptorSetLayout, Pool, vk::DescriptorSet> for Driv
                     vk::Result::ERROR_OUT_OF_DEVICE_MEMORY => {
                         DeviceAllocationError::OutOfDeviceMemory
                     }
-                    // Also a new pool without room: the library takes that for impossible.
+                    // This includes a new pool without room, which the library considers impossible.
                     _ => DeviceAllocationError::OutOfHostMemory,
                 })
             }

@@ -1,7 +1,8 @@
-//! Descriptor pools, kept by `gpu-descriptor`, and the sets that wait for the GPU.
+//! Descriptor pools, managed by `gpu-descriptor`, and the sets that wait for the GPU.
 //!
-//! Vulkan wants descriptor pools synchronised from outside, so this is the one lock that is held
-//! across driver calls. `gpu-descriptor`'s types stay in this file and in that of its driver.
+//! Vulkan requires external synchronisation of descriptor pools, so this is the one lock that is
+//! held across driver calls. The types of `gpu-descriptor` are used only in this file and in that
+//! of its driver.
 
 use std::sync::{
     Mutex,
@@ -22,7 +23,7 @@ use crate::{
     vulkan::Vulkan,
 };
 
-/// How many descriptors of each type a layout has. Arrays count with their length.
+/// How many descriptors of each type a layout contains. Arrays count with their length.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[allow(missing_docs, reason = "each field is Vulkan's descriptor type of that name")]
 pub struct DescriptorCounts {
@@ -38,12 +39,12 @@ pub struct DescriptorCounts {
     pub storage_buffer_dynamic: u32,
     pub input_attachment: u32,
     pub acceleration_structure: u32,
-    /// The layout was made with `UPDATE_AFTER_BIND_POOL`.
+    /// Whether the layout was created with `UPDATE_AFTER_BIND_POOL`.
     pub update_after_bind: bool,
 }
 
 impl DescriptorCounts {
-    /// No descriptors: a start for struct updates in constants.
+    /// No descriptors: a base for struct update syntax in constants.
     pub const EMPTY: Self = Self {
         sampler: 0,
         combined_image_sampler: 0,
@@ -79,7 +80,7 @@ impl DescriptorCounts {
         }
     }
 
-    /// What the pool library adds up, if it stays far from overflow even for its largest pools.
+    /// Whether the sums of the pool library stay far from overflow even for its largest pools.
     pub(super) fn is_countable(&self) -> bool {
         let total = self.total();
         let sizes = pool_sizes(&total);
@@ -101,12 +102,12 @@ impl Counted {
     }
 }
 
-/// All descriptor sets of an allocator: the pools, and what waits for the GPU.
+/// All descriptor sets of an allocator: the pools, and the sets that wait for the GPU.
 pub(super) struct DescriptorLane {
     state: Mutex<State>,
-    /// The oldest bag with a set in it; a hint that saves `collect` the lock.
+    /// The oldest bag that contains a set; a hint that saves `collect` the lock.
     oldest: AtomicU64,
-    /// How many live, and how many wait.
+    /// The numbers of live and of waiting sets.
     live: Published,
     pending: Published,
 }
@@ -128,13 +129,13 @@ struct State {
     allocator: DescriptorAllocator<Pool, vk::DescriptorSet>,
     bags: Bags<Counted>,
     retired: Lately,
-    /// Every pool that exists, so that the end can destroy them with sets still out.
+    /// Every existing pool, so that the pools can be destroyed at the end even if sets still exist.
     pools: Vec<vk::DescriptorPool>,
 }
 
 impl Default for State {
     fn default() -> Self {
-        // The driver knows the limit on update-after-bind descriptors and says so by itself.
+        // The driver knows the limit on update-after-bind descriptors and reports it itself.
         Self {
             allocator: DescriptorAllocator::new(u32::MAX),
             bags: Bags::new(),
@@ -187,14 +188,14 @@ impl DescriptorLane {
             state.retired.note(collects);
             self.publish(&state);
         } else {
-            // The host has no memory to remember it by: it lives until its pool goes with the allocator.
+            // The host has no memory to store it, so it lives until its pool is destroyed with the allocator.
             return;
         }
         self.live.subtract(1);
     }
 
-    /// Frees the sets that are reached, or a collect's share of them; `collect` is its number. Returns
-    /// how many, and whether reached ones are left.
+    /// Frees the sets that are reached, or a collect's share of them; `collect` is the number of
+    /// the collect. Returns how many were freed, and whether reached ones are left.
     pub(super) fn collect(
         &self,
         vulkan: &Vulkan,
@@ -224,12 +225,12 @@ impl DescriptorLane {
         self.pending.set(state.bags.len() as u64);
     }
 
-    /// Frees the sets that wait, reached or not. Returns how many.
+    /// Frees the waiting sets, reached or not. Returns how many.
     pub(super) fn collect_everything(&self, vulkan: &Vulkan) -> u64 {
         let mut state = lock(&self.state);
         let mut freed = 0;
         while !state.bags.is_empty() {
-            // All at once, or without memory for that a few.
+            // All at once or, without memory for that, a few at a time.
             let mut sets = Sets::new();
             let many = sets.try_reserve(state.bags.len()).map_or(FEW, |()| usize::MAX);
             state.bags.take_bags(many, BagNumber::NEVER, &mut sets);
@@ -239,7 +240,7 @@ impl DescriptorLane {
         freed
     }
 
-    /// Destroys every pool, with the sets that live.
+    /// Destroys every pool, including its live sets.
     pub(super) fn destroy_all(&self, vulkan: &Vulkan) {
         let mut locked = lock(&self.state);
         let State { allocator, pools, .. } = core::mem::take(&mut *locked);
@@ -248,7 +249,7 @@ impl DescriptorLane {
         self.live.set(0);
         drop(locked);
         if live > 0 {
-            // The library would complain about sets that are not freed: their pools go below.
+            // The library would complain about sets that are not freed, but their pools are destroyed below.
             core::mem::forget(allocator);
         }
         for pool in pools {
@@ -257,15 +258,15 @@ impl DescriptorLane {
         }
     }
 
-    /// Sets that live, and sets that wait. No lock.
+    /// The numbers of live and of waiting sets. No lock.
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.live.get(), self.pending.get())
     }
 }
 
 impl State {
-    /// Gives sets back, a few of one bucket a call: in a mixed call `gpu-descriptor` 0.3.2 charges the first
-    /// set of each bucket to the bucket before it.
+    /// Frees sets, a few of one bucket per call: in a mixed call, `gpu-descriptor` 0.3.2 charges
+    /// the first set of each bucket to the previous bucket.
     fn free(&mut self, vulkan: &Vulkan, sets: impl IntoIterator<Item = Counted>) -> u64 {
         let mut freed = 0;
         let device = Driver::new(vulkan, &mut self.pools);

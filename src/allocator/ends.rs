@@ -1,11 +1,14 @@
-//! Ends: the last facade goes, the device goes, the last block goes.
+//! The end of an allocator: the last facade is dropped, the device is destroyed, the last block is
+//! freed.
 //!
-//! * The last [`Allocator`] clone closes: what still lives is reported as leaked, pending work is
-//!   finished by the end policy, empty blocks go back. Handles live on; the non-empty blocks keep
-//!   the device's tables (and `keep_alive`) for them, and each handle's drop finishes its own work.
-//! * [`Allocator::shutdown`] comes before `vkDestroyDevice` where no `keep_alive` orders things:
-//!   everything is destroyed, and handles that live on are inert.
-//! * The last count of [`Inner`] frees what blocks are left: all empty.
+//! * Dropping the last [`Allocator`] clone closes it: allocations that are still alive are reported
+//!   as leaks, pending work is finished according to the end policy, and empty blocks are freed.
+//!   Handles stay valid. For them, non-empty blocks keep the device's function tables (and
+//!   `keep_alive`), and each handle's drop finishes its own work.
+//! * [`Allocator::shutdown`] must come before `vkDestroyDevice` if no `keep_alive` ensures the
+//!   order. It destroys everything; handles that live on are inert.
+//! * When the last reference to [`Inner`] is dropped, it frees the remaining blocks, which are all
+//!   empty.
 
 use std::{
     sync::Arc,
@@ -32,20 +35,22 @@ use crate::{
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct CloseReport {
-    /// Allocations that still live, largest first. Their handles stay valid, or inert after
-    /// [`shutdown`](Allocator::shutdown).
+    /// The allocations that are still alive, largest first. Their handles stay valid, or are inert
+    /// after [`shutdown`](Allocator::shutdown).
     pub leaks: Vec<Leak>,
-    /// Bytes that the GPU had not passed by the end policy: they are never freed.
+    /// The bytes that the GPU had not passed when the end policy gave up waiting. They are never
+    /// freed.
     pub still_pending: u64,
 }
 
 impl Allocator {
-    /// Closes the allocator and tells how it ended, if this is the last clone; else just drops this
-    /// clone and returns `None`. Dropping the last clone does the same, and reports by `tracing`.
+    /// Closes the allocator and returns how it ended, if this is the last clone. Otherwise drops
+    /// this clone and returns `None`. Dropping the last clone does the same, and reports through
+    /// `tracing`.
     ///
     /// May wait for the GPU: see [`EndPolicy`].
     ///
-    /// Cost: O(regions), and a wait for the GPU as long as the policy allows.
+    /// Cost: O(regions), plus a wait for the GPU for as long as the policy allows.
     pub fn close(self) -> Option<CloseReport> {
         let facade = Arc::into_inner(self.facade)?;
         let report = facade.inner.close();
@@ -53,21 +58,22 @@ impl Allocator {
     }
 
     /// Ends everything before `vkDestroyDevice`: waits until the device is idle, destroys every
-    /// Vulkan object of this allocator, frees every block. What still lives is reported as leaked, here
-    /// and by `tracing`; its handles are inert: dropping them does nothing, using them is an error.
+    /// Vulkan object of this allocator, and frees every block. Allocations that are still alive are
+    /// reported as leaks, in the result and through `tracing`. Their handles become inert: dropping
+    /// them does nothing, and using them returns an error.
     ///
-    /// Not needed where [`AllocatorDesc::keep_alive`](crate::AllocatorDesc::keep_alive) owns the
+    /// Not needed if [`AllocatorDesc::keep_alive`](crate::AllocatorDesc::keep_alive) owns the
     /// device.
     ///
-    /// Cost: a wait for the device, then O(regions) and a driver call for each object.
+    /// Cost: a wait for the device, then O(regions) and one driver call per object.
     ///
     /// # Errors
-    /// The driver could not wait (out of memory): nothing has changed. A lost device is not an
-    /// error.
+    /// The driver could not wait because it is out of memory; nothing has changed. A lost device is
+    /// not an error.
     ///
     /// # Safety
-    /// No other thread uses the allocator, its handles or the device's queues meanwhile, and no
-    /// work recorded before is submitted afterwards.
+    /// No other thread uses the allocator, its handles or the device's queues at the same time, and
+    /// no work recorded before is submitted afterwards.
     pub unsafe fn shutdown(&self) -> Result<CloseReport, vk::Result> {
         let inner = self.inner();
         if inner.life() == Life::ShutDown {
@@ -89,15 +95,16 @@ impl Allocator {
         Ok(CloseReport { leaks, still_pending: 0 })
     }
 
-    /// Says that the GPU is done with everything dropped so far, whatever the timelines show: after
-    /// a `vkDeviceWaitIdle` of your own, or for drops made before any timeline existed. Takes all
-    /// of it back, and ends the [recordings](super::Recording) that were dropped without an end.
+    /// Declares that the GPU has finished with everything dropped so far, regardless of the
+    /// timelines: for example after your own `vkDeviceWaitIdle`, or for drops made before any
+    /// timeline existed. Frees all of it, and ends the [recordings](super::Recording) that were
+    /// dropped without being ended.
     ///
-    /// Cost: as [`collect_all`](Self::collect_all).
+    /// Cost: as for [`collect_all`](Self::collect_all).
     ///
     /// # Safety
-    /// No submitted work uses anything dropped so far, and no recording that names any of it will
-    /// be submitted, nor any command of a recording that was dropped without an end.
+    /// No submitted work uses anything dropped so far. No recording that uses any of it will be
+    /// submitted, and neither will any command of a recording that was dropped without being ended.
     pub unsafe fn assume_idle(&self) {
         let inner = self.inner();
         inner.with_register(Register::assume_idle);
@@ -106,20 +113,21 @@ impl Allocator {
 }
 
 impl Inner {
-    /// The last facade is gone. Says so once.
+    /// The last facade was dropped. Reports leaks once.
     pub(super) fn close(self: &Arc<Self>) -> CloseReport {
         if self.life() != Life::Open {
             return CloseReport::default();
         }
         self.set_life(Life::Closed);
-        // This takes every lane's lock once: who gives something up after it sees that we closed.
+        // This takes every lane's lock once, so whoever ends an allocation afterwards sees that the
+        // allocator is closed.
         let leaks = self.report_leaks();
         let still_pending = self.finish_pending();
         CloseReport { leaks, still_pending }
     }
 
-    /// Waits by the end policy, collects, and gives empty blocks back. Returns the bytes that stay
-    /// pending.
+    /// Waits according to the end policy, collects, and frees empty blocks. Returns the bytes that
+    /// stay pending.
     pub(super) fn finish_pending(self: &Arc<Self>) -> u64 {
         if self.life() == Life::ShutDown {
             return 0;
@@ -133,13 +141,13 @@ impl Inner {
         if pending > 0 {
             tracing::warn!(
                 target: crate::events::WAITING, bytes = pending,
-                "the allocator is closed and the GPU has not passed everything: kept"
+                "the allocator is closed before the GPU has passed everything: the rest is never freed"
             );
         }
         pending
     }
 
-    /// Waits until everything submitted so far is done, at most this long.
+    /// Waits until everything submitted so far has finished, at most this long.
     fn wait_for_submitted(&self, patience: Duration) {
         let deadline = Instant::now().checked_add(patience);
         let outstanding = self.with_register(|register| register.outstanding());
@@ -147,7 +155,7 @@ impl Inner {
             let left =
                 deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
             match self.wait(point.timeline(), &sync, point.value(), left) {
-                // What stays pending is told by the one who counts it.
+                // The caller reports what stays pending.
                 Ok(()) | Err(WaitError::Timeout) => {}
                 Err(error) => {
                     tracing::warn!(target: crate::events::WAITING, %error, "could not wait for a timeline");
@@ -202,7 +210,8 @@ impl Drop for Inner {
         if self.life() == Life::ShutDown {
             return;
         }
-        // No block is used or pending, or it would hold a count. Objects and timelines may be.
+        // No block has used or pending regions, or it would hold a reference. Objects and timelines
+        // may be pending.
         if let EndPolicy::Wait(patience) = self.end_policy {
             self.wait_for_submitted(patience);
         }
@@ -212,7 +221,7 @@ impl Drop for Inner {
         if !idle {
             tracing::warn!(
                 target: crate::events::WAITING,
-                "the allocator ends while the GPU works: its semaphores and views are kept for ever"
+                "the allocator ends while the GPU is working: its semaphores and views are never destroyed"
             );
             self.objects.collect(&self.vulkan, reached.bag(), Extent::All, 0);
             return;
@@ -221,7 +230,7 @@ impl Drop for Inner {
     }
 }
 
-/// Destroys what is left when the last count goes and the GPU is idle.
+/// Destroys what is left when the last reference is dropped and the GPU is idle.
 fn free_at_end(vulkan: &Vulkan, inner: &Inner) {
     #[cfg(feature = "descriptors")]
     inner.descriptors.destroy_all(vulkan);

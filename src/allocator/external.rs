@@ -1,7 +1,7 @@
-//! Memory that others see too: exported and imported file descriptors, and the host's own memory.
+//! Shared memory: exported and imported file descriptors, and imported host memory.
 //!
-//! What is shared always has a memory of its own. The query comes first, handle types are declared
-//! on the resource and on the memory, and `DEDICATED_ONLY` is obeyed.
+//! Shared memory is always a dedicated allocation. The driver is queried first, handle types are
+//! declared on the resource and on the memory, and `DEDICATED_ONLY` is obeyed.
 
 use core::ptr::NonNull;
 use std::{panic::Location, sync::Arc};
@@ -25,24 +25,25 @@ use crate::{
     vulkan::{Dedicate, External, HOST, NewMemory, Requirements, Resource, Vulkan},
 };
 
-/// How a resource is to be shared, once the driver was asked.
+/// How a resource is shared, after the driver was queried.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sharing<'a> {
     pub(super) external: External<'a>,
-    /// Memory types that the handle allows.
+    /// The memory types that the handle allows.
     pub(super) type_bits: u32,
-    /// The size of what is imported.
+    /// The size of the imported memory.
     pub(super) size: Option<u64>,
-    /// The memory must be for the one resource alone.
+    /// The memory must be dedicated to the resource.
     pub(super) dedicated: bool,
-    /// The user's call.
+    /// The place of the user's call.
     pub(super) origin: &'static Location<'static>,
 }
 
 impl Sharing<'_> {
-    /// Whether the memory is for the resource alone, and its size. Such a memory has just the size that the resource
-    /// needs, which may be less than a dma-buf has. Both sides of an opaque handle come to the same answer; a wish of
-    /// the driver's counts for the host's memory only where the sizes are the same.
+    /// Whether the memory is dedicated to the resource, and its size. Dedicated memory has exactly
+    /// the size that the resource needs, which may be less than that of a dma-buf. Both sides of an
+    /// opaque handle come to the same result. A preference of the driver counts only for host
+    /// memory, and only if the sizes are equal.
     fn shape(
         &self,
         requirements: &Requirements,
@@ -64,21 +65,22 @@ impl Sharing<'_> {
 }
 
 impl Allocator {
-    /// Creates a buffer on memory of the host's own: what a file is mapped to, or a network card
-    /// writes. Needs
+    /// Creates a buffer in existing host memory, for example a mapped file, or memory that a
+    /// network card writes. Needs
     /// [`DeviceFeatures::EXTERNAL_MEMORY_HOST`](crate::DeviceFeatures::EXTERNAL_MEMORY_HOST).
     /// Address and length must be multiples of
     /// [`host_pointer_alignment`](Self::host_pointer_alignment).
     ///
-    /// Cost: about six driver calls, `vkAllocateMemory` among them; it takes no room in blocks.
+    /// Cost: about six driver calls, including `vkAllocateMemory`. It takes no room in blocks.
     ///
     /// # Errors
-    /// What the driver cannot import; as [`create_buffer`](Self::create_buffer).
+    /// The driver cannot import the memory; otherwise as for
+    /// [`create_buffer`](Self::create_buffer).
     ///
     /// # Safety
-    /// The bytes at `address` are mapped memory of this process, and stay so until the buffer has
-    /// ended: dropped, and collected once the GPU is done with it, or the allocator is gone. Host
-    /// accesses do not race with the GPU's.
+    /// The bytes at `address` are mapped memory of this process, and stay mapped until the buffer
+    /// has ended: either it was dropped and collected after the GPU had passed it, or the allocator
+    /// is gone. Host accesses do not race with those of the GPU.
     #[track_caller]
     pub unsafe fn import_host_memory(
         &self,
@@ -108,8 +110,8 @@ impl Allocator {
         unsafe { inner.create_shared_buffer(&info, memory, &sharing) }
     }
 
-    /// What addresses and lengths of imported host memory must be multiples of, in bytes. `None`
-    /// unless the feature is on.
+    /// Returns the required alignment of addresses and lengths of imported host memory, in bytes.
+    /// `None` unless the feature is enabled.
     pub fn host_pointer_alignment(&self) -> Option<u64> {
         let vulkan = &self.inner().vulkan;
         vulkan.shares(HOST).then(|| vulkan.properties().host_pointer_alignment)
@@ -117,7 +119,8 @@ impl Allocator {
 }
 
 impl Inner {
-    /// Asks whether buffers like this can be shared so. Whether they need a memory for themselves.
+    /// Asks the driver whether such buffers can be shared. Returns whether they need dedicated
+    /// memory.
     pub(super) fn check_shared_buffer(
         &self,
         info: &vk::BufferCreateInfo<'_>,
@@ -130,7 +133,7 @@ impl Inner {
         })
     }
 
-    /// As [`check_shared_buffer`](Self::check_shared_buffer), for images.
+    /// Like [`check_shared_buffer`](Self::check_shared_buffer), for images.
     pub(super) fn check_shared_image(
         &self,
         info: &vk::ImageCreateInfo<'_>,
@@ -141,7 +144,7 @@ impl Inner {
         self.check_shared(kind, wanted, |vulkan| unsafe { vulkan.external_image(info, kind) })
     }
 
-    /// Asks the driver, if the extensions of a kind of handle are on.
+    /// Asks the driver, if the extensions of a handle type are enabled.
     fn check_shared(
         &self,
         kind: vk::ExternalMemoryHandleTypeFlags,
@@ -192,7 +195,7 @@ impl Inner {
         Ok(Image::new(self.share(target, memory, sharing)?, handle, info))
     }
 
-    /// Memory for a new resource, which is destroyed if there is none.
+    /// Allocates memory for a new resource. On failure, destroys the resource.
     fn share(
         self: &Arc<Self>,
         target: Target,
@@ -236,7 +239,8 @@ impl Inner {
         Ok(self.persist(&request, memory.patience, ask).map_err(CreateError::from)?)
     }
 
-    /// A memory of its own, type by type; once more after the heap's empty blocks have gone.
+    /// Tries a dedicated allocation in each type, and once more after releasing the heap's empty
+    /// blocks.
     fn ask_shared(
         &self,
         request: &Request,
@@ -245,7 +249,7 @@ impl Inner {
     ) -> Result<Granted<'_>, AllocateError> {
         let taken = || matches!(external, External::Fd { taken, .. } if taken.get());
         if taken() {
-            // The descriptor is gone: nobody can ask again.
+            // The driver has consumed the descriptor, so the import cannot be retried.
             return Err(AllocateError::out_of_memory());
         }
         let mut search = self.search(request)?;

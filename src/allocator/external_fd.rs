@@ -1,4 +1,4 @@
-//! Memory by file descriptor: export and import. Descriptors are owned types, and none is lost.
+//! Export and import of memory by file descriptor. Descriptors are owned types, and none is leaked.
 
 use core::{cell::Cell, panic::Location};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -17,14 +17,15 @@ use super::{
 };
 use crate::vulkan::External;
 
-/// What a file descriptor of device memory is.
+/// The kind of a file descriptor of device memory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum FdKind {
-    /// The driver's own (`VK_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD_BIT`): for another process, or
-    /// another interface, on the same device and driver.
+    /// A driver-specific descriptor (`VK_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD_BIT`), for another
+    /// process or another API on the same device and driver.
     Opaque,
-    /// A Linux dma-buf: for other devices and drivers, cameras and displays too.
+    /// A Linux dma-buf, which other devices and drivers, including cameras and displays, can also
+    /// use.
     DmaBuf,
 }
 
@@ -37,22 +38,22 @@ impl FdKind {
     }
 }
 
-/// A memory to import: its descriptor, and what Vulkan wants to know of it.
+/// Memory to import: its descriptor, and what Vulkan needs to know about it.
 #[derive(Debug)]
 pub struct SharedFd {
-    /// The descriptor. Owned: it is closed where it is dropped, and handed on where it is imported.
+    /// The descriptor. It is owned: it is closed when dropped, and passed on when imported.
     pub fd: OwnedFd,
-    /// What it is.
+    /// The kind of descriptor.
     pub kind: FdKind,
     /// The size of the whole memory, in bytes.
     pub size: u64,
-    /// The memory type that an opaque descriptor was exported from; of a dma-buf the driver is
-    /// asked.
+    /// The memory type that an opaque descriptor was exported from. For a dma-buf, the driver is
+    /// queried instead.
     pub memory_type: u32,
 }
 
 impl SharedFd {
-    /// A descriptor that came from elsewhere, with what its exporter tells of it.
+    /// A descriptor that came from elsewhere, with the data that its exporter provides.
     pub const fn new(fd: OwnedFd, kind: FdKind, size: u64, memory_type: u32) -> Self {
         Self { fd, kind, size, memory_type }
     }
@@ -64,13 +65,15 @@ const IMPORTABLE: vk::ExternalMemoryFeatureFlags = vk::ExternalMemoryFeatureFlag
 impl Allocator {
     /// Creates a buffer whose memory can be [exported](Allocation::export).
     ///
-    /// Its memory is its own. The rule of drops knows this device's work alone: a peer's last use
-    /// is yours to wait for, or to name in [`retire_at`](Buffer::retire_at).
+    /// Its memory is a dedicated allocation. The deferred-drop rule covers only the work of this
+    /// device: wait for the last use by a peer yourself, or pass it to
+    /// [`retire_at`](Buffer::retire_at).
     ///
-    /// Cost: about five driver calls, `vkAllocateMemory` among them: what is shared has a memory of its own.
+    /// Cost: about five driver calls, including `vkAllocateMemory`, because shared memory is always
+    /// dedicated.
     ///
     /// # Errors
-    /// A kind that is not enabled or that the driver cannot export; as
+    /// The kind is not enabled, or the driver cannot export it; otherwise as for
     /// [`create_buffer`](Self::create_buffer).
     #[track_caller]
     pub fn create_exportable_buffer(
@@ -91,10 +94,10 @@ impl Allocator {
     /// Creates an image whose memory can be [exported](Allocation::export): see
     /// [`create_exportable_buffer`](Self::create_exportable_buffer).
     ///
-    /// Cost: as there.
+    /// Cost: as for `create_exportable_buffer`.
     ///
     /// # Errors
-    /// As there.
+    /// As for `create_exportable_buffer`.
     #[track_caller]
     pub fn create_exportable_image(
         &self,
@@ -111,18 +114,19 @@ impl Allocator {
         unsafe { inner.create_shared_image(&info, memory, &export(kind, dedicated)) }
     }
 
-    /// Creates a buffer on the memory that a descriptor stands for. The descriptor is consumed: by
-    /// the driver, or closed on failure.
+    /// Creates a buffer in the memory of a descriptor. The descriptor is consumed: the driver takes
+    /// it, or it is closed on failure.
     ///
-    /// Cost: as [`create_exportable_buffer`](Self::create_exportable_buffer).
+    /// Cost: as for [`create_exportable_buffer`](Self::create_exportable_buffer).
     ///
     /// # Errors
-    /// A kind that is not enabled or that the driver cannot import, a memory that is too small or
-    /// of no fitting type; as [`create_buffer`](Self::create_buffer).
+    /// The kind is not enabled, the driver cannot import it, the memory is too small, or its type
+    /// does not suit the buffer; otherwise as for [`create_buffer`](Self::create_buffer).
     ///
     /// # Safety
-    /// The descriptor is what `shared` says, and an opaque one was exported by the same driver for
-    /// the same device, of a buffer of the same description. Uses by others do not race with ours.
+    /// The descriptor is as `shared` describes. An opaque descriptor was exported by the same
+    /// driver for the same device, from a buffer with the same description. Uses by others do not
+    /// race with those of this device.
     #[track_caller]
     pub unsafe fn import_buffer(
         &self,
@@ -143,16 +147,15 @@ impl Allocator {
         })
     }
 
-    /// Creates an image on the memory that a descriptor stands for: see
-    /// [`import_buffer`](Self::import_buffer).
+    /// Creates an image in the memory of a descriptor: see [`import_buffer`](Self::import_buffer).
     ///
-    /// Cost: as there.
+    /// Cost: as for `import_buffer`.
     ///
     /// # Errors
-    /// As there.
+    /// As for `import_buffer`.
     ///
     /// # Safety
-    /// As there, of an image of the same description.
+    /// As for `import_buffer`, with an image of the same description.
     #[track_caller]
     pub unsafe fn import_image(
         &self,
@@ -172,7 +175,8 @@ impl Allocator {
         })
     }
 
-    /// Lets `create` import a descriptor, and closes it unless the driver has taken it.
+    /// Calls `create` to import a descriptor, and closes the descriptor unless the driver has taken
+    /// it.
     #[track_caller]
     fn import<T>(
         &self,
@@ -193,7 +197,7 @@ impl Allocator {
         let made =
             create(&Sharing { external, type_bits, size, dedicated, origin: Location::caller() });
         if taken.get() {
-            // The driver's from now on, whatever came afterwards.
+            // The driver owns the descriptor from now on, even if a later step failed.
             let _ = fd.into_raw_fd();
         }
         made
@@ -201,13 +205,13 @@ impl Allocator {
 }
 
 impl Allocation {
-    /// A new descriptor of this memory, for a peer to import. The memory lives on until both sides
-    /// have let go of it.
+    /// Returns a new descriptor of this memory, for a peer to import. The memory lives until both
+    /// sides have released it.
     ///
     /// Cost: one driver call.
     ///
     /// # Errors
-    /// Memory that was not made to be exported as `kind`; a driver's error.
+    /// The memory was not allocated for export as `kind`; a driver error.
     pub fn export(&self, kind: FdKind) -> Result<SharedFd, ExternalError> {
         let inner = self.inner();
         if inner.life() == Life::ShutDown || self.exported_as() & kind.flag().as_raw() == 0 {
@@ -216,7 +220,7 @@ impl Allocation {
         // SAFETY: the device contract; the memory was made for it.
         let fd = unsafe { inner.vulkan.memory_fd(self.memory(), kind.flag()) };
         let fd = fd.map_err(ExternalError::Driver)?;
-        // SAFETY: the driver made the descriptor for us to own.
+        // SAFETY: the driver created the descriptor, and this call owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(SharedFd { fd, kind, size: self.size(), memory_type: self.memory_type() })
     }

@@ -1,10 +1,10 @@
-//! What the clones of an allocator share.
+//! The state that the clones of an allocator share.
 
 use std::sync::Arc;
 
 use super::inner::Inner;
 
-/// Counts the clones of an allocator; the last one closes.
+/// Counts the clones of an allocator; dropping the last one closes it.
 pub(super) struct Facade {
     pub(super) inner: Arc<Inner>,
 }

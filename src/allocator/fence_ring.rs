@@ -1,8 +1,9 @@
 //! A ring of fences that counts like a timeline semaphore, for Vulkan 1.0 and 1.1.
 //!
-//! Each fence goes `Reset → Submitting → Submitted → Reached →` (reset on reuse). The state lock is
-//! held while fences are polled or reset, because Vulkan forbids a poll beside a reset; it is never
-//! held while user code submits: a `Submitting` fence is nobody's to touch but the submitter's.
+//! Each fence goes through `Reset → Submitting → Submitted → Reached →` (it is reset on reuse). The
+//! state lock is held while fences are polled or reset, because Vulkan forbids polling a fence that
+//! is being reset. It is not held while user code submits: only the submitter may use a
+//! `Submitting` fence.
 
 use std::sync::Mutex;
 
@@ -17,7 +18,7 @@ pub(crate) struct FenceRing {
 
 struct State {
     slots: Vec<Slot>,
-    /// Recordings begun and not ended: each will want a fence.
+    /// The number of recordings that have begun and not ended. Each will need a fence.
     reserved: usize,
     /// The highest value whose fence was seen signalled.
     reached: u64,
@@ -26,7 +27,7 @@ struct State {
 struct Slot {
     fence: vk::Fence,
     phase: Phase,
-    /// Threads inside `vkWaitForFences`: the fence must not be reset under them.
+    /// The number of threads in `vkWaitForFences`. The fence must not be reset while they wait.
     waiters: u32,
 }
 
@@ -53,7 +54,7 @@ impl State {
                 // SAFETY: the device contract; resets happen under the lock that is held here.
                 if unsafe { vulkan.fence_is_signalled(slot.fence) }? {
                     slot.phase = Phase::Reached;
-                    // A fence covers all earlier work of its queue, so the greatest one tells.
+                    // A fence covers all earlier work of its queue, so the greatest value counts.
                     self.reached = self.reached.max(value);
                 }
             }
@@ -83,7 +84,7 @@ impl FenceRing {
         Ok(Self { state: Mutex::new(State { slots, reserved: 0, reached: 0 }) })
     }
 
-    /// Keeps a fence for a recording that begins.
+    /// Reserves a fence for a recording that begins.
     ///
     /// # Safety
     /// The device contract.
@@ -104,20 +105,20 @@ impl FenceRing {
         Ok(())
     }
 
-    /// A recording was abandoned: its fence is free for another.
+    /// A recording was abandoned, so its fence is free for another.
     pub(super) fn unreserve(&self) {
         let mut state = lock(&self.state);
         state.reserved = state.reserved.saturating_sub(1);
     }
 
-    /// A reset fence for a submission, and its slot.
+    /// Returns a reset fence for a submission, and its slot.
     ///
     /// # Safety
     /// The device contract.
     pub(super) unsafe fn take(&self, vulkan: &Vulkan) -> Result<(usize, vk::Fence), vk::Result> {
         let mut state = lock(&self.state);
         let found = state.slots.iter_mut().enumerate().find(|(_, slot)| slot.is_ready());
-        // A reserved recording finds one, unless a waiter sits on it for a moment.
+        // A reserved recording finds one, unless a waiter is using it at the moment.
         let (index, slot) = found.ok_or(vk::Result::NOT_READY)?;
         if slot.phase == Phase::Reached {
             // SAFETY: the fence is signalled, so no submission is pending on it; nobody waits on
@@ -128,7 +129,7 @@ impl FenceRing {
         Ok((index, slot.fence))
     }
 
-    /// The fence of a slot was submitted and will signal `value`.
+    /// The fence of a slot was submitted, and will signal `value`.
     pub(super) fn submitted(&self, index: usize, value: u64) {
         let mut state = lock(&self.state);
         state.reserved = state.reserved.saturating_sub(1);
@@ -137,7 +138,7 @@ impl FenceRing {
         }
     }
 
-    /// The fence of a slot was not submitted after all.
+    /// The fence of a slot was not submitted.
     pub(super) fn put_back(&self, index: usize) {
         if let Some(slot) = lock(&self.state).slots.get_mut(index) {
             slot.phase = Phase::Reset;
@@ -164,7 +165,7 @@ impl FenceRing {
         let (index, fence) = {
             let mut state = lock(&self.state);
             if state.reached >= value {
-                // Its own fence may be in use again: the next one up would be waited for too long.
+                // The value's own fence may be in use again, and waiting for the next one would take too long.
                 return Ok(());
             }
             // The earliest submitted fence at or above the value covers it.
@@ -177,7 +178,7 @@ impl FenceRing {
                 .filter_map(|(index, slot)| covers(slot).map(|submitted| (submitted, index, slot)))
                 .min_by_key(|&(submitted, ..)| submitted);
             match found {
-                // Its fence was seen signalled, or reused after that.
+                // Its fence was seen signalled, or was reused after that.
                 None => return Ok(()),
                 Some((_, index, slot)) => {
                     slot.waiters += 1;
@@ -198,7 +199,7 @@ impl FenceRing {
     pub(super) unsafe fn destroy(&self, vulkan: &Vulkan) {
         for slot in lock(&self.state).slots.drain(..) {
             if let Phase::Submitted(_) = slot.phase {
-                // A fence may be seen signalled a moment after a later one of its queue.
+                // A fence may become visible as signalled slightly later than a later fence of its queue.
                 // SAFETY: the device contract.
                 let _ = unsafe { vulkan.wait_fence(slot.fence, 1_000_000_000) };
             }

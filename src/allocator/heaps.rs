@@ -1,12 +1,13 @@
-//! What is taken of each heap. Bytes are reserved here before the driver is asked, so that threads
-//! together stay within a budget and within `maxMemoryAllocationCount`.
+//! The memory reserved in each heap. Bytes are reserved here before the driver is asked, so that
+//! all threads together stay within a budget and within `maxMemoryAllocationCount`.
 //!
-//! One number per heap decides, `reserved`: what the driver gave, what it is being asked for, and
-//! what it is being given back. A reservation adds to it only as far as the heap's limit goes, in
-//! one atomic step. A report of the driver's moves the limit, not the number, so it needs no lock.
+//! One number per heap, `reserved`, is decisive: it includes the memory that the driver gave, that
+//! it is being asked for, and that is being returned to it. A reservation adds to this number in
+//! one atomic step, only up to the heap's limit. A report of the driver changes the limit and not
+//! the number, so it needs no lock.
 //!
-//! What is imported counts as well: it is a memory of this process in the driver's eyes, which counts
-//! it in the usage that it reports and in `maxMemoryAllocationCount`.
+//! Imported memory counts as well, because the driver counts it as memory of this process, in the
+//! usage that it reports and in `maxMemoryAllocationCount`.
 
 use std::sync::atomic::{
     AtomicBool, AtomicU32, AtomicU64,
@@ -24,26 +25,27 @@ use crate::{
     vulkan::Properties,
 };
 
-/// A report is renewed after so many memories came or went.
+/// A new report is read after this many memory objects were allocated or freed.
 const STALE_CHANGES: u32 = 32;
 
-/// And after so many collects: other processes change too.
+/// It is also read after this many collects, because other processes change too.
 const STALE_COLLECTS: u64 = 64;
 
-/// No more memories than a raw key can name the slot of.
+/// The maximum number of memory objects, limited by the slots that a raw key can identify.
 const MOST_MEMORIES: u32 = 1 << (u32::BITS - LANE_BITS);
 
-/// All heaps, and the count of memories over them.
+/// All heaps, and the number of memory objects in all of them.
 pub(super) struct Heaps {
     heaps: Box<[Heap]>,
-    /// How many memories may live: `maxMemoryAllocationCount`, but no more than keys can name.
+    /// The maximum number of memory objects: `maxMemoryAllocationCount`, limited to what keys can
+    /// identify.
     pub(super) memory_limit: u32,
     memories: AtomicU32,
     allocations: AtomicU64,
     frees: AtomicU64,
     reserved: AtomicU64,
     peak_reserved: AtomicU64,
-    /// Memories that came or went since the last report.
+    /// Memory objects allocated or freed since the last report.
     changes: AtomicU32,
     /// The collect at which the last report was read.
     reported_at: AtomicU64,
@@ -51,36 +53,37 @@ pub(super) struct Heaps {
     reported: AtomicBool,
 }
 
-/// What the driver tells of each heap.
+/// The driver's report for each heap.
 pub(super) type Reports = [Report; vk::MAX_MEMORY_HEAPS];
 
-/// On cache lines of its own: two heaps are two threads' business.
+/// On its own cache lines, because different threads may use different heaps.
 #[repr(align(128))]
 struct Heap {
     size: u64,
     device_local: bool,
     cap: u64,
     reserved: AtomicU64,
-    /// Sums that only rise: what the driver gave, counted after the call, and what it is given
-    /// back, counted before. Their difference is never more than what the driver counts.
+    /// Sums that only rise: the bytes the driver gave, counted after the call, and the bytes
+    /// returned to it, counted before the call. Their difference is never more than what the driver
+    /// counts.
     given: AtomicU64,
     taken_back: AtomicU64,
-    /// What `reserved` may be within the budget.
+    /// The maximum of `reserved` within the budget.
     ceiling: AtomicU64,
     budget: AtomicU64,
     usage: AtomicU64,
 }
 
-/// Why nothing was reserved.
+/// The reason why nothing was reserved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Refusal {
-    /// As many memories live as can.
+    /// The maximum number of memory objects exists already.
     Count,
     /// The heap's budget or cap has no room.
     Budget,
 }
 
-/// Bytes of a heap that the driver is about to be asked for. Dropped, they are nobody's again.
+/// Bytes of a heap that the driver is about to be asked for. Dropping it releases them.
 #[must_use]
 pub(super) struct Reservation<'a> {
     heaps: &'a Heaps,
@@ -89,11 +92,11 @@ pub(super) struct Reservation<'a> {
 }
 
 impl Reservation<'_> {
-    /// The driver gave the memory.
+    /// The driver has given the memory.
     pub(super) fn keep(self) {
         let Self { heaps, heap, bytes } = self;
         core::mem::forget(self);
-        // Release: who sees this has a driver that counts the memory.
+        // Release: a thread that sees this also sees that the driver counts the memory.
         heap.given.fetch_add(bytes, Release);
         heaps.allocations.fetch_add(1, Relaxed);
         heaps.changes.fetch_add(1, Relaxed);
@@ -109,7 +112,7 @@ impl Drop for Reservation<'_> {
     }
 }
 
-/// Counts over all heaps.
+/// Totals over all heaps.
 pub(super) struct Totals {
     pub(super) peak_reserved: u64,
     pub(super) allocations: u64,
@@ -137,7 +140,7 @@ impl Heaps {
             frees: AtomicU64::new(0),
             reserved: AtomicU64::new(0),
             peak_reserved: AtomicU64::new(0),
-            // The first to ask reads a report.
+            // The first request reads a report.
             changes: AtomicU32::new(STALE_CHANGES),
             reported_at: AtomicU64::new(0),
             reporting: AtomicBool::new(false),
@@ -149,7 +152,7 @@ impl Heaps {
         self.heaps.get(heap as usize)
     }
 
-    /// Reserves bytes and one memory. O(1), no lock.
+    /// Reserves bytes and one memory object. O(1), no lock.
     pub(super) fn reserve(
         &self,
         heap: u32,
@@ -170,38 +173,38 @@ impl Heaps {
         }
     }
 
-    /// How many bytes the limit still leaves.
+    /// The number of bytes that the limit still allows.
     pub(super) fn left(&self, heap: u32, limit: Limit) -> u64 {
         self.get(heap)
             .map_or(0, |heap| heap.limit(limit).saturating_sub(heap.reserved.load(Relaxed)))
     }
 
-    /// What is held of all heaps.
+    /// The bytes reserved in all heaps.
     pub(super) fn held(&self) -> u64 {
         self.reserved.load(Relaxed)
     }
 
-    /// The most that was ever held of all heaps.
+    /// The most bytes that were ever reserved in all heaps.
     pub(super) fn peak_reserved(&self) -> u64 {
         self.peak_reserved.load(Relaxed)
     }
 
-    /// Whether more would be held with `bytes` more than ever was.
+    /// Whether `bytes` more would exceed the most that was ever reserved.
     pub(super) fn would_be_most(&self, bytes: u64) -> bool {
         self.held().saturating_add(bytes) > self.peak_reserved()
     }
 
-    /// Whether a heap is beyond its budget or cap.
+    /// Whether a heap exceeds its budget or cap.
     pub(super) fn is_over_budget(&self, heap: u32) -> bool {
         self.get(heap).is_some_and(|heap| heap.reserved.load(Relaxed) > heap.limit(Limit::Budget))
     }
 
-    /// What is reserved of a heap.
+    /// The bytes reserved in a heap.
     pub(super) fn reserved(&self, heap: u32) -> u64 {
         self.get(heap).map_or(0, |heap| heap.reserved.load(Relaxed))
     }
 
-    /// Whether more than three quarters of the memories that can live do.
+    /// Whether more than three quarters of the possible memory objects exist.
     pub(super) fn memories_are_scarce(&self) -> bool {
         self.memories.load(Relaxed) > self.memory_limit - self.memory_limit / 4
     }
@@ -219,7 +222,7 @@ impl Heaps {
         }
     }
 
-    /// Gives a memory of a heap back, by `free`, and then its bytes to others.
+    /// Calls `free` to free memory of a heap, and then releases its bytes for others.
     pub(super) fn give_back(&self, heap: u32, bytes: u64, free: impl FnOnce()) {
         let heap = self.get(heap);
         if let Some(heap) = heap {
@@ -243,8 +246,8 @@ impl Heaps {
 }
 
 impl Heaps {
-    /// Takes in a report that `read` gets of the driver. Whether it did: one thread at a time, so that an older
-    /// report does not come last.
+    /// Applies a report that `read` gets from the driver. Returns whether it did. Only one thread
+    /// does this at a time, so that an older report cannot overwrite a newer one.
     pub(super) fn renew(&self, now: u64, read: impl FnOnce() -> Reports) -> bool {
         if self.reporting.swap(true, Acquire) {
             return false;
@@ -256,8 +259,8 @@ impl Heaps {
         let taken_back = self.each(|heap| heap.taken_back.load(Acquire));
         for (index, heap) in self.heaps.iter().enumerate() {
             let report = reports.get(index).copied().unwrap_or_default();
-            // No more than what was ours when the driver counted: it gave at least `given`, and
-            // got back at most `taken_back`.
+            // At most what was reserved when the driver counted: it had given at least `given`, and had received
+            // back at most `taken_back`.
             let ours = given[index].saturating_sub(taken_back[index]);
             heap.budget.store(budget_of(heap.size, report), Relaxed);
             heap.usage.store(report.usage, Relaxed);
@@ -276,7 +279,7 @@ impl Heaps {
         values
     }
 
-    /// What is known of a heap; `None` if there is no such heap.
+    /// The state of a heap; `None` if there is no such heap.
     pub(super) fn budget(&self, heap: u32) -> Option<HeapBudget> {
         let found = self.get(heap)?;
         Some(HeapBudget {
@@ -301,23 +304,23 @@ impl Heap {
     }
 }
 
-/// A memory heap: its size, its budget, and what is taken of it. All in bytes.
+/// A memory heap: its size, its budget, and what is reserved in it, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct HeapBudget {
-    /// The heap's size.
+    /// The size of the heap.
     pub size: u64,
-    /// Whether it is the device's own memory.
+    /// Whether it is device-local memory.
     pub device_local: bool,
-    /// What this process may use of the heap: as the driver last reported, or else four fifths of
-    /// its size.
+    /// How much of the heap this process may use, as the driver last reported, or four fifths of
+    /// the size without reports.
     pub budget: u64,
-    /// What this process uses of the heap, as the driver last reported; 0 where it reports nothing.
+    /// How much of the heap this process uses, as the driver last reported; 0 without reports.
     pub usage: u64,
-    /// What this allocator holds of it, live, pending and free, and what it is just asking for.
+    /// How much of the heap this allocator has reserved: live, pending, free, and being requested.
     pub reserved: u64,
-    /// How many bytes more this allocator can take and stay within budget and cap.
+    /// How many more bytes this allocator can reserve within the budget and the cap.
     pub left: u64,
     /// The cap of [`AllocatorDesc::heap_cap`](crate::AllocatorDesc::heap_cap).
     pub cap: Option<u64>,

@@ -1,19 +1,22 @@
-//! How a handle reaches its allocator without counting: the block it lives in counts for it.
+//! How a handle reaches its allocator without reference counting: the block that contains it holds
+//! the reference.
 //!
-//! A count for each handle would be one cache line that every thread writes at every allocation.
-//! Instead a block holds one count of [`Inner`] from its first used region to its last (see
-//! `LaneState::keep`), and a handle holds a bare pointer to the block's [`Plate`], which has one to the
-//! allocator. This file is the only place that follows those pointers.
+//! One count for all handles would be a cache line that every thread writes at every allocation.
+//! Instead, a block holds one reference to [`Inner`] from its first used region to its last (see
+//! `LaneState::keep`). A handle holds a bare pointer to the block's [`Plate`], which contains one
+//! to the allocator. This file is the only place that dereferences these pointers.
 
 use core::{ops::Deref, ptr::NonNull};
 
 use super::inner::Inner;
 use crate::memory::{Grant, Plate};
 
-/// A pointer to what a block tells whoever lives in it, and with it to the allocator that the block keeps alive.
+/// A pointer to the data that a block provides to its handles, and through it to the allocator that
+/// the block keeps alive.
 ///
-/// **Invariant**: as long as a `Home` exists, a region that its owner alone may end is used, so
-/// its block is not empty, so it stays in its list, with its plates, and holds a count of the `Inner` that they name.
+/// **Invariant**: as long as a `Home` exists, a region that only its owner may end is used.
+/// Therefore its block is not empty, stays in its list together with its plate, and holds a
+/// reference to the `Inner` that the plate points to.
 #[derive(Clone, Copy)]
 pub(super) struct Home(NonNull<Plate>);
 
@@ -23,13 +26,13 @@ unsafe impl Send for Home {}
 unsafe impl Sync for Home {}
 
 impl Home {
-    /// The home of an allocation that was just made.
+    /// The home of a new allocation.
     #[inline(always)]
     pub(super) fn new(grant: &Grant) -> Self {
         Self(grant.plate)
     }
 
-    /// What the block tells.
+    /// The data of the block.
     #[inline(always)]
     pub(super) fn plate(&self) -> &Plate {
         // SAFETY: by the invariant the block is in its list now. Nobody writes to a plate, and none moves

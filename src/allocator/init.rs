@@ -1,4 +1,4 @@
-//! New buffers with their contents: written where the host sees them, staged elsewhere.
+//! New buffers with contents: written in place if the host can access them, staged otherwise.
 
 use std::sync::Arc;
 
@@ -16,28 +16,28 @@ use super::{
     resource_desc::BufferDesc,
 };
 
-/// A new buffer, and what its contents are still to be copied from; made by
-/// [`Allocator::create_buffer_init`].
+/// A new buffer, with the staging buffer that its contents have to be copied from, if there is one.
+/// Created by [`Allocator::create_buffer_init`].
 #[derive(Debug)]
 #[must_use = "dropping it retires the buffer at once"]
 pub struct BufferInit {
     /// The buffer.
     pub buffer: Buffer,
-    /// Holds the contents where the host does not see the buffer: record [`copy`](Self::copy) from it.
-    /// Drop it once that is recorded.
+    /// Contains the contents if the host cannot access the buffer. Record [`copy`](Self::copy) from
+    /// it, then drop it.
     pub staging: Option<Buffer>,
     copy: vk::BufferCopy,
 }
 
 impl BufferInit {
-    /// What to copy from the staging buffer to the buffer, if there is one. A barrier between the copy
-    /// and the first use is yours, as with any copy.
+    /// The region to copy from the staging buffer to the buffer, if there is a staging buffer. As
+    /// with any copy, you have to record a barrier between the copy and the first use.
     pub fn copy(&self) -> vk::BufferCopy {
         self.copy
     }
 }
 
-/// The door of an owner, with its documentation.
+/// The function for an owner, with its documentation.
 macro_rules! create_buffer_init {
     ($owner:ty, $(#[$doc:meta])*) => {
         impl $owner {
@@ -57,17 +57,19 @@ macro_rules! create_buffer_init {
 
 create_buffer_init! {
     Allocator,
-    /// Creates a buffer with contents. Where its memory is host-visible they are written at once;
-    /// elsewhere a staging buffer holds them for you to copy. The usage `TRANSFER_DST` is added.
+    /// Creates a buffer with contents. If its memory is host-visible, the contents are written
+    /// immediately. Otherwise a staging buffer contains them, which you have to copy from. The
+    /// usage `TRANSFER_DST` is added.
     ///
-    /// Ask for [`host_access_where_free`](AllocationDesc::host_access_where_free), and there is no
-    /// copy to make on devices that need none.
+    /// Use [`host_access_where_free`](AllocationDesc::host_access_where_free) to avoid the copy on
+    /// devices that do not need it.
     ///
-    /// Cost: as [`create_buffer`](Self::create_buffer), once or twice, and a copy of the values.
+    /// Cost: as for [`create_buffer`](Self::create_buffer), once or twice, plus a copy of the
+    /// values.
     ///
     /// # Errors
-    /// As `create_buffer`; more values than the buffer has room for; a driver that cannot flush.
-    /// Nothing is left behind.
+    /// As for `create_buffer`. In addition, the values do not fit in the buffer, or the driver
+    /// cannot flush. Nothing is left behind.
     ///
     /// # Example
     /// ```
@@ -95,7 +97,7 @@ create_buffer_init! {
     /// #       signal.queue_submit(&[vk::SubmitInfo::default().command_buffers(&[commands])])
     /// #   })?;
     /// }
-    /// let mesh = mesh.buffer; // the staging buffer is dropped, and ends when the GPU has copied
+    /// let mesh = mesh.buffer; // drops the staging buffer, which ends when the GPU has copied
     /// # drop((mesh, frames));
     /// # unsafe { allocator.shutdown()? };
     /// # fake.finish()?;
@@ -105,13 +107,13 @@ create_buffer_init! {
 
 create_buffer_init! {
     Arena,
-    /// Creates a buffer in the arena with contents: see [`Allocator::create_buffer_init`]. A staging
-    /// buffer does not lie in the arena.
+    /// Creates a buffer with contents in the arena: see [`Allocator::create_buffer_init`]. A
+    /// staging buffer is not placed in the arena.
     ///
-    /// Cost: as there.
+    /// Cost: as for `Allocator::create_buffer_init`.
     ///
     /// # Errors
-    /// As there, and as [`create_buffer`](Self::create_buffer).
+    /// As for `Allocator::create_buffer_init`, and as for [`create_buffer`](Self::create_buffer).
 }
 
 impl Inner {
@@ -144,7 +146,7 @@ impl Inner {
         }
     }
 
-    /// A buffer to copy from, of the same name.
+    /// A staging buffer with the same name.
     #[track_caller]
     fn stage<T: Pod>(
         self: &Arc<Self>,
@@ -162,7 +164,7 @@ impl Inner {
     }
 }
 
-/// Ends a buffer that nobody has seen.
+/// Ends a buffer that was never handed out.
 fn end(buffer: Buffer, error: InitError) -> InitError {
     // SAFETY: it is new, so nothing was recorded with it.
     unsafe { buffer.free_now() };

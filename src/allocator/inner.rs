@@ -1,8 +1,8 @@
-//! What all handles share: the device, a lane for each memory type and arena, and the register of
-//! timelines.
+//! The state that all handles share: the device, a lane for each memory type and arena, and the
+//! register of timelines.
 //!
-//! Locks: one for each lane, one for the register, one for objects. Never two at once, and none
-//! across a driver call or user code.
+//! Locks: one for each lane, one for the register, one for objects. Two are never held at once, and
+//! none is held across a driver call or user code.
 
 use std::{
     any::Any,
@@ -37,42 +37,42 @@ use crate::{
 mod lane;
 pub(super) use lane::{Lane, LaneState, Scratch};
 
-/// The heart of an allocator. Facades, timelines, views and non-empty blocks each hold a count.
+/// The core of an allocator. Facades, timelines, views and non-empty blocks each hold a reference.
 pub(crate) struct Inner {
     /// For a block that becomes non-empty, and for handles that outlive the last facade.
     pub(super) myself: Weak<Inner>,
     pub(super) vulkan: Vulkan,
-    /// Tells this allocator's raw keys and points from another's.
+    /// Distinguishes this allocator's raw keys and points from those of others.
     pub(super) id: u32,
     lanes: Lanes<Lane>,
     pub(super) shape: Shape,
     pub(super) rules: Rules,
     pub(super) choices: Choices,
-    /// What no single request may exceed, in bytes.
+    /// The maximum size of a single request, in bytes.
     pub(super) largest_request: u64,
     pub(super) objects: ObjectLane,
     #[cfg(feature = "descriptors")]
     pub(super) descriptors: super::descriptor_pools::DescriptorLane,
     register: Mutex<Register>,
     pub(super) recorder: Recorder,
-    /// The register's bag numbers, so that a drop need not take its lock.
+    /// The register's bag numbers, so that a drop does not need its lock.
     current: AtomicU64,
     reached: AtomicU64,
     /// Written under the register's lock.
     pub(super) open_recordings: Published,
     life: AtomicU8,
     lost: AtomicBool,
-    /// Neither shut down nor lost: one read for both.
+    /// Neither shut down nor lost, so that one read tests both.
     granting: AtomicBool,
-    /// Collects so far: the clock by which empty blocks linger.
+    /// The number of collects so far: the clock for keeping empty blocks.
     pub(super) collects: AtomicU64,
     pub(super) untimed_reported: AtomicBool,
     pub(super) end_policy: EndPolicy,
     pub(super) audit: bool,
-    /// Audited, or someone listened to single allocations when this was made.
+    /// Audited, or a subscriber listened to single allocations when the allocator was created.
     pub(super) observed: bool,
-    /// Neither observed nor recorded, nor guarded where an arena says nothing else: one test for what is
-    /// nearly always so.
+    /// Not observed, not recorded and, unless an arena says otherwise, not guarded: one test for
+    /// the common case.
     pub(super) plain: bool,
     /// The same, whether recorded or not.
     pub(super) unwatched: bool,
@@ -80,17 +80,17 @@ pub(crate) struct Inner {
     pub(super) map_on_access: bool,
     pub(super) guards: Guards,
     pub(super) heaps: Heaps,
-    /// The user's owner of the device. The last field, so that it goes last.
+    /// The user's owner of the device. It is the last field, so that it is dropped last.
     _keep_alive: Option<Arc<dyn Any + Send + Sync>>,
 }
 
-/// Where an allocator is in its life.
+/// The stages of an allocator's life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Life {
     Open = 0,
-    /// The last facade is gone; handles live on.
+    /// The last facade was dropped; handles may still exist.
     Closed = 1,
-    /// The device may be gone; handles are inert.
+    /// The device may be destroyed; handles are inert.
     ShutDown = 2,
 }
 
@@ -169,7 +169,7 @@ impl Inner {
         }))
     }
 
-    /// The lanes of memory types in order, and then those of arenas.
+    /// The lanes of memory types in order, followed by those of arenas.
     pub(super) fn lanes(&self) -> impl Iterator<Item = &Lane> {
         self.lanes.iter()
     }
@@ -187,7 +187,7 @@ impl Inner {
     }
 
     /// A lane for an arena of a memory type: one that another arena left, or a new one. `None` if
-    /// as many arenas live as can, or there is no such type. O(arenas).
+    /// the maximum number of arenas exists, or there is no such type. O(arenas).
     pub(super) fn claim_lane(
         &self,
         memory_type: u32,
@@ -205,31 +205,32 @@ impl Inner {
         })
     }
 
-    /// The register, for who changes nothing that drops need to know.
+    /// The register, for callers that change nothing that drops need to know.
     pub(super) fn register(&self) -> MutexGuard<'_, Register> {
         lock(&self.register)
     }
 
-    /// Does something to the register, and publishes what drops need to know.
+    /// Changes the register, and publishes what drops need to know.
     pub(super) fn with_register<T>(&self, change: impl FnOnce(&mut Register) -> T) -> T {
         let mut register = lock(&self.register);
         let result = change(&mut register);
         let cuts = register.cuts();
-        // Release: a drop that sees a number also sees what led to it. Both are stored under the
-        // register's lock, so they rise in order.
+        // Release: a drop that sees a number also sees what led to it. Both numbers are stored
+        // under the register's lock, so they rise in order.
         self.current.store(cuts.current().get(), Ordering::Release);
         self.open_recordings.set(cuts.open_recordings() as u64);
         self.reached.store(cuts.reached_bag().get(), Ordering::Release);
         result
     }
 
-    /// The bag of a drop made now. A recording begun before the drop, in program order or by
-    /// synchronisation, is counted: its number was stored before.
+    /// The bag of a drop made now. It takes into account every recording that began before the
+    /// drop, in program order or by synchronisation, because the recording's number was stored
+    /// before.
     pub(super) fn current_bag(&self) -> BagNumber {
         BagNumber::from_number(self.current.load(Ordering::Acquire))
     }
 
-    /// The newest bag known to be reached; may lag, never leads.
+    /// The newest bag known to be reached; may lag behind, but is never ahead.
     pub(super) fn reached_bag(&self) -> BagNumber {
         BagNumber::from_number(self.reached.load(Ordering::Acquire))
     }
@@ -250,7 +251,7 @@ impl Inner {
         }
     }
 
-    /// Whether memory is handed out: not once the allocator is shut down, or the device lost.
+    /// Whether memory is handed out: not after the allocator is shut down, or the device lost.
     #[inline]
     pub(super) fn is_granting(&self) -> bool {
         self.granting.load(Ordering::Acquire)
@@ -261,7 +262,8 @@ impl Inner {
         self.lost.load(Ordering::Acquire)
     }
 
-    /// The device was seen lost: nothing is handed out any more and everything counts as reached.
+    /// The device was found to be lost: nothing is handed out any more, and everything counts as
+    /// reached.
     pub(super) fn lose(&self) {
         if !self.lost.swap(true, Ordering::AcqRel) {
             self.granting.store(false, Ordering::Release);
@@ -270,7 +272,8 @@ impl Inner {
         }
     }
 
-    /// Verifies everything at rest, one lock at a time. O(regions).
+    /// Verifies everything while no other thread uses the allocator, one lock at a time.
+    /// O(regions).
     pub(super) fn check(&self) -> Result<(), Broken> {
         let heaps = self.vulkan.properties().heaps.len() as u32;
         let mut held: Vec<u64> = (0..heaps).map(|heap| self.sheet_bytes(heap)).collect();

@@ -1,20 +1,20 @@
-//! The table of lanes: one for each memory type, and one for each arena, which come and go.
+//! The table of lanes: one for each memory type, and one for each arena. The latter come and go.
 
 use std::sync::OnceLock;
 
-/// A lane's index fits this many bits.
+/// The number of bits of a lane's index.
 pub(super) const LANE_BITS: u32 = 10;
 
-/// Lanes by index. Those of memory types are there from the start; others are added and stay, so
-/// that a reference to one lasts as long as the table. Reads take no lock.
+/// Lanes by index. Those of memory types exist from the start; others are added and stay, so that a
+/// reference to one is valid as long as the table. Reads take no lock.
 pub(super) struct Lanes<L> {
     types: Box<[L]>,
-    /// Made with the first arena.
+    /// Allocated with the first arena.
     arenas: OnceLock<Box<[OnceLock<Box<L>>]>>,
 }
 
 impl<L> Lanes<L> {
-    /// The index of the first arena: Vulkan has no more memory types.
+    /// The index of the first arena. Vulkan has no more memory types than this.
     const FIRST_ARENA: usize = ash::vk::MAX_MEMORY_TYPES;
 
     const ARENAS: usize = (1 << LANE_BITS) - Self::FIRST_ARENA;
@@ -39,18 +39,18 @@ impl<L> Lanes<L> {
         self.types.get(memory_type as usize)
     }
 
-    /// The lanes of memory types, and then those of arenas.
+    /// The lanes of memory types, followed by those of arenas.
     pub(super) fn iter(&self) -> impl Iterator<Item = &L> {
         self.types.iter().chain(self.arenas())
     }
 
-    /// The lanes of arenas that were ever made. They fill the table from its start.
+    /// The lanes of arenas that ever existed. They fill the table from its start.
     pub(super) fn arenas(&self) -> impl Iterator<Item = &L> {
         let slots = self.arenas.get().map_or(&[][..], |slots| slots);
         slots.iter().map_while(|slot| slot.get().map(Box::as_ref))
     }
 
-    /// Adds a lane that `make` builds, given its index; `None` if the table is full. O(lanes).
+    /// Adds a lane that `make` builds from its index; `None` if the table is full. O(lanes).
     pub(super) fn add(&self, mut make: impl FnMut(u32) -> L) -> Option<&L> {
         let slots =
             self.arenas.get_or_init(|| (0..Self::ARENAS).map(|_| OnceLock::new()).collect());

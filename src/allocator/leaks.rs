@@ -1,4 +1,4 @@
-//! What still lives at the end, and the report of it.
+//! Allocations that are still alive at the end, and their report.
 
 use std::{collections::HashMap, fmt, panic::Location};
 
@@ -10,16 +10,17 @@ use crate::{events, memory::Entry, tlsf::State};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Leak {
-    /// Its size in bytes, as it was granted: rounded up.
+    /// Its size in bytes, rounded up as it was granted.
     pub size: u64,
     /// Its name.
     pub name: Option<&'static str>,
-    /// The call that made it, if the allocator is [audited](crate::AllocatorDesc::audit).
+    /// The place of the call that created it, if the allocator is
+    /// [audited](crate::AllocatorDesc::audit).
     #[cfg_attr(feature = "serde", serde(serialize_with = "as_text"))]
     pub origin: Option<&'static Location<'static>>,
 }
 
-/// One line for a log: how many bytes, called what, made where.
+/// One line for a log: size, name, and place of creation.
 impl fmt::Display for Leak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes: {}", self.size, named(self.name))?;
@@ -38,12 +39,12 @@ fn as_text<S: serde::Serializer>(
     }
 }
 
-/// Groups that are listed in a report.
+/// The number of groups that a report lists.
 const LISTED: usize = 20;
-/// Groups, of those, whose backtrace is shown.
+/// The number of these groups that are listed with a backtrace.
 const TRACED: usize = 3;
 
-/// Leaks of one name and place.
+/// Leaks with the same name and place.
 struct Group {
     count: u64,
     bytes: u64,
@@ -52,12 +53,13 @@ struct Group {
 }
 
 impl Inner {
-    /// What still lives, largest first; told by `tracing` in one report, by name and place.
+    /// Returns what is still alive, largest first, and reports it through `tracing` in one event,
+    /// grouped by name and place.
     pub(super) fn report_leaks(&self) -> Vec<Leak> {
         let mut leaks = Vec::new();
         let mut groups: HashMap<_, Group> = HashMap::new();
         for (size, name, lane, entry) in self.living() {
-            // With no lock of a lane held.
+            // No lane's lock is held here.
             let origin = self.audit.then(|| self.origins.get(lane, entry)).flatten();
             let location = origin.as_ref().map(|origin| origin.location);
             let group = groups.entry((name, location));
@@ -76,13 +78,13 @@ impl Inner {
             let bytes: u64 = leaks.iter().map(|leak| leak.size).sum();
             tracing::warn!(
                 target: events::LEAK, count = leaks.len(), bytes,
-                "the allocator has ended and allocations live:{}", Listed(&groups)
+                "the allocator has ended while allocations are alive:{}", Listed(&groups)
             );
         }
         leaks
     }
 
-    /// Size, name, lane and place of everything used.
+    /// Size, name, lane and entry of every used region.
     fn living(&self) -> Vec<(u64, Option<&'static str>, u32, Entry)> {
         let mut living = Vec::new();
         for lane in self.lanes() {
@@ -100,7 +102,7 @@ impl Inner {
     }
 }
 
-/// The largest groups, one a line.
+/// The largest groups, one per line.
 struct Listed<'a>(&'a [Group]);
 
 impl fmt::Display for Listed<'_> {

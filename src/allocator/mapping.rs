@@ -1,6 +1,6 @@
-//! Bytes in and out of host-visible memory: copies, checked against points, and flushes.
+//! Copies into and out of host-visible memory, checked against points, and flushes.
 //!
-//! No reference to mapped memory is ever made: the GPU may write it at any time.
+//! No reference to mapped memory is ever created, because the GPU may write it at any time.
 
 use core::{
     fmt,
@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{ground::sync::lock, retire::Point, vulkan::Mapping};
 
-/// A part of an allocation that the host can see, for [`Allocator::flush`] and
-/// [`Allocator::invalidate`]. Made by [`Allocation::host_range`], and of a key by
+/// A range of an allocation that the host can access, for [`Allocator::flush`] and
+/// [`Allocator::invalidate`]. Created by [`Allocation::host_range`], or from a key by
 /// [`Allocator::host_range_raw`].
 #[derive(Clone, Copy)]
 pub struct HostRange<'a> {
@@ -51,27 +51,30 @@ enum Direction {
 }
 
 impl Allocation {
-    /// Copies values in, at a byte offset, and flushes them where the memory is not coherent: what
-    /// is submitted afterwards sees them. No alignment is asked of the offset.
+    /// Copies values into the allocation at a byte offset, and flushes them if the memory is not
+    /// coherent. Work submitted afterwards sees them. The offset needs no alignment.
     ///
-    /// Nothing waits for the GPU: writing where submitted work reads is a race. Avoid it with
-    /// points, or let [`write_after`](Self::write_after) check one.
+    /// This does not wait for the GPU: writing a range that submitted work reads is a race. Use
+    /// points to avoid it, or let [`write_after`](Self::write_after) check one.
     ///
-    /// Cost: the copy; where the memory is not coherent, one driver call. No lock.
+    /// Cost: the copy, and one driver call if the memory is not coherent. No lock.
     ///
     /// # Errors
-    /// Memory that is not host-visible, a range outside the allocation; nothing is copied then.
+    /// The memory is not host-visible, or the range is outside the allocation. Nothing is copied.
     pub fn write<T: Pod>(&mut self, offset: u64, values: &[T]) -> Result<(), CopyError> {
         self.write_unflushed(offset, values)?;
         self.flush(offset, size_of_val(values) as u64)
     }
 
-    /// [`write`](Self::write), if the GPU has passed a point: the last use of what is overwritten.
+    /// Like [`write`](Self::write), if the GPU has passed the given point: the last use of the data
+    /// that is overwritten.
     ///
-    /// Cost: as `write`; a read of each busy timeline, if the point is not known to be reached.
+    /// Cost: as for `write`. If the point is not known to be reached, also one counter read per
+    /// busy timeline.
     ///
     /// # Errors
-    /// As `write`; a point that is not reached, or of another allocator. Nothing is copied then.
+    /// As for `write`. In addition, the point is not reached, or belongs to another allocator.
+    /// Nothing is copied.
     pub fn write_after<T: Pod>(
         &mut self,
         point: Point,
@@ -82,21 +85,21 @@ impl Allocation {
         self.write(offset, values)
     }
 
-    /// Copies values in and leaves the flush to you: [`Allocator::flush`] takes many ranges in one
-    /// call. The same as [`write`](Self::write) where the memory is coherent, or mapped for each
-    /// access.
+    /// Copies values into the allocation, but leaves the flush to you: [`Allocator::flush`] flushes
+    /// many ranges in one call. Equivalent to [`write`](Self::write) if the memory is coherent, or
+    /// mapped for each access.
     ///
     /// # Errors
-    /// As `write`.
+    /// As for `write`.
     pub fn write_unflushed<T: Pod>(&mut self, offset: u64, values: &[T]) -> Result<(), CopyError> {
         // SAFETY: `&mut` keeps other host accesses away.
         unsafe { self.copy_in(offset, bytemuck::cast_slice(values)) }
     }
 
-    /// Copies bytes in. No flush, but of memory that is mapped for this access alone.
+    /// Copies bytes in. Flushes only memory that is mapped for this access alone.
     ///
     /// # Safety
-    /// No other host access to these bytes goes on.
+    /// No other host access to these bytes takes place at the same time.
     pub(super) unsafe fn copy_in(&self, offset: u64, bytes: &[u8]) -> Result<(), CopyError> {
         self.with_bytes(offset, bytes.len(), Direction::ToDevice, |target| {
             // SAFETY:
@@ -107,13 +110,14 @@ impl Allocation {
         })
     }
 
-    /// Copies values out, from a byte offset, and first invalidates the range where the memory is
-    /// not coherent: what the GPU wrote before a point you waited for is seen.
+    /// Copies values out of the allocation from a byte offset. If the memory is not coherent, it
+    /// first invalidates the range, so that you see what the GPU wrote before a point that you
+    /// waited for.
     ///
-    /// Cost: as [`write`](Self::write). From memory that is not cached, a copy is slow.
+    /// Cost: as for [`write`](Self::write). A copy from memory that is not cached is slow.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// As for [`write`](Self::write).
     pub fn read<T: Pod>(&self, offset: u64, values: &mut [T]) -> Result<(), CopyError> {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(values);
         self.with_bytes(offset, bytes.len(), Direction::ToHost, |source| {
@@ -123,12 +127,14 @@ impl Allocation {
         })
     }
 
-    /// [`read`](Self::read), if the GPU has passed a point: that of the work whose result it is.
+    /// Like [`read`](Self::read), if the GPU has passed the given point: that of the work that
+    /// produced the data.
     ///
-    /// Cost: as [`write_after`](Self::write_after).
+    /// Cost: as for [`write_after`](Self::write_after).
     ///
     /// # Errors
-    /// As `read`; a point that is not reached, or of another allocator. Nothing is copied then.
+    /// As for `read`. In addition, the point is not reached, or belongs to another allocator.
+    /// Nothing is copied.
     pub fn read_after<T: Pod>(
         &self,
         point: Point,
@@ -145,19 +151,20 @@ impl Allocation {
     /// Cost: none.
     ///
     /// # Safety
-    /// Until the pointer's last use: the allocation lives, `shutdown` has not been called, and no
-    /// access races with the GPU or another host access. Non-coherent memory is yours to flush.
+    /// Until the last use of the pointer, the allocation lives, `shutdown` is not called, and no
+    /// access races with the GPU or with another host access. You must flush and invalidate
+    /// non-coherent memory yourself.
     pub unsafe fn mapped(&self) -> Option<NonNull<[MaybeUninit<u8>]>> {
         let address = self.mapping()?.as_ptr().cast::<MaybeUninit<u8>>();
         Some(NonNull::slice_from_raw_parts(address, usize::try_from(self.size).ok()?))
     }
 
-    /// A part of this allocation, to flush or invalidate with others in one call.
+    /// A range of this allocation, to be flushed or invalidated together with others in one call.
     ///
     /// Cost: none.
     ///
     /// # Errors
-    /// Memory that is not host-visible, a range outside the allocation.
+    /// The memory is not host-visible, or the range is outside the allocation.
     pub fn host_range(&self, offset: u64, length: u64) -> Result<HostRange<'_>, CopyError> {
         // SAFETY: the range borrows this handle.
         unsafe { self.unbound_range(offset, length) }
@@ -189,9 +196,9 @@ impl Allocation {
         }
     }
 
-    /// Lets `access` at the host address of a range of this allocation, if it has any bytes. What
-    /// goes to the host is invalidated before; what goes to the device is flushed afterwards, if
-    /// the memory is mapped for this access alone.
+    /// Calls `access` with the host address of a range of this allocation, unless the range is
+    /// empty. Invalidates the range before a read. Flushes it after a write only if the memory is
+    /// mapped for this access alone.
     fn with_bytes(
         &self,
         offset: u64,
@@ -223,22 +230,22 @@ impl Allocation {
         })
     }
 
-    /// Flushes a part of this range, where the memory is not coherent.
+    /// Flushes a range of this allocation, if the memory is not coherent.
     pub(super) fn flush(&self, offset: u64, length: u64) -> Result<(), CopyError> {
         let range = self.host_range(offset, length)?;
         match self.mapping() {
             Some(_) => self.home.synchronise(&[range], Direction::ToDevice),
-            // Flushed while it was mapped.
+            // It was flushed while it was mapped.
             None => Ok(()),
         }
     }
 }
 
 impl HostRange<'_> {
-    /// What to name to the driver; nothing for coherent memory and for no bytes.
+    /// The range to pass to the driver; none for coherent memory and for empty ranges.
     ///
-    /// Blocks of a type that is not coherent have a granule of at least one atom, so whole atoms
-    /// that cover bytes of an allocation cover none of a neighbour's.
+    /// Blocks of non-coherent memory types have a granule of at least one atom. Therefore the atoms
+    /// that contain bytes of an allocation contain no bytes of its neighbours.
     fn atoms(&self, atom: u64) -> Option<vk::MappedMemoryRange<'static>> {
         let &Self { home, offset, length, .. } = self;
         let plate = home.plate();
@@ -258,7 +265,8 @@ impl HostRange<'_> {
 }
 
 impl Inner {
-    /// Refuses a point that the GPU has not passed. No driver call for one that is known to be.
+    /// Refuses a point that the GPU has not passed. Makes no driver call if the point is known to
+    /// be reached.
     fn check_reached(&self, point: Point) -> Result<(), CopyError> {
         let mut reached = self.with_register(|register| register.cuts().reached());
         if !reached.has(point) {
@@ -271,8 +279,8 @@ impl Inner {
         }
     }
 
-    /// Maps a block for one access. The lock is the lane's own for this: Vulkan wants a memory to
-    /// be mapped by one thread at a time.
+    /// Maps a block for one access. The lane has a separate lock for this, because Vulkan requires
+    /// that only one thread maps a memory object at a time.
     fn while_mapped(
         &self,
         lane: &Lane,
@@ -309,20 +317,20 @@ impl Inner {
 }
 
 impl Allocator {
-    /// Makes host writes to many ranges visible to what is submitted afterwards, in one driver
-    /// call; in none where all the memory is coherent.
+    /// Makes host writes to several ranges visible to work submitted afterwards, in one driver
+    /// call, or none if all the memory is coherent.
     ///
     /// # Errors
-    /// A range of another allocator; a driver's error.
+    /// A range belongs to another allocator; a driver error.
     pub fn flush(&self, ranges: &[HostRange<'_>]) -> Result<(), CopyError> {
         self.synchronise_all(ranges, Direction::ToDevice)
     }
 
-    /// Makes what the GPU wrote to many ranges visible to the host, in one driver call; in none
-    /// where all the memory is coherent. [`Allocation::read`] does it by itself.
+    /// Makes GPU writes to several ranges visible to the host, in one driver call, or none if all
+    /// the memory is coherent. [`Allocation::read`] does this itself.
     ///
     /// # Errors
-    /// A range of another allocator; a driver's error.
+    /// A range belongs to another allocator; a driver error.
     pub fn invalidate(&self, ranges: &[HostRange<'_>]) -> Result<(), CopyError> {
         self.synchronise_all(ranges, Direction::ToHost)
     }

@@ -1,4 +1,4 @@
-//! Moving: a resource made anew in another block, and what lay in the old one copied.
+//! Moves: a resource is created anew in another block, and the contents of the old one are copied.
 
 use core::fmt;
 
@@ -22,31 +22,31 @@ use crate::{
     vulkan::{Dedicate, Side},
 };
 
-/// Why nothing moved. Everything is as it was.
+/// The reason why nothing moved. Nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MoveError {
-    /// It does not lie in a block that is to become empty.
-    #[error("the allocation lies in no block of this defragmentation")]
+    /// The allocation is not in a block that is being emptied.
+    #[error("the allocation is in no block of this defragmentation")]
     NotPlanned,
-    /// No other block of its memory type has room. The driver is not asked for more.
+    /// No other block of its memory type has room. The driver is not asked for more memory.
     #[error("no other block of the memory type has room")]
     NoRoom,
-    /// The recording is of another allocator.
-    #[error("the recording is of another allocator")]
+    /// The recording belongs to another allocator.
+    #[error("the recording belongs to another allocator")]
     Foreign,
     /// The old buffer needs the usage `TRANSFER_SRC`, the new one `TRANSFER_DST`.
-    #[error("a buffer that is copied needs TRANSFER_SRC, and TRANSFER_DST where it is copied to")]
+    #[error("the old buffer needs the usage TRANSFER_SRC, and the new one TRANSFER_DST")]
     Usage,
     /// The new buffer is smaller than the old one.
-    #[error("a buffer of {new} bytes does not hold the {old} of the old one")]
+    #[error("the new buffer of {new} bytes is smaller than the old one of {old} bytes")]
     Smaller {
-        /// The old buffer's bytes.
+        /// The size of the old buffer, in bytes.
         old: u64,
-        /// The new one's.
+        /// The size of the new buffer, in bytes.
         new: u64,
     },
-    /// The resource could not be made anew.
+    /// The new resource could not be created.
     #[error(transparent)]
     Create(CreateError),
 }
@@ -70,7 +70,7 @@ impl From<AllocateError> for MoveError {
 }
 
 impl Inner {
-    /// A range in the blocks that a lane has, but not in those that are to become empty.
+    /// A range in the existing blocks of a lane, except those that are being emptied.
     pub(super) fn allocate_in_others(
         &self,
         lane: u32,
@@ -96,8 +96,8 @@ impl Inner {
     }
 }
 
-/// The doors to another place for what lies in a block that is to become empty: one in the same memory type, or arena,
-/// in a block that others share. The driver is not asked for memory.
+/// Functions that place a resource of a block that is being emptied elsewhere: in another shared
+/// block of the same memory type or arena. They do not ask the driver for memory.
 impl Defragmentation {
     fn place(&self, old: &Allocation) -> Result<Place<'_>, MoveError> {
         match self.contains(old) {
@@ -106,10 +106,10 @@ impl Defragmentation {
         }
     }
 
-    /// Creates the buffer that an old one moves into. To copy the contents and drop the old one is
-    /// yours; [`copies`](Self::copies) does all three.
+    /// Creates the buffer that an old one moves into. You have to copy the contents and drop the
+    /// old one; [`copies`](Self::copies) does all three steps.
     ///
-    /// Cost: as [`Allocator::create_buffer`](super::Allocator::create_buffer), and one lock more.
+    /// Cost: as for [`Allocator::create_buffer`](super::Allocator::create_buffer), plus one lock.
     ///
     /// # Errors
     /// [`MoveError`]; nothing is left behind.
@@ -124,10 +124,10 @@ impl Defragmentation {
         Ok(self.inner.create_described_buffer(desc, memory, place)?)
     }
 
-    /// Creates the image that an old one moves into. The copy of its levels and layers, in the layouts
-    /// that they have, and the drop of the old one and its views are yours.
+    /// Creates the image that an old one moves into. You have to copy its levels and layers, in
+    /// their current layouts, and drop the old image and its views.
     ///
-    /// Cost: as [`Allocator::create_image`](super::Allocator::create_image), and one lock more.
+    /// Cost: as for [`Allocator::create_image`](super::Allocator::create_image), plus one lock.
     ///
     /// # Errors
     /// [`MoveError`]; nothing is left behind.
@@ -144,10 +144,10 @@ impl Defragmentation {
         Ok(unsafe { self.inner.create_image(&desc.info(), memory, place) }?)
     }
 
-    /// Allocates the memory that an old one's resource moves into, one that you create, bind and destroy
-    /// yourself.
+    /// Allocates the memory that your own resource moves into. You have to create, bind and destroy
+    /// the resource yourself.
     ///
-    /// Cost: as [`Allocator::allocate`](super::Allocator::allocate), and one lock more.
+    /// Cost: as for [`Allocator::allocate`](super::Allocator::allocate), plus one lock.
     ///
     /// # Errors
     /// [`MoveError`]; nothing has changed.
@@ -163,16 +163,18 @@ impl Defragmentation {
         Ok(self.inner.allocate_plain(requirements, kind, memory, place)?)
     }
 
-    /// Moves buffers by commands that you submit with a recording: see [`Copies::move_buffer`]. A barrier
-    /// of all commands stands before the first copy, another behind the last, where this is dropped.
+    /// Moves buffers with commands that you submit with a recording: see [`Copies::move_buffer`].
+    /// Records a barrier over all commands before the first copy, and another after the last copy,
+    /// when the returned value is dropped.
     ///
     /// # Errors
-    /// A recording of another allocator.
+    /// The recording belongs to another allocator.
     ///
     /// # Safety
-    /// * The command buffer is being recorded under this recording, outside a render pass, by this
-    ///   thread alone until the copies are dropped, and is submitted at most once, with the recording.
-    /// * Other queues that write the buffers are waited for by that submission, and those that use
+    /// * The command buffer is being recorded under this recording, outside a render pass, and only
+    ///   by this thread until the copies are dropped. It is submitted at most once, with the
+    ///   recording.
+    /// * That submission waits for other queues that write the buffers, and other queues that use
     ///   them afterwards wait for it.
     pub unsafe fn copies<'a>(
         &'a self,
@@ -186,13 +188,13 @@ impl Defragmentation {
     }
 }
 
-/// Copies on their way into a command buffer; made by [`Defragmentation::copies`].
+/// Copies that are being recorded into a command buffer. Created by [`Defragmentation::copies`].
 #[must_use = "dropping it ends the copies with a barrier"]
 pub struct Copies<'a> {
     run: &'a Defragmentation,
     commands: vk::CommandBuffer,
     moved: u64,
-    /// Open, so that what is dropped now lives until its commands are done.
+    /// It is open, so that everything dropped now lives until its commands have finished.
     _recording: &'a Recording,
 }
 
@@ -203,17 +205,18 @@ impl fmt::Debug for Copies<'_> {
 }
 
 impl Copies<'_> {
-    /// Makes a buffer anew in another block, records the copy of its bytes, puts the new one in the
-    /// old one's place and drops that: it ends when the GPU has copied and all that was recorded before
-    /// is done. Commands that are recorded from here on name the new handle; its address is another.
+    /// Creates a buffer anew in another block, records the copy of its bytes, replaces the old
+    /// buffer with the new one, and drops the old one. The old one ends when the GPU has executed
+    /// the copy and everything recorded before. Commands recorded from here on must use the new
+    /// handle; its device address differs.
     ///
-    /// The host's bytes are copied by the GPU too: write them before the submission, or to the new
-    /// buffer after its point.
+    /// The GPU copies bytes written by the host too. Write them before the submission, or into the
+    /// new buffer after its point.
     ///
-    /// Cost: as [`Defragmentation::create_buffer`], a command, and a drop.
+    /// Cost: as for [`Defragmentation::create_buffer`], plus a command and a drop.
     ///
     /// # Errors
-    /// [`MoveError`]; the buffer is as it was, and nothing is recorded.
+    /// [`MoveError`]; the buffer is unchanged, and nothing is recorded.
     #[track_caller]
     pub fn move_buffer(
         &mut self,
@@ -244,7 +247,7 @@ impl Copies<'_> {
         Ok(())
     }
 
-    /// How many buffers moved so far.
+    /// The number of buffers that have moved so far.
     pub fn moved(&self) -> u64 {
         self.moved
     }

@@ -1,4 +1,4 @@
-//! What allocations are called: names that are made at run time, and how reports call what has none.
+//! Names of allocations: names made at run time, and what reports show for unnamed allocations.
 
 use std::{
     collections::HashSet,
@@ -15,8 +15,8 @@ const MOST_WITH_STEMS: Size =
 /// Stands for all other names.
 const OTHER: &str = "(one of very many)";
 
-/// Keeps a name that is made at run time, for [`AllocationDesc::name`](crate::AllocationDesc::name). Names
-/// are `&'static str`, so that they cost a pointer and outlive every report. Equal names are kept once,
+/// Makes a name at run time, for [`AllocationDesc::name`](crate::AllocationDesc::name). Names are
+/// `&'static str`, so that they cost a pointer and outlive every report. Equal names are kept once,
 /// and never freed.
 ///
 /// At most 65,536 names with 4 MiB together are kept. After that a new name is replaced by its prefix up
@@ -39,7 +39,7 @@ pub fn intern(name: &str) -> &'static str {
     whole.or_else(|| names.keep(&stem(name), MOST_WITH_STEMS)).unwrap_or(OTHER)
 }
 
-/// What reports call an allocation.
+/// The name of an allocation in reports.
 pub(crate) fn named(name: Option<&'static str>) -> &'static str {
     name.unwrap_or("(unnamed)")
 }

@@ -1,4 +1,5 @@
-//! Objects without memory of their own (views, samplers, framebuffers) that retire like all else.
+//! Objects without their own memory (views, samplers, framebuffers), which retire like everything
+//! else.
 
 use std::{
     collections::TryReserveError,
@@ -18,17 +19,17 @@ use crate::{
     vulkan::{Object, Vulkan},
 };
 
-/// So many go at a time where the host has no memory for a list.
+/// The number of objects that are destroyed at once if the host has no memory for a list.
 const FEW: usize = 16;
 
-/// All objects of an allocator: those that live, so that `shutdown` can end them, and those that
+/// All objects of an allocator: the live ones, so that `shutdown` can destroy them, and those that
 /// wait for the GPU.
 pub(crate) struct ObjectLane {
     state: Mutex<State>,
-    /// The oldest bag of which anything waits or is in hand: it saves `collect` the lock, and holds
-    /// back what must end later. Stored under the lock.
+    /// The oldest bag of which an object is waiting or being destroyed. It saves `collect` the
+    /// lock, and holds back what must end later. Stored under the lock.
     oldest: AtomicU64,
-    /// How many live, and how many wait.
+    /// The numbers of live and of waiting objects.
     live: Published,
     pending: Published,
 }
@@ -48,14 +49,15 @@ impl Default for ObjectLane {
 struct State {
     slots: Vec<Option<Held>>,
     vacant: Vec<u32>,
-    /// An index here is no vacant one, though its object may be gone: its image took it along.
+    /// An index in a bag is never vacant, but its object may have been destroyed, together with its
+    /// image.
     bags: Bags<u32>,
-    /// The oldest bag of each batch that a thread is just destroying.
+    /// The oldest bag of each batch that a thread is currently destroying.
     in_hand: SmallVec<[BagNumber; 8]>,
     retired: Lately,
 }
 
-/// A batch on its way out; over when this is dropped, in a panic of a hook too.
+/// A batch that is being destroyed. It ends when this is dropped, also if a hook panics.
 struct InHand<'a> {
     lane: &'a ObjectLane,
     bag: BagNumber,
@@ -74,7 +76,7 @@ impl Drop for InHand<'_> {
 #[derive(Clone, Copy)]
 struct Held {
     object: Object,
-    /// What a view looks at; null for all else.
+    /// The image that a view refers to; null for all other objects.
     image: vk::Image,
 }
 
@@ -82,7 +84,7 @@ impl State {
     fn reserve(&mut self, count: usize) -> Result<(), TryReserveError> {
         let more = count.saturating_sub(self.vacant.len());
         self.slots.try_reserve(more)?;
-        // All may be vacant in the end.
+        // All slots may become vacant.
         self.vacant.try_reserve(self.slots.len() + more - self.vacant.len())
     }
 
@@ -95,8 +97,8 @@ impl State {
 }
 
 impl ObjectLane {
-    /// Takes a new object in; `image` is what it looks at, or null. `None` if the host has no memory to
-    /// remember it by, and its end. O(1) amortised.
+    /// Stores a new object; `image` is what it refers to, or null. `None` if the host has no memory
+    /// to store it and its end. O(1) amortised.
     pub(super) fn insert(&self, object: Object, image: vk::Image) -> Option<u32> {
         let held = Some(Held { object, image });
         let mut state = lock(&self.state);
@@ -114,14 +116,15 @@ impl ObjectLane {
         })
     }
 
-    /// Makes room for so many more, unless other threads take it. Whether there is. O(1) amortised.
+    /// Makes room for this many more objects, unless other threads take it. Returns whether there
+    /// is room. O(1) amortised.
     pub(super) fn reserve(&self, count: usize) -> bool {
         lock(&self.state).reserve(count).is_ok()
     }
 
-    /// Files an object into the bag current now. `bags` reads the current and the reached bag,
-    /// under the lock. What is reached at once comes back, to be destroyed. Where the host has no memory to
-    /// file it, it lives until the allocator is shut down. O(1).
+    /// Files an object into the current bag. `bags` reads the current and the reached bag, under
+    /// the lock. If the object is reached immediately, returns it, to be destroyed. If the host has
+    /// no memory to file it, it lives until the allocator is shut down. O(1).
     pub(super) fn retire(
         &self,
         index: u32,
@@ -145,7 +148,8 @@ impl ObjectLane {
         None
     }
 
-    /// Destroys what is reached, or a collect's share of it; `collect` is its number. Returns how many.
+    /// Destroys the objects that are reached, or a collect's share of them; `collect` is the number
+    /// of the collect. Returns how many.
     #[inline]
     pub(super) fn collect(
         &self,
@@ -171,16 +175,17 @@ impl ObjectLane {
         self.drain(vulkan, reached, |state| state.retired.most(extent, collect))
     }
 
-    /// The newest bag, up to a reached one, of which nothing waits and nothing is in hand. Asked under
-    /// a lane's lock it covers all that was dropped before what lies there.
+    /// The newest bag, up to a reached one, of which no object waits or is being destroyed. If
+    /// called under a lane's lock, this covers everything that was dropped before the entries of
+    /// that lane.
     #[inline]
     pub(super) fn cleared(&self, reached: BagNumber) -> BagNumber {
         let oldest = BagNumber::from_number(self.oldest.load(Ordering::Relaxed));
         if oldest > reached || oldest == BagNumber::NEVER { reached } else { oldest.before() }
     }
 
-    /// Destroys the views of an image that wait: who ends the image at points of their own has said
-    /// that nothing uses it, and its views are uses of it. O(objects that wait).
+    /// Destroys the waiting views of an image. Whoever ended the image at explicit points has
+    /// declared that nothing uses it, and its views count as uses. O(waiting objects).
     pub(super) fn end_views(&self, vulkan: &Vulkan, image: vk::Image) {
         let mut views: SmallVec<[Object; 8]> = SmallVec::new();
         let mut more = true;
@@ -188,7 +193,7 @@ impl ObjectLane {
             {
                 let State { slots, bags, .. } = &mut *lock(&self.state);
                 for (_, &index) in bags.filed() {
-                    // More than a list has place for come in the next round.
+                    // Views that do not fit in the list are destroyed in the next round.
                     more = views.len() == views.capacity() && views.try_reserve(1).is_err();
                     if more {
                         break;
@@ -207,7 +212,7 @@ impl ObjectLane {
         }
     }
 
-    /// Destroys what waits, reached or not. Returns how many.
+    /// Destroys the waiting objects, reached or not. Returns how many.
     pub(super) fn collect_everything(&self, vulkan: &Vulkan) -> u64 {
         let mut count = 0;
         while !lock(&self.state).bags.is_empty() {
@@ -216,7 +221,7 @@ impl ObjectLane {
         count
     }
 
-    /// Destroys all objects, those that live too: the device goes.
+    /// Destroys all objects, including live ones, before the device is destroyed.
     pub(super) fn destroy_all(&self, vulkan: &Vulkan) {
         self.collect_everything(vulkan);
         let live: Vec<Object> = {
@@ -230,7 +235,8 @@ impl ObjectLane {
         }
     }
 
-    /// Destroys at most so many of what waits in bags up to one; fewer, if the host has no memory for a list.
+    /// Destroys at most this many objects that wait in bags up to a given one; fewer, if the host
+    /// has no memory for a list.
     fn drain(
         &self,
         vulkan: &Vulkan,
@@ -265,7 +271,7 @@ impl ObjectLane {
         self.oldest.store(state.bags.oldest().min(in_hand).get(), Ordering::Relaxed);
     }
 
-    /// How many objects live, and how many wait. No lock.
+    /// The numbers of live and of waiting objects. No lock.
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.live.get(), self.pending.get())
     }

@@ -1,4 +1,5 @@
-//! Where allocations were made, for reports of leaks: noted while the allocator is audited.
+//! The places where allocations were made, for reports of leaks. Recorded if the allocator is
+//! audited.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -9,18 +10,18 @@ use std::{
 
 use crate::{ground::sync::lock, memory::Entry};
 
-/// Where one allocation was made.
+/// The place where one allocation was made.
 #[derive(Clone)]
 pub(super) struct Origin {
     pub(super) location: &'static Location<'static>,
-    /// There if the environment asks for backtraces.
+    /// Present if the environment asks for backtraces.
     pub(super) backtrace: Option<Arc<Backtrace>>,
 }
 
 /// A lane, a slot, and the index of a key.
 type Place = (u32, u32, u32);
 
-/// The origin of what lives or lived at each place, with the serial that tells which.
+/// The origin of the allocation that is or was at each place, and its serial, which identifies it.
 #[derive(Default)]
 pub(super) struct Origins(Mutex<HashMap<Place, (u32, Origin)>>);
 
@@ -33,7 +34,7 @@ impl Origins {
         lock(&self.0).insert((lane, slot, key.index()), (key.serial(), origin));
     }
 
-    /// Where an allocation was made, if that was noted.
+    /// The place where an allocation was made, if it was recorded.
     pub(super) fn get(&self, lane: u32, entry: Entry) -> Option<Origin> {
         let Entry { slot, key } = entry;
         let known = lock(&self.0);

@@ -1,4 +1,4 @@
-//! Pictures of blocks, region by region.
+//! Descriptions of blocks, region by region.
 
 use ash::vk;
 
@@ -12,24 +12,25 @@ use crate::{
     vulkan::{Properties, Resource},
 };
 
-/// One block, region by region, in address order.
+/// A block, region by region, in address order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct BlockPicture {
-    /// The index of its memory type.
+    /// The index of the memory type.
     pub memory_type: u32,
-    /// The index of its heap.
+    /// The index of the heap.
     pub heap: u32,
-    /// The block itself, for comparing: as [`Allocation::memory`](crate::Allocation::memory) and
-    /// [`Corruption::memory`](crate::Corruption::memory) name it.
+    /// The handle of the block, for comparison with
+    /// [`Allocation::memory`](crate::Allocation::memory) and
+    /// [`Corruption::memory`](crate::Corruption::memory).
     #[cfg_attr(feature = "serde", serde(serialize_with = "as_number"))]
     pub memory: vk::DeviceMemory,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Whether it belongs to one allocation alone.
+    /// Whether it is a dedicated allocation.
     pub dedicated: bool,
-    /// What it is made of. The regions fill it without a gap.
+    /// The regions, which cover the block without gaps.
     pub regions: Vec<RegionPicture>,
 }
 
@@ -45,30 +46,33 @@ fn as_number<S: serde::Serializer>(memory: &vk::DeviceMemory, to: S) -> Result<S
 pub struct RegionPicture {
     /// Free, used or pending.
     pub state: RegionState,
-    /// Where it begins, in bytes.
+    /// The offset in bytes.
     pub offset: u64,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Linear or optimal, where a resource of ours sits on it or it has a name.
+    /// Linear or optimal, if a resource of the allocator is bound to the region or the region has a
+    /// name.
     pub kind: Option<ResourceKind>,
-    /// Its allocation's name. A pending region keeps it.
+    /// The name of the allocation. A pending region keeps it.
     pub name: Option<&'static str>,
-    /// What lives on it, where that is a resource of ours. A pending region keeps it.
+    /// The kind of resource bound to it, if the resource belongs to the allocator. A pending region
+    /// keeps it.
     pub tenant: TenantKind,
     /// The Vulkan usage flags of that resource.
     pub usage: u32,
-    /// How many allocations its block has made since, itself among them; 0 for a free region.
+    /// The number of allocations made in the block since this one, including this one; 0 for a free
+    /// region.
     pub age: u32,
     /// What a pending region waits for.
     pub waits: Option<Wait>,
 }
 
-/// What lives on a region.
+/// The kind of resource in a region.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum TenantKind {
-    /// Nothing, or nothing of ours.
+    /// None, or none that belongs to the allocator.
     #[default]
     Unknown,
     /// A [`Buffer`](crate::Buffer).
@@ -92,22 +96,23 @@ impl TenantKind {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Wait {
-    /// A recording that was open when it was dropped, and still is.
+    /// A recording that was open when the region was dropped, and is still open.
     Recording,
-    /// A value of a timeline, and of so many other timelines.
+    /// A value of a timeline, and possibly points of other timelines.
     Timeline {
-        /// The timeline's number, counted from 0 in the order in which they were made.
+        /// The number of the timeline, counted from 0 in order of creation.
         timeline: u32,
         /// The value.
         value: u64,
-        /// How many other points it waits for.
+        /// The number of other points it waits for.
         others: u32,
     },
-    /// The next collect: everything is reached.
+    /// The next collect: the GPU has passed everything.
     Collect,
-    /// A [scrub](crate::Allocator::record_scrub): the GPU has yet to look at its guards.
+    /// A [scrub](crate::Allocator::record_scrub): the GPU has not checked its guards yet.
     Scrub,
-    /// The end of its [quarantine](crate::AllocatorDesc::quarantine): the host looks at it once more.
+    /// The end of its [quarantine](crate::AllocatorDesc::quarantine), when the host checks it once
+    /// more.
     Quarantine,
     /// [`assume_idle`](crate::Allocator::assume_idle): it was dropped before any timeline existed.
     Assumption,
@@ -135,16 +140,16 @@ impl core::fmt::Display for Wait {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum RegionState {
-    /// Nobody's.
+    /// Belongs to nobody.
     Free,
-    /// A live allocation's.
+    /// Belongs to a live allocation.
     Used,
-    /// Retired; the GPU may still touch it.
+    /// Retired. The GPU may still access it.
     Pending,
 }
 
 impl Allocator {
-    /// Each lane, copied under its lock; what pending regions wait for is looked up afterwards.
+    /// Copies each lane under its lock, and determines afterwards what pending regions wait for.
     pub(crate) fn lane_pictures(&self) -> Vec<LanePicture> {
         let inner = self.inner();
         let mut pictures: Vec<LanePicture> =
@@ -157,41 +162,41 @@ impl Allocator {
         pictures
     }
 
-    /// What reports say of the device.
+    /// The device properties that reports contain.
     pub(crate) fn properties(&self) -> &Properties {
         self.inner().vulkan.properties()
     }
 }
 
-/// One lane as it was at one moment.
+/// One lane at one moment.
 pub(crate) struct LanePicture {
     pub(crate) memory_type: u32,
     pub(crate) is_arena: bool,
     pub(crate) name: Option<&'static str>,
     pub(crate) statistics: MemoryStatistics,
-    /// How often a range began to wait that nobody had ended.
+    /// How often a free range became pending because a scrub held it.
     pub(crate) held: u64,
     /// The size of the next block.
     pub(crate) next_block: u64,
     pub(crate) blocks: Vec<BlockPicture>,
-    /// The pending regions: block, region, and what it waits for.
+    /// The pending regions: block, region, and what they wait for.
     waiting: Vec<(usize, usize, Filed)>,
 }
 
-/// How a pending region was filed.
+/// How a pending region is filed.
 #[derive(Clone, Copy)]
 enum Filed {
     Bag(BagNumber),
     At(Point, u32),
     /// In no bag, and watched by the GPU.
     Scrub,
-    /// In no bag: the host looks at it once more.
+    /// In no bag: the host will check it once more.
     Quarantine,
 }
 
 impl LanePicture {
     fn resolve(&mut self, cuts: &Cuts) {
-        // Bags come in runs.
+        // Regions of the same bag often follow each other.
         let mut known = (BagNumber::NEVER, Wait::Collect);
         for &(block, region, filed) in &self.waiting {
             let wait = match filed {

@@ -8,35 +8,35 @@ use crate::{guard::GuardPolicy, memory::ArenaPolicy, retire::TimelineId};
 /// Where memory may come from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place<'a> {
-    /// Any memory type that fits.
+    /// Any suitable memory type.
     Types,
     /// One arena.
     Arena(&'a ArenaBlocks),
-    /// Any memory type that fits; ranges that are pending too.
+    /// Any suitable memory type, including pending ranges.
     Ordered(&'a Order),
-    /// The blocks that a memory type or an arena has, but not those that are to become empty.
+    /// The existing blocks of a memory type or an arena, except those that are being emptied.
     Others(u32, Option<&'a ArenaBlocks>),
 }
 
-/// What an arena was made with, and which lane it has.
+/// The settings of an arena, and its lane.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ArenaBlocks {
     pub(super) lane: u32,
     pub(super) policy: ArenaPolicy,
-    /// The size of every block; without one they grow as everywhere else.
+    /// The size of every block. Without it, blocks grow as elsewhere.
     pub(super) block_size: Option<u64>,
     pub(super) most: u32,
     pub(super) min_alignment: u64,
     pub(super) guards: GuardPolicy,
 }
 
-/// The queue that a request is ordered by.
+/// The queue that orders the uses of a request.
 #[derive(Debug)]
 pub(super) struct Order {
     pub(super) queue: TimelineId,
-    /// What came out.
+    /// The resulting dependency.
     pub(super) dependency: RefCell<Dependency>,
-    /// The user's call.
+    /// The place of the user's call.
     pub(super) origin: &'static Location<'static>,
 }
 

@@ -1,5 +1,5 @@
-//! Memory for a resource that is not ours: what is nearly always so in one straight door that never leaves the
-//! registers, and all else out of line.
+//! Memory for the user's own resources. The common case is one straight function whose data stays
+//! in registers; everything else is out of line.
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use crate::{
     vulkan::{Dedicate, Requirements},
 };
 
-/// What is asked for, in the allocator's own words. It is made anew where it is needed: that costs less than to keep
-/// it.
+/// The request in internal terms. It is built again where it is needed, which costs less than
+/// keeping it.
 #[inline(always)]
 fn request(
     requirements: &vk::MemoryRequirements,
@@ -37,7 +37,7 @@ fn needs(requirements: &vk::MemoryRequirements) -> Requirements {
 }
 
 impl Inner {
-    /// Memory for a resource that is not ours.
+    /// Allocates memory for the user's own resource.
     #[inline(always)]
     #[track_caller]
     pub(super) fn allocate_plain(
@@ -76,8 +76,8 @@ impl Inner {
         Ok(Allocation::new(&grant))
     }
 
-    /// The tenant of a range without margins moves in, if there is anything to tell, and the host has memory to know
-    /// of it.
+    /// Stores the tenant of a range without margins, if there is anything to store and the host has
+    /// memory for it.
     #[inline(never)]
     fn move_in_plain(
         &self,
@@ -95,7 +95,8 @@ impl Inner {
         known
     }
 
-    /// [`allocate_plain`](Self::allocate_plain), where the first look into the lane in hand found no room.
+    /// Continues [`allocate_plain`](Self::allocate_plain) after the first attempt in the locked
+    /// lane found no room.
     #[cold]
     #[inline(never)]
     #[track_caller]
@@ -117,8 +118,8 @@ impl Inner {
         self.allocate_watched(requirements, kind, memory)
     }
 
-    /// [`allocate_plain`](Self::allocate_plain) of any memory type, where somebody records, or anything is not as
-    /// nearly always.
+    /// [`allocate_plain`](Self::allocate_plain) in any memory type, if there is a record or
+    /// anything else is uncommon.
     #[cold]
     #[inline(never)]
     #[track_caller]
@@ -137,7 +138,7 @@ impl Inner {
         self.allocate_at(requirements, kind, memory, Place::Types)
     }
 
-    /// Memory for a resource that is not ours, at any place, whatever is watched.
+    /// Allocates memory for the user's own resource in any place, with observers or guards.
     #[inline(never)]
     #[track_caller]
     fn allocate_at(

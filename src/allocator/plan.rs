@@ -1,4 +1,4 @@
-//! What an allocation would do, without doing it.
+//! Predicting an allocation without making it.
 
 use ash::vk;
 
@@ -14,55 +14,55 @@ use super::{
 };
 use crate::vulkan::{Dedicate, Requirements};
 
-/// Where an allocation would go, as things stand.
+/// Where an allocation would go in the present state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Plan {
     /// The index of the memory type.
     pub memory_type: u32,
-    /// Its properties.
+    /// The properties of the memory type.
     pub properties: vk::MemoryPropertyFlags,
-    /// The index of its heap.
+    /// The index of the heap.
     pub heap: u32,
-    /// The bytes it would take there, rounded up as the device wants; a block rounds them up to
-    /// its granule as well.
+    /// The size in bytes, rounded up as the device requires. A block also rounds it up to its
+    /// granule.
     pub size: u64,
-    /// In which memory.
+    /// The memory it would be placed in.
     pub placement: Placement,
 }
 
-/// In which memory an allocation would lie.
+/// The memory that an allocation would be placed in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Placement {
-    /// In a block that is there: no driver call for memory.
+    /// An existing block, without a driver call for memory.
     Block,
-    /// In a block that would be made for it.
+    /// A new block.
     NewBlock {
         /// The size of the block in bytes, unless the driver has less memory or empty blocks are freed
         /// first: they are freed before the allocator holds more memory than ever, and the size of a
         /// block depends on the memory held.
         size: u64,
     },
-    /// In a memory of its own.
+    /// A dedicated allocation.
     Dedicated,
 }
 
-/// How large the blocks of a memory type are, in bytes.
+/// The block sizes of a memory type, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct BlockSizes {
-    /// The first block, if nothing else is held.
+    /// The first block, if nothing else is reserved.
     pub first: u64,
     /// The largest block that small requests share.
     pub largest: u64,
-    /// From this size on a request may get a block made to measure.
+    /// The size from which on a request may get a block of its own size.
     pub large: u64,
 }
 
 impl Allocator {
-    /// How large the blocks of a memory type are; `None` if there is no such type. Blocks of a small
-    /// heap are smaller than the [description](crate::AllocatorDesc::largest_block) says.
+    /// Returns the block sizes of a memory type, or `None` if there is no such type. In a small
+    /// heap they are smaller than the [description](crate::AllocatorDesc::largest_block) says.
     pub fn block_sizes(&self, memory_type: u32) -> Option<BlockSizes> {
         let lane = self.inner().lane(memory_type).filter(|lane| lane.index == memory_type)?;
         let growth = lane.growth;
@@ -154,12 +154,12 @@ impl Inner {
         }
     }
 
-    /// Whether a walk over all free regions of a lane finds a range: the ladder's last step.
+    /// Whether a walk over all free regions of a lane finds a range: the last step of the ladder.
     pub(super) fn holds_anywhere(&self, lane: &Lane, search: &Search<'_>) -> bool {
         lane.lock().blocks.holds_anywhere(search.size, search.alignment)
     }
 
-    /// As the ladder of `allocate_from` goes, up to the first driver call.
+    /// Follows the ladder of `allocate_from` up to the first driver call.
     fn placement(&self, lane: &Lane, search: &Search<'_>) -> Option<Placement> {
         let request = search.request;
         let room = if request.may_ask() { self.room(lane, request) } else { 0 };
@@ -185,7 +185,7 @@ impl Inner {
         }
     }
 
-    /// The most that may be asked of the driver at once.
+    /// The most that can be requested from the driver at once.
     pub(super) fn room(&self, lane: &Lane, request: &Request) -> u64 {
         match self.heaps.memories_are_spent() {
             true => 0,
@@ -197,14 +197,21 @@ impl Inner {
         lane.heap_size.min(self.vulkan.properties().max_allocation_size)
     }
 
-    /// Why nothing of these types has room: there are too many memories, unless one of them is short in any case.
+    /// The error if nothing of these types has room: too many memories, unless the heap of a type is too small in any
+    /// case.
     pub(super) fn planned_refusal<T: Iterator<Item = u32>>(
         &self,
         search: &Search<'_>,
         types: impl Fn() -> T,
     ) -> AllocateError {
         let request = search.request;
-        let fits = |lane: &Lane| request.size <= self.largest_memory(lane);
+        let fits = |lane: &Lane| {
+            let least = match lane.growth.may_be_dedicated(request.size) {
+                true => request.size,
+                false => lane.growth.least_block(search.size),
+            };
+            least <= self.largest_memory(lane)
+        };
         let mut lanes = types().filter_map(|memory_type| self.lane(memory_type));
         match request.may_ask() && self.heaps.memories_are_spent() && lanes.all(fits) {
             true => AllocateError::TooManyAllocations { limit: self.heaps.memory_limit },

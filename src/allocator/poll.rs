@@ -1,4 +1,4 @@
-//! How far the GPU is: every busy timeline is read once, with no lock held.
+//! Reading the GPU's progress: every busy timeline is read once, with no lock held.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use super::{
 use crate::retire::Reached;
 
 impl Inner {
-    /// Reads every busy timeline once and tells how far the GPU is. Takes the register's lock
-    /// twice, briefly; the reads lie between.
+    /// Reads every busy timeline once, and returns the GPU's progress. Takes the register's lock
+    /// twice, briefly; the reads happen in between.
     pub(super) fn poll(&self) -> Reached {
         if self.life() == Life::ShutDown {
             return self.with_register(|register| register.cuts().reached());
@@ -19,7 +19,7 @@ impl Inner {
         let mut polled = Polled::new();
         self.register().begin_poll(&mut polled);
         if self.is_lost() {
-            // Everything is reached: nothing is read, but what is finished still ends.
+            // Everything is reached: nothing is read, but finished timelines still end.
             polled.clear();
         }
         for read in &mut polled {
@@ -53,7 +53,7 @@ impl Inner {
         reached
     }
 
-    /// Destroys a sync object once its last holder, a waiting thread perhaps, has let go.
+    /// Destroys a sync object once its last holder, possibly a waiting thread, has released it.
     fn destroy_sync(&self, sync: Arc<Sync>) {
         match Arc::try_unwrap(sync) {
             // SAFETY: the device contract; its timeline is given up and idle, and nobody holds it.

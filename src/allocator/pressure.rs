@@ -1,4 +1,4 @@
-//! Pressure: what is worth waiting for when memory is short.
+//! What to wait for when memory is short.
 
 use std::time::{Duration, Instant};
 
@@ -12,15 +12,16 @@ use super::{
 use crate::retire::BagNumber;
 
 impl Allocator {
-    /// Waits until the GPU has passed all that was dropped up to a bag, and collects. For the `cut` of
-    /// an [`OutOfDeviceMemory`](crate::AllocateError::OutOfDeviceMemory): wait, and ask again.
+    /// Waits until the GPU has passed everything that was dropped up to a bag, and collects. Call
+    /// it with the `cut` of an [`OutOfDeviceMemory`](crate::AllocateError::OutOfDeviceMemory)
+    /// error, then retry.
     ///
-    /// Cost: as long as the GPU needs, and a [`collect`](Self::collect).
+    /// Cost: the time the GPU needs, plus a [`collect`](Self::collect).
     ///
     /// # Errors
     /// [`WaitError::Timeout`] if the GPU has not passed it within `timeout`;
-    /// [`WaitError::OpenRecording`] at once where waiting cannot help, because a recording that was
-    /// open at the drops still is; a shut-down allocator; a driver error.
+    /// [`WaitError::OpenRecording`], immediately, if waiting cannot help because a recording that
+    /// was open at the drops is still open; the allocator is shut down; a driver error.
     ///
     /// # Example
     /// ```
@@ -49,8 +50,8 @@ impl Allocator {
 }
 
 impl Inner {
-    /// The earliest bag by which one block of the lane has so many retired bytes that the GPU may
-    /// still use: the best guess at when a request will fit. O(pending entries).
+    /// The earliest bag by which one block of the lane has as many retired bytes that the GPU may
+    /// still use: the best estimate of when a request will fit. O(pending entries).
     pub(super) fn earliest_cut(lane: &Lane, bytes: u64) -> Option<BagNumber> {
         let state = lane.lock();
         let mut sums: SmallVec<[u64; 16]> = SmallVec::from_elem(0, state.blocks.slots() as usize);
@@ -62,8 +63,8 @@ impl Inner {
         })
     }
 
-    /// What becomes of a request that was refused and has patience: waits for the drop that the refusal
-    /// names, and asks again, until it is granted, no wait helps or the time is over.
+    /// Retries a request that failed and has patience: waits for the drop that the error names and
+    /// asks again, until it is granted, waiting cannot help, or the time is over.
     #[cold]
     pub(super) fn ask_again<T>(
         &self,

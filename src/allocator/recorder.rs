@@ -1,4 +1,5 @@
-//! What an allocator keeps of its record: the order of events, and a desk with what it takes to write.
+//! An allocator's data for its record: the order of events, and a desk with what is needed for
+//! writing.
 
 use std::{
     io::{self, Write},
@@ -16,29 +17,29 @@ use crate::{
     vulkan::Properties,
 };
 
-/// What the allocator keeps of its record; nothing, if there is none.
+/// The data for the record; empty if there is none.
 pub(super) struct Recorder(Option<Shared>);
 
 pub(super) struct Shared {
     /// The order of all events.
     pub(super) order: Arc<AtomicU64>,
-    /// Events that a tape has room for.
+    /// The number of events that a tape can hold.
     room: usize,
     pub(super) started: Instant,
-    /// The record is over.
+    /// The record has ended.
     pub(super) ended: AtomicBool,
-    /// Whoever writes takes the desk away, so that no lock is held meanwhile. A writer that panics
-    /// takes it along, which ends the record.
+    /// The thread that writes takes the desk away, so that no lock is held meanwhile. A writer that
+    /// panics never returns it, which ends the record.
     pub(super) desk: Mutex<Option<Desk>>,
 }
 
-/// What it takes to write.
+/// What is needed for writing.
 pub(super) struct Desk {
     pub(super) writer: Box<dyn Write + Send>,
     pub(super) encoder: Encoder,
-    /// An empty list, to be changed for a tape's.
+    /// An empty list, to be exchanged for that of a tape.
     blank: Vec<Event>,
-    /// Of the memory types; here only to keep its memory.
+    /// Samples of the memory types, kept here to reuse their memory.
     pub(super) samples: Vec<Sample>,
 }
 
@@ -48,7 +49,7 @@ impl Recorder {
         let Some(writer) = lock(destination).take() else {
             tracing::warn!(
                 target: crate::events::RECORD,
-                "no record: another allocator of the same description has the writer"
+                "no record: another allocator from the same description has taken the writer"
             );
             return Self(None);
         };
@@ -79,14 +80,14 @@ impl Recorder {
         self.0.as_ref()
     }
 
-    /// A tape for a lane, if there is a record.
+    /// A new tape for a lane, if there is a record.
     pub(super) fn tape(&self, lane: u32, memory_type: u32) -> Option<Box<Tape>> {
         let shared = self.0.as_ref().filter(|shared| !shared.ended.load(Ordering::Relaxed))?;
-        // Both fit: Vulkan has 32 types, and lanes are bounded.
+        // Both fit: Vulkan has at most 32 types, and the number of lanes is bounded.
         Some(Box::new(Tape::new(shared.room, &shared.order, lane as u16, memory_type as u8)))
     }
 
-    /// The desk; none if there is no record, or another thread writes it just now.
+    /// The desk; `None` if there is no record, or another thread is writing.
     pub(super) fn turn(&self) -> Option<(&Shared, Desk)> {
         let shared = self.0.as_ref()?;
         Some((shared, lock(&shared.desk).take()?))
@@ -94,12 +95,12 @@ impl Recorder {
 }
 
 impl Desk {
-    /// Takes a tape's events and leaves it the blank.
+    /// Takes a tape's events and leaves the blank list in their place.
     pub(super) fn change(&mut self, tape: &mut Option<Box<Tape>>) -> Option<(Vec<Event>, u64)> {
         Some(tape.as_mut()?.take(core::mem::take(&mut self.blank)))
     }
 
-    /// Keeps what was taken; its memory is the next blank.
+    /// Keeps the taken list, whose memory becomes the next blank list.
     pub(super) fn keep(&mut self, taken: Option<(Vec<Event>, u64)>) {
         if let Some((mut events, lost)) = taken {
             self.encoder.keep(&mut events, lost);

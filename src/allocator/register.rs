@@ -18,18 +18,21 @@ use crate::{
     vulkan::Vulkan,
 };
 
-/// All timelines of an allocator. Behind one short lock that no driver call is made under.
+/// All timelines of an allocator, behind one lock that is held briefly, and never across a driver
+/// call.
 pub(crate) struct Register {
     cuts: Cuts,
     timelines: Vec<Registered>,
-    /// Sync objects of finished timelines that another thread still holds in a wait.
+    /// Sync objects of finished timelines that another thread still uses in a wait.
     lingering: Vec<Arc<Sync>>,
-    /// Polls under way: until they are over, no sync object is given out to be destroyed.
+    /// The number of polls in progress. Until they end, no sync object is handed out for
+    /// destruction.
     polls: u32,
-    /// Recordings that were dropped open: so they stay until it is said that none will be submitted.
+    /// Recordings that were dropped while open. They stay open until the user declares that none
+    /// will be submitted.
     strays: Vec<RecordingId>,
     auditor: Option<Auditor>,
-    /// For what guards report.
+    /// For the reports of guards.
     passed: Option<PassedCuts>,
     pub(super) tape: Option<Box<Tape>>,
 }
@@ -42,9 +45,9 @@ struct Registered {
     jump_reported: bool,
 }
 
-/// What to read outside the lock to learn how far a timeline is.
+/// What to read, outside the lock, to learn the progress of a timeline.
 pub(super) enum Counter {
-    /// It lives at least until the poll is over.
+    /// It exists at least until the poll is over.
     Semaphore(vk::Semaphore),
     /// A ring of fences.
     Ring(Arc<Sync>),
@@ -54,7 +57,7 @@ pub(super) enum Counter {
 pub(super) struct Read {
     pub(super) timeline: TimelineId,
     pub(super) counter: Counter,
-    /// What was read.
+    /// The value that was read.
     pub(super) value: Option<u64>,
 }
 
@@ -69,7 +72,7 @@ impl Counter {
         }
     }
 
-    /// The highest value that is signalled. One driver call, for a ring one a submitted fence.
+    /// The highest signalled value. One driver call or, for a ring, one per submitted fence.
     ///
     /// # Safety
     /// The device contract, within the poll that gave this out.
@@ -97,13 +100,13 @@ impl Register {
         }
     }
 
-    /// What the auditor finds at a collect.
+    /// The auditor's findings at a collect.
     pub(super) fn audit(&mut self) -> SmallVec<[Finding; 2]> {
         let cuts = &self.cuts;
         self.auditor.as_mut().map_or_else(SmallVec::new, |auditor| auditor.observe(cuts))
     }
 
-    /// Notes a use for the auditor, if there is one.
+    /// Records a use for the auditor, if there is one.
     pub(super) fn record_use(&mut self, used: Used, point: Point) {
         let reached = self.cuts.reached();
         if let Some(auditor) = &mut self.auditor {
@@ -111,18 +114,18 @@ impl Register {
         }
     }
 
-    /// A recorded use that these points do not cover; the uses are forgotten.
+    /// Returns a recorded use that these points do not cover. Removes the recorded uses.
     pub(super) fn overlooked(&mut self, used: Used, points: &[Point]) -> Option<Point> {
         let reached = self.cuts.reached();
         self.auditor.as_mut()?.overlooked(used, points, &reached)
     }
 
-    /// What bags waited for is remembered from here on.
+    /// Remembers from now on what bags waited for.
     pub(super) fn remember_cuts(&mut self) {
         self.passed.get_or_insert_default();
     }
 
-    /// What bags waited for, where it is remembered.
+    /// What bags waited for, if it is remembered.
     pub(super) fn passed_cuts(&self) -> PassedCuts {
         self.passed.as_ref().map(PassedCuts::copied).unwrap_or_default()
     }
@@ -135,23 +138,25 @@ impl Register {
         &mut self.cuts
     }
 
-    /// The handle of open recordings is gone. Where the host has no memory to note it, they stay open for ever.
+    /// The handle of open recordings was dropped. If the host has no memory to store this, they
+    /// stay open for ever.
     pub(super) fn stray(&mut self, recordings: &[RecordingId]) {
         if self.strays.try_reserve(recordings.len()).is_ok() {
             self.strays.extend_from_slice(recordings);
         }
     }
 
-    /// Everything dropped so far is taken as reached, and nothing of a stray recording will be submitted.
+    /// Everything dropped so far counts as reached, and nothing of a stray recording will be
+    /// submitted.
     pub(super) fn assume_idle(&mut self) {
         for recording in core::mem::take(&mut self.strays) {
-            // Its handle is gone, so that nobody else ended it.
+            // Its handle was dropped, so nobody else can have ended it.
             let _ = self.cuts.abandon(recording);
         }
         self.cuts.assume_idle();
     }
 
-    /// Whether a living timeline stands for this queue.
+    /// Whether a live timeline exists for this queue.
     pub(super) fn has_queue(&self, queue: vk::Queue) -> bool {
         self.timelines.iter().any(|timeline| timeline.held && timeline.queue == queue)
     }
@@ -162,7 +167,7 @@ impl Register {
         id
     }
 
-    /// The user gave the timeline up; its sync object stays while work is out.
+    /// The user dropped the timeline; its sync object stays while work is outstanding.
     pub(super) fn give_up(&mut self, id: TimelineId) {
         self.cuts.remove_timeline(id);
         if let Some(timeline) = self.timelines.iter_mut().find(|timeline| timeline.id == id) {
@@ -170,8 +175,8 @@ impl Register {
         }
     }
 
-    /// Begins a poll: the counters of timelines with work out, to be read without the lock. It is over
-    /// with [`end_poll`](Self::end_poll).
+    /// Begins a poll: lists the counters of timelines with outstanding work, to be read without the
+    /// lock. [`end_poll`](Self::end_poll) ends it.
     #[inline]
     pub(super) fn begin_poll(&mut self, polled: &mut Polled) {
         self.polls += 1;
@@ -182,8 +187,8 @@ impl Register {
         }
     }
 
-    /// Ends a poll. Gives out sync objects of timelines that are given up and idle, to be destroyed outside
-    /// the lock.
+    /// Ends a poll. Returns the sync objects of timelines that were dropped and are idle, to be
+    /// destroyed outside the lock.
     #[inline]
     pub(super) fn end_poll(&mut self, finished: &mut Vec<Arc<Sync>>) {
         self.polls -= 1;
@@ -193,24 +198,25 @@ impl Register {
         }
     }
 
-    /// What to wait on for a timeline; `None` once it has ended.
+    /// The sync object to wait on for a timeline; `None` once the timeline has ended.
     pub(super) fn sync_of(&self, id: TimelineId) -> Option<Arc<Sync>> {
         self.timelines.iter().find(|timeline| timeline.id == id).map(|t| Arc::clone(&t.sync))
     }
 
-    /// The points that, once reached, leave nothing submitted; with what to wait on.
+    /// The points after which nothing submitted is outstanding, with the objects to wait on.
     pub(super) fn outstanding(&self) -> Vec<(Point, Arc<Sync>)> {
         self.cuts.outstanding().filter_map(|p| Some((p, self.sync_of(p.timeline())?))).collect()
     }
 
-    /// What to wait on for a bag, as [`Cuts::points_of`] says.
+    /// The points to wait on for a bag, as in [`Cuts::points_of`].
     pub(super) fn waits_of(&self, bag: BagNumber) -> Option<Vec<(Point, Arc<Sync>)>> {
         let points = self.cuts.points_of(bag)?.into_iter();
         Some(points.filter_map(|p| Some((p, self.sync_of(p.timeline())?))).collect())
     }
 
-    /// The oldest cuts that work on this timeline's queue can be ordered after: by a barrier where it
-    /// is the queue's own work, else by a wait, so not those that need the fence of another queue.
+    /// The oldest cuts that work on this timeline's queue can be ordered after: by a barrier for
+    /// the queue's own work, by a wait for other work. Cuts that need the fence of another queue
+    /// are excluded.
     pub(super) fn passable(&self, queue: TimelineId, most: usize) -> SmallVec<[Passable; 4]> {
         let sync_of = |id| self.timelines.iter().find(|timeline| timeline.id == id);
         let cuts = self.cuts.stamped().take(most).map_while(|(bag, points)| {
@@ -238,7 +244,7 @@ impl Register {
         Ok(point)
     }
 
-    /// A counter was read. A jump is found once, unless an open recording may explain it.
+    /// A counter was read. A jump is reported once, unless an open recording may explain it.
     pub(super) fn signalled(&mut self, id: TimelineId, value: u64) -> Option<Finding> {
         if let Some(passed) = &mut self.passed {
             passed.note(&self.cuts);
@@ -267,12 +273,12 @@ impl Register {
         });
     }
 
-    /// A finished sync object is still held elsewhere: try again at the next poll.
+    /// A finished sync object is still in use elsewhere; try again at the next poll.
     pub(super) fn linger(&mut self, sync: Arc<Sync>) {
         self.lingering.push(sync);
     }
 
-    /// All sync objects, at the very end.
+    /// All sync objects, at the end of the allocator.
     pub(super) fn take_all(&mut self) -> Vec<Arc<Sync>> {
         let timelines = self.timelines.drain(..).map(|timeline| timeline.sync);
         self.lingering.drain(..).chain(timelines).collect()

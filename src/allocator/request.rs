@@ -1,4 +1,4 @@
-//! A request, in the allocator's own words, and what a range in a block needs for it.
+//! A request in internal terms, and what a range in a block needs for it.
 
 use ash::vk;
 
@@ -16,19 +16,19 @@ use crate::{
     vulkan::{Dedicate, Requirements, Resource},
 };
 
-/// What a request is for.
+/// The resource of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target {
     pub(super) resource: Resource,
     pub(super) kind: ResourceKind,
-    /// A memory may not be dedicated to it.
+    /// Memory must not be dedicated to it.
     disjoint: bool,
     pub(super) usage: u32,
     gpu: GpuUse,
 }
 
 impl Target {
-    /// A resource that is not ours.
+    /// The user's own resource.
     pub(super) const fn unknown(kind: ResourceKind) -> Self {
         let gpu = GpuUse::Unknown;
         Self { resource: Resource::None, kind, disjoint: false, usage: 0, gpu }
@@ -41,7 +41,7 @@ impl Target {
         Self { resource, kind, disjoint: false, usage, gpu }
     }
 
-    /// An image whose planes are bound one by one.
+    /// An image whose planes are bound separately.
     pub(super) const fn disjoint(self) -> Self {
         Self { disjoint: true, ..self }
     }
@@ -55,7 +55,7 @@ impl Target {
             vk::ImageTiling::LINEAR => ResourceKind::Linear,
             _ => ResourceKind::Optimal,
         };
-        // What the host copies is a copy too.
+        // A copy by the host is also a copy.
         let of_gpu = usage & !vk::ImageUsageFlags::HOST_TRANSFER_EXT;
         let usage = usage.as_raw();
         let (resource, gpu) = (Resource::Image(handle), GpuUse::of_usage(of_gpu.as_raw()));
@@ -63,7 +63,7 @@ impl Target {
     }
 }
 
-/// What the choice of memory types depends on, besides the device.
+/// The part of a request that affects the choice of memory types.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question {
     /// `VkMemoryRequirements::memoryTypeBits`.
@@ -72,7 +72,7 @@ pub(super) struct Question {
     pub(super) taste: Taste,
 }
 
-/// Which limits a reservation keeps to, besides the user's caps.
+/// The limit that a reservation must respect, besides the user's caps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Limit {
     /// The budget.
@@ -81,7 +81,7 @@ pub(super) enum Limit {
     Driver,
 }
 
-/// A request, in the allocator's own words.
+/// A request in internal terms.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request {
     pub(super) size: u64,
@@ -95,7 +95,7 @@ pub(super) struct Request {
     pub(super) name: Option<&'static str>,
     pub(super) flags: AllocationFlags,
     pub(super) rank: Option<Rank>,
-    /// The least bytes of a margin, of the allocator's guards.
+    /// The minimum size of a margin, according to the allocator's guards.
     pub(super) margin: u64,
 }
 
@@ -103,7 +103,7 @@ impl Request {
     #[inline(always)]
     pub(super) fn new(requirements: &Requirements, target: Target, desc: &AllocationDesc) -> Self {
         let memory = &requirements.memory;
-        // Zero stands for "no wish"; anything else that is not a power of two is found out later.
+        // Zero means none. Any other value that is not a power of two is rejected later.
         let alignment = match (memory.alignment.max(1), desc.min_alignment.max(1)) {
             (driver, user) if user.is_power_of_two() => driver.max(user),
             (_, user) => user,
@@ -128,7 +128,7 @@ impl Request {
         }
     }
 
-    /// The least there is, for a block that is made before it is needed.
+    /// The smallest request, for a block that is allocated before it is needed.
     pub(super) fn for_a_block() -> Self {
         let memory = vk::MemoryRequirements { size: 1, alignment: 1, memory_type_bits: !0 };
         let requirements = Requirements { memory, dedicate: Dedicate::No };
@@ -136,7 +136,7 @@ impl Request {
         Self::new(&requirements, target, &AllocationDesc::default())
     }
 
-    /// What a memory of its own is dedicated to.
+    /// The resource that a dedicated allocation belongs to.
     pub(super) fn dedicated_to(&self) -> Resource {
         if self.disjoint { Resource::None } else { self.resource }
     }
@@ -148,13 +148,13 @@ impl Request {
         }
     }
 
-    /// Whether there is anything to remember of who lives on the range.
+    /// Whether anything has to be stored about the owner of the range.
     #[inline]
     fn is_told(&self) -> bool {
         self.name.is_some() || self.resource != Resource::None || self.rank.is_some()
     }
 
-    /// Who lives on a range that is a memory of its own; `None` if there is nothing to tell.
+    /// The tenant of a dedicated allocation; `None` if there is nothing to store.
     #[inline]
     pub(super) fn tenant(&self) -> Option<Tenant> {
         self.is_told().then_some(Tenant {
@@ -174,7 +174,7 @@ impl Request {
         }
     }
 
-    /// Where in an arena of two ends.
+    /// The end of an arena with two ends.
     pub(super) fn end(&self) -> End {
         match self.flags.contains(AllocationFlags::UPPER_END) {
             true => End::Upper,
@@ -193,12 +193,12 @@ pub(super) struct Search<'a> {
     pub(super) size: u64,
     pub(super) alignment: u64,
     pub(super) tried: Tried,
-    /// Where the margins end.
+    /// The extent of the margins.
     fence: Fence,
 }
 
 impl<'a> Search<'a> {
-    /// `None` where the range would be larger than a number. `granularity` as in
+    /// `None` if the size of the range overflows. `granularity` is as in
     /// [`placed`](crate::policy::granularity::placed).
     #[inline(always)]
     pub(super) fn new(request: &'a Request, granularity: u64) -> Option<Self> {
@@ -214,7 +214,7 @@ impl<'a> Search<'a> {
         Some(Self { request, size, alignment, tried: Tried::empty(), fence })
     }
 
-    /// Who lives on a range in a block; `None` if there is nothing to tell.
+    /// The tenant of a range in a block; `None` if there is nothing to store.
     #[inline(always)]
     pub(super) fn tenant(&self) -> Option<Tenant> {
         let fence = self.fence;

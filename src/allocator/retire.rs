@@ -290,6 +290,6 @@ fn report_untimed(name: Option<&'static str>) {
     tracing::warn!(
         target: crate::events::WAITING, allocation = named(name),
         "an allocation was dropped before any timeline existed: it stays pending until \
-         `assume_idle`, because nothing tells when the GPU is done with it"
+         `assume_idle`, because the GPU's progress is unknown"
     );
 }

@@ -1,9 +1,10 @@
-//! Reuse in the order of a queue: a range whose old owner the GPU may still use goes to a new one,
-//! with what the new one's first submit has to wait for. The CPU never waits.
+//! Reuse in the order of a queue: a new owner gets a range that the GPU may still be using for its
+//! previous owner, together with the dependency that the new owner's first submission must wait
+//! for. The CPU never waits.
 //!
-//! It is a step of the ladder for who asks for it, between *collect* and *a new block*, so it is
-//! taken only where the alternative is more memory. Only ranges of stamped bags are looked at: every
-//! use of those is submitted, so the points of their cut cover it.
+//! For requests that ask for it, this is a step of the ladder between *collect* and *a new block*.
+//! It is therefore taken only if the alternative is more memory. Only ranges in stamped bags are
+//! considered: all their uses are submitted, so the points of the bag's cut cover them.
 
 use ash::vk;
 use smallvec::SmallVec;
@@ -31,48 +32,51 @@ use crate::{
     vulkan::{Dedicate, Object, Resource},
 };
 
-/// How many pending ranges are looked at, the oldest first, for the tightest.
+/// The number of pending ranges that are considered, oldest first, to find the tightest.
 const MOST_LOOKS: usize = 64;
 
-/// How many neighbours are taken over together.
+/// The number of neighbours that can be taken over together.
 const MOST_JOINED: usize = 8;
 
-/// How many cuts are looked at, the oldest first.
+/// The number of cuts that are considered, oldest first.
 const MOST_CUTS: usize = 16;
 
-/// A resource or allocation, and what its first use has to wait for.
+/// A resource or allocation, with the dependency that its first use has to wait for.
 #[must_use = "dropping it retires it at once"]
 #[derive(Debug)]
 pub struct Ordered<T> {
     /// The new owner of the memory.
     pub owner: T,
-    /// What the submit of its first use must make. Often nothing.
+    /// What the submission of the first use must wait for; often nothing.
     pub dependency: Dependency,
 }
 
 impl Allocator {
-    /// [`allocate`](Self::allocate) that rather takes over a range which the GPU may still use than
-    /// asks the driver for more memory. The first use on `queue` waits for the
-    /// [`dependency`](Ordered::dependency); the CPU waits for nothing.
+    /// Like [`allocate`](Self::allocate), but before it asks the driver for more memory, it takes
+    /// over a range that the GPU may still be using. The first use on `queue` waits for the
+    /// [`dependency`](Ordered::dependency); the CPU does not wait.
     ///
-    /// A range is taken over that was dropped (not ended at points of its own), whose uses are all
-    /// submitted, of at most twice the bytes, and whose pending work is on `queue` or on timelines with
-    /// semaphores: a ring of fences serves its own queue only. Up to eight neighbours go together. Requests
-    /// that must be host-visible, allocators with guards and dedicated memory get what
-    /// [`allocate`](Self::allocate) gives. The host cannot access a range that was taken over.
+    /// A range can be taken over if it was dropped (not retired at explicit points), all its uses
+    /// are submitted, it has at most twice the requested bytes, and its pending work is on `queue`
+    /// or on timelines with semaphores; a ring of fences can order only its own queue. Up to eight
+    /// neighbouring ranges can be taken over together. Requests that must be host-visible,
+    /// dedicated allocations, and allocators with guards get the result of
+    /// [`allocate`](Self::allocate). The host cannot access a range that was taken over.
     ///
-    /// The new owner ends as any other, and whatever ends it waits for the old owner's points too.
+    /// The new owner ends like any other. Whatever ends it also waits for the points of the
+    /// previous owner.
     ///
-    /// Cost: as [`allocate`](Self::allocate); where it would ask the driver, a look at the 64 oldest
-    /// pending ranges of the memory type first.
+    /// Cost: as for [`allocate`](Self::allocate). If that would ask the driver, this first examines
+    /// the 64 oldest pending ranges of the memory type.
     ///
     /// # Errors
-    /// As [`allocate`](Self::allocate); a timeline of another allocator.
+    /// As for [`allocate`](Self::allocate). In addition, the timeline belongs to another allocator.
     ///
     /// # Safety
-    /// * Every use of the range comes after the dependency: its barrier is recorded before the first
-    ///   use, in a submission to the timeline's queue that makes the waits; and uses on other queues
-    ///   wait for that submission in turn.
+    /// * Every use of the range comes after the dependency: its barrier is recorded before the
+    ///   first use, in a submission to the timeline's queue that performs the waits; uses on other
+    ///   queues wait for that submission in turn.
+    /// * The timelines of other queues live until that submission has finished.
     /// * The timelines of other queues live until that submission is done.
     #[track_caller]
     pub unsafe fn allocate_ordered(
@@ -85,14 +89,15 @@ impl Allocator {
         self.ordered(queue, |place| self.inner().allocate_plain(requirements, kind, memory, place))
     }
 
-    /// [`create_buffer`](Self::create_buffer) on memory of
+    /// Like [`create_buffer`](Self::create_buffer), with memory from
     /// [`allocate_ordered`](Self::allocate_ordered).
     ///
     /// # Errors
-    /// As [`create_buffer`](Self::create_buffer); a timeline of another allocator.
+    /// As for [`create_buffer`](Self::create_buffer). In addition, the timeline belongs to another
+    /// allocator.
     ///
     /// # Safety
-    /// As [`allocate_ordered`](Self::allocate_ordered).
+    /// As for [`allocate_ordered`](Self::allocate_ordered).
     ///
     /// # Example
     /// ```
@@ -125,15 +130,16 @@ impl Allocator {
         self.ordered(queue, |place| inner.create_described_buffer(desc, memory, place))
     }
 
-    /// [`create_image`](Self::create_image) on memory of
-    /// [`allocate_ordered`](Self::allocate_ordered). Its first use is a transition from `UNDEFINED`
-    /// whose source stage is `ALL_COMMANDS`.
+    /// Like [`create_image`](Self::create_image), with memory from
+    /// [`allocate_ordered`](Self::allocate_ordered). Its first use must be a transition from
+    /// `UNDEFINED` whose source stage is `ALL_COMMANDS`.
     ///
     /// # Errors
-    /// As [`create_image`](Self::create_image); a timeline of another allocator.
+    /// As for [`create_image`](Self::create_image). In addition, the timeline belongs to another
+    /// allocator.
     ///
     /// # Safety
-    /// As [`allocate_ordered`](Self::allocate_ordered).
+    /// As for [`allocate_ordered`](Self::allocate_ordered).
     #[track_caller]
     pub unsafe fn create_image_ordered(
         &self,
@@ -164,7 +170,7 @@ impl Allocator {
 }
 
 impl Inner {
-    /// Finds memory for a request of which the first use is ordered.
+    /// Finds memory for a request whose first use is ordered.
     pub(super) fn allocate_ordered(
         &self,
         order: &Order,
@@ -197,7 +203,7 @@ impl Inner {
         self.allocate(request)
     }
 
-    /// Takes over the tightest of the oldest pending ranges, or neighbours among them, if they fit.
+    /// Takes over the tightest of the oldest pending ranges, or neighbouring ones, if they fit.
     fn take_pending(
         &self,
         lane: &Lane,
@@ -217,7 +223,7 @@ impl Inner {
         let Passable { points, dependency, .. } = cuts.into_iter().find(|cut| cut.bag >= bag)?;
         let entry_at = |&place: &usize| state.bags.filed().nth(place).map(|(_, &entry)| entry);
         let entries: Run<Entry> = places.iter().filter_map(entry_at).collect();
-        // They fit; nothing has changed if the host has no memory for the books of the rest.
+        // They fit. If the host has no memory to store the remainder, nothing has changed.
         let (asked, tenant) = ((search.size, search.alignment), search.tenant());
         let mut heritage = state.blocks.take_over(&entries, asked, tenant.is_some())?;
         let mut rest = heritage.rest;
@@ -233,21 +239,22 @@ impl Inner {
         Some((heritage, dependency))
     }
 
-    /// The resource of an owner whose range is another's now: it is destroyed when the GPU is done.
+    /// Retires the resource whose range another owner has taken over. It is destroyed once the GPU
+    /// has passed it.
     fn retire_resource(&self, resource: Resource) {
         let object = match resource {
             Resource::None => return,
             Resource::Buffer(buffer) => Object::Buffer(buffer),
             Resource::Image(image) => Object::Image(image),
         };
-        // The caller's own count keeps this alive, so the upgrade succeeds.
+        // The caller holds a reference to the allocator, so the upgrade succeeds.
         if let Some(myself) = self.myself.upgrade() {
             myself.retire_new_object(object);
         }
     }
 }
 
-/// Neighbours, in their order.
+/// Neighbours, in address order.
 type Run<T> = SmallVec<[T; MOST_JOINED]>;
 
 /// A pending range that may be taken over.
@@ -255,17 +262,18 @@ struct Piece {
     slot: u32,
     offset: u64,
     size: u64,
-    /// Its place among all that is filed.
+    /// Its position among everything filed.
     place: usize,
     bag: BagNumber,
 }
 
 impl LaneState {
-    /// Of the oldest pending ranges, of bags up to one: the neighbours that hold a request in the fewest bytes, as places
-    /// in the queue, and the newest of their bags. O(1): a bounded number is looked at.
+    /// Among the oldest pending ranges, in bags up to the given one: the neighbours that hold a
+    /// request in the fewest bytes, as positions in the queue, and the newest of their bags. O(1),
+    /// because only a bounded number is considered.
     ///
-    /// More than twice the bytes are left to a larger request, which would need more memory
-    /// without them: so no shipped trace takes more than it does without reuse.
+    /// A range of more than twice the bytes is left to larger requests, which would otherwise need
+    /// more memory. As a result, no shipped trace takes more memory than it does without reuse.
     fn tightest_pending(
         &self,
         size: u64,

@@ -1,4 +1,4 @@
-//! A ring of upload memory whose tail the GPU moves.
+//! A ring of upload memory, freed as the GPU makes progress.
 
 use core::{fmt, marker::PhantomData};
 use std::sync::Mutex;
@@ -9,12 +9,12 @@ use bytemuck::Pod;
 use super::{error::RingError, recording::Recording, resource::Buffer};
 use crate::{ground::sync::lock, retire::Ring};
 
-/// One buffer that frames take pieces of: uniforms, instance data, staging copies. Taking costs an
-/// addition under a lock, and nothing is given back by hand: a piece is free again once every
-/// recording that was open when it was taken has ended and the GPU is past it.
+/// A buffer from which frames allocate pieces, for uniforms, instance data or staging copies.
+/// Allocating costs an addition under a lock. You never free a piece: it becomes free once every
+/// recording that was open when it was allocated has ended, and the GPU has passed it.
 ///
-/// `&self` everywhere: recordings on many threads share a ring. Dropping the ring is as safe as
-/// dropping a [`Buffer`].
+/// All methods take `&self`, so that recordings on several threads can share a ring. Dropping the
+/// ring is as safe as dropping a [`Buffer`].
 ///
 /// # Example
 /// ```
@@ -39,21 +39,21 @@ use crate::{ground::sync::lock, retire::Ring};
 #[must_use = "dropping a ring retires its buffer at once"]
 pub struct FrameRing {
     buffer: Buffer,
-    /// Pieces share none of these, so that a flush of one touches no other.
+    /// Two pieces never share such a unit, so that a flush of one affects no other.
     atom: u64,
     ring: Mutex<Ring>,
 }
 
-/// A piece of a [`FrameRing`], for the recording it was taken for: it cannot outlive that one, which
-/// ends when it is submitted.
+/// A piece of a [`FrameRing`], for the recording it was allocated for. It cannot outlive that
+/// recording, which ends when it is submitted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct RingPiece<'recording> {
-    /// The ring's buffer.
+    /// The buffer of the ring.
     pub buffer: vk::Buffer,
-    /// Where in the buffer the piece begins, in bytes.
+    /// The offset in the buffer, in bytes.
     pub offset: u64,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
     recording: PhantomData<&'recording Recording>,
 }
@@ -65,7 +65,7 @@ impl fmt::Debug for FrameRing {
 }
 
 impl FrameRing {
-    /// A ring over all of a buffer.
+    /// A ring over the whole of a buffer.
     pub(super) fn over(buffer: Buffer) -> Self {
         let memory = buffer.allocation();
         let coherent = vk::MemoryPropertyFlags::HOST_COHERENT;
@@ -77,16 +77,18 @@ impl FrameRing {
         Self { buffer, atom, ring }
     }
 
-    /// Takes `size` bytes at a multiple of `alignment` bytes: any number but 0, a vertex's stride too.
-    /// 256 suits uniforms, storage and texels on every device, as Vulkan lets no device ask for more; the
-    /// device's own `minUniformBufferOffsetAlignment` and its like may be less. The bytes are for recordings that are open now, and hold whatever was there.
+    /// Allocates `size` bytes at a multiple of `alignment` bytes. The alignment can be any number
+    /// except 0, for example the stride of a vertex. 256 is sufficient for uniform, storage and
+    /// texel buffers on every device, because Vulkan allows no larger limit; the device's
+    /// `minUniformBufferOffsetAlignment` and similar limits may be smaller. The bytes are valid for
+    /// recordings that are open now, and their contents are undefined.
     ///
-    /// Cost: one lock and an addition. Where there is no room, one read of each busy timeline, and
-    /// then an error; nothing waits.
+    /// Cost: one lock and an addition. If there is no room, one counter read per busy timeline, and
+    /// then an error; it never blocks.
     ///
     /// # Errors
-    /// No room until the GPU is further on, a size or an alignment that can never be, a recording
-    /// of another allocator.
+    /// There is no room until the GPU has made progress, the size or the alignment is impossible,
+    /// or the recording belongs to another allocator.
     pub fn take<'r>(
         &self,
         recording: &'r Recording,
@@ -104,7 +106,7 @@ impl FrameRing {
         }
         let attempt = || {
             let mut ring = lock(&self.ring);
-            // The recording is open, so the current bag is not reached before it ends.
+            // The recording is open, so the current bag is not reached before the recording ends.
             ring.advance(inner.reached_bag());
             let bag = inner.current_bag();
             ring.take_atoms(size, alignment, self.atom, bag).ok_or(ring.taken())
@@ -122,12 +124,13 @@ impl FrameRing {
         }
     }
 
-    /// Takes room for values, copies them in, and flushes them where the memory is not coherent.
+    /// Allocates a piece for the values, copies them in, and flushes them if the memory is not
+    /// coherent.
     ///
-    /// Cost: as `take`, and the copy; a flush where the memory is not coherent.
+    /// Cost: as for `take`, plus the copy, and a flush if the memory is not coherent.
     ///
     /// # Errors
-    /// As [`take`](Self::take); memory that is not host-visible.
+    /// As for [`take`](Self::take). In addition, the memory is not host-visible.
     pub fn push<'r, T: Pod>(
         &self,
         recording: &'r Recording,
@@ -145,13 +148,13 @@ impl FrameRing {
         Ok(piece)
     }
 
-    /// The buffer that pieces lie in.
+    /// The buffer that contains the pieces.
     pub fn buffer(&self) -> &Buffer {
         &self.buffer
     }
 
-    /// Bytes that are taken and that the GPU is not known to be done with, what alignment left out
-    /// among them.
+    /// Returns the bytes that are allocated and that the GPU is not known to have passed, including
+    /// padding for alignment.
     ///
     /// Cost: one lock.
     pub fn taken(&self) -> u64 {

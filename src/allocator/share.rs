@@ -1,19 +1,19 @@
-//! How much one collect does.
+//! How much work one collect does.
 
-/// How many of a kind one collect takes back, beside as many as were given up since the last: so it
-/// keeps up, and what has piled up goes by and by.
+/// How many entries of a kind one collect frees, in addition to the number retired since the last
+/// one. This way it keeps up, and a backlog shrinks gradually.
 const SHARE: usize = 4096;
 
-/// How much a collect does.
+/// The extent of a collect.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// What a frame may cost.
+    /// As much as a frame may cost.
     Bounded,
     /// Everything that is reached.
     All,
 }
 
-/// How many were given up after the last collect.
+/// The number of entries that were retired after the last collect.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Lately {
     /// The number of that collect.
@@ -22,7 +22,7 @@ pub(super) struct Lately {
 }
 
 impl Lately {
-    /// One was given up; so many collects were made before.
+    /// An entry was retired; `collects` collects have begun before.
     #[inline]
     pub(super) fn note(&mut self, collects: u64) {
         if self.collect != collects {
@@ -31,7 +31,7 @@ impl Lately {
         self.count += 1;
     }
 
-    /// How many the collect of this number takes back at most.
+    /// The maximum number of entries that the collect with this number frees.
     pub(super) fn most(&self, extent: Extent, collect: u64) -> usize {
         match extent {
             Extent::Bounded if self.collect + 1 == collect => SHARE + self.count,

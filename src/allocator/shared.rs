@@ -1,4 +1,4 @@
-//! What a timeline and its recordings share.
+//! The state that a timeline and its recordings share.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use super::{
 };
 use crate::retire::TimelineId;
 
-/// What a timeline and its recordings share.
+/// The state that a timeline and its recordings share.
 pub(super) struct Shared {
     pub(super) inner: Arc<Inner>,
     pub(super) id: TimelineId,
     pub(super) queue: vk::Queue,
     pub(super) sync: Arc<Sync>,
-    /// Submissions take turns, so that values rise in submission order.
+    /// Serialises submissions, so that values rise in submission order.
     pub(super) turn: Turn,
 }
 

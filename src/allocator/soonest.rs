@@ -1,21 +1,22 @@
-//! What a lane's pending ranges wait for next, told without the lane's lock: it saves `collect` the lock
-//! where nothing is reached.
+//! What a lane's pending ranges wait for next, readable without the lane's lock. This saves
+//! `collect` the lock if nothing is reached.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::retire::{BagNumber, Bags, Reached};
 
-/// For so many timelines the points are told one by one.
+/// The number of timelines whose points are stored individually.
 const MOST: usize = 4;
 
-/// Hints, stored under the lane's lock, read without: what is just being filed is seen next time.
+/// Hints, stored under the lane's lock and read without it. An entry that is being filed is seen at
+/// the next read.
 #[derive(Debug)]
 pub(super) struct Soonest {
-    /// The oldest bag with anything in it.
+    /// The oldest non-empty bag.
     bag: AtomicU64,
-    /// How many timelines hold something that was filed under points.
+    /// The number of timelines with entries filed under points.
     timelines: AtomicU32,
-    /// Of as many of them as there is room for: the number, and the first value.
+    /// For as many of them as fit: the number, and the first value.
     points: [(AtomicU32, AtomicU64); MOST],
 }
 
@@ -30,8 +31,8 @@ impl Default for Soonest {
 }
 
 impl Soonest {
-    /// Tells [`may_be_reached`](Self::may_be_reached) what the bags hold now. O(timelines log n), O(1)
-    /// where nothing was filed under points.
+    /// Updates [`may_be_reached`](Self::may_be_reached) from the present bags. O(timelines log n),
+    /// O(1) if nothing is filed under points.
     pub(super) fn publish<T>(&self, bags: &Bags<T>) {
         self.bag.store(bags.oldest().get(), Ordering::Relaxed);
         let mut timelines = 0;
@@ -60,7 +61,7 @@ impl Soonest {
         timelines > MOST
             || self.points[..timelines].iter().any(|(number, value)| {
                 let passed = reached.value(number.load(Ordering::Relaxed));
-                // A timeline that is gone has done all its work.
+                // A timeline that has ended has finished all its work.
                 passed.is_none_or(|passed| passed >= value.load(Ordering::Relaxed))
             })
     }

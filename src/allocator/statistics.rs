@@ -1,4 +1,4 @@
-//! Counts: of the whole allocator, and of each memory type, heap and arena.
+//! Statistics of the whole allocator, and of each memory type, heap and arena.
 
 use super::{
     Allocator,
@@ -6,28 +6,29 @@ use super::{
 };
 use crate::tlsf::least_of_room;
 
-/// Sums over the whole allocator, and for each memory type. All sizes in bytes.
+/// Totals over the whole allocator, and for each memory type. All sizes are in bytes.
 ///
-/// Read without a lock: while other threads allocate, figures need not fit each other.
+/// The figures are read without a lock. While other threads allocate, they may be inconsistent with
+/// each other.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Statistics {
-    /// All memory types together.
+    /// The total of all memory types.
     pub total: MemoryStatistics,
-    /// Views and descriptor sets that live.
+    /// The number of live views and descriptor sets.
     pub live_objects: u64,
-    /// Views and descriptor sets that are retired and not yet destroyed.
+    /// The number of views and descriptor sets that are retired and not yet destroyed.
     pub pending_objects: u64,
-    /// The most that was ever reserved.
+    /// The maximum of reserved bytes so far.
     pub peak_reserved: u64,
-    /// `vkAllocateMemory` calls that succeeded so far.
+    /// The number of successful `vkAllocateMemory` calls so far.
     pub driver_allocations: u64,
-    /// `vkFreeMemory` calls so far.
+    /// The number of `vkFreeMemory` calls so far.
     pub driver_frees: u64,
-    /// Drops made before any timeline existed; they wait for `assume_idle`.
+    /// The number of drops made before any timeline existed; they wait for `assume_idle`.
     pub untimed_count: u64,
-    /// Recordings begun and not ended.
+    /// The number of recordings that have begun and not ended.
     pub open_recordings: u64,
     /// The figures of each memory type.
     pub memory_types: Vec<MemoryStatistics>,
@@ -36,8 +37,8 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// What has come since an earlier count, however nested: "what did this level load cost?" Other
-    /// threads' allocations count too.
+    /// Returns the difference to an earlier count, for example the cost of loading a level.
+    /// Includes allocations by other threads.
     ///
     /// # Example
     /// ```
@@ -69,8 +70,8 @@ impl Statistics {
     }
 }
 
-/// What lies between two counts, made by [`Statistics::since`]. Bytes and counts; those with a sign
-/// can have fallen.
+/// The difference between two counts, computed by [`Statistics::since`]. Signed figures can be
+/// negative.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -81,48 +82,49 @@ pub struct Difference {
     pub driver_allocations: u64,
     /// `vkFreeMemory` calls.
     pub driver_frees: u64,
-    /// Live allocations more, or fewer.
+    /// The change in the number of live allocations.
     pub live_count: i64,
-    /// Bytes in live allocations.
+    /// The change in live bytes.
     pub live: i64,
-    /// Bytes in pending ones.
+    /// The change in pending bytes.
     pub pending: i64,
-    /// Bytes of device memory held.
+    /// The change in reserved device memory, in bytes.
     pub reserved: i64,
 }
 
-/// The figures of a memory type, of a heap or of all, arenas counted in, or of one arena. All sizes in bytes.
+/// The figures of a memory type, a heap, or the whole allocator, including arenas; or of one arena.
+/// All sizes are in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct MemoryStatistics {
-    /// Device memory held: all blocks, dedicated ones among them.
+    /// Reserved device memory: all blocks, including dedicated allocations.
     pub reserved: u64,
-    /// In live allocations.
+    /// Bytes in live allocations.
     pub live: u64,
-    /// Retired, and not yet passed by the GPU or not yet collected.
+    /// Bytes that are retired, and not yet passed by the GPU or not yet collected.
     pub pending: u64,
-    /// Free inside blocks.
+    /// Free bytes in blocks.
     pub free: u64,
-    /// Live allocations.
+    /// The number of live allocations.
     pub live_count: u64,
-    /// Pending allocations.
+    /// The number of pending allocations.
     pub pending_count: u64,
-    /// Allocations ever made.
+    /// The number of allocations ever made.
     pub allocations: u64,
-    /// Blocks, dedicated ones among them.
+    /// The number of blocks, including dedicated allocations.
     pub blocks: u32,
-    /// The most that ever lived at a time; for a type with arenas, a heap and all, the sum of the
-    /// parts' peaks.
+    /// The maximum of live bytes so far. For a memory type with arenas, a heap, and the total, this
+    /// is the sum of the maxima of the parts.
     pub peak_live: u64,
-    /// A request of this many bytes is granted without a new block. The largest free range is less
-    /// than 1/8 larger; [`Allocator::snapshot`] tells it.
+    /// A request of this size can be granted without a new block. The largest free range is less
+    /// than 1/8 larger; [`Allocator::snapshot`] contains its exact size.
     pub largest_free: u64,
 }
 
 impl MemoryStatistics {
-    /// How scattered the free bytes are: 1 - [`largest_free`](Self::largest_free) / free. 0 where all
-    /// free bytes are one range, near 1 where they are crumbs, 0 where none are free.
+    /// How fragmented the free bytes are: 1 - [`largest_free`](Self::largest_free) / free. 0 if all
+    /// free bytes form one range or there are none, near 1 if they are scattered in small pieces.
     pub fn fragmentation(&self) -> f64 {
         match self.free {
             0 => 0.0,
@@ -130,7 +132,7 @@ impl MemoryStatistics {
         }
     }
 
-    /// Counts an arena of the type in, or a type of the heap.
+    /// Adds an arena to its type, or a type to its heap.
     pub(crate) fn add(&mut self, arena: &Self) {
         self.reserved += arena.reserved;
         self.live += arena.live;
@@ -146,12 +148,12 @@ impl MemoryStatistics {
 }
 
 impl Lane {
-    /// What its blocks count, of all arenas that had the lane. No lock, O(1).
+    /// The counts of its blocks, including those of all arenas that used the lane. No lock, O(1).
     pub(super) fn statistics(&self) -> MemoryStatistics {
         let counters = &*self.counters;
         let (reserved, live) = (counters.reserved.get(), counters.live.get());
         let pending = counters.pending.get();
-        // Tailored blocks are for large requests alone.
+        // Tailored blocks are only for large requests.
         let tailored = least_of_room(counters.tailored.get() as u32);
         let tailored = if tailored < self.growth.large() { 0 } else { tailored };
         let shared = least_of_room(counters.shared.get() as u32).max(counters.lines.most());
@@ -159,7 +161,7 @@ impl Lane {
             reserved,
             live,
             pending,
-            // A thread may be in the midst of a change.
+            // Another thread may be in the middle of a change.
             free: reserved.saturating_sub(live + pending),
             live_count: counters.live_count.get(),
             pending_count: counters.pending_count.get(),
@@ -170,7 +172,7 @@ impl Lane {
         }
     }
 
-    /// [`statistics`](Self::statistics) of the arena alone that has the lane now.
+    /// Like [`statistics`](Self::statistics), for the arena that uses the lane now.
     pub(super) fn statistics_of_arena(&self) -> MemoryStatistics {
         let before = self.counters.granted_before.get();
         let statistics = self.statistics();
@@ -183,9 +185,9 @@ impl Lane {
 }
 
 impl Allocator {
-    /// Tells what is counted, of everything. O(memory types + arenas), and no lock: cheap enough for each frame, and
-    /// it waits for nobody. While other threads allocate, each figure is one that was true, but they need not
-    /// fit each other.
+    /// Returns the statistics. O(memory types + arenas), without a lock: cheap enough for every
+    /// frame, and it never blocks. While other threads allocate, each figure is a value that was
+    /// true, but the figures may be inconsistent with each other.
     pub fn statistics(&self) -> Statistics {
         self.inner().statistics()
     }

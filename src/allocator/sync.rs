@@ -1,4 +1,4 @@
-//! The counter behind a timeline: a semaphore of ours, a semaphore of the user's, or a ring of
+//! The counter behind a timeline: the allocator's own semaphore, the user's semaphore, or a ring of
 //! fences.
 
 use std::time::Duration;
@@ -8,9 +8,9 @@ use ash::vk;
 use super::fence_ring::FenceRing;
 use crate::vulkan::Vulkan;
 
-/// What a timeline reads and waits for.
+/// The object that a timeline reads and waits for.
 pub(crate) enum Sync {
-    /// Ours: created and destroyed here.
+    /// Created and destroyed here.
     Semaphore(vk::Semaphore),
     /// The user's, who promised that it outlives the timeline's work.
     External(vk::Semaphore),
@@ -25,7 +25,7 @@ impl Sync {
         }
     }
 
-    /// The highest value that is signalled. One driver call, for a ring one a submitted fence.
+    /// The highest signalled value. One driver call or, for a ring, one per submitted fence.
     ///
     /// # Safety
     /// The device contract.
@@ -66,7 +66,7 @@ impl Sync {
         }
     }
 
-    /// Destroys what is ours.
+    /// Destroys the objects that belong to the allocator.
     ///
     /// # Safety
     /// The device contract; all submitted work is done, or the device is lost.

@@ -1,4 +1,4 @@
-//! Telling `tracing` what happens; the page [`events`](crate::events) lists it.
+//! Reporting to `tracing`; the module [`events`](crate::events) lists the events.
 
 use std::panic::Location;
 
@@ -11,7 +11,8 @@ use super::{
 use crate::{events, memory::Entry, retire::Point};
 
 impl Inner {
-    /// An allocation was made, and nobody has its handle yet. For an allocator that is observed.
+    /// An allocation was made, and its handle was not returned yet. Called if the allocator is
+    /// observed.
     #[cold]
     #[inline(never)]
     pub(super) fn observe_grant(
@@ -37,13 +38,13 @@ impl Inner {
         );
     }
 
-    /// An allocation is about to end by one of the doors, and where its user named the points that
-    /// its end waits for, at these. For an allocator that is observed.
+    /// An allocation is about to end; if the user passed the points that its end waits for, at
+    /// these. Called if the allocator is observed.
     #[cold]
     #[inline(never)]
     pub(super) fn observe_end(&self, lane: u32, entry: Entry, points: Option<&[Point]>) {
         let Some(of) = self.lane(lane) else { return };
-        // A raw key may be stale; that is an error of the door's.
+        // A raw key may be stale; the calling function reports that error.
         if of.lock().blocks.used(entry).is_err() {
             return;
         }
@@ -70,7 +71,7 @@ impl Inner {
         );
     }
 
-    /// The counters, for plots.
+    /// Reports the counters, for plots.
     pub(super) fn tell_counters(&self) {
         if !tracing::enabled!(target: events::MEMORY, tracing::Level::TRACE) {
             return;
@@ -87,17 +88,18 @@ impl Inner {
         );
     }
 
-    /// A request goes another way than the first.
+    /// Reports that a request was not served by the first choice.
     #[cold]
     pub(super) fn tell_fallback(&self, lane: &Lane, bytes: u64, tried: Tried) {
         tracing::debug!(
             target: events::FALLBACK,
             memory_type = lane.memory_type, bytes, ?tried,
-            "an allocation goes another way"
+            "the first choice did not serve an allocation"
         );
     }
 
-    /// A request fails for lack of memory, which is no surprise where its flags say that it may.
+    /// Reports that a request failed for lack of memory. This is expected if its flags allow it to
+    /// fail.
     #[cold]
     pub(super) fn tell_pressure(&self, request: &Request, error: AllocateError) {
         let AllocateError::OutOfDeviceMemory {
@@ -122,13 +124,13 @@ impl Inner {
             tracing::debug!(
                 target: events::PRESSURE,
                 heap, requested, largest_free, pending, left, ?tried,
-                "out of memory, or of what the request may take"
+                "out of memory within the limits of the request"
             );
         }
     }
 }
 
-/// A block came from the driver and is in its list. Told with no lock held.
+/// Reports a block that was allocated from the driver and is in its list. Called with no lock held.
 #[cold]
 pub(super) fn tell_block(lane: &Lane, bytes: u64, dedicated: bool) {
     tracing::debug!(

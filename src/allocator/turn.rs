@@ -1,4 +1,4 @@
-//! Whose turn it is to submit on a timeline: a lock that user code may run under.
+//! The order of submissions on a timeline: a lock that is held while user code runs.
 
 use std::{
     sync::{Condvar, Mutex, PoisonError},
@@ -7,18 +7,19 @@ use std::{
 
 use crate::ground::sync::lock;
 
-/// Like a mutex, but a second turn on the same thread is refused instead of a deadlock.
+/// Like a mutex, but a second acquisition on the same thread is refused instead of causing a
+/// deadlock.
 #[derive(Default)]
 pub(super) struct Turn {
     holder: Mutex<Option<ThreadId>>,
     free: Condvar,
 }
 
-/// The turn, until it is dropped.
+/// Holds the turn until it is dropped.
 pub(super) struct TurnGuard<'a>(&'a Turn);
 
 impl Turn {
-    /// Waits for the turn; `None` if this thread has it already.
+    /// Waits for the turn; `None` if this thread already has it.
     pub(super) fn take(&self) -> Option<TurnGuard<'_>> {
         let me = thread::current().id();
         let mut holder = lock(&self.holder);

@@ -11,21 +11,23 @@ use super::{
 use crate::policy::granularity::ResourceKind;
 
 impl Allocator {
-    /// Allocates the memory of a video session, all its bindings or none, and binds them. Needs
+    /// Allocates and binds the memory of a video session: all of its bindings, or none. Needs
     /// [`DeviceFeatures::VIDEO_QUEUE`](crate::DeviceFeatures::VIDEO_QUEUE).
     ///
-    /// The allocations are in the order of the bindings, as the driver tells them. They may be dropped at
-    /// any time; the session must be destroyed by the time the ranges may be reused, so retire it with
-    /// them, as an [`Object::User`](crate::Object::User).
+    /// The allocations are in the order in which the driver reports the bindings. You may drop them
+    /// at any time. Their ranges may be reused as soon as the GPU has passed the drop, and the
+    /// session must be destroyed by then: retire it together with them, as an
+    /// [`Object::User`](crate::Object::User).
     ///
-    /// Cost: two driver calls for the requirements, one for binding, and an allocation for each binding.
+    /// Cost: two driver calls for the requirements, one for binding, and an allocation for each
+    /// binding.
     ///
     /// # Errors
-    /// The feature is not on ([`DescError::NotEnabled`]), a driver that refuses, no memory. Nothing is
-    /// left behind, and the session has no memory.
+    /// The feature is not enabled ([`DescError::NotEnabled`]), the driver refuses, or there is no
+    /// memory. Nothing is left behind, and the session has no memory.
     ///
     /// # Safety
-    /// The session is of this device, and no memory is bound to it.
+    /// The session belongs to this device, and no memory is bound to it.
     #[track_caller]
     pub unsafe fn bind_video_session(
         &self,
@@ -41,7 +43,8 @@ impl Allocator {
         let bindings = unsafe { inner.vulkan.video_bindings(session) };
         let bindings = bindings.map_err(CreateError::Create)?;
         let needs: Vec<_> = bindings.iter().map(|&(_, needs)| needs).collect();
-        // A driver lays pictures out as it likes there, so no buffer may lie on their pages.
+        // The layout of the pictures is up to the driver, so no buffer may share their granularity
+        // pages.
         let made = self.allocate_many(&needs, ResourceKind::Optimal, memory)?;
         let bind = |(allocation, &(index, needs)): (&Allocation, &(u32, _))| {
             let needs: vk::MemoryRequirements = needs;

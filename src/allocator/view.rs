@@ -165,7 +165,7 @@ impl Inner {
             Some(index) => self.retire_object(index),
             None => tracing::error!(
                 target: crate::events::LEAK, count = 1,
-                "the host has no memory to remember an object by: it is never destroyed"
+                "the host has no memory to store a retired object: it is never destroyed"
             ),
         }
     }

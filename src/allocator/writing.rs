@@ -1,5 +1,5 @@
-//! The record's flow: events go on tapes under the locks that are held in any case, and `collect` writes
-//! them out with none.
+//! Writing the record: events are put on tapes under locks that are held anyway, and `collect`
+//! writes them without holding a lock.
 
 use std::{
     io::{self, Write},
@@ -22,8 +22,8 @@ use crate::{
 };
 
 impl Inner {
-    /// Writes what happened since the last time, as one frame. If another thread is at it, the next
-    /// call does.
+    /// Writes what happened since the last call, as one frame. If another thread is writing, the
+    /// next call does this.
     #[inline]
     pub(super) fn write_record(&self) {
         if self.recorder.is_on() {
@@ -43,7 +43,7 @@ impl Inner {
         }
     }
 
-    /// Writes the rest and the end.
+    /// Writes the rest and the end of the record.
     pub(super) fn end_record(&self) {
         let Some((shared, mut desk)) = self.recorder.turn() else { return };
         self.fill(shared, &mut desk, u64::MAX);
@@ -54,8 +54,8 @@ impl Inner {
         }
     }
 
-    /// Gathers the tapes, one lock at a time, and makes lines of what is below `sealed`: on no tape
-    /// can an event of a lower number come later.
+    /// Gathers the tapes, one lock at a time, and formats the events below `sealed`: no event with
+    /// a lower number can be added to any tape later.
     fn fill(&self, shared: &Shared, desk: &mut Desk, sealed: u64) {
         desk.samples.fill(Sample::default());
         for lane in self.lanes() {
@@ -88,17 +88,17 @@ impl Inner {
         self.take_tapes();
         tracing::error!(
             target: crate::events::RECORD, %error,
-            "the record's writer failed: the record ends here"
+            "the writer of the record failed: the record ends here"
         );
     }
 
-    /// Nothing is written down any more.
+    /// Ends recording.
     fn take_tapes(&self) {
         if let Some(shared) = self.recorder.shared() {
             shared.ended.store(true, Ordering::Relaxed);
         }
         for lane in self.lanes() {
-            // The memory goes after the lock.
+            // The memory is freed after the lock is released.
             let tape = lane.lock().tape.take();
             drop(tape);
         }
@@ -115,7 +115,7 @@ impl LaneState {
         }
     }
 
-    /// An allocation was given up.
+    /// An allocation ended.
     #[inline]
     pub(super) fn record_end(&mut self, entry: Entry) {
         if let Some(tape) = &mut self.tape {
@@ -134,7 +134,7 @@ fn write_end(tape: &mut Tape, entry: Entry) {
 #[cold]
 #[inline(never)]
 fn write_grant(tape: &mut Tape, entry: Entry, request: &Request) {
-    // What is asked of the host's view is the same on every device.
+    // The requirements of the host do not depend on the device.
     let wish = wish(&request.question.taste, request.question.gpu, Shape::Unified);
     let intent = match (wish.required & bits::HOST_VISIBLE, wish.preferred & bits::HOST_CACHED) {
         (0, _) => Intent::DeviceLocal,
@@ -143,7 +143,7 @@ fn write_grant(tape: &mut Tape, entry: Entry, request: &Request) {
     };
     let asked = Asked {
         size: request.size,
-        // It was checked to be a power of two.
+        // It was validated to be a power of two.
         alignment_log2: request.alignment.trailing_zeros() as u8,
         kind: request.kind,
         intent,

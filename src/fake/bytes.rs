@@ -1,4 +1,4 @@
-//! Lazily committed bytes: the content of a memory, as the host or the GPU sees it.
+//! Lazily committed bytes: the content of a memory as the host or the GPU sees it.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
@@ -6,15 +6,15 @@ use std::ptr::NonNull;
 /// The alignment of a mapped pointer, `minMemoryMapAlignment`.
 pub(super) const MAP_ALIGNMENT: usize = 64;
 
-/// Zeroed bytes that cost memory only where they are touched: a large zeroed allocation is pages
-/// that the operating system has not committed, so a mapped heap of 16 GiB costs nothing.
+/// Zeroed bytes that cost memory only where they are touched. The pages of a large zeroed
+/// allocation are not committed by the operating system, so a mapped heap of 16 GiB costs nothing.
 ///
-/// The test holds raw pointers into these bytes while they are mapped, so they are only ever
-/// reached through raw pointers here too. Nobody else may write a range *while* it is copied: this
-/// is the rule of a real GPU's memory as well, and part of the contract of the mapped pointer.
+/// The test holds raw pointers into these bytes while they are mapped, so they are accessed only
+/// through raw pointers here too. Nobody else may write to a range *while* it is copied. This rule
+/// also applies to the memory of a real GPU, and is part of the contract of the mapped pointer.
 pub(super) struct Bytes {
     base: NonNull<u8>,
-    /// Where the allocation starts, and its layout; none for bytes of somebody else's.
+    /// The start of the allocation, and its layout; `None` if the bytes belong to somebody else.
     own: Option<(NonNull<u8>, Layout)>,
     len: usize,
 }
@@ -24,7 +24,8 @@ pub(super) struct Bytes {
 unsafe impl Send for Bytes {}
 
 impl Bytes {
-    /// `len` bytes of one value, aligned to [`MAP_ALIGNMENT`]; none if the address space is short of them.
+    /// Creates `len` bytes with one value, aligned to [`MAP_ALIGNMENT`]; `None` if there is not
+    /// enough address space.
     pub(super) fn new(len: u64, value: u8) -> Option<Bytes> {
         let len = usize::try_from(len).ok()?;
         // A larger alignment would make the allocator write the zeros itself.
@@ -44,7 +45,7 @@ impl Bytes {
         Some(Bytes { base, own: Some((start, layout)), len })
     }
 
-    /// Bytes of the host's, which stay until whoever imported them lets the memory go.
+    /// Bytes of the host, which must remain valid until the memory that imports them is freed.
     pub(super) fn of_host(address: *mut u8, len: u64) -> Option<Bytes> {
         let (base, len) = (NonNull::new(address)?, usize::try_from(len).ok()?);
         Some(Bytes { base, own: None, len })
@@ -61,7 +62,7 @@ impl Bytes {
         usize::try_from(offset).ok().and_then(|o| o.checked_add(len)).is_some_and(|e| e <= self.len)
     }
 
-    /// Writes `bytes` at `offset`; nothing if they do not fit.
+    /// Writes `bytes` at `offset`; does nothing if they do not fit.
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) {
         if self.holds(offset, bytes.len()) {
             // SAFETY:
@@ -72,7 +73,7 @@ impl Bytes {
         }
     }
 
-    /// Fills `out` from `offset` on; leaves it as it is if the range is not inside.
+    /// Fills `out` from `offset` on; leaves it unchanged if the range is not inside.
     pub(super) fn read(&self, offset: u64, out: &mut [u8]) {
         if self.holds(offset, out.len()) {
             // SAFETY:

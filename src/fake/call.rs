@@ -2,9 +2,10 @@
 
 macro_rules! calls {
     ($($name:ident $kind:ident),+ $(,)?) => {
-        /// A command of the fake. One name stands for all its versions: [`Call::BindBufferMemory`]
-        /// is `vkBindBufferMemory`, `vkBindBufferMemory2` and `vkBindBufferMemory2KHR`, so that a
-        /// test holds whichever of them the code under test chooses.
+        /// A command of the fake driver. One name stands for all versions of the command:
+        /// [`Call::BindBufferMemory`] is `vkBindBufferMemory`, `vkBindBufferMemory2` and
+        /// `vkBindBufferMemory2KHR`. So a test remains valid whichever of them the code under test
+        /// uses.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
         #[repr(u8)]
         #[non_exhaustive]
@@ -13,7 +14,7 @@ macro_rules! calls {
         }
 
         impl Call {
-            /// Every command of the fake.
+            /// All commands of the fake driver.
             pub const ALL: &'static [Call] = &[$(Call::$name),+];
             /// How many commands there are.
             pub(super) const COUNT: usize = Call::ALL.len();

@@ -1,4 +1,4 @@
-//! Command pools and command buffers, which hold what they touch and do instead of commands.
+//! Command pools and command buffers, which contain what they touch and do instead of commands.
 
 use std::sync::Arc;
 
@@ -19,18 +19,19 @@ enum Stage {
     Initial,
     Recording,
     Executable,
-    /// Submitted, and not to be submitted again.
+    /// Submitted, and must not be submitted again.
     Spent,
 }
 
 pub(super) struct Command {
-    /// The pool; null for one that the fake made itself, which ends with its submission.
+    /// The pool; null for a command buffer that the fake made itself, which is freed when its
+    /// submission completes.
     pool: vk::CommandPool,
     stage: Stage,
     flags: vk::CommandBufferUsageFlags,
     uses: Arc<Vec<Use>>,
     work: Arc<Vec<Work>>,
-    /// What a dispatch would use.
+    /// The state that a dispatch would use.
     pipeline: vk::Pipeline,
     set: vk::DescriptorSet,
     busy: Busy,
@@ -71,7 +72,7 @@ impl State {
         self.create(CommandPool::default())
     }
 
-    /// A new command buffer, one-time and recorded, that ends with its submission.
+    /// Creates a recorded one-time command buffer that is freed when its submission completes.
     pub(super) fn record(&mut self, uses: &[Use]) -> vk::CommandBuffer {
         self.new_commands(Command {
             pool: vk::CommandPool::null(),
@@ -91,7 +92,7 @@ impl State {
         handle
     }
 
-    /// Adds uses to a command buffer that is being recorded or has been.
+    /// Adds uses to a command buffer that is being recorded or has been recorded.
     pub(super) fn record_into(&mut self, handle: vk::CommandBuffer, uses: &[Use]) {
         let call = Call::BeginCommandBuffer;
         let commands = Object::of(handle);
@@ -140,7 +141,7 @@ impl State {
         }
     }
 
-    /// What is bound in a command buffer.
+    /// The state that is bound in a command buffer.
     pub(super) fn bound(
         &self,
         handle: vk::CommandBuffer,
@@ -191,7 +192,8 @@ impl State {
 
     fn drop_commands(&mut self, call: Call, handle: vk::CommandBuffer) {
         self.check_commands_idle(call, handle);
-        // The handle of one that is in use stays unused: its submission still refers to it.
+        // The handle of a command buffer that is in use is not reused, because its submission still
+        // refers to it.
         if self.commands.remove(&handle).is_some_and(|command| command.busy.any().is_none()) {
             self.arena.give_back(handle);
         }
@@ -244,7 +246,8 @@ impl State {
         }
     }
 
-    /// Changes a command buffer; a violation if there is none or the change says false.
+    /// Changes a command buffer. Reports a violation if it does not exist or if the change returns
+    /// false.
     fn set_stage(
         &mut self,
         call: Call,
@@ -259,7 +262,7 @@ impl State {
         }
     }
 
-    /// Resolves what a submitted command buffer touches; what it does when it completes.
+    /// Resolves what a submitted command buffer touches, and what it does when it completes.
     pub(super) fn touch_commands(
         &mut self,
         submission: Submission,
@@ -298,7 +301,7 @@ impl State {
         Some(work).filter(|work| !work.is_empty())
     }
 
-    /// Ends a command buffer of the fake's own once its submission has ended.
+    /// Frees a command buffer that the fake made itself, after its submission has completed.
     pub(super) fn commands_done(&mut self, handle: vk::CommandBuffer) {
         let own = self.commands.get(&handle).is_some_and(|command| command.pool.is_null());
         if own {

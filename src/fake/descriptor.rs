@@ -1,4 +1,4 @@
-//! Descriptor pools and sets: counted, and followed to what was written into them.
+//! Descriptor pools and sets. They are counted, and what was written into them is tracked.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,13 @@ use super::track::{Busy, Kind, tracked};
 use super::uses::{Touch, Touched};
 use super::violation::Violation;
 
-/// Descriptors by type: the types are small numbers or of extensions, so a list of pairs.
+/// Descriptors by type. This is a list of pairs because the values of types are small numbers or
+/// belong to extensions.
 pub(super) type Counts = Vec<(vk::DescriptorType, u32)>;
 
 pub(super) struct SetLayout {
     pub(super) counts: Counts,
-    /// Some binding may be written while it is in use.
+    /// Whether some binding may be written while it is in use.
     pub(super) update_after_bind: bool,
     pub(super) busy: Busy,
 }
@@ -36,7 +37,7 @@ pub(super) struct DescriptorSet {
     pool: vk::DescriptorPool,
     counts: Counts,
     update_after_bind: bool,
-    /// The index in the pool's list.
+    /// The index in the list of the pool.
     place: usize,
     written: BTreeMap<(u32, u32), Written>,
     busy: Busy,

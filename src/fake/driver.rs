@@ -1,4 +1,4 @@
-//! One fake driver behind its lock: what the entry points and the test's interface share.
+//! A fake driver behind its lock, which the entry points and the test's interface share.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
@@ -20,16 +20,16 @@ pub(super) struct Driver {
     pub(super) calls: Calls,
     pub(super) root: Root,
     state: Mutex<State>,
-    /// Something completed or was signalled.
+    /// Notified when something completes or is signalled.
     moved: Condvar,
 }
 
 thread_local! {
-    /// How many of a thread's calls are at work on a driver's state.
+    /// How many calls of this thread are working on a driver's state.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-/// A call is at work on the state.
+/// A guard for a call that is working on the state.
 struct Inside;
 
 impl Inside {
@@ -45,7 +45,7 @@ impl Drop for Inside {
     }
 }
 
-/// Whether this thread is at work on the state of a driver.
+/// Whether this thread is working on the state of a driver.
 pub(super) fn is_inside() -> bool {
     DEPTH.get() > 0
 }
@@ -71,7 +71,7 @@ impl DerefMut for Locked<'_> {
 }
 
 impl Driver {
-    /// A driver that will lie at `here`, where its handles point.
+    /// Creates a driver that will be located at `here`, to which its handles point.
     pub(super) fn new(profile: &Profile, here: *const Driver) -> Driver {
         let profile = Arc::new(profile.clone());
         let families = profile.queue_families.iter().zip(0u32..);
@@ -106,7 +106,7 @@ impl Driver {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call; the error that it shall return, if any.
+    /// Counts a call. Returns the error that it must return, if any.
     pub(super) fn enter(&self, call: Call) -> Result<(), vk::Result> {
         match self.calls.enter(call) {
             Verdict::Go => Ok(()),
@@ -123,7 +123,7 @@ impl Driver {
         _ = self.enter(call);
     }
 
-    /// Wakes the threads that wait.
+    /// Wakes the waiting threads.
     pub(super) fn notify(&self) {
         self.moved.notify_all();
     }
@@ -142,9 +142,9 @@ impl Driver {
     }
 
     /// Waits until `done`, for at most `timeout` nanoseconds of the fake's time. The GPU's clock
-    /// moves while the host waits: one batch after the other completes until `done`. When nothing
-    /// more can complete, the rest of the timeout passes at once, but for the patience that other
-    /// threads are given in real time.
+    /// moves while the host waits: batches complete one after another until `done`. When nothing
+    /// more can complete, the rest of the timeout passes at once, except for the patience in real
+    /// time that other threads are given.
     pub(super) fn wait(
         &self,
         call: Call,
@@ -182,7 +182,7 @@ impl Driver {
         }
     }
 
-    /// The device's end: everything still alive is a violation.
+    /// The device is destroyed: every live object is a violation.
     pub(super) fn destroy_device(&self) {
         if self.calls.set_destroyed() {
             let mut state = self.lock();

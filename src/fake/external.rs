@@ -1,7 +1,9 @@
-//! Memory shared with others: what a descriptor of the fake stands for, and the rules of it.
+//! Memory that is shared with others: what a descriptor of the fake refers to, and the rules for
+//! it.
 //!
-//! A descriptor is a file without a name that says what was exported. The bytes are not shared: the
-//! fake judges the calls, and real drivers show that the data moves.
+//! A descriptor is an unnamed file that contains a description of what was exported. The bytes are
+//! not shared: the fake validates the calls, and tests on real drivers show that the data is
+//! shared.
 
 use ash::vk;
 
@@ -12,7 +14,7 @@ use super::resource::ResourceId;
 use super::state::State;
 use super::violation::Violation;
 
-/// What an allocation has to do with others.
+/// How an allocation is shared with others.
 #[derive(Clone, Copy, Default)]
 pub(super) enum Sharing {
     #[default]
@@ -28,7 +30,7 @@ pub(super) enum Sharing {
 }
 
 impl Sharing {
-    /// The handle types that the memory was made with.
+    /// The handle types with which the memory was created.
     pub(super) fn kinds(self) -> vk::ExternalMemoryHandleTypeFlags {
         match self {
             Sharing::None => vk::ExternalMemoryHandleTypeFlags::empty(),
@@ -40,7 +42,7 @@ impl Sharing {
 }
 
 impl Sharing {
-    /// The handle types that it can be exported as.
+    /// The handle types as which it can be exported.
     pub(super) fn exported(self) -> vk::ExternalMemoryHandleTypeFlags {
         match self {
             Sharing::Export(kinds) => kinds,
@@ -49,7 +51,7 @@ impl Sharing {
     }
 }
 
-/// What host memory must be aligned to, `minImportedHostPointerAlignment`.
+/// The alignment of imported host memory, `minImportedHostPointerAlignment`.
 pub(super) const HOST_ALIGNMENT: u64 = 4096;
 
 const INVALID: vk::Result = vk::Result::ERROR_INVALID_EXTERNAL_HANDLE;
@@ -80,14 +82,14 @@ impl Profile {
 }
 
 impl State {
-    /// Notes what handle types a resource was declared with.
+    /// Notes the handle types with which a resource was declared.
     pub(super) fn declare(&mut self, id: ResourceId, kinds: vk::ExternalMemoryHandleTypeFlags) {
         if let Some(resource) = self.resource_mut(id) {
             resource.external = kinds;
         }
     }
 
-    /// The rules of what is imported, or the driver's refusal.
+    /// Checks the rules for imports, or refuses as the driver would.
     pub(super) fn check_sharing(
         &mut self,
         sharing: Sharing,
@@ -124,7 +126,7 @@ impl State {
         }
     }
 
-    /// A new descriptor of a memory.
+    /// Creates a descriptor of a memory.
     pub(super) fn export(
         &mut self,
         memory: vk::DeviceMemory,
@@ -141,7 +143,7 @@ impl State {
     }
 }
 
-/// What a descriptor stands for.
+/// What a descriptor refers to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Payload {
     kind: vk::ExternalMemoryHandleTypeFlags,
@@ -165,12 +167,12 @@ mod descriptors {
 
     use super::Payload;
 
-    /// A descriptor that the fake has taken.
+    /// A descriptor that the fake owns.
     pub(in crate::fake) type Held = OwnedFd;
 
     const MAGIC: u64 = 0x6665_6e63_6570_6f73;
 
-    /// A file without a name that holds the payload.
+    /// Creates an unnamed file that contains the payload.
     pub(in crate::fake) fn descriptor(what: &Payload) -> Option<i32> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -183,7 +185,7 @@ mod descriptors {
         Some(file.into_raw_fd())
     }
 
-    /// What a descriptor stands for; none if it is not one of a fake.
+    /// What a descriptor refers to; `None` if it is not from a fake driver.
     pub(in crate::fake) fn payload(fd: i32) -> Option<Payload> {
         if fd < 0 {
             return None;
@@ -202,7 +204,7 @@ mod descriptors {
         })
     }
 
-    /// Takes a descriptor over, after a successful import.
+    /// Takes ownership of a descriptor after a successful import.
     pub(in crate::fake) fn take(fd: i32) -> Held {
         // SAFETY:
         // - an import that succeeds hands the descriptor to the driver, which closes it once.

@@ -1,4 +1,4 @@
-//! Faults on order: the n-th call of a command fails, or every call does, or the device is lost.
+//! Injected faults: the n-th call of a command fails, or every call does, or the device is lost.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,12 +14,13 @@ const DESTROYED: u32 = 4;
 #[derive(Clone, Copy)]
 struct Fault {
     call: Call,
-    /// The call's running number; none: every call.
+    /// The running number of the call; `None` means every call.
     number: Option<u64>,
     result: vk::Result,
 }
 
-/// Counts calls and decides which of them fail. Without faults a call costs two atomic operations.
+/// Counts calls and decides which of them fail. If there are no faults, a call costs two atomic
+/// operations.
 pub(super) struct Calls {
     counts: [AtomicU64; Call::COUNT],
     switches: AtomicU32,
@@ -28,11 +29,11 @@ pub(super) struct Calls {
 
 /// What to do with a call.
 pub(super) enum Verdict {
-    /// Carry it out.
+    /// Execute it.
     Go,
-    /// Return this.
+    /// Return this result.
     Fail(vk::Result),
-    /// Report that it came after the device's end, then carry it out.
+    /// Report that it came after the device was destroyed, then execute it.
     Late,
 }
 
@@ -87,7 +88,7 @@ impl Calls {
         self.counts.get(call as usize)
     }
 
-    /// The call that comes after `nth` more of its kind fails, once; without `nth` every call.
+    /// The call after `nth` more of its kind fails, once. Without `nth`, every call fails.
     pub(super) fn fail(&self, call: Call, nth: Option<u64>, result: vk::Result) {
         let number = nth.map(|nth| self.count(call).saturating_add(nth));
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,7 +109,7 @@ impl Calls {
         self.switches.load(Ordering::Acquire) & LOST != 0
     }
 
-    /// Marks the device as destroyed; false if it was already.
+    /// Marks the device as destroyed. Returns false if it was destroyed already.
     pub(super) fn set_destroyed(&self) -> bool {
         self.switches.fetch_or(DESTROYED, Ordering::AcqRel) & DESTROYED == 0
     }

@@ -19,29 +19,29 @@ pub(super) struct Memory {
     pub(super) memory_type: u32,
     heap: u32,
     flags: vk::MemoryPropertyFlags,
-    /// The device address of byte 0; none without `DEVICE_ADDRESS`.
+    /// The device address of byte 0; `None` without `DEVICE_ADDRESS`.
     pub(super) address: Option<u64>,
-    /// The only resource that may be bound.
+    /// The only resource that may be bound, if the memory is dedicated.
     pub(super) dedicated: Option<ResourceId>,
-    /// Start and end of the mapping.
+    /// The start and the end of the mapping.
     mapped: Option<(u64, u64)>,
-    /// What the GPU sees; for coherent memory the host too.
+    /// What the GPU sees. For coherent memory the host sees the same.
     device: Option<Bytes>,
     /// What the host sees of memory that is not coherent.
     host: Option<Bytes>,
     /// The live resources: optimal images, then linear ones and buffers.
     pub(super) bound: [Segments<ResourceId>; 2],
-    /// Whether resources ever overlapped here.
+    /// Whether resources have ever overlapped here.
     pub(super) aliased: bool,
     /// The pending uses of plain ranges.
     pub(super) ranges: Segments<RangeUse>,
     pub(super) busy: Busy,
     pub(super) priority: Option<f32>,
-    /// What each byte holds before anybody writes.
+    /// The initial value of each byte.
     fresh: u8,
-    /// The handle types it is shared by, and those it can be exported as.
+    /// The handle types with which it is shared, and those as which it can be exported.
     pub(super) shared_as: [vk::ExternalMemoryHandleTypeFlags; 2],
-    /// A descriptor that was imported: closed with the memory.
+    /// An imported descriptor, which is closed with the memory.
     _held: Option<Held>,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct RangeUse {
 }
 
 impl RangeUse {
-    /// Whether both are uses of the same thing: of one named owner, or of the very same range.
+    /// Whether both are uses of the same thing: of one named owner, or of exactly the same range.
     pub(super) fn same_owner(&self, other: &RangeUse) -> bool {
         self.owner == other.owner
             && (self.owner.is_some() || (self.start, self.end) == (other.start, other.end))
@@ -79,7 +79,7 @@ impl Kind for vk::DeviceMemory {
     }
 }
 
-/// What of a `VkMemoryAllocateInfo` and its chain matters.
+/// The relevant parts of a `VkMemoryAllocateInfo` and its chain.
 pub(super) struct AllocateArguments {
     pub(super) size: u64,
     pub(super) memory_type: u32,
@@ -180,7 +180,7 @@ impl State {
         }
     }
 
-    /// The resource that the allocation is for, checked.
+    /// The resource to which the allocation is dedicated, checked.
     fn dedicated(&mut self, arguments: &AllocateArguments) -> Option<ResourceId> {
         let mut named = arguments.dedicated.iter().flatten();
         let (first, second) = (named.next().copied(), named.next().copied());
@@ -196,7 +196,7 @@ impl State {
         Some(id)
     }
 
-    /// Maps a range and gives the host's address of its first byte.
+    /// Maps a range and returns the host's address of its first byte.
     pub(super) fn map_memory(
         &mut self,
         memory: vk::DeviceMemory,
@@ -263,7 +263,7 @@ impl State {
         vk::Result::SUCCESS
     }
 
-    /// Writes as the GPU does; false if the bytes are not inside a live memory.
+    /// Writes as the GPU. Returns false if the bytes are not inside a live memory.
     pub(super) fn gpu_write(&mut self, memory: vk::DeviceMemory, at: u64, bytes: &[u8]) -> bool {
         let Some(found) = self.memories.get_mut(memory) else { return false };
         let fits = found.holds(at, bytes.len());
@@ -271,7 +271,7 @@ impl State {
         view.map(|view| view.write(at, bytes)).is_some()
     }
 
-    /// Reads as the GPU does; false if the bytes are not inside a live memory.
+    /// Reads as the GPU. Returns false if the bytes are not inside a live memory.
     pub(super) fn gpu_read(&mut self, memory: vk::DeviceMemory, at: u64, out: &mut [u8]) -> bool {
         let Some(found) = self.memories.get_mut(memory) else { return false };
         let fits = found.holds(at, out.len());
@@ -311,7 +311,7 @@ impl Memory {
     }
 }
 
-/// The bytes, made when first needed.
+/// The bytes, which are created on first use.
 fn view(slot: &mut Option<Bytes>, size: u64, fresh: u8) -> Option<&mut Bytes> {
     if slot.is_none() {
         *slot = Bytes::new(size, fresh);

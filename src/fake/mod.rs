@@ -1,9 +1,9 @@
-//! A Vulkan driver in Rust, without a GPU: for the tests of this crate and of yours.
+//! A Vulkan driver in Rust that needs no GPU, for the tests of this crate and of yours.
 //!
-//! [`FakeDriver`] gives out real `ash` objects whose function pointers lead to it. The code under
-//! test makes the same calls as on hardware. The test says what the GPU touches
+//! [`FakeDriver`] provides real `ash` objects whose function pointers lead to it, so the code under
+//! test makes the same calls as on hardware. The test declares what the GPU touches
 //! ([`FakeDriver::record`], [`Use`]), moves the GPU's clock ([`FakeDriver::step`],
-//! [`FakeDriver::run`]), lets calls fail ([`FakeDriver::fail`]), and asks at the end whether any
+//! [`FakeDriver::run`]), makes calls fail ([`FakeDriver::fail`]), and asks at the end whether any
 //! rule was broken ([`FakeDriver::finish`]).
 //!
 //! ```
@@ -37,27 +37,29 @@
 //! ```
 //!
 //! # What it models
-//! - **Memory**: heaps, types and limits of a [`Profile`], of which 158 are those of real GPUs;
-//!   bytes that are committed only where touched; two views of memory that is not coherent, so that
-//!   a missing flush is seen.
-//! - **Use**: from `vkQueueSubmit` until completion, what a submission touches may be neither
-//!   destroyed nor freed, and no other resource may be bound to its bytes. This is stricter than
+//! - **Memory**: heaps, types and limits come from a [`Profile`]; 158 profiles are those of real
+//!   GPUs. Bytes are committed only where they are touched. Memory that is not coherent has two
+//!   views, so a missing flush is visible.
+//! - **Use**: from `vkQueueSubmit` until completion, whatever a submission touches must not be
+//!   destroyed or freed, and no other resource may be bound to its bytes. This is stricter than
 //!   Vulkan, which allows aliasing; [`FakeDriver::set_aliasing`] allows it here too. A submission
-//!   that touches bytes in use by an unfinished one through another owner is a violation, unless it
-//!   says that it is [ordered](Use::ordered) after it.
-//! - **Time**: a batch completes when the test says so, and in the order of its queue. A wait with
-//!   a timeout moves the clock by itself, one batch after the other, on all queues in turn, until
-//!   the wait is over. What can never complete does not hang: it is a violation, and `TIMEOUT`.
-//!   A signal of `vkQueueSubmit2` whose `stageMask` is less than all commands comes one step before
-//!   its batch completes.
-//! - **Commands**: copies, fills and updates of buffers touch them and change their bytes when the
-//!   batch completes; copies from and to images touch them; of barriers those of all commands and all
-//!   memory count, where [order is judged](FakeDriver::set_ordered_reuse). For all other work
-//!   the test says what it touches ([`FakeDriver::record`], [`FakeDriver::record_into`]).
-//! - **Compute**: pipelines and dispatches are taken. The shaders of this crate's guards are carried out,
-//!   those of others touch what their set names.
-//! - **Not at all**: all other shaders and `vkCmd…`, surfaces, sparse memory. These commands are null, and
-//!   `ash` aborts with their name when they are called.
+//!   that touches bytes that an unfinished one uses through another owner is a violation, unless it
+//!   declares that it is [ordered](Use::ordered) after it.
+//! - **Time**: a batch completes when the test says so, in the order of its queue. A wait with a
+//!   timeout moves the clock by itself, one batch after another, on all queues in turn, until the
+//!   wait is over. A wait that can never complete does not hang: it is a violation, and returns
+//!   `TIMEOUT`. A signal of `vkQueueSubmit2` whose `stageMask` is less than all commands occurs one
+//!   step before its batch completes.
+//! - **Commands**: copies, fills and updates of buffers touch the buffers, and change their bytes
+//!   when the batch completes. Copies from and to images only touch them. Barriers count if they
+//!   cover all commands and all memory and [order is judged](FakeDriver::set_ordered_reuse). For
+//!   all other work the test declares what it touches ([`FakeDriver::record`],
+//!   [`FakeDriver::record_into`]).
+//! - **Compute**: pipelines and dispatches are accepted. The shaders of this crate's guards are
+//!   executed; all others touch what their descriptor set names.
+//! - **Not supported**: all other shaders and `vkCmd…` commands, surfaces, and sparse memory. The
+//!   function pointers of these commands are null, and `ash` aborts with their name when they are
+//!   called.
 //!
 //! The topologies are from the reports of [vulkan.gpuinfo.org](https://vulkan.gpuinfo.org), licensed
 //! [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/).
@@ -104,9 +106,9 @@ pub use state::Live;
 pub use uses::Use;
 pub use violation::{Violation, Violations};
 
-/// A fake Vulkan device. Clones share it; it is there until the last of them is dropped, and the
-/// handles and `ash` objects that it gave out must not be used longer (which `ash`'s contract says
-/// too). Drivers share nothing with each other: any number may be used side by side.
+/// A fake Vulkan device. Clones share it. It exists until the last clone is dropped, and its
+/// handles and `ash` objects must not be used after that (which is also `ash`'s contract). Drivers
+/// share nothing with each other, so any number of them may be used at the same time.
 #[derive(Clone)]
 pub struct FakeDriver {
     shared: Arc<Shared>,
@@ -119,7 +121,7 @@ struct Shared {
 }
 
 impl FakeDriver {
-    /// A new instance with one device, which has all the queues of the profile.
+    /// Creates an instance with one device, which has all the queues of the profile.
     pub fn new(profile: &Profile) -> FakeDriver {
         let driver = Arc::new_cyclic(|here| Driver::new(profile, here.as_ptr()));
         let instance = entry::load_instance(&driver);
@@ -127,7 +129,7 @@ impl FakeDriver {
         FakeDriver { shared: Arc::new(Shared { instance, device, driver }) }
     }
 
-    /// What it claims to be.
+    /// The profile of the device.
     pub fn profile(&self) -> &Profile {
         &self.driver().profile
     }
@@ -147,18 +149,18 @@ impl FakeDriver {
         &self.shared.device
     }
 
-    /// A queue by its index over all families; null if there are not so many.
+    /// A queue by its index over all families; null if there is no such queue.
     pub fn queue(&self, index: u32) -> vk::Queue {
         self.driver().root.queues().nth(index as usize).unwrap_or(vk::Queue::null())
     }
 
-    /// The family of a queue by its index over all families; 0 if there are not so many.
+    /// The family of a queue by its index over all families; 0 if there is no such queue.
     pub fn queue_family(&self, index: u32) -> u32 {
         self.driver().lock().queues.get(index as usize).map_or(0, |queue| queue.family)
     }
 
-    /// A command buffer that makes the GPU touch `uses` when it is submitted. It can be submitted
-    /// once and is gone when that submission completes; it needs no pool.
+    /// Creates a command buffer that makes the GPU touch `uses` when it is submitted. It can be
+    /// submitted once, is freed when that submission completes, and needs no pool.
     pub fn record(&self, uses: &[Use]) -> vk::CommandBuffer {
         self.driver().lock().record(uses)
     }
@@ -169,8 +171,9 @@ impl FakeDriver {
         self.driver().lock().record_into(commands, uses);
     }
 
-    /// Moves the clock of one queue by a step: its oldest batch completes if its waits are met, and
-    /// signals its semaphores and its fence. False if nothing can happen on the queue.
+    /// Moves the clock of one queue by a step: its oldest batch completes if its waits are
+    /// satisfied, and signals its semaphores and its fence. Returns false if nothing can happen on
+    /// the queue.
     pub fn step(&self, queue: vk::Queue) -> bool {
         let mut state = self.driver().lock();
         let stepped = state.queue_index(queue).is_some_and(|index| state.step(index));
@@ -179,14 +182,16 @@ impl FakeDriver {
         stepped
     }
 
-    /// Lets everything complete that can, on all queues; how many batches did.
+    /// Completes everything that can complete, on all queues. Returns the number of batches that
+    /// completed.
     pub fn run(&self) -> u32 {
         let completed = self.driver().lock().run();
         self.driver().notify();
         completed
     }
 
-    /// With `true` each submission completes at once, and whatever it makes possible.
+    /// With `true`, each submission completes immediately, together with everything that this makes
+    /// possible.
     pub fn set_automatic(&self, automatic: bool) {
         self.driver().lock().automatic = automatic;
         if automatic {
@@ -194,7 +199,7 @@ impl FakeDriver {
         }
     }
 
-    /// A stalled queue hangs: only [`FakeDriver::step`] moves it.
+    /// A stalled queue hangs: only [`FakeDriver::step`] advances it.
     pub fn set_stalled(&self, queue: vk::Queue, stalled: bool) {
         let mut state = self.driver().lock();
         if let Some(queue) = state.queues.iter_mut().find(|q| q.handle == queue) {
@@ -208,55 +213,57 @@ impl FakeDriver {
         state.queues.iter().find(|q| q.handle == queue).map_or(0, |queue| queue.pending.len())
     }
 
-    /// Allows live resources to overlap, and a resource to be bound where a pending submission
-    /// still works, as Vulkan does. Submissions on *different* queues that use overlapping bytes
-    /// through different owners stay a violation.
+    /// Allows live resources to overlap, and a resource to be bound to bytes that a pending
+    /// submission still uses, as Vulkan does. Submissions on *different* queues that use
+    /// overlapping bytes through different owners remain a violation.
     pub fn set_aliasing(&self, allowed: bool) {
         self.driver().lock().aliasing = allowed;
     }
 
-    /// Allows what [`set_aliasing`](Self::set_aliasing) allows, and judges the order: a submission
-    /// that uses bytes which an unfinished one uses through another owner needs a
-    /// [barrier](Use::barrier) before, for one of the same queue, or a wait on a timeline semaphore
-    /// that covers it. A linear and an optimal resource on one page of `bufferImageGranularity` use the same bytes in
-    /// this.
+    /// Allows what [`set_aliasing`](Self::set_aliasing) allows, and checks the order: if a
+    /// submission uses bytes that an unfinished one uses through another owner, it must come after
+    /// a [barrier](Use::barrier) if that one is on the same queue, or a wait on a timeline
+    /// semaphore that covers it. For this rule, a linear and an optimal resource on one page of
+    /// `bufferImageGranularity` use the same bytes.
     pub fn set_ordered_reuse(&self, allowed: bool) {
         let mut state = self.driver().lock();
         (state.aliasing, state.judges_order) = (allowed, allowed);
     }
 
-    /// How long, in real time, a wait that cannot end gives other threads to change that; zero at
-    /// first.
+    /// How long, in real time, a wait that cannot end lets other threads try to change that; zero
+    /// by default.
     pub fn set_patience(&self, patience: Duration) {
         self.driver().lock().patience = patience;
     }
 
-    /// Sets the counter of a timeline semaphore to any value, against all rules: what a host signal
-    /// at the wrong place or a lost device can do.
+    /// Sets the counter of a timeline semaphore to any value, against all rules, as a misplaced
+    /// host signal or a lost device can do.
     pub fn set_counter(&self, semaphore: vk::Semaphore, value: u64) {
         self.driver().lock().set_counter(semaphore, value);
         self.driver().notify();
     }
 
-    /// Lets one call return an error without effect: the next call of the command with `nth` 0, the
-    /// one after it with 1. Nothing happens for commands that [cannot fail](Call::can_fail).
+    /// Makes one call return an error without effect. With `nth` 0 this is the next call of the
+    /// command, with 1 the one after it. Has no effect on commands that [cannot
+    /// fail](Call::can_fail).
     pub fn fail(&self, call: Call, nth: u64, result: vk::Result) {
         self.driver().calls.fail(call, Some(nth), result);
     }
 
-    /// Lets every call of the command return an error without effect.
+    /// Makes every call of the command return an error without effect.
     pub fn fail_all(&self, call: Call, result: vk::Result) {
         self.driver().calls.fail(call, None, result);
     }
 
-    /// Forgets the orders of [`FakeDriver::fail`] and [`FakeDriver::fail_all`].
+    /// Cancels the effects of [`FakeDriver::fail`] and [`FakeDriver::fail_all`].
     pub fn clear_faults(&self) {
         self.driver().calls.clear_faults();
     }
 
-    /// Loses the device: pending work ends without a signal, and commands that can tell return
-    /// `ERROR_DEVICE_LOST` from now on (see [`Call::reports_loss`]). The others, creation and allocation
-    /// among them, succeed as before, as Vulkan has it: who must not go on has to remember the loss.
+    /// Loses the device: pending work ends without a signal, and commands that report it return
+    /// `ERROR_DEVICE_LOST` from now on (see [`Call::reports_loss`]). The others, including creation
+    /// and allocation, succeed as before, as Vulkan specifies. Code that must not continue has to
+    /// remember the loss.
     pub fn lose_device(&self) {
         let mut state = self.driver().lock();
         self.driver().calls.set_lost();
@@ -270,13 +277,14 @@ impl FakeDriver {
         self.driver().calls.count(call)
     }
 
-    /// How many calls there were of all commands.
+    /// The number of calls of all commands.
     pub fn total_calls(&self) -> u64 {
         self.driver().calls.total()
     }
 
-    /// Whether this thread is in one of its calls or those of another fake's: what the heap is asked for meanwhile is
-    /// the driver's own. For a test whose heap refuses what the code under test asks for.
+    /// Whether this thread is executing a call of this or another fake driver. Heap allocations
+    /// meanwhile are made by the driver itself. This is for a test whose heap refuses allocations
+    /// of the code under test.
     pub fn is_inside() -> bool {
         driver::is_inside()
     }
@@ -291,8 +299,9 @@ impl FakeDriver {
         self.driver().lock().heap_peak.get(heap as usize).copied().unwrap_or(0)
     }
 
-    /// Sets what `VK_EXT_memory_budget` says about a heap: its budget, which is the heap's size at
-    /// first, less the bytes that other processes use, which are none.
+    /// Sets what `VK_EXT_memory_budget` reports about a heap: its budget, which is initially the
+    /// size of the heap, and the bytes that other processes use, which are subtracted and initially
+    /// 0.
     pub fn set_budget(&self, heap: u32, budget: u64, used_by_others: u64) {
         if let Some(found) = self.driver().lock().budgets.get_mut(heap as usize) {
             *found = state::Budget { budget, used_by_others };
@@ -304,21 +313,21 @@ impl FakeDriver {
         self.driver().lock().live()
     }
 
-    /// Writes to a memory as the GPU does, past the host's caches: host-visible memory that is not
-    /// coherent shows it only after an invalidation. Any memory has bytes here, host-visible or
-    /// not. False if the range is not inside a live memory.
+    /// Writes to a memory as the GPU does, bypassing the host's caches: the host sees the change in
+    /// memory that is not coherent only after an invalidation. Every memory has bytes here,
+    /// host-visible or not. Returns false if the range is not inside a live memory.
     pub fn gpu_write(&self, memory: vk::DeviceMemory, offset: u64, bytes: &[u8]) -> bool {
         self.driver().lock().gpu_write(memory, offset, bytes)
     }
 
-    /// Reads from a memory as the GPU does: writes of the host to memory that is not coherent
-    /// show only after a flush. False, and `out` unchanged, if the range is not inside a live
-    /// memory.
+    /// Reads from a memory as the GPU does: writes by the host to memory that is not coherent are
+    /// visible only after a flush. Returns false, and leaves `out` unchanged, if the range is not
+    /// inside a live memory.
     pub fn gpu_read(&self, memory: vk::DeviceMemory, offset: u64, out: &mut [u8]) -> bool {
         self.driver().lock().gpu_read(memory, offset, out)
     }
 
-    /// The priority that a live memory was allocated with, or given since, if it was told one.
+    /// The priority of a live memory, as set at allocation or later, if there is one.
     pub fn priority(&self, memory: vk::DeviceMemory) -> Option<f32> {
         self.driver().lock().memories.get(memory)?.priority
     }
@@ -328,7 +337,8 @@ impl FakeDriver {
         self.driver().lock().violations.list.clone()
     }
 
-    /// The end of a test: an error if any rule was broken, any object is alive or any work pending.
+    /// Ends a test. Returns an error if any rule was broken, any object is alive or any work is
+    /// pending.
     pub fn finish(&self) -> Result<(), Violations> {
         let state = self.driver().lock();
         let mut violations = state.violations.clone();

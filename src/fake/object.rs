@@ -1,10 +1,10 @@
-//! What a violation names: objects, submissions and ranges of bytes.
+//! What a violation refers to: objects, submissions and ranges of bytes.
 
 use std::fmt;
 
 use ash::vk;
 
-/// A Vulkan object, named in a [`Violation`](super::Violation).
+/// A Vulkan object that a [`Violation`](super::Violation) refers to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Object {
     /// Its type.
@@ -32,8 +32,8 @@ impl fmt::Display for Object {
     }
 }
 
-/// One batch of a queue submission: the queue's index and a number that counts the batches of all
-/// queues from 1.
+/// One batch of a queue submission: the index of the queue, and a number that counts the batches of
+/// all queues from 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Submission {
     /// The index of the queue, as in [`FakeDriver::queue`](super::FakeDriver::queue).
@@ -48,7 +48,7 @@ impl fmt::Display for Submission {
     }
 }
 
-/// A range of bytes of a memory, named in a [`Violation`](super::Violation).
+/// A range of bytes of a memory that a [`Violation`](super::Violation) refers to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Range {
     /// The memory.

@@ -1,4 +1,4 @@
-//! Disjoint images: requirements plane by plane, and binding all planes in one call.
+//! Disjoint images: the requirements of each plane, and binding all planes in one call.
 
 use ash::vk;
 
@@ -9,14 +9,15 @@ use super::resource::ResourceId;
 use super::state::State;
 use super::violation::Violation;
 
-/// A plane, and where it is bound.
+/// A plane, and the range to which it is bound.
 pub(super) type PlaneBind = (vk::ImageAspectFlags, vk::DeviceMemory, u64);
 
 const ASPECTS: [vk::ImageAspectFlags; 3] =
     [vk::ImageAspectFlags::PLANE_0, vk::ImageAspectFlags::PLANE_1, vk::ImageAspectFlags::PLANE_2];
 
 impl State {
-    /// What one plane of a disjoint image needs; the same for each in this model.
+    /// The requirements of one plane of a disjoint image. They are the same for all planes in this
+    /// model.
     pub(super) fn plane_requirements(&mut self, call: Call, image: vk::Image) -> Requirements {
         let found = self.images.get(image).map(|found| found.plane);
         match found {
@@ -32,7 +33,7 @@ impl State {
         }
     }
 
-    /// Binds the planes of a disjoint image: all of them, to one memory, side by side.
+    /// Binds the planes of a disjoint image. All must be bound, to one memory, without overlap.
     pub(super) fn bind_planes(
         &mut self,
         call: Call,

@@ -1,4 +1,4 @@
-//! What a fake GPU claims to be: heaps, memory types, limits, queues and rules of size.
+//! The properties of a fake GPU: heaps, memory types, limits, queues and rules for sizes.
 
 use ash::vk;
 
@@ -7,8 +7,8 @@ use super::topologies::{TOPOLOGIES, Topology};
 const GIB: u64 = 1 << 30;
 
 /// The description of a fake GPU. Start from [`Profile::default`] (a discrete GPU), from a recorded
-/// topology ([`Profile::topology`], [`Profile::all`]) or from a given list of heaps, then change
-/// what the test needs.
+/// topology ([`Profile::topology`], [`Profile::all`]), or from a given list of heaps, and then
+/// change what the test needs.
 ///
 /// ```
 /// use fencepost::fake::Profile;
@@ -56,8 +56,9 @@ pub struct Profile {
 }
 
 impl Default for Profile {
-    /// A discrete GPU with Vulkan 1.3: 8 GiB of its own memory, 16 GiB of the host's, and a window
-    /// of 256 MiB on its own memory for the host; three queue families with 1, 2 and 1 queues.
+    /// A discrete GPU with Vulkan 1.3: 8 GiB of device memory, 16 GiB of host memory, and a
+    /// host-visible window of 256 MiB on device memory; three queue families with 1, 2 and 1
+    /// queues.
     fn default() -> Profile {
         use vk::{MemoryHeapFlags as Heap, MemoryPropertyFlags as Type, QueueFlags as Queue};
         let host = Type::HOST_VISIBLE | Type::HOST_COHERENT;
@@ -116,14 +117,15 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// The recorded topology of a device, by its exact name as
-    /// [vulkan.gpuinfo.org](https://vulkan.gpuinfo.org) has it (CC BY 4.0). Where several
-    /// topologies carry one name, the most reported.
+    /// The recorded topology of a device, by its exact name on
+    /// [vulkan.gpuinfo.org](https://vulkan.gpuinfo.org) (CC BY 4.0). If several topologies have the
+    /// same name, this is the one with the most reports.
     pub fn topology(name: &str) -> Option<Profile> {
         TOPOLOGIES.iter().find(|t| t.name == name).map(Profile::from_topology)
     }
 
-    /// All 158 recorded topologies, the most reported first. They stand for 36,450 reports.
+    /// All 158 recorded topologies, those with the most reports first. They represent 36,450
+    /// reports.
     pub fn all() -> impl Iterator<Item = Profile> {
         TOPOLOGIES.iter().map(Profile::from_topology)
     }
@@ -171,7 +173,8 @@ impl Profile {
         self.name
     }
 
-    /// How many reports of vulkan.gpuinfo.org have this topology; 0 if it is not a recorded one.
+    /// The number of reports on vulkan.gpuinfo.org with this topology; 0 if it is not a recorded
+    /// one.
     pub fn reports(&self) -> u32 {
         self.reports
     }
@@ -181,18 +184,19 @@ impl Profile {
         self.queue_families.iter().map(|(_, count)| count).sum()
     }
 
-    /// The size of a heap in bytes; 0 for one that is not there.
+    /// The size of a heap in bytes; 0 if it does not exist.
     pub fn heap_size(&self, heap: u32) -> u64 {
         self.heaps.get(heap as usize).map_or(0, |(size, _)| *size)
     }
 
-    /// Whether the type is host-visible but not coherent, so that the fake keeps two views of it.
+    /// Whether the type is host-visible but not coherent, so that the fake maintains two views of
+    /// it.
     pub(super) fn is_non_coherent(flags: vk::MemoryPropertyFlags) -> bool {
         flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
             && !flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT)
     }
 
-    /// Property flags that no allocation may have: their feature is off.
+    /// Property flags that no allocation may have, because their feature is off.
     pub(super) fn forbidden_types(&self) -> vk::MemoryPropertyFlags {
         use vk::MemoryPropertyFlags as Type;
         let mut forbidden = Type::empty();
@@ -205,12 +209,12 @@ impl Profile {
         forbidden
     }
 
-    /// The value of limit `bufferImageGranularity` that holds: some drivers report 0.
+    /// The effective value of `bufferImageGranularity`: some drivers report 0.
     pub(super) fn page(&self) -> u64 {
         self.granularity.max(1)
     }
 
-    /// The value of limit `nonCoherentAtomSize` that holds: some drivers report 0.
+    /// The effective value of `nonCoherentAtomSize`: some drivers report 0.
     pub(super) fn flush_atom(&self) -> u64 {
         self.atom.max(1)
     }
@@ -218,7 +222,7 @@ impl Profile {
 
 macro_rules! setters {
     ($($(#[$doc:meta])+ $name:ident: $type:ty),+ $(,)?) => {
-        /// Changes: each takes the profile and gives it back.
+        /// Setters: each takes the profile and returns the changed one.
         impl Profile {
             $($(#[$doc])+ #[must_use] pub fn $name(mut self, $name: $type) -> Profile {
                 self.$name = $name;
@@ -229,35 +233,35 @@ macro_rules! setters {
 }
 
 setters! {
-    /// The Vulkan version, such as `vk::API_VERSION_1_1`. Commands of a later version are null;
-    /// those that exist as extensions too stay under their extension's name.
+    /// The Vulkan version, such as `vk::API_VERSION_1_1`. Commands of later versions are null.
+    /// Commands that also exist as extensions remain available under the extension's name.
     api_version: u32,
-    /// What kind of device it says it is.
+    /// The device type that it reports.
     device_type: vk::PhysicalDeviceType,
     /// `bufferImageGranularity` in bytes.
     granularity: u64,
     /// `nonCoherentAtomSize` in bytes.
     atom: u64,
-    /// `maxMemoryAllocationCount`. The allocation after it is `ERROR_TOO_MANY_OBJECTS`. 0, which
-    /// some drivers report, sets no limit.
+    /// `maxMemoryAllocationCount`. An allocation beyond it is `ERROR_TOO_MANY_OBJECTS`. 0, which
+    /// some drivers report, means no limit.
     max_allocation_count: u32,
     /// `maxMemoryAllocationSize` in bytes. A larger allocation is `ERROR_OUT_OF_DEVICE_MEMORY`.
     max_allocation_size: u64,
     /// `maxBufferSize` in bytes, from Vulkan 1.3 on. A larger buffer is a violation.
     max_buffer_size: u64,
-    /// What each byte of fresh memory holds; 0 costs nothing.
+    /// The initial value of each byte of new memory; 0 costs nothing.
     fresh_byte: u8,
     /// Alignment of buffers in bytes, a power of two.
     buffer_alignment: u64,
-    /// What sizes of buffers are rounded up to, in bytes; 1 leaves them as asked.
+    /// The unit in bytes to which sizes of buffers are rounded up; 1 leaves them unchanged.
     buffer_rounding: u64,
     /// Alignment of images in bytes, a power of two. Their sizes are rounded up to it.
     image_alignment: u64,
-    /// The memory types that a buffer can have, as a mask over those that make sense.
+    /// The memory types that a buffer can have, as a mask over those that are possible for it.
     buffer_types: u32,
-    /// The memory types that an image can have, as a mask over those that make sense.
+    /// The memory types that an image can have, as a mask over those that are possible for it.
     image_types: u32,
-    /// The memory types that an image can have which the host copies to and from, as such a mask.
+    /// The memory types of an image that the host copies to and from, as such a mask.
     host_image_types: u32,
     /// `minAccelerationStructureScratchOffsetAlignment` in bytes.
     scratch_alignment: u32,
@@ -265,58 +269,59 @@ setters! {
     shader_group_alignment: u32,
     /// `descriptorBufferOffsetAlignment` in bytes.
     descriptor_alignment: u64,
-    /// The size in bytes from which on a resource prefers a dedicated allocation.
+    /// The size in bytes from which on a resource prefers dedicated memory.
     prefers_dedicated: u64,
-    /// The size in bytes from which on a resource requires a dedicated allocation.
+    /// The size in bytes from which on a resource requires dedicated memory.
     requires_dedicated: u64,
-    /// Whether timeline semaphores exist.
+    /// Whether timeline semaphores are supported.
     timeline_semaphores: bool,
     /// Whether buffers have device addresses.
     device_address: bool,
-    /// Whether `VK_EXT_memory_budget` is there.
+    /// Whether `VK_EXT_memory_budget` is supported.
     memory_budget: bool,
-    /// Whether `VK_EXT_pageable_device_local_memory` is there.
+    /// Whether `VK_EXT_pageable_device_local_memory` is supported.
     pageable_memory: bool,
-    /// Whether protected memory is enabled. If not, allocating from such a type is a violation.
+    /// Whether protected memory is enabled. If not, an allocation of such a type is a violation.
     protected_memory: bool,
-    /// Whether AMD's device-coherent memory is enabled. If not, allocating from it is a violation.
+    /// Whether AMD's device-coherent memory is enabled. If not, an allocation of such a type is a
+    /// violation.
     device_coherent_memory: bool,
-    /// The handle types that memory can be shared by.
+    /// The handle types by which memory can be shared.
     external_memory: vk::ExternalMemoryHandleTypeFlags,
-    /// Whether shared memory must be for one resource alone.
+    /// Whether shared memory must be dedicated to one resource.
     external_dedicated_only: bool,
 }
 
 impl Profile {
-    /// The queue families: flags and number of queues of each.
+    /// The queue families, each with its flags and its number of queues.
     #[must_use]
     pub fn queue_families(mut self, families: &[(vk::QueueFlags, u32)]) -> Profile {
         self.queue_families = families.to_vec();
         self
     }
 
-    /// `count` queues of one family that can do everything.
+    /// One family with `count` queues that support everything.
     #[must_use]
     pub fn queues(self, count: u32) -> Profile {
         self.queue_families(&[(vk::QueueFlags::from_raw(7), count)])
     }
 
-    /// What the bindings of a video session need: size and alignment in bytes, and a mask of memory
-    /// types.
+    /// The requirements of the bindings of a video session: size and alignment in bytes, and a mask
+    /// of memory types.
     #[must_use]
     pub fn video_bindings(mut self, bindings: &[(u64, u64, u32)]) -> Profile {
         self.video_bindings = bindings.to_vec();
         self
     }
 
-    /// The heaps, at most 16: size in bytes and flags of each.
+    /// The heaps, at most 16, each with its size in bytes and its flags.
     #[must_use]
     pub fn heaps(mut self, heaps: &[(u64, vk::MemoryHeapFlags)]) -> Profile {
         self.heaps = heaps.iter().copied().take(vk::MAX_MEMORY_HEAPS).collect();
         self
     }
 
-    /// The memory types, at most 32: heap index and property flags of each.
+    /// The memory types, at most 32, each with its heap index and its property flags.
     #[must_use]
     pub fn types(mut self, types: &[(u32, vk::MemoryPropertyFlags)]) -> Profile {
         self.types = types.iter().copied().take(vk::MAX_MEMORY_TYPES).collect();

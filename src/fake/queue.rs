@@ -22,13 +22,14 @@ pub(super) struct Queue {
     /// The index within the family.
     pub(super) slot: u32,
     pub(super) pending: VecDeque<Batch>,
-    /// Moved by `step` only.
+    /// Whether only `step` moves it.
     pub(super) stalled: bool,
-    /// By queue, the last submission that a barrier or a wait puts before what comes here next.
+    /// For each queue, the last submission that precedes what comes here next, because of a barrier
+    /// or a wait.
     pub(super) after: Vec<u64>,
 }
 
-/// A semaphore with a value; a binary one has none.
+/// A semaphore and a value; a binary semaphore has none.
 pub(super) type Wait = (vk::Semaphore, Option<u64>);
 
 /// A signal at the end of a batch.
@@ -36,12 +37,12 @@ pub(super) type Wait = (vk::Semaphore, Option<u64>);
 pub(super) struct Signal {
     pub(super) semaphore: vk::Semaphore,
     pub(super) value: Option<u64>,
-    /// Whether it waits for all commands before it. One whose `stageMask` is less may come as soon
-    /// as the batch begins, and here it does.
+    /// Whether it waits for all commands before it. A signal with a smaller `stageMask` may occur
+    /// as soon as the batch begins, and here it does.
     pub(super) covers_all: bool,
 }
 
-/// A `VkSubmitInfo`, or a `VkSubmitInfo2`.
+/// The contents of a `VkSubmitInfo` or a `VkSubmitInfo2`.
 #[derive(Default)]
 pub(super) struct SubmitArguments {
     pub(super) waits: SmallVec<[Wait; 2]>,
@@ -57,7 +58,7 @@ pub(super) struct Batch {
     fence: vk::Fence,
     touched: Vec<Touched>,
     work: SmallVec<[Arc<Vec<Work>>; 1]>,
-    /// Whether the signals that do not cover all are given.
+    /// Whether the signals that do not cover all commands have been given.
     begun: bool,
 }
 
@@ -66,7 +67,7 @@ impl State {
         self.queues.iter().position(|q| q.handle == queue)
     }
 
-    /// Submits batches; the fence goes with the last.
+    /// Submits batches. The fence belongs to the last one.
     pub(super) fn submit(
         &mut self,
         queue: vk::Queue,
@@ -118,7 +119,7 @@ impl State {
         vk::Result::SUCCESS
     }
 
-    /// The pending submission that will bring a timeline semaphore to a value.
+    /// The pending submission that will raise a timeline semaphore to a value.
     fn signaller(&self, semaphore: vk::Semaphore, value: u64) -> Option<Submission> {
         let brings = |signal: &Signal| {
             signal.semaphore == semaphore
@@ -130,8 +131,8 @@ impl State {
         signallers.map(|batch| batch.id).min_by_key(|id| id.number)
     }
 
-    /// What comes on one queue next is put after a submission of this or another queue, and after all
-    /// before that.
+    /// Orders what comes next on one queue after a submission of this or another queue, and after
+    /// everything before that submission.
     pub(super) fn order_after(&mut self, queue: u32, other: u32, number: u64) {
         let count = self.queues.len();
         if let Some(queue) = self.queues.get_mut(queue as usize) {
@@ -142,7 +143,7 @@ impl State {
         }
     }
 
-    /// The fence, or null if it cannot be used.
+    /// The fence, or null if it must not be used.
     fn checked_fence(&mut self, handle: vk::Fence) -> vk::Fence {
         if handle.is_null() {
             return handle;
@@ -154,7 +155,7 @@ impl State {
         handle
     }
 
-    /// Checks a wait; false if it cannot be kept.
+    /// Checks a wait. Returns false if it is invalid.
     fn submit_wait(&mut self, (handle, value): Wait) -> bool {
         let call = Call::QueueSubmit;
         let Some(found) = self.find(call, handle) else { return false };
@@ -178,7 +179,7 @@ impl State {
         false
     }
 
-    /// Checks a signal; false if it cannot be kept.
+    /// Checks a signal. Returns false if it is invalid.
     fn submit_signal(&mut self, id: Submission, signal: &Signal) -> bool {
         let call = Call::QueueSubmit;
         let Some(found) = self.find(call, signal.semaphore) else { return false };
@@ -195,8 +196,8 @@ impl State {
             self.report(Violation::WrongSemaphore { call, semaphore });
             return false;
         };
-        // On one queue signals come in order, so the value must be above the last one submitted;
-        // across queues only their completion shows the order.
+        // On one queue signals occur in order, so the value must be above the last one submitted.
+        // Across queues the order is known only at their completion.
         let from = match found.pending_value() {
             Some((value, earlier)) if earlier.queue == id.queue => value,
             _ => found.value,
@@ -212,8 +213,8 @@ impl State {
         true
     }
 
-    /// The next thing that can happen on a queue: its oldest batch completes, or begins if it has
-    /// signals that do not wait for its end. False if nothing can.
+    /// Executes the next thing that can happen on a queue: its oldest batch completes, or begins if
+    /// it has signals that do not wait for its end. Returns false if nothing can happen.
     pub(super) fn step(&mut self, index: usize) -> bool {
         let State { queues, semaphores, .. } = self;
         let Some(queue) = queues.get_mut(index) else { return false };
@@ -246,7 +247,7 @@ impl State {
         true
     }
 
-    /// Takes the signals of binary semaphores.
+    /// Consumes the signals of binary semaphores.
     fn consume(&mut self, waits: &[Wait]) {
         for (semaphore, _) in waits {
             if let Some(found) = self.semaphores.get_mut(*semaphore).filter(|s| !s.timeline) {
@@ -280,7 +281,8 @@ impl State {
         }
     }
 
-    /// Moves the clock by one step on the next queue that can; false if none can.
+    /// Moves the clock by one step on the next queue where this is possible. Returns false if there
+    /// is none.
     pub(super) fn advance(&mut self) -> bool {
         let count = self.queues.len();
         for turn in 0..count {
@@ -294,7 +296,7 @@ impl State {
         false
     }
 
-    /// Lets everything complete that can; the number of batches that did.
+    /// Completes everything that can complete. Returns the number of batches that completed.
     pub(super) fn run(&mut self) -> u32 {
         let before = self.pending();
         while self.advance() {}
@@ -306,7 +308,7 @@ impl State {
         self.queues.iter().map(|queue| queue.pending.len()).sum()
     }
 
-    /// Drops all pending work without a signal: a lost device uses nothing any more.
+    /// Drops all pending work without a signal: a lost device does not use anything any more.
     pub(super) fn abandon_all(&mut self) {
         for index in 0..self.queues.len() {
             while let Some(batch) = self.queues.get_mut(index).and_then(|q| q.pending.pop_front()) {

@@ -1,10 +1,10 @@
-//! The model of sizes: how much memory the fake asks for a buffer or an image.
+//! The model of sizes: how much memory a buffer or an image needs.
 
 use ash::vk;
 
 use super::profile::Profile;
 
-/// `VkMemoryRequirements` and the dedicated ones.
+/// `VkMemoryRequirements` and `VkMemoryDedicatedRequirements`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Requirements {
     pub(super) size: u64,
@@ -14,7 +14,7 @@ pub(super) struct Requirements {
     pub(super) requires_dedicated: bool,
 }
 
-/// What of a `VkImageCreateInfo` decides its size.
+/// The parts of a `VkImageCreateInfo` that determine its size.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ImageShape {
     pub(super) flags: vk::ImageCreateFlags,
@@ -68,7 +68,7 @@ impl Profile {
         }
     }
 
-    /// What each plane of a disjoint image needs: a quarter of the image.
+    /// The requirements of each plane of a disjoint image: a quarter of the image.
     pub(super) fn plane_requirements(&self, shape: &ImageShape) -> Option<Requirements> {
         let disjoint = shape.flags.contains(vk::ImageCreateFlags::DISJOINT);
         disjoint.then(|| {
@@ -98,9 +98,9 @@ impl Profile {
         }
     }
 
-    /// The types that a resource can have: protected ones only for protected resources and only
-    /// they, lazily allocated ones only for transient attachments. Types whose feature is off stay
-    /// in, as with real drivers: to avoid them is the caller's duty.
+    /// The types that a resource can have. Protected types are only for protected resources, which
+    /// can have no other, and lazily allocated types are only for transient attachments. Types
+    /// whose feature is off are included, as with real drivers: the caller has to avoid them.
     pub(super) fn type_bits(&self, protected: bool, transient: bool) -> u32 {
         use vk::MemoryPropertyFlags as Type;
         let fits = |flags: Type| {
@@ -117,7 +117,7 @@ impl Profile {
 }
 
 impl ImageShape {
-    /// The texel blocks of all mip levels, layers and samples, in bytes.
+    /// The size in bytes of the texel blocks of all mip levels, layers and samples.
     fn bytes(&self) -> u64 {
         let (width, height, bytes) = texel_block(self.format);
         let level = |level: u32| {
@@ -135,10 +135,10 @@ impl ImageShape {
     }
 }
 
-/// Width and height of a format's texel block in texels, and its size in bytes. Multi-planar and
-/// unknown formats count as four bytes a texel.
+/// The width and height of a format's texel block in texels, and its size in bytes. Multi-planar
+/// and unknown formats count as four bytes per texel.
 fn texel_block(format: vk::Format) -> (u64, u64, u64) {
-    /// The last raw value of each run of formats of one size, and that size.
+    /// The last raw value of each run of formats of the same size, and that size.
     const PLAIN: [(i32, u64); 30] = [
         (1, 1),
         (8, 2),
@@ -164,7 +164,7 @@ fn texel_block(format: vk::Format) -> (u64, u64, u64) {
         (127, 1),
         (129, 4),
         (130, 8),
-        // Blocks of 4×4 texels from here on: BC1, BC2 and 3, BC4, BC5 to 7, ETC2 RGB, and RGBA.
+        // From here on blocks of 4×4 texels: BC1, BC2 and 3, BC4, BC5 to 7, ETC2 RGB, and RGBA.
         (134, 8),
         (138, 16),
         (140, 8),

@@ -31,15 +31,15 @@ pub(super) struct Resource {
     /// The size that a buffer was created with.
     pub(super) size: u64,
     pub(super) requirements: Requirements,
-    /// Of each plane, for a disjoint image.
+    /// The requirements of each plane, for a disjoint image.
     pub(super) plane: Option<Requirements>,
-    /// Buffers and linear images, as `bufferImageGranularity` tells resources apart.
+    /// Whether this is a buffer or a linear image, for `bufferImageGranularity`.
     pub(super) linear: bool,
     wants_address: bool,
     pub(super) bound: Option<(vk::DeviceMemory, u64)>,
-    /// Lies over all others by intent: what is touched through it is known word by word.
+    /// Whether it overlaps others on purpose. What is touched through it is known word by word.
     pub(super) overlay: bool,
-    /// The handle types it was declared with.
+    /// The handle types with which it was declared.
     pub(super) external: vk::ExternalMemoryHandleTypeFlags,
     pub(super) busy: Busy,
 }
@@ -108,7 +108,7 @@ impl State {
         })
     }
 
-    /// Judges by which queue families a new resource is shared.
+    /// Checks the queue families that share a new resource.
     pub(super) fn judge_families(
         &mut self,
         call: Call,
@@ -179,14 +179,14 @@ impl State {
         }
     }
 
-    /// Reports it if the feature is off.
+    /// Reports a violation if the feature is off.
     pub(super) fn need_device_address(&mut self, call: Call) {
         if !self.profile.device_address {
             self.report(Violation::NotEnabled { call, feature: "bufferDeviceAddress" });
         }
     }
 
-    /// The address of a buffer; 0 with a violation if it has none.
+    /// The address of a buffer. If it has none, returns 0 and reports a violation.
     pub(super) fn buffer_address(&mut self, buffer: vk::Buffer) -> u64 {
         let Some(found) = self.find(Call::GetBufferDeviceAddress, buffer) else { return 0 };
         let (wanted, bound) = (found.wants_address, found.bound);
@@ -199,8 +199,8 @@ impl State {
         address.unwrap_or(0)
     }
 
-    /// Binds a resource. Every broken rule is reported; where it makes sense the resource is bound
-    /// none the less, so that what follows from it is seen too.
+    /// Binds a resource. Every broken rule is reported. If possible the resource is bound
+    /// nevertheless, so that the consequences are visible too.
     pub(super) fn bind(
         &mut self,
         call: Call,
@@ -217,7 +217,7 @@ impl State {
         }
     }
 
-    /// [`bind`](Self::bind), for a disjoint image too.
+    /// As [`bind`](Self::bind), also for a disjoint image.
     pub(super) fn bind_whole(
         &mut self,
         call: Call,
@@ -301,8 +301,8 @@ impl State {
         broken
     }
 
-    /// The rules between the resource and what is in the memory already. Whether it overlaps
-    /// another.
+    /// The rules between the resource and what is in the memory already. Also returns whether it
+    /// overlaps another resource.
     fn neighbours(&self, place: &Place, broken: &mut SmallVec<[Violation; 2]>) -> bool {
         let Some(memory) = self.memories.get(place.range.memory) else { return false };
         let (resource, range) = (place.id.object(), place.range);
@@ -318,14 +318,15 @@ impl State {
             };
             for (other_start, other_end, other) in segments.overlapping(from, to) {
                 let found = self.resource(other);
-                // All of it: a segment may end where the next one's owners begin.
+                // All of it, because a segment may end where the owners of the next one begin.
                 let whole = found.and_then(|found| {
                     let (_, offset) = found.bound?;
                     Some((offset, offset.saturating_add(found.requirements.size)))
                 });
                 let (other_start, other_end) = whole.unwrap_or((other_start, other_end));
                 let overlaps = other_start < end && other_end > start;
-                // Who shares a page without sharing bytes aliases too: where order is judged, that is judged by it.
+                // Resources that share a page without sharing bytes also alias. If order is judged,
+                // that check covers this case.
                 let excused = self.judges_order;
                 aliased |= overlaps || excused;
                 let busy = found.and_then(|found| found.busy.any());
@@ -339,7 +340,7 @@ impl State {
                     }
                     (true, None) => Violation::BindOverlap { resource, range, other },
                 };
-                // The other one may lie in several segments.
+                // The other resource may be in several segments.
                 if !broken.contains(&violation) {
                     broken.push(violation);
                 }
@@ -363,7 +364,7 @@ impl State {
     }
 }
 
-/// A resource and where it is about to be bound.
+/// A resource, and the range to which it is about to be bound.
 struct Place {
     id: ResourceId,
     range: Range,

@@ -1,4 +1,4 @@
-//! Which owners lie where in a memory: disjoint segments in address order, each with its owners.
+//! A map of the owners in a memory: disjoint segments in address order, each with its owners.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -10,8 +10,8 @@ struct Segment<T> {
     owners: SmallVec<[T; 1]>,
 }
 
-/// A map from ranges of bytes to owners, who may overlap. A look-up costs `O(log n)` and the hits:
-/// the segments are disjoint, so no long owner hides behind a short one.
+/// A map from ranges of bytes to owners, which may overlap. A look-up costs O(log n + hits): the
+/// segments are disjoint, so a long owner cannot be hidden behind a short one.
 ///
 /// ```text
 /// a: 0..8, b: 4..12     0────4────8────12
@@ -32,7 +32,7 @@ impl<T: Copy + PartialEq> Segments<T> {
         self.map.is_empty()
     }
 
-    /// The owners that overlap `start..end`, with the segments where they do; an owner appears once
+    /// The owners that overlap `start..end`, with the segments where they do. An owner appears once
     /// for each of its segments.
     pub(super) fn overlapping(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, u64, T)> {
         let first = if self.is_free(start, end) { end } else { self.first_before(start) };
@@ -41,7 +41,7 @@ impl<T: Copy + PartialEq> Segments<T> {
             .flat_map(|(at, segment)| segment.owners.iter().map(|o| (*at, segment.end, *o)))
     }
 
-    /// Adds `owner` to `start..end`. The same owner may be added again and counts twice.
+    /// Adds `owner` to `start..end`. If the same owner is added again, it counts twice.
     pub(super) fn insert(&mut self, start: u64, end: u64, owner: T) {
         if start >= end {
             return;
@@ -69,7 +69,7 @@ impl<T: Copy + PartialEq> Segments<T> {
         }
     }
 
-    /// Takes `owner` out of `start..end`, once.
+    /// Removes `owner` from `start..end`, once.
     pub(super) fn remove(&mut self, start: u64, end: u64, owner: T) {
         if start >= end {
             return;
@@ -94,12 +94,12 @@ impl<T: Copy + PartialEq> Segments<T> {
         }
     }
 
-    /// Whether nothing overlaps `start..end`: one look-up, and the usual answer.
+    /// Whether nothing overlaps `start..end`, with one look-up. The answer is usually yes.
     fn is_free(&self, start: u64, end: u64) -> bool {
         start >= end || self.map.range(..end).next_back().is_none_or(|(_, s)| s.end <= start)
     }
 
-    /// The start of the segment that holds `at`, or `at`.
+    /// The start of the segment that contains `at`, or `at`.
     fn first_before(&self, at: u64) -> u64 {
         match self.map.range(..=at).next_back() {
             Some((from, segment)) if segment.end > at => *from,
@@ -107,7 +107,7 @@ impl<T: Copy + PartialEq> Segments<T> {
         }
     }
 
-    /// Makes `at` a boundary.
+    /// Makes `at` a boundary between segments.
     fn split(&mut self, at: u64) {
         let from = self.first_before(at);
         if from == at {

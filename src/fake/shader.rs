@@ -1,6 +1,6 @@
-//! Compute: modules, pipelines and dispatches. The fake runs no SPIR-V. The one module of this crate
-//! ([`guard`](crate::guard)) it knows by its bytes and does what it says; of all others a dispatch touches what
-//! its set names, and changes nothing.
+//! Compute modules, pipelines and dispatches. The fake does not execute SPIR-V. It recognises the
+//! module of this crate ([`guard`](crate::guard)) by its bytes, and does what this module does. A
+//! dispatch of any other module touches what its descriptor set names, and changes nothing.
 
 use ash::vk;
 
@@ -15,7 +15,7 @@ use super::uses::{Touched, Use};
 use super::violation::Violation;
 use crate::guard::{self, HEADER, PIECE, SEEN, Seen};
 
-/// A shader that the fake can run.
+/// A shader that the fake can execute.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Shader {
     Fill,
@@ -38,13 +38,13 @@ tracked!(Module, Pipeline);
 #[derive(Clone, Copy)]
 pub(super) struct Dispatch {
     pipeline: vk::Pipeline,
-    /// None of one that the fake cannot run.
+    /// `None` if the fake cannot execute the shader.
     shader: Option<Shader>,
     set: vk::DescriptorSet,
     groups: u32,
 }
 
-/// Words of a block that one workgroup has to itself.
+/// Words of a block that one workgroup processes alone.
 struct Piece {
     memory: vk::DeviceMemory,
     /// The byte where it begins, and the index of that word in the block.
@@ -52,11 +52,11 @@ struct Piece {
     index: u64,
     words: u32,
     zero: bool,
-    /// Its place in the report.
+    /// Its index in the report.
     slot: u32,
 }
 
-/// A range of a memory that a binding names. Bytes.
+/// A range of a memory that a binding names, in bytes.
 #[derive(Clone, Copy)]
 struct Bytes {
     memory: vk::DeviceMemory,
@@ -64,7 +64,8 @@ struct Bytes {
     size: u64,
 }
 
-/// The newest SPIR-V that a Vulkan version reads (specification, "Versions and Formats" of SPIR-V).
+/// The newest SPIR-V version that a Vulkan version supports (specification, "Versions and Formats"
+/// of SPIR-V).
 const fn newest_spirv(api_version: u32) -> u32 {
     match (vk::api_version_major(api_version), vk::api_version_minor(api_version)) {
         (1, 0) => 0x0001_0000,
@@ -84,7 +85,7 @@ impl State {
         self.create(Module { is_guard: code == guard::SPIRV, busy: Busy::default() })
     }
 
-    /// `entry` is the shader's name in the module.
+    /// `entry` is the name of the shader in the module.
     pub(super) fn create_pipeline(
         &mut self,
         module: vk::ShaderModule,
@@ -103,7 +104,7 @@ impl State {
         self.create(Pipeline { shader, busy: Busy::default() })
     }
 
-    /// Records a dispatch of what is bound.
+    /// Records a dispatch with the bound state.
     pub(super) fn record_dispatch(&mut self, commands: vk::CommandBuffer, groups: u32) {
         let call = Call::CmdDispatch;
         let Some((pipeline, set)) = self.bound(commands) else {
@@ -120,7 +121,7 @@ impl State {
         self.record_command(call, commands, &uses, Some(Work::Dispatch(dispatch)));
     }
 
-    /// The words that a dispatch touches, which its table says when it is submitted.
+    /// The words that a dispatch touches, according to its table at submission.
     pub(super) fn touch_dispatch(
         &mut self,
         submission: Submission,
@@ -142,7 +143,7 @@ impl State {
         }
     }
 
-    /// Does what the shader does.
+    /// Does what the shader would do.
     pub(super) fn dispatch(&mut self, dispatch: &Dispatch) {
         let Some(shader) = dispatch.shader else { return };
         let report = self.binding(dispatch.set, 2);
@@ -177,7 +178,7 @@ impl State {
         }
     }
 
-    /// The pieces of a dispatch that lie in its window; others are a violation.
+    /// The pieces of a dispatch that lie in its window. Others are a violation.
     fn pieces(&mut self, dispatch: &Dispatch) -> Vec<Piece> {
         let (Some(window), Some(table)) =
             (self.binding(dispatch.set, 0), self.binding(dispatch.set, 1))

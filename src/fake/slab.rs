@@ -1,4 +1,5 @@
-//! Objects behind Vulkan handles: a handle is an index and a generation, so a stale one is known.
+//! The objects behind Vulkan handles. A handle consists of an index and a generation, so a stale
+//! handle is detected.
 
 use std::marker::PhantomData;
 
@@ -15,8 +16,8 @@ struct Slot<T> {
     value: Option<T>,
 }
 
-/// The live objects of one kind. A handle's value comes back only after 2³⁰ reuses of its slot, so
-/// the second destruction of an object, or any use after the first, finds nothing.
+/// The live objects of one kind. The value of a handle recurs only after its slot was reused 2³⁰
+/// times, so a second destruction of an object, or a use after its destruction, finds nothing.
 pub(super) struct Slab<H, T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
@@ -42,7 +43,7 @@ impl<H: vk::Handle, T> Slab<H, T> {
         ((raw & INDEX_MASK) as usize, (raw >> INDEX_BITS) & GENERATION_MASK)
     }
 
-    /// A handle for `value`; none if 2²⁶ objects of the kind are alive.
+    /// Creates a handle for `value`; `None` if 2²⁶ objects of the kind are alive.
     pub(super) fn insert(&mut self, value: T) -> Option<H> {
         if let Some(index) = self.free.pop() {
             let slot = self.slots.get_mut(index as usize)?;

@@ -1,4 +1,4 @@
-//! The whole state of a fake device: its objects, heaps, queues and violations, under one lock.
+//! The state of a fake device: its objects, heaps, queues and violations, under one lock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(super) struct State {
     pub(super) pipelines: Slab<vk::Pipeline, Pipeline>,
     pub(super) video_sessions: Slab<vk::VideoSessionKHR, VideoSession>,
     pub(super) commands: HashMap<vk::CommandBuffer, Command>,
-    /// Handles of command buffers, which are pointers.
+    /// The handles of command buffers, which are pointers.
     pub(super) arena: Arena,
     pub(super) queues: Vec<Queue>,
     /// The queue that goes first when a wait moves the clock.
@@ -50,11 +50,11 @@ pub(super) struct State {
     pub(super) last_submission: u64,
     /// Bytes allocated from each heap.
     pub(super) heap_used: Vec<u64>,
-    /// The most that was ever allocated from each heap.
+    /// The most bytes that were ever allocated from each heap at a time.
     pub(super) heap_peak: Vec<u64>,
-    /// Bytes that other processes use of each heap, and the budget.
+    /// The budget of each heap, and the bytes that other processes use of it.
     pub(super) budgets: Vec<Budget>,
-    /// The device address that the next memory gets.
+    /// The device address of the next memory.
     pub(super) next_address: u64,
     pub(super) automatic: bool,
     pub(super) aliasing: bool,
@@ -63,7 +63,7 @@ pub(super) struct State {
     pub(super) violations: Violations,
 }
 
-/// What `VK_EXT_memory_budget` says about a heap.
+/// What `VK_EXT_memory_budget` reports about a heap.
 #[derive(Clone, Copy)]
 pub(super) struct Budget {
     pub(super) budget: u64,
@@ -234,7 +234,7 @@ macro_rules! kinds {
     };
 }
 
-// Kinds whose end changes nothing else; the others are beside their values.
+// Kinds whose destruction changes nothing else. The others are beside their values.
 kinds! {
     BufferView in buffer_views: View<vk::Buffer>, DestroyBufferView;
     ImageView in image_views: View<vk::Image>, DestroyImageView;

@@ -1,4 +1,4 @@
-//! Fences and semaphores, and what the host does with them.
+//! Fences and semaphores, and the host's operations on them.
 
 use ash::vk;
 
@@ -8,7 +8,7 @@ use super::state::State;
 use super::track::{Busy, tracked};
 use super::violation::Violation;
 
-/// `maxTimelineSemaphoreValueDifference`, the least that the specification allows.
+/// `maxTimelineSemaphoreValueDifference`: the minimum that the specification requires.
 pub(super) const MAX_DIFFERENCE: u64 = (1 << 31) - 1;
 
 pub(super) struct Fence {
@@ -18,11 +18,11 @@ pub(super) struct Fence {
 
 pub(super) struct Semaphore {
     pub(super) timeline: bool,
-    /// The counter; a binary semaphore has 0 or 1.
+    /// The counter. A binary semaphore has 0 or 1.
     pub(super) value: u64,
-    /// The last value submitted, and where.
+    /// The last submitted value, and its submission.
     pub(super) submitted: Option<(u64, Submission)>,
-    /// Pending signals and waits of a binary semaphore.
+    /// The pending signals and waits of a binary semaphore.
     pub(super) signals: u64,
     pub(super) waits: u64,
     pub(super) busy: Busy,
@@ -35,7 +35,7 @@ impl State {
         self.create(Fence { signalled, busy: Busy::default() })
     }
 
-    /// A timeline from `initial` on, or a binary semaphore.
+    /// Creates a timeline semaphore that starts at `initial`, or a binary semaphore.
     pub(super) fn create_semaphore(
         &mut self,
         initial: Option<u64>,
@@ -61,12 +61,12 @@ impl State {
         }
     }
 
-    /// Whether the fence is signalled; none if there is no such fence.
+    /// Whether the fence is signalled; `None` if there is no such fence.
     pub(super) fn fence_status(&mut self, call: Call, fence: vk::Fence) -> Option<bool> {
         self.find(call, fence).map(|found| found.signalled)
     }
 
-    /// The counter; none if there is no such timeline.
+    /// The counter; `None` if there is no such timeline.
     pub(super) fn counter(&mut self, call: Call, semaphore: vk::Semaphore) -> Option<u64> {
         let found = self.find(call, semaphore)?;
         let value = found.timeline.then_some(found.value);
@@ -104,7 +104,7 @@ impl State {
 }
 
 impl Semaphore {
-    /// The last value that a submission has yet to signal.
+    /// The last value that a submission has not signalled yet.
     pub(super) fn pending_value(&self) -> Option<(u64, Submission)> {
         self.submitted.filter(|(value, _)| *value > self.value)
     }

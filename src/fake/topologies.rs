@@ -1,22 +1,22 @@
 //! The memory topologies of 158 real GPUs, as data.
 //!
-//! From the reports of [vulkan.gpuinfo.org](https://vulkan.gpuinfo.org), licensed
-//! [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/): 36,450 reports up to May 2025, told
-//! apart by heaps, memory types and limits; the most reported first. `tests/fake_driver/topologies.rs`
-//! compares this table with `tests/data/gpu_topologies.json`.
+//! From the reports of [vulkan.gpuinfo.org](https://vulkan.gpuinfo.org), licensed [CC BY
+//! 4.0](https://creativecommons.org/licenses/by/4.0/): 36,450 reports up to May 2025, grouped by
+//! heaps, memory types and limits, those with the most reports first.
+//! `tests/fake_driver/topologies.rs` compares this table with `tests/data/gpu_topologies.json`.
 
-/// One distinct memory topology and a device that reported it.
+/// One distinct memory topology, and a device that reported it.
 pub(super) struct Topology {
     /// A device with this topology.
     pub(super) name: &'static str,
     /// The number of reports.
     pub(super) reports: u32,
-    /// `bufferImageGranularity`, `nonCoherentAtomSize` and `maxMemoryAllocationCount` as reported:
-    /// zeros occur.
+    /// `bufferImageGranularity`, `nonCoherentAtomSize` and `maxMemoryAllocationCount` as reported;
+    /// they may be 0.
     pub(super) limits: (u64, u64, u32),
-    /// Size in bytes and `VkMemoryHeapFlags` of each heap.
+    /// The size in bytes and the `VkMemoryHeapFlags` of each heap.
     pub(super) heaps: &'static [(u64, u32)],
-    /// Heap index and `VkMemoryPropertyFlags` of each memory type.
+    /// The heap index and the `VkMemoryPropertyFlags` of each memory type.
     pub(super) types: &'static [(u32, u32)],
 }
 

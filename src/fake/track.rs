@@ -1,4 +1,5 @@
-//! Which pending submissions use an object, and what every kind of object has in common.
+//! Which pending submissions use an object, and the operations that all kinds of objects have in
+//! common.
 
 use ash::vk;
 use smallvec::SmallVec;
@@ -51,7 +52,7 @@ impl Busy {
     }
 }
 
-/// What has a [`Busy`].
+/// A type with a [`Busy`].
 pub(super) trait Tracked {
     fn busy(&mut self) -> &mut Busy;
 }
@@ -73,14 +74,15 @@ macro_rules! tracked {
 }
 pub(super) use tracked;
 
-/// A kind of object: its handle's type, where the live ones are, and what destroys one.
+/// A kind of object: the type of its handle, where the live ones are stored, and how one is
+/// destroyed.
 pub(super) trait Kind: vk::Handle + Copy + 'static {
     type Value: Tracked + 'static;
     const DESTROY: Call;
 
     fn slab(state: &mut State) -> &mut Slab<Self, Self::Value>;
 
-    /// Undoes what the object's life did to the rest of the state.
+    /// Undoes the effects of the object on the rest of the state.
     fn removed(_state: &mut State, _handle: Self, _value: Self::Value) {}
 }
 
@@ -90,7 +92,7 @@ impl State {
         K::slab(self).insert(value).ok_or(vk::Result::ERROR_OUT_OF_HOST_MEMORY)
     }
 
-    /// Destroys an object; null is nothing.
+    /// Destroys an object. Null is ignored.
     pub(super) fn destroy<K: Kind>(&mut self, handle: K) {
         if handle.is_null() {
             return;
@@ -107,7 +109,7 @@ impl State {
         }
     }
 
-    /// The object, or a violation.
+    /// The object; reports a violation if there is none.
     pub(super) fn find<K: Kind>(&mut self, call: Call, handle: K) -> Option<&mut K::Value> {
         if K::slab(self).get(handle).is_none() {
             self.report(Violation::Unknown { call, object: Object::of(handle) });
@@ -115,7 +117,7 @@ impl State {
         K::slab(self).get_mut(handle)
     }
 
-    /// Reports it if a pending submission uses the object.
+    /// Reports a violation if a pending submission uses the object.
     pub(super) fn check_idle<K: Kind>(&mut self, call: Call, handle: K) {
         let submission = K::slab(self).get_mut(handle).and_then(|value| value.busy().any());
         if let Some(submission) = submission {

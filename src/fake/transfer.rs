@@ -1,4 +1,4 @@
-//! Transfer commands, which the fake carries out byte by byte when they complete.
+//! Transfer commands, which the fake executes byte by byte when they complete.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::state::State;
 use super::uses::Use;
 use super::violation::Violation;
 
-/// What a command does to the bytes of buffers. What it does to texels is not modelled.
+/// What a command does to the bytes of buffers. Texels are not modelled.
 #[derive(Clone)]
 pub(super) enum Work {
     Copy { from: vk::Buffer, to: vk::Buffer, region: vk::BufferCopy },
@@ -21,7 +21,7 @@ pub(super) enum Work {
     Dispatch(Dispatch),
 }
 
-/// Bytes are moved in pieces of this size.
+/// The size of the pieces in which bytes are moved.
 const PIECE: usize = 64 << 10;
 
 impl State {
@@ -46,7 +46,7 @@ impl State {
         self.record_command(call, commands, uses, inside.then_some(work));
     }
 
-    /// Whether the bytes lie inside the buffer; a violation if not.
+    /// Whether the bytes are inside the buffer. Reports a violation if not.
     fn check_inside(&mut self, call: Call, buffer: vk::Buffer, offset: u64, size: u64) -> bool {
         let Some(found) = self.find(call, buffer) else { return false };
         let inside = match size {
@@ -60,7 +60,8 @@ impl State {
         inside
     }
 
-    /// Does the work. Buffers and memory that are gone are left out: that is reported elsewhere.
+    /// Executes the work. Buffers and memories that no longer exist are skipped; that is reported
+    /// elsewhere.
     pub(super) fn carry_out(&mut self, work: &Work) {
         match work {
             Work::Copy { from, to, region } => {
@@ -104,7 +105,7 @@ impl State {
         }
     }
 
-    /// Where a byte of a buffer lies.
+    /// The position of a byte of a buffer.
     fn place(&self, buffer: vk::Buffer, offset: u64) -> Option<(vk::DeviceMemory, u64)> {
         let (memory, start) = self.resource(ResourceId::Buffer(buffer))?.bound?;
         Some((memory, start.checked_add(offset)?))

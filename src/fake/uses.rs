@@ -55,26 +55,26 @@ impl Use {
         Use::new(What::Sampler(sampler))
     }
 
-    /// The set, its pool, and everything that was written to it when the submission comes.
+    /// The set, its pool, and everything that has been written to it by the time of the submission.
     pub fn descriptor_set(set: vk::DescriptorSet) -> Use {
         Use::new(What::DescriptorSet(set))
     }
 
-    /// `size` bytes of a memory, without a resource. Two such uses of the very same range are the
-    /// same owner's unless [`Use::owner`] tells them apart; uses of ranges that partly overlap are
-    /// different owners'.
+    /// `size` bytes of a memory, without a resource. Two such uses of exactly the same range have
+    /// the same owner, unless [`Use::owner`] gives them different names. Uses of ranges that
+    /// overlap partly have different owners.
     pub fn memory(memory: vk::DeviceMemory, offset: u64, size: u64) -> Use {
         Use::new(What::Memory { range: Range { memory, offset, size }, owner: None })
     }
 
-    /// No use, but a barrier from all commands before to all commands after it, for all memory: what
-    /// `vkCmdPipelineBarrier` with `ALL_COMMANDS` and `MEMORY_WRITE` records too.
+    /// Not a use, but a barrier between all commands before it and all commands after it, for all
+    /// memory. `vkCmdPipelineBarrier` with `ALL_COMMANDS` and `MEMORY_WRITE` records the same.
     pub fn barrier() -> Use {
         Use::new(What::Barrier)
     }
 
-    /// Names the owner of a [`Use::memory`], for instance by the serial of an allocation, so that a
-    /// range that was given to another owner too early is found.
+    /// Names the owner of a [`Use::memory`], for example by the serial of an allocation, so that
+    /// the test detects a range that was given to another owner too early.
     #[must_use]
     pub fn owner(mut self, name: u64) -> Use {
         if let What::Memory { owner, .. } = &mut self.what {
@@ -83,8 +83,8 @@ impl Use {
         self
     }
 
-    /// Says that semaphores or barriers put this use after all earlier uses of the bytes, so that
-    /// it may overlap those of other owners.
+    /// Declares that semaphores or barriers order this use after all earlier uses of the bytes, so
+    /// that it may overlap uses by other owners.
     #[must_use]
     pub fn ordered(mut self) -> Use {
         self.ordered = true;
@@ -96,7 +96,7 @@ impl Use {
     }
 }
 
-/// An object that a pending submission holds.
+/// An object that a pending submission uses.
 #[derive(Clone, Copy)]
 pub(super) enum Touched {
     Resource(ResourceId),
@@ -113,7 +113,7 @@ pub(super) enum Touched {
     Semaphore(vk::Semaphore),
 }
 
-/// A submission being made: who submits, and what it was found to touch so far.
+/// A submission in progress: its identity, and the objects that it touches so far.
 pub(super) struct Touch<'a> {
     pub(super) submission: Submission,
     pub(super) touched: &'a mut Vec<Touched>,
@@ -121,7 +121,7 @@ pub(super) struct Touch<'a> {
 }
 
 impl State {
-    /// Resolves a use to the objects behind it, checks them and adds them to `touched`.
+    /// Resolves a use to the objects behind it, checks them, and adds them to `touched`.
     pub(super) fn touch(&mut self, submission: Submission, used: &Use, touched: &mut Vec<Touched>) {
         let touch = &mut Touch { submission, touched, ordered: used.ordered };
         match used.what {
@@ -213,9 +213,9 @@ impl State {
         touch.touched.push(Touched::Range(range.memory, used));
     }
 
-    /// Whether pending submissions use the range through another owner than this resource or plain
-    /// range. Where aliasing is allowed, one on the same queue may: it is ordered by that queue. Where
-    /// order is judged, those may that a barrier or a wait puts before.
+    /// Checks whether pending submissions use the range through another owner than this resource or
+    /// plain range. If aliasing is allowed, a submission on the same queue may, because the queue
+    /// orders it. If order is judged, a submission may if a barrier or a wait puts it before.
     fn check_overlap(
         &mut self,
         touch: &Touch<'_>,
@@ -235,7 +235,7 @@ impl State {
             () => true,
         };
         let conflict = |busy: &Busy| busy.all().find(|&earlier| conflicts(earlier));
-        // Of the other kind all on the same pages.
+        // Resources of the other kind conflict on the whole page.
         let linear = resource.and_then(|id| Some(self.resource(id)?.linear));
         let page = self.profile.page();
         let reach = |of_linear: usize| {

@@ -1,4 +1,4 @@
-//! Video sessions: objects with several bindings of memory. What is coded is not modelled.
+//! Video sessions: objects with several memory bindings. Coding is not modelled.
 
 use ash::vk;
 
@@ -10,14 +10,14 @@ use super::track::{Busy, tracked};
 use super::violation::Violation;
 
 pub(super) struct VideoSession {
-    /// What each binding needs, and where it is bound.
+    /// The requirements of each binding, and the range to which it is bound.
     pub(super) bindings: Vec<(Requirements, Option<Range>)>,
     pub(super) busy: Busy,
 }
 
 tracked!(VideoSession);
 
-/// A binding by its index, and the range for it.
+/// The index of a binding, and the range for it.
 pub(super) type VideoBind = (u32, Range);
 
 impl State {
@@ -31,7 +31,7 @@ impl State {
         self.create(VideoSession { bindings, busy: Busy::default() })
     }
 
-    /// What the bindings of a session need.
+    /// The requirements of the bindings of a session.
     pub(super) fn video_requirements(
         &mut self,
         call: Call,
@@ -41,7 +41,7 @@ impl State {
         found.map_or_else(Vec::new, |found| found.bindings.iter().map(|it| it.0).collect())
     }
 
-    /// Binds memory. Every broken rule is reported; the bindings are bound none the less.
+    /// Binds memory. Every broken rule is reported, and the memory is bound nevertheless.
     pub(super) fn bind_video(&mut self, session: vk::VideoSessionKHR, binds: &[VideoBind]) {
         let (call, resource) = (Call::BindVideoSessionMemory, Object::of(session));
         for &(index, range) in binds {

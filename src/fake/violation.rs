@@ -1,4 +1,4 @@
-//! Broken rules of Vulkan, and of memory reuse: what was done, to which object.
+//! Violations of the rules of Vulkan and of memory reuse: what was done, and to which object.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::object::{Object, Range, Submission};
 
 macro_rules! violations {
     ($($(#[doc = $doc:literal])+ $name:ident { $($(#[doc = $field_doc:literal])+ $field:ident: $type:ty,)* } $text:literal,)+) => {
-        /// A broken rule. `call` is the command that broke it.
+        /// A violated rule. `call` is the command that violated it.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         #[non_exhaustive]
         pub enum Violation {
@@ -27,7 +27,7 @@ macro_rules! violations {
 }
 
 violations! {
-    /// The object was never made, or is destroyed already, or belongs to another driver.
+    /// The object was never created, has been destroyed, or belongs to another driver.
     Unknown {
         /// The command.
         call: Call,
@@ -58,18 +58,18 @@ violations! {
     SubmitOverlap {
         /// The later submission.
         submission: Submission,
-        /// The bytes it uses.
+        /// The bytes that it uses.
         range: Range,
         /// The other owner: a resource, or the memory for a [`Use::memory`](super::Use::memory).
         other: Object,
         /// The earlier submission.
         earlier: Submission,
     } "{submission} uses {range}, where {other} is in use by {earlier}",
-    /// A submission uses an object that does not exist any more.
+    /// A submission uses an object that no longer exists.
     SubmitDead {
         /// The submission.
         submission: Submission,
-        /// The object that is gone.
+        /// The object that no longer exists.
         object: Object,
         /// The object that refers to it; the object itself if it was named directly.
         via: Object,
@@ -88,8 +88,8 @@ violations! {
         /// The bytes.
         range: Range,
     } "{submission} uses {range}, which are outside it",
-    /// A command buffer was submitted that is not recorded, or was a one-time one and submitted
-    /// before.
+    /// A command buffer was submitted that is not recorded, or that is a one-time command buffer
+    /// and was submitted before.
     SubmitNotRecorded {
         /// The submission.
         submission: Submission,
@@ -108,7 +108,7 @@ violations! {
         call: Call,
         /// The semaphore.
         semaphore: Object,
-        /// The value it has or will have.
+        /// The value that it has or will have.
         from: u64,
         /// The value to be signalled.
         to: u64,
@@ -119,7 +119,7 @@ violations! {
         call: Call,
         /// The semaphore.
         semaphore: Object,
-        /// The value it has.
+        /// The value that it has.
         from: u64,
         /// The value to be signalled or waited for.
         to: u64,
@@ -131,7 +131,7 @@ violations! {
         /// The semaphore.
         semaphore: Object,
     } "{call:?}: {semaphore} is of the wrong type for this",
-    /// A binary semaphore was waited for that nothing signals, or signalled twice.
+    /// A wait on a binary semaphore that nothing signals, or a second signal of it.
     BinaryUnpaired {
         /// The semaphore.
         semaphore: Object,
@@ -141,7 +141,7 @@ violations! {
         /// The command.
         call: Call,
     } "{call:?}: nothing will ever complete this wait",
-    /// Two threads used an object at the same time that the caller must synchronise.
+    /// Two threads used an object at the same time although the caller must synchronise its use.
     Threads {
         /// The command of the later thread.
         call: Call,
@@ -153,7 +153,7 @@ violations! {
         /// The command.
         call: Call,
     } "{call:?}: called after vkDestroyDevice",
-    /// A pointer that must not be null is.
+    /// A pointer is null that must not be null.
     Null {
         /// The command.
         call: Call,
@@ -162,10 +162,10 @@ violations! {
     NotEnabled {
         /// The command.
         call: Call,
-        /// The feature's name in Vulkan.
+        /// The Vulkan name of the feature.
         feature: &'static str,
     } "{call:?}: needs {feature}, which is not enabled",
-    /// Something is of size 0 that must not be.
+    /// A size is 0 that must not be 0.
     ZeroSize {
         /// The command.
         call: Call,
@@ -191,10 +191,11 @@ violations! {
     LargerThanHeap {
         /// The heap.
         heap: u32,
-        /// The size asked for, in bytes.
+        /// The requested size in bytes.
         size: u64,
     } "AllocateMemory: {size} bytes are more than heap {heap} has",
-    /// A dedicated allocation does not fit its resource: names two, or has another size.
+    /// A dedicated allocation does not match its resource: it names two resources, or has another
+    /// size.
     DedicatedMismatch {
         /// The resource.
         resource: Object,
@@ -203,16 +204,17 @@ violations! {
         /// The size that the resource needs in bytes.
         needed: u64,
     } "AllocateMemory: {size} bytes dedicated to {resource}, which needs {needed}",
-    /// A resource was bound to a dedicated memory of another one or at another offset than 0, or
-    /// requires a dedicated one and got none.
+    /// A resource was bound to memory that is dedicated to another one, or at an offset other than
+    /// 0; or it requires dedicated memory and got none.
     BindNotDedicated {
         /// The resource.
         resource: Object,
-        /// Where it was bound.
+        /// The range to which it was bound.
         range: Range,
     } "bound {resource} to {range} against the rules of dedicated memory",
-    /// The planes of a disjoint image were asked for or bound as one, those of another as planes; or
-    /// not all in one call, over each other, or (which Vulkan allows) in several memories.
+    /// The planes of a disjoint image were queried or bound as a whole, or those of another image
+    /// as planes; or the planes were not all bound in one call, overlap, or (which Vulkan allows)
+    /// are in several memories.
     Planes {
         /// The command.
         call: Call,
@@ -228,7 +230,7 @@ violations! {
     BindOutOfRange {
         /// The resource.
         resource: Object,
-        /// Where it was bound.
+        /// The range to which it was bound.
         range: Range,
         /// The size of the memory in bytes.
         memory_size: u64,
@@ -237,9 +239,9 @@ violations! {
     BindMisaligned {
         /// The resource.
         resource: Object,
-        /// Where it was bound.
+        /// The range to which it was bound.
         range: Range,
-        /// The alignment it needs in bytes.
+        /// The required alignment in bytes.
         alignment: u64,
     } "bound {resource} to {range}, not aligned to {alignment}",
     /// The memory's type is not one of those that the resource can have.
@@ -248,10 +250,10 @@ violations! {
         resource: Object,
         /// The memory type.
         memory_type: u32,
-        /// The types allowed.
+        /// The allowed types.
         type_bits: u32,
     } "bound {resource} to memory type {memory_type}, its types are {type_bits:#b}",
-    /// The buffer's usage has `SHADER_DEVICE_ADDRESS`, its memory was allocated without it.
+    /// The buffer's usage has `SHADER_DEVICE_ADDRESS`, but its memory was allocated without it.
     BindWithoutAddress {
         /// The buffer.
         resource: Object,
@@ -260,25 +262,25 @@ violations! {
     } "bound {resource}, which wants an address, to {memory}, which has none",
     /// A buffer is larger than `maxBufferSize`.
     BufferTooLarge {
-        /// Its bytes.
+        /// The size in bytes.
         size: u64,
         /// The limit.
         limit: u64,
     } "a buffer of {size} bytes, the largest has {limit}",
-    /// A buffer or image is shared by queue families (`VK_SHARING_MODE_CONCURRENT`) that are not two and
-    /// more different ones of the device's.
+    /// The queue families that share a buffer or image (`VK_SHARING_MODE_CONCURRENT`) are not at
+    /// least two different ones of the device.
     QueueFamilies {
         /// The command.
         call: Call,
     } "{call:?}: queue families must be two and more different ones of the device's",
-    /// A shader's module is SPIR-V of a version that the device's Vulkan version does not read.
+    /// The SPIR-V version of a shader module is not supported by the device's Vulkan version.
     ModuleTooNew {
-        /// The module's version word, as `0x0001_0300`.
+        /// The version word of the module, such as `0x0001_0300`.
         spirv: u32,
-        /// The newest that may be given.
+        /// The newest supported version.
         newest: u32,
     } "a shader is SPIR-V {spirv:#010x}, the device reads {newest:#010x} at most",
-    /// A shader reaches past the bytes that its descriptor set names.
+    /// A shader accesses bytes outside those that its descriptor set names.
     DispatchOutOfRange {
         /// The set.
         set: Object,
@@ -328,7 +330,8 @@ violations! {
         /// The memory.
         memory: Object,
     } "{call:?}: {memory} is not mapped",
-    /// A range to flush or invalidate is not made of whole atoms of `nonCoherentAtomSize` bytes.
+    /// A range to flush or invalidate does not consist of whole atoms of `nonCoherentAtomSize`
+    /// bytes.
     FlushMisaligned {
         /// The command.
         call: Call,
@@ -337,7 +340,7 @@ violations! {
         /// The atom in bytes.
         atom: u64,
     } "{call:?}: {range} are not whole atoms of {atom}",
-    /// A buffer's address was asked for that has no memory or no `SHADER_DEVICE_ADDRESS` usage.
+    /// The address of a buffer was queried that has no memory or no `SHADER_DEVICE_ADDRESS` usage.
     NoAddress {
         /// The buffer.
         buffer: Object,
@@ -356,7 +359,7 @@ violations! {
         /// The command buffer.
         commands: Object,
     } "{call:?}: {commands} is not in a state for this",
-    /// A command reaches past the end of a buffer.
+    /// A command accesses bytes past the end of a buffer.
     CommandOutOfRange {
         /// The command.
         call: Call,
@@ -371,24 +374,25 @@ violations! {
     Leak {
         /// The object.
         object: Object,
-        /// Its size in bytes where it has one, else 0.
+        /// Its size in bytes if it has one, else 0.
         size: u64,
     } "leaked {object} ({size} bytes)",
-    /// A resource was bound to shared memory without being declared with its handle types.
+    /// A resource was bound to shared memory without being declared with the handle types of that
+    /// memory.
     BindNotExternal {
         /// The resource.
         resource: Object,
         /// The memory.
         memory: Object,
     } "bound {resource} to {memory}, which is shared, without its handle types",
-    /// What was imported has another size or memory type, or is not aligned.
+    /// The imported memory has another size or memory type, or is not aligned.
     ImportMismatch {
-        /// The size that was asked for.
+        /// The requested size.
         size: u64,
-        /// The memory type that was asked for.
+        /// The requested memory type.
         memory_type: u32,
     } "an import of {size} bytes as memory type {memory_type} does not fit what is imported",
-    /// A memory was exported that was not made for it.
+    /// A memory was exported that was not created for it.
     NotExportable {
         /// The memory.
         memory: Object,
@@ -397,12 +401,13 @@ violations! {
     StillPending {
         /// The queue.
         queue: u32,
-        /// How many.
+        /// The number of submissions.
         count: usize,
     } "{count} submissions are pending on queue {queue}",
 }
 
-/// The violations of a run, in order; of very many the first [`Violations::KEPT`].
+/// The violations of a run, in order. If there are very many, only the first [`Violations::KEPT`]
+/// are kept.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Violations {
     pub(super) list: Vec<Violation>,
@@ -410,7 +415,7 @@ pub struct Violations {
 }
 
 impl Violations {
-    /// How many are kept; further ones are only counted.
+    /// How many are kept. Further ones are only counted.
     pub const KEPT: usize = 1000;
 
     /// Those that are kept.

@@ -1,11 +1,12 @@
-//! The lock of what every allocation and every end touches: taken and given back in one instruction each where
-//! nobody else has it.
+//! A lock for what every allocation and every end accesses. Without contention, it is taken and
+//! released with one instruction each.
 //!
-//! The standard library's asks twice each time whether the thread panics, to tell the next one; as no invariant of this
-//! crate is broken while a lock is held and user code or an assertion can run, nobody needs to know.
+//! The lock of the standard library checks twice each time whether the thread panics, to poison
+//! itself. No invariant of this crate is broken while a lock is held and user code or an assertion
+//! can run, so poisoning is not needed.
 //!
-//! Who gives the lock back touches nothing of it afterwards: the next one may end what it lies in. So who waits
-//! sleeps in a place of the process's, not of the lock's.
+//! A thread that releases the lock does not access it afterwards, because the next holder may
+//! destroy it. Therefore waiting threads sleep in a static place, not in the lock.
 
 use core::{
     cell::UnsafeCell,
@@ -21,13 +22,13 @@ use super::sync::lock;
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
-/// Held, and somebody may sleep until it is free.
+/// Held, and some thread may be sleeping until it is free.
 const WANTED: u32 = 2;
 
-/// How often who finds the lock taken looks again before sleeping.
+/// How often a thread that finds the lock taken looks again before it sleeps.
 const LOOKS: u32 = 100;
 
-/// Where threads sleep, whatever lock they wait for: few do.
+/// Where threads sleep, whichever lock they wait for. This is rare.
 struct Bed {
     /// Held between the last look at a lock and the sleep.
     door: Mutex<()>,
@@ -36,14 +37,14 @@ struct Bed {
 
 static BEDS: [Bed; 32] = [const { Bed { door: Mutex::new(()), bell: Condvar::new() } }; 32];
 
-/// A value that one thread at a time sees.
+/// A value that one thread at a time can access.
 pub(crate) struct Lock<T> {
     state: AtomicU32,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `state` gives the value to one thread at a time, so a shared lock does no more than send the value from
-// one thread to another.
+// SAFETY: `state` gives access to the value to one thread at a time, so a shared lock only sends
+// the value from one thread to another.
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 impl<T> Lock<T> {
@@ -51,7 +52,7 @@ impl<T> Lock<T> {
         Self { state: AtomicU32::new(FREE), value: UnsafeCell::new(value) }
     }
 
-    /// Waits until nobody has the value. Not for a thread that has it.
+    /// Waits until no thread holds the value. The calling thread must not hold it.
     #[inline(always)]
     pub(crate) fn lock(&self) -> Locked<'_, T> {
         if !self.take() {
@@ -76,33 +77,34 @@ impl<T> Lock<T> {
         }
         let bed = bed_of(&raw const self.state);
         let mut door = lock(&bed.door);
-        // Who takes it here leaves it wanted: others may sleep.
+        // A thread that takes the lock here leaves it `WANTED`, because others may be sleeping.
         while self.state.swap(WANTED, Ordering::Acquire) != FREE {
             door = bed.bell.wait(door).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
 
-/// Where the threads sleep that wait for a lock, by the address of its state alone.
+/// The place where the threads sleep that wait for a lock. It depends only on the address of the
+/// lock's state.
 fn bed_of(state: *const AtomicU32) -> &'static Bed {
     &BEDS[state.addr() / 128 % BEDS.len()]
 }
 
-/// Wakes all who sleep there. The lock may be gone.
+/// Wakes all threads that sleep there. The lock may no longer exist.
 #[cold]
 #[inline(never)]
 fn wake(state: *const AtomicU32) {
     let bed = bed_of(state);
-    // Who has looked and does not sleep yet has the door.
+    // A thread that has looked at the lock but does not sleep yet holds the door.
     drop(lock(&bed.door));
     bed.bell.notify_all();
 }
 
-/// The value in hand; dropped, it is given back.
+/// Access to the value; the lock is released on drop.
 #[must_use = "dropped at once, it protects nothing"]
 pub(crate) struct Locked<'a, T>(&'a Lock<T>);
 
-// SAFETY: shared, it gives out shared references to the value alone.
+// SAFETY: if shared, it gives out shared references to the value only.
 unsafe impl<T: Sync> Sync for Locked<'_, T> {}
 
 impl<T> Deref for Locked<'_, T> {
@@ -110,7 +112,7 @@ impl<T> Deref for Locked<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: no lock has two of these, and `&self` keeps `deref_mut` away.
+        // SAFETY: a lock never has two of these, and `&self` excludes `deref_mut`.
         unsafe { &*self.0.value.get() }
     }
 }
@@ -118,7 +120,7 @@ impl<T> Deref for Locked<'_, T> {
 impl<T> DerefMut for Locked<'_, T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: no lock has two of these, and this one is borrowed alone.
+        // SAFETY: a lock never has two of these, and this one is borrowed exclusively.
         unsafe { &mut *self.0.value.get() }
     }
 }

@@ -1,4 +1,4 @@
-//! The ground floor: what every other floor may stand on, and nothing of Vulkan.
+//! The lowest floor: what every other floor may use, without Vulkan.
 
 #[cfg(feature = "vulkan")]
 pub(crate) mod lock;

@@ -1,4 +1,4 @@
-//! Random numbers for tests, those in `tests` among them: a small generator.
+//! A small generator of random numbers for tests, including those in `tests`.
 #![forbid(unsafe_code)]
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
@@ -19,7 +19,7 @@ impl Random {
         bits ^ (bits >> 31)
     }
 
-    /// A number below `bound`, which is not 0.
+    /// A number below `bound`, which must not be 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
@@ -28,12 +28,12 @@ impl Random {
         self.below(n) == 0
     }
 
-    /// One of some, if there are any.
+    /// A random element; `None` if there are no elements.
     pub fn of<T: Copy>(&mut self, some: &[T]) -> Option<T> {
         if some.is_empty() { None } else { Some(some[self.below(some.len() as u64) as usize]) }
     }
 
-    /// A number from 1 to `most`, each power of two as likely as the next.
+    /// A number from 1 to `most`; each power of two is equally likely.
     pub fn log_uniform(&mut self, most: u64) -> u64 {
         let bits = self.below(u64::from(most.ilog2()) + 1);
         ((1 << bits) + self.below(1 << bits)).min(most)

@@ -1,13 +1,14 @@
-//! Locks that a panic elsewhere does not close.
+//! Mutexes that ignore poisoning.
 #![forbid(unsafe_code)]
 
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-/// Locks, poisoned or not: no invariant of this crate is broken while a lock is held and user code
-/// or an assertion can run, so what a panicking thread left behind is whole.
+/// Locks a mutex, poisoned or not. No invariant of this crate is broken while a lock is held and
+/// user code or an assertion can run, so the state that a panicking thread leaves behind is
+/// consistent.
 #[inline(always)]
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nearly always nobody has it: that much is inlined, and the waiting is not.
+    // There is rarely contention, so this attempt is inlined, and waiting is not.
     match mutex.try_lock() {
         Ok(guard) => guard,
         Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),

@@ -1,9 +1,9 @@
-//! Where margins lie, and the pattern in them.
+//! The position of margins, and their pattern.
 
 /// A whole number of words.
 pub(crate) const MARGIN: u64 = 64;
 
-/// Where in its region an allocation with margins lies. Bytes.
+/// The position of an allocation with margins in its region, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Layout {
     /// The margin in front; a multiple of the alignment.
@@ -13,8 +13,8 @@ pub(crate) struct Layout {
 }
 
 /// Margins of at least `margin` bytes around `size` bytes. The total is a multiple of the
-/// alignment, a power of two: where that is a granularity page, the pages beside an image are the
-/// image's own. `None` when the size overflows.
+/// alignment, a power of two. If the alignment is a granularity page, the pages next to an image
+/// therefore belong to the image. `None` if the size overflows.
 pub(crate) fn layout(size: u64, alignment: u64, margin: u64) -> Option<Layout> {
     if margin == 0 {
         return Some(Layout { front: 0, total: size });
@@ -24,8 +24,8 @@ pub(crate) fn layout(size: u64, alignment: u64, margin: u64) -> Option<Layout> {
     Some(Layout { front, total: total.checked_next_multiple_of(alignment)? })
 }
 
-/// The word that belongs at this index of a block. Every step is invertible, so that no two words
-/// of a block below 16 GiB are the same.
+/// The word of the pattern at this index of a block. Every step is invertible, so that no two words
+/// of a block below 16 GiB are equal.
 pub(crate) const fn pattern(index: u64) -> u32 {
     let mut word = (index as u32) ^ ((index >> 32) as u32).wrapping_mul(0x85EB_CA6B) ^ 0xFE2C_E905;
     word = word.wrapping_mul(0x9E37_79B1);

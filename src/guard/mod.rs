@@ -1,8 +1,9 @@
-//! Guards as pure functions: what is watched, where margins lie, the pattern in them, and the tables
-//! by which the GPU writes and checks it.
+//! Guards as pure functions: what is watched, where margins lie, their pattern, and the tables by
+//! which the GPU writes and checks it.
 //!
-//! Margins and poison are the same pattern, and it depends on the position alone. So a margin is
-//! free memory left as it was, and a piece of poison copied somewhere else is not taken for whole.
+//! Margins and poison have the same pattern, which depends only on the position. Therefore free
+//! memory can become a margin unchanged, and poison that was copied elsewhere is recognised as
+//! damage.
 #![forbid(unsafe_code)]
 
 mod layout;
@@ -15,57 +16,66 @@ pub(crate) use shader::{CHECK, FILL, SEEN, SPIRV, Seen};
 pub(crate) use shader::{HEADER, PIECE};
 pub(crate) use table::{Dispatch, Limits, Order, Placed, Table};
 
-/// What fencepost watches for writes outside a resource's life and range: a tool to find bugs with.
-/// Off unless told ([`AllocatorDesc::guards`](crate::AllocatorDesc::guards)); off costs nothing.
+/// Selects which writes outside the range and lifetime of resources fencepost detects. Guards are a
+/// tool for finding bugs. They are off by default
+/// ([`AllocatorDesc::guards`](crate::AllocatorDesc::guards)), and cost nothing when off.
 ///
-/// An arena may have a policy of its own ([`ArenaDesc::guards`](crate::ArenaDesc::guards)).
+/// An arena may have its own policy ([`ArenaDesc::guards`](crate::ArenaDesc::guards)).
 ///
-/// What is watched is memory that the host sees, and what the GPU alone sees if you let it
-/// ([`GuardedBy`]). It does not matter who writes, the host or the GPU. A memory of one resource's own
-/// is not watched. [`Allocator::guard_coverage`](crate::Allocator::guard_coverage) tells how much is.
+/// Memory that the host can access is watched, and on request also memory that only the GPU can
+/// access ([`GuardedBy`]). Writes by the host and by the GPU are both detected. Dedicated
+/// allocations are not watched. [`Allocator::guard_coverage`](crate::Allocator::guard_coverage)
+/// returns how much memory is watched.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 #[non_exhaustive]
 pub enum GuardPolicy {
     /// Nothing is watched.
     #[default]
     Off,
-    /// At least 64 bytes before and after each allocation, checked when it ends; filled by the host at once, by
-    /// the GPU in the first scrub after the allocation, be its block ever so new. In memory that is not coherent they
-    /// are whole atoms (`nonCoherentAtomSize`), which the host writes back as such. Costs memory, and
-    /// time in proportion to the margins.
+    /// Puts a margin of at least 64 bytes before and after each allocation, and checks it when the
+    /// allocation ends. The host fills margins immediately; the GPU fills them in the first scrub
+    /// after the allocation, also in a new block. In non-coherent memory, margins consist of whole
+    /// atoms (`nonCoherentAtomSize`), because the host writes back whole atoms. Costs memory, and
+    /// time proportional to the size of the margins.
     Margins,
-    /// Free memory holds a pattern: a word that changed is a write after free. Checked when the
-    /// memory is handed out again, by the GPU before it is. A new block is filled too: by the host before
-    /// anybody has it; by the GPU in the first scrub after it was made, which keeps what is free of it until
-    /// it is passed, so what is asked for meanwhile may need one block more. What of it was handed out before
-    /// that scrub is filled at its owner's end. Of an arena's [ring or stacks](crate::ArenaPolicy) the GPU
-    /// does not reach what alignment skipped: it is part of no range. Costs two passes over every
-    /// allocation, one over every block.
+    /// Fills free memory with a pattern. A changed word is a write after free. The memory is
+    /// checked when it is allocated again, or by the GPU before that. New blocks are filled too.
+    /// The host fills a block before anything is allocated from it. The GPU fills it in the first
+    /// scrub after its allocation. Until the GPU has passed that scrub, the free part of the block
+    /// is not available, so requests in the meantime may need one more block. What was allocated
+    /// from it before that scrub is filled when its owner ends. In an arena's [ring or
+    /// stacks](crate::ArenaPolicy), the GPU does not fill bytes that were skipped for alignment,
+    /// because they belong to no region. Costs two passes over every allocation, and one over every
+    /// block.
     Poison,
-    /// Both.
+    /// Margins and poison.
     Full,
-    /// Nothing is watched; memory that anybody had is filled with zeros before another gets it, for those
-    /// who run other people's content. What the driver has just given is zeroed too: by the host at
-    /// once; by the GPU in the first scrub after the block was made, which keeps what is free of it until
-    /// it is passed. Not reached are what is handed out of a new block before that, and a memory of one resource's own that the host does not see: [`Allocation::is_zeroed`](crate::Allocation::is_zeroed) is `false` there, it is told
-    /// once, and [`GuardCoverage`](crate::GuardCoverage) counts it. An arena with blocks from the start, scrubbed
-    /// before its first use, has none of the former. Costs one pass over every allocation and block.
+    /// Watches nothing, but fills memory with zeros after its owner ends, before it is allocated
+    /// again. Use this if you run untrusted content. New blocks are zeroed too: by the host
+    /// immediately, by the GPU in the first scrub after the allocation. Until the GPU has passed
+    /// that scrub, the free part of the block is not available. Two kinds of memory are not zeroed:
+    /// what is allocated from a new block before its first scrub, and dedicated allocations that
+    /// the host cannot access. For these, [`Allocation::is_zeroed`](crate::Allocation::is_zeroed)
+    /// returns `false`, a `tracing` event is sent once, and [`GuardCoverage`](crate::GuardCoverage)
+    /// counts them. The former cannot occur in an arena with initial blocks that is scrubbed before
+    /// its first use. Costs one pass over every allocation and block.
     Zero,
 }
 
-/// Who keeps the guards, and so which memory is watched
+/// Selects who maintains the guards, and therefore which memory is watched
 /// ([`AllocatorDesc::guarded_by`](crate::AllocatorDesc::guarded_by)).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 #[non_exhaustive]
 pub enum GuardedBy {
-    /// The host, at once: blocks that are host-visible, coherent and mapped.
+    /// The host, immediately. Watches blocks that are host-visible, coherent and mapped.
     #[default]
     Host,
-    /// The host where it sees the memory, the GPU where it does not. The GPU does it in scrubs, to be
-    /// called once a frame: [`Allocator::record_scrub`](crate::Allocator::record_scrub), or
-    /// [`scrub`](crate::Allocator::scrub). Without them nothing that ended is handed out again.
+    /// The host for memory that it can access, and the GPU for other memory. The GPU works in
+    /// scrubs, which you have to record once per frame with
+    /// [`Allocator::record_scrub`](crate::Allocator::record_scrub) or
+    /// [`scrub`](crate::Allocator::scrub). Without scrubs, freed memory is not reused.
     HostOrGpu,
-    /// The GPU alone, in the host's memory too.
+    /// The GPU, for host memory too.
     Gpu,
 }
 
@@ -74,7 +84,7 @@ impl GuardPolicy {
         !matches!(self, Self::Off)
     }
 
-    /// The least bytes of a margin; 0 without margins.
+    /// The minimum size of a margin in bytes; 0 without margins.
     pub(crate) const fn margin(self) -> u64 {
         if matches!(self, Self::Margins | Self::Full) { MARGIN } else { 0 }
     }
@@ -84,7 +94,7 @@ impl GuardPolicy {
         matches!(self, Self::Poison | Self::Full)
     }
 
-    /// What is written to memory that ended, if anything.
+    /// What is written to memory whose owner has ended, if anything.
     pub(crate) const fn at_end(self) -> Option<Order> {
         match self {
             Self::Off | Self::Margins => None,

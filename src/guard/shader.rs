@@ -1,4 +1,4 @@
-//! The words that the host and `shaders/guard.wgsl` exchange.
+//! The data that the host and `shaders/guard.wgsl` exchange.
 
 use core::ffi::CStr;
 
@@ -17,36 +17,36 @@ pub(crate) static SPIRV: [u32; BYTES.len() / 4] = {
     words
 };
 
-/// The entry point that fills pieces, and the one that checks them.
+/// The entry points that fill pieces and that check them.
 pub(crate) const FILL: &CStr = c"fill";
 pub(crate) const CHECK: &CStr = c"check";
 
-/// Words in front of a table's pieces, of a piece, and of what is told of one.
+/// The number of words in the header of a table, of a piece, and of the report of a piece.
 pub(crate) const HEADER: usize = 4;
 pub(crate) const PIECE: usize = 4;
 pub(crate) const SEEN: usize = 4;
 
-/// `Seen::first` of a whole piece.
+/// The value of `Seen::first` for an undamaged piece.
 const NONE: u32 = u32::MAX;
 
-/// What the GPU tells of a damaged piece.
+/// The GPU's report of a damaged piece.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Seen {
-    /// The first damaged word, from the piece's beginning.
+    /// The first damaged word, relative to the start of the piece.
     pub(crate) first: u32,
-    /// What it was found to be.
+    /// Its value.
     pub(crate) found: u32,
-    /// How many are damaged.
+    /// The number of damaged words.
     pub(crate) words: u32,
 }
 
 impl Seen {
-    /// Reads what was told; `None` of a whole piece.
+    /// Reads a report; `None` for an undamaged piece.
     pub(crate) fn read([first, found, words, _]: [u32; SEEN]) -> Option<Self> {
         (first != NONE).then_some(Self { first, found, words })
     }
 
-    /// As the shader writes it: for the fake driver, which runs in its place.
+    /// The report in the shader's format, for the fake driver, which runs in place of the shader.
     #[cfg(feature = "fake")]
     pub(crate) fn write(seen: Option<Self>) -> [u32; SEEN] {
         seen.map_or([NONE, 0, 0, 0], |seen| [seen.first, seen.found, seen.words, 0])

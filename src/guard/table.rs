@@ -1,30 +1,31 @@
-//! Tables: which words of which blocks the GPU writes or checks, cut into pieces and dispatches.
+//! Tables: which words of which blocks the GPU writes or checks, divided into pieces and
+//! dispatches.
 //!
-//! A piece is what one workgroup does. A dispatch is a run of pieces of one window: so much of a
-//! block as a shader can see at a time, which is `maxStorageBufferRange`.
+//! A piece is the work of one workgroup. A dispatch is a run of pieces in one window: the part of a
+//! block that a shader can access at once, which is limited by `maxStorageBufferRange`.
 
 use core::ops::Range;
 use std::collections::TryReserveError;
 
 use super::shader::{HEADER, PIECE};
 
-/// Bytes of a piece at most. Windows are a multiple of it.
+/// The maximum size of a piece in bytes. Windows are a multiple of it.
 const PIECE_BYTES: u64 = 16 << 10;
 
-/// What the device lets a dispatch have.
+/// The device's limits for a dispatch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Limits {
-    /// Bytes of a window.
+    /// The size of a window in bytes.
     window: u64,
-    /// Words that the tables of dispatches are aligned to.
+    /// The alignment of the tables of dispatches, in words.
     alignment: usize,
-    /// Pieces of a dispatch at most.
+    /// The maximum number of pieces in a dispatch.
     pieces: u32,
 }
 
 impl Limits {
-    /// Of `maxStorageBufferRange` (2²⁷ at least), `minStorageBufferOffsetAlignment` (a power of two)
-    /// and `maxComputeWorkGroupCount[0]`.
+    /// From `maxStorageBufferRange` (at least 2²⁷), `minStorageBufferOffsetAlignment` (a power of
+    /// two) and `maxComputeWorkGroupCount[0]`.
     pub(crate) fn new(range: u32, alignment: u64, groups: u32) -> Self {
         let step = PIECE_BYTES.max(alignment);
         Self {
@@ -34,7 +35,7 @@ impl Limits {
         }
     }
 
-    /// Words up to which a table is filled up, so that another can follow.
+    /// The size in words that a table is padded to, so that another can follow.
     pub(crate) fn aligned(&self, words: usize) -> usize {
         words.next_multiple_of(self.alignment)
     }
@@ -51,7 +52,7 @@ pub(crate) enum Order {
     Zero,
 }
 
-/// Pieces of one window of one block.
+/// Pieces in one window of one block.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Dispatch<B> {
     pub(crate) block: B,
@@ -62,7 +63,7 @@ pub(crate) struct Dispatch<B> {
     pub(crate) pieces: u32,
 }
 
-/// A piece that was put into a table: where it lies, for what is told of it.
+/// A piece that was added to a table, with its position, for evaluating the report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Placed {
     /// The index of its first word in its block.
@@ -70,19 +71,19 @@ pub(crate) struct Placed {
     pub(crate) words: u32,
 }
 
-/// A table of one kind of work. Blocks are whatever names one; ranges of a block that are added one
-/// after another share dispatches.
+/// A table for one kind of work. `B` identifies a block. Ranges of the same block that are added
+/// one after another share dispatches.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<B> {
     limits: Limits,
     pub(crate) words: Vec<u32>,
     pub(crate) dispatches: Vec<Dispatch<B>>,
-    /// All pieces, in the order in which they are told.
+    /// All pieces, in the order of their reports.
     pub(crate) pieces: Vec<Placed>,
     bytes: u64,
 }
 
-/// The report's first place is not a piece's.
+/// The first place of the report does not belong to a piece.
 const FIRST_SLOT: usize = 1;
 
 impl<B: Copy + PartialEq> Table<B> {
@@ -90,8 +91,8 @@ impl<B: Copy + PartialEq> Table<B> {
         Self { limits, words: vec![], dispatches: vec![], pieces: vec![], bytes: 0 }
     }
 
-    /// Adds the whole words of a range of a block of `size` bytes. Returns its pieces, of which there
-    /// may be none. Without memory for all of them the table is of no use. O(pieces).
+    /// Adds the whole words of a range in a block of `size` bytes. Returns its pieces; there may be
+    /// none. If there is no memory for all of them, the table is unusable. O(pieces).
     pub(crate) fn add(
         &mut self,
         (block, size): (B, u64),
@@ -121,7 +122,7 @@ impl<B: Copy + PartialEq> Table<B> {
         Ok(before..self.pieces.len())
     }
 
-    /// Begins a dispatch unless the last can go on.
+    /// Begins a dispatch, unless the last one can be continued.
     fn open(&mut self, block: B, window: Range<u64>) -> Result<(), TryReserveError> {
         let goes_on = self.dispatches.last().is_some_and(|last| {
             last.block == block && last.window == window && last.pieces < self.limits.pieces
@@ -141,12 +142,12 @@ impl<B: Copy + PartialEq> Table<B> {
         Ok(())
     }
 
-    /// Bytes that are written or checked.
+    /// The number of bytes that are written or checked.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Places in the report, the first among them.
+    /// The number of places in the report, including the first.
     pub(crate) fn slots(&self) -> usize {
         FIRST_SLOT + self.pieces.len()
     }

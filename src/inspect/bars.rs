@@ -1,4 +1,4 @@
-//! One block as rows of bars.
+//! Draws one block as rows of bars.
 
 use svg::node::element::{Group, Rectangle, Title};
 
@@ -10,16 +10,16 @@ use crate::allocator::{BlockPicture, RegionPicture, RegionState, TenantKind};
 
 const BAR: f64 = 18.0;
 const STEP: f64 = 22.0;
-/// Regions narrower than this are drawn together.
+/// Regions narrower than this are drawn together with their neighbours.
 const NARROWEST: f64 = 1.5;
-/// And narrower than this, if there are more than so many: a browser has to hold them all.
+/// The limit if there are very many regions, because a browser has to hold all of them.
 const NARROWEST_OF_MANY: f64 = 6.0;
 const MANY: usize = 10_000;
-/// A picture gets a row for so many regions, up to so many rows.
+/// The number of regions for which a picture gets one row, and the maximum number of rows.
 const REGIONS_A_ROW: usize = 25;
 const ROWS: usize = 64;
 
-/// What a stretch of a bar shows, and its word in the legend.
+/// What a stretch of a bar shows, with its name in the legend.
 pub(super) const KINDS: [(&str, &str); 5] = [
     ("buffer", "buffer"),
     ("image", "image"),
@@ -28,15 +28,15 @@ pub(super) const KINDS: [(&str, &str); 5] = [
     ("free", "free"),
 ];
 
-/// How many bytes a full row is; the same for all blocks of a picture.
+/// The number of bytes in a full row; the same for all blocks of a picture.
 pub(super) struct Scale {
     pub(super) row_bytes: u64,
-    /// The fewest bytes that are drawn by themselves.
+    /// The smallest size that is drawn by itself.
     least: u64,
 }
 
 impl Scale {
-    /// A power of two, so that most blocks end where a row ends.
+    /// A power of two, so that most blocks end at the end of a row.
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let (mut regions, mut sum, mut largest) = (0, 0_u64, 1_u64);
         for block in snapshot.blocks() {
@@ -62,23 +62,23 @@ impl Scale {
         self.length(size.min(self.row_bytes))
     }
 
-    /// The rows of such a block.
+    /// The number of rows of a block of this size.
     pub(super) fn rows(&self, size: u64) -> u64 {
         size.div_ceil(self.row_bytes)
     }
 
-    /// The height of so many rows.
+    /// The height of this many rows.
     pub(super) fn height(&self, rows: u64) -> f64 {
         rows as f64 * STEP
     }
 }
 
-/// The rows of a block, from here on.
+/// Draws the rows of a block from this position on.
 pub(super) fn bars(block: &BlockPicture, x: f64, y: f64, scale: &Scale) -> Group {
     let mut group = Group::new();
     let mut regions = block.regions.as_slice();
     while let [first, following @ ..] = regions {
-        // What is too narrow to see is drawn with its neighbours.
+        // A region that is too narrow to see is drawn together with its neighbours.
         let (mut count, mut size) = (1, first.size);
         for next in following {
             if size >= scale.least {
@@ -96,7 +96,7 @@ pub(super) fn bars(block: &BlockPicture, x: f64, y: f64, scale: &Scale) -> Group
         .fold(group, |group, piece| group.add(piece.bar(0.0, BAR).set("class", "frame")))
 }
 
-/// Where a block's rows lie.
+/// The position of the rows of a block.
 struct Frame<'a> {
     x: f64,
     y: f64,
@@ -111,7 +111,7 @@ struct Piece {
 }
 
 impl Frame<'_> {
-    /// A range of the block, cut where rows end.
+    /// The pieces of a range of the block, which is cut where rows end.
     fn pieces(&self, start: u64, end: u64) -> impl Iterator<Item = Piece> {
         let row_bytes = self.scale.row_bytes;
         let first = start / row_bytes;
@@ -126,20 +126,21 @@ impl Frame<'_> {
 }
 
 impl Piece {
-    /// A bar of the part of the height.
+    /// A bar over a part of the height.
     fn bar(&self, from: f64, height: f64) -> Rectangle {
         let bar = Rectangle::new().set("x", rounded(self.x)).set("y", rounded(self.y + from));
         bar.set("width", rounded(self.width)).set("height", rounded(height))
     }
 }
 
-/// Regions as one stretch: one in its colour, several as the shares that their kinds have.
+/// Draws regions as one stretch: a single region in its colour, and several as the proportions of
+/// their kinds.
 fn draw(stretch: &[RegionPicture], size: u64, x: f64, y: f64, scale: &Scale) -> Group {
     let mut group = Group::new().set("class", "region");
     let Some(first) = stretch.first() else { return group };
     let taken = stretch.iter().filter(|region| region.state != RegionState::Free).count();
     if taken != 1 {
-        // How many rows of the list it stands for.
+        // The number of rows of the list for which it stands.
         group = group.set("data-n", taken);
     }
     let shares = KINDS.map(|(kind, _)| {
@@ -165,7 +166,7 @@ fn draw(stretch: &[RegionPicture], size: u64, x: f64, y: f64, scale: &Scale) -> 
     let frame = Frame { x, y, scale };
     for mut piece in frame.pieces(first.offset, first.offset + size) {
         if stretch.len() == 1 && piece.width >= 4.0 {
-            // A sliver keeps neighbours apart.
+            // A narrow gap separates neighbours.
             piece.width -= 1.0;
         }
         let mut top = 0.0;
@@ -178,13 +179,13 @@ fn draw(stretch: &[RegionPicture], size: u64, x: f64, y: f64, scale: &Scale) -> 
     group
 }
 
-/// A region in a line of words.
+/// Describes a region in one line.
 fn tell(region: &RegionPicture) -> String {
     let (name, wait) = (name_of(region), wait_of(region));
     format!("{name}: {} at {}{wait}", bytes(region.size), region.offset)
 }
 
-/// A region by its name, and what it waits for.
+/// The name of a region, and what it waits for.
 pub(super) fn called(region: &RegionPicture) -> String {
     format!("{}{}", name_of(region), wait_of(region))
 }
@@ -210,7 +211,7 @@ pub(super) fn kind_of(region: &RegionPicture) -> &'static str {
     }
 }
 
-/// How much of a block is of such kinds, in percent.
+/// The percentage of a block that is of such kinds.
 pub(super) fn share_of(block: &BlockPicture, is: impl Fn(&str) -> bool) -> u64 {
     let of_kind = block.regions.iter().filter(|region| is(kind_of(region)));
     let bytes: u64 = of_kind.map(|region| region.size).sum();

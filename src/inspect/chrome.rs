@@ -1,4 +1,4 @@
-//! A record in the form of Chrome's trace events, which Perfetto and `chrome://tracing` show.
+//! Converts a record to Chrome's trace events, which Perfetto and `chrome://tracing` display.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ struct Trace {
     display_time_unit: &'static str,
 }
 
-/// One event; `ph` tells its kind: counter, slice, instant, name of a track.
+/// One event. `ph` is its kind: counter, slice, instant, or name of a track.
 #[derive(Serialize)]
 struct Event {
     name: String,
@@ -25,7 +25,7 @@ struct Event {
     dur: Option<f64>,
     pid: u32,
     tid: u32,
-    /// An instant event is the whole process's.
+    /// An instant event applies to the whole process.
     #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
     scope: Option<&'static str>,
     args: Arguments,
@@ -41,24 +41,24 @@ enum Arguments {
     Lost { events: u64 },
 }
 
-/// What a timeline has out.
+/// The work of a timeline that is in flight.
 #[derive(Default)]
 struct Track {
-    /// The values submitted and not yet passed, each with its time.
+    /// The values that are submitted and not yet passed, each with its time.
     out: Vec<(u64, f64)>,
-    /// When the GPU was last seen to pass something.
+    /// The time at which the GPU was last observed to pass a value.
     free_at: f64,
 }
 
 const PROCESS: u32 = 1;
 
 impl Record {
-    /// The record as JSON of Chrome's trace events: a counter for each heap (live, pending, free), one
-    /// of live allocations, and a track for each timeline with what the GPU was at. Open it in
-    /// Perfetto.
+    /// Returns the record as JSON in the format of Chrome's trace events: a counter for each heap
+    /// (live, pending, free), a counter of live allocations, and a track for each timeline that
+    /// shows the GPU's work. Open it in Perfetto.
     ///
-    /// Times are known at collects alone. What happened between two of them is spread evenly, and the
-    /// GPU passes a point when a collect saw it.
+    /// Times are known only at collects. Events between two of them are distributed evenly, and the
+    /// GPU passes a point when a collect has observed it.
     pub fn to_chrome_trace(&self) -> String {
         let trace = Trace { trace_events: self.events(), display_time_unit: "ms" };
         // Every key is a string, and every number finite.
@@ -126,7 +126,8 @@ impl Record {
 }
 
 impl Track {
-    /// The GPU was seen to have passed a value: a slice from where it could begin with it.
+    /// The GPU was observed to have passed a value: adds a slice from the earliest time at which it
+    /// could have begun.
     fn pass(&mut self, timeline: u32, value: u64, at: f64) -> Option<Event> {
         let passed = self.out.iter().take_while(|&&(submitted, _)| submitted <= value).count();
         let first = *self.out.first().filter(|_| passed > 0)?;
@@ -143,7 +144,7 @@ impl Track {
     }
 }
 
-/// Counts what lives, operation by operation.
+/// Counts live allocations, operation by operation.
 struct Alive<'a> {
     record: &'a Record,
     operations: usize,
@@ -151,7 +152,8 @@ struct Alive<'a> {
 }
 
 impl Alive<'_> {
-    /// How many live after so many operations; these only rise.
+    /// The number of live allocations after this many operations, which must not decrease from call
+    /// to call.
     fn after(&mut self, operations: usize) -> u64 {
         use crate::record::Operation::{Allocate, Free};
         for operation in self.record.operations().iter().take(operations).skip(self.operations) {

@@ -1,4 +1,5 @@
-//! A record as curves: what was live, pending and reserved over time, and how scattered the rest was.
+//! Draws a record as curves: live, pending and reserved bytes over time, and the fragmentation of
+//! free memory.
 
 use svg::node::element::{Group, Path, Rectangle, Title};
 
@@ -8,19 +9,20 @@ use super::{
 };
 use crate::record::Record;
 
-/// Columns of the picture: a long record is drawn at its highest in each.
+/// The number of columns of the picture. In a long record, a column shows the maximum of its
+/// moments.
 const COLUMNS: usize = 290;
 const STEP: f64 = WIDTH / COLUMNS as f64;
-/// Heights of the two charts.
+/// The heights of the two charts.
 const BYTES: f64 = 200.0;
 const SCATTER: f64 = 60.0;
 const KINDS: [(&str, &str); 3] =
     [("buffer", "live"), ("pending", "pending"), ("curve", "reserved")];
 
-/// The highest of all that a column saw.
+/// The maximum of everything in a column.
 #[derive(Clone, Copy, Default)]
 struct Column {
-    /// The last moment in or before it.
+    /// The last moment in the column or before it.
     last: Moment,
     live: u64,
     held: u64,
@@ -39,9 +41,9 @@ impl Column {
 }
 
 impl Record {
-    /// Live, pending and reserved bytes over time, and the fragmentation under them, as one SVG file;
-    /// nothing but its frame for a trace, which knows no times. Its size does not depend on the
-    /// record's length; no peak is lost.
+    /// Draws live, pending and reserved bytes over time, and the fragmentation below them, as one
+    /// SVG file. The charts are empty for a trace, which contains no times. The size of the file
+    /// does not depend on the length of the record, and no peak is lost.
     pub fn to_svg(&self) -> String {
         let moments = self.moments();
         let (end, columns) = columns(&moments);
@@ -68,7 +70,7 @@ impl Record {
             .add(text(MARGIN, middle + 34.0, "fragmentation, of 1").set("class", "faint"))
             .add(area(&columns, bottom, scatter_at).set("class", "scatter"))
             .add(frame(middle + 40.0, SCATTER));
-        // Broad enough to be pointed at.
+        // Wide enough for the mouse.
         for (number, of_place) in columns.chunks(2).enumerate() {
             drawing = drawing.add(place(number, of_place, top, bottom));
         }
@@ -76,7 +78,7 @@ impl Record {
     }
 }
 
-/// The time of the last moment, and what each column saw. Between two moments nothing changes.
+/// The time of the last moment, and the columns. Nothing changes between two moments.
 fn columns(moments: &[Moment]) -> (u64, Vec<Column>) {
     let end = moments.last().map_or(0, |last| last.microseconds);
     let mut columns = Vec::with_capacity(COLUMNS);
@@ -95,7 +97,7 @@ fn columns(moments: &[Moment]) -> (u64, Vec<Column>) {
     (end, columns)
 }
 
-/// The steps of a curve, as the data of a path without its beginning.
+/// The steps of a curve, as the data of a path without its start.
 fn steps(columns: &[Column], y: impl Fn(&Column) -> f64) -> String {
     let points = (0..).zip(columns).map(|(number, column)| {
         let right = rounded(MARGIN + STEP * f64::from(number + 1));
@@ -119,7 +121,7 @@ fn frame(y: f64, height: f64) -> Rectangle {
     frame.set("width", WIDTH).set("height", height)
 }
 
-/// Tells the figures of some columns when it is pointed at.
+/// Shows the figures of some columns under the mouse.
 fn place(number: usize, columns: &[Column], top: f64, bottom: f64) -> Group {
     let Some(last) = columns.last().map(|column| column.last) else { return Group::new() };
     let told = format!(

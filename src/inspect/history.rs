@@ -1,33 +1,33 @@
-//! A record over time: the sums over its memory types at each collect.
+//! A record over time: sums over all memory types at each collect.
 
 use std::collections::BTreeMap;
 
 use crate::record::{Mark, MemorySample, Record};
 
-/// The whole memory at one moment of a record. All sizes in bytes.
+/// All memory at one moment of a record. All sizes are in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Moment {
-    /// Microseconds since the record's beginning.
+    /// Microseconds since the record began.
     pub microseconds: u64,
-    /// Blocks, dedicated ones among them.
+    /// The number of blocks, including dedicated ones.
     pub blocks: u32,
-    /// Device memory held.
+    /// The device memory that is held.
     pub reserved: u64,
-    /// In live allocations.
+    /// The bytes in live allocations.
     pub live: u64,
-    /// Retired, and not yet free.
+    /// The bytes that are retired and not yet free.
     pub pending: u64,
-    /// Free inside blocks.
+    /// The bytes that are free inside blocks.
     pub free: u64,
-    /// The largest requests that are granted without a new block, one for each memory type.
+    /// The sum of the largest requests that each memory type can grant without a new block.
     pub largest_free: u64,
 }
 
 impl Moment {
-    /// How scattered the free bytes are: 1 - [`largest_free`](Self::largest_free) / free, and 0 where
-    /// none are free.
+    /// The fragmentation of free memory: 1 - [`largest_free`](Self::largest_free) / free, and 0 if
+    /// nothing is free.
     pub fn fragmentation(&self) -> f64 {
         match self.free {
             0 => 0.0,
@@ -46,7 +46,8 @@ impl Moment {
 }
 
 impl Record {
-    /// The memory at each collect; nothing for a trace, which knows no times. O(marks × types).
+    /// The state of memory at each collect; empty for a trace, which contains no times. O(marks ×
+    /// types).
     pub fn moments(&self) -> Vec<Moment> {
         let mut types = BTreeMap::new();
         let mut moments = Vec::new();

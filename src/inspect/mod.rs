@@ -1,17 +1,16 @@
-//! Seeing the memory: a [`Snapshot`] of everything, and with feature `inspect` what can be drawn of
-//! it.
+//! Inspection of memory: a [`Snapshot`] of everything and, with feature `inspect`, pictures of it.
 //!
-//! | for | call |
+//! | purpose | call |
 //! | --- | --- |
-//! | figures in a log or on a plot | [`Allocator::statistics`](crate::Allocator::statistics), which prints as a line |
-//! | what a level loaded | [`Statistics::since`](crate::Statistics::since) |
-//! | who holds what, where, and what pending ranges wait for | [`Allocator::snapshot`](crate::Allocator::snapshot), which prints as a report by name |
+//! | figures for a log or a plot | [`Allocator::statistics`](crate::Allocator::statistics), which prints as one line |
+//! | what loading a level changed | [`Statistics::since`](crate::Statistics::since) |
+//! | which allocations exist, where, and what pending ranges wait for | [`Allocator::snapshot`](crate::Allocator::snapshot), which prints as a report by name |
 //! | a picture | `Snapshot::to_svg` |
-//! | a page to look around in, by name | `Snapshot::to_html` |
-//! | VMA's own visualiser | `Snapshot::to_vma_json` |
+//! | an HTML page with search by name | `Snapshot::to_html` |
+//! | input for VMA's own visualiser | `Snapshot::to_vma_json` |
 //! | live, pending and reserved bytes over time | `Record::to_svg`, `Snapshot::to_html_with` |
-//! | a place in Perfetto or `chrome://tracing` | `Record::to_chrome_trace` |
-//! | anything else | feature `serde`: all of these are `Serialize` |
+//! | input for Perfetto or `chrome://tracing` | `Record::to_chrome_trace` |
+//! | anything else | feature `serde`: all of these implement `Serialize` |
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "inspect")]

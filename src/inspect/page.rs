@@ -1,4 +1,4 @@
-//! The map as a page that stands alone: the picture, a search by name, and a list.
+//! The memory map as a self-contained page: the picture, a search by name, and a list.
 
 use std::{collections::HashMap, fmt::Write};
 
@@ -14,8 +14,8 @@ use crate::{
 const HEAD: &str = include_str!("page_head.html");
 const SCRIPT: &str = include_str!("page_script.html");
 
-/// Above so many allocations their list is data that the script shows piece by piece: a browser
-/// takes long to lay out a table of very many rows.
+/// If there are more allocations than this, their list is data from which the script creates rows
+/// piece by piece, because a browser takes long to lay out a table with very many rows.
 const ROWS: usize = 2000;
 
 /// A row of the list.
@@ -26,16 +26,17 @@ struct Row<'a> {
 }
 
 impl Snapshot {
-    /// The memory map as one HTML file: the picture, pointed at for what lies where, and under it a
-    /// list of all allocations, searched by name and sorted by any column. It fetches nothing. Up to
-    /// 2000 allocations it is readable without scripts; a page of 100,000 has 4 to 5 MB.
+    /// Draws the memory map as one HTML file. It contains the picture, which shows details under
+    /// the mouse, and a list of all allocations that can be searched by name and sorted by any
+    /// column. The page loads nothing else. With up to 2000 allocations it is readable without
+    /// scripts. A page of 100,000 allocations has 4 to 5 MB.
     ///
     /// Cost: O(regions).
     pub fn to_html(&self) -> String {
         self.page("")
     }
 
-    /// [`to_html`](Self::to_html), and over the map what a record tells of the time before, as
+    /// As [`to_html`](Self::to_html), with a chart of the record above the map, as
     /// [`Record::to_svg`] draws it.
     pub fn to_html_with(&self, record: &Record) -> String {
         self.page(&record.to_svg())
@@ -58,7 +59,7 @@ impl Snapshot {
         page
     }
 
-    /// The list as JSON: the texts that rows have in common, and the rows.
+    /// The list as JSON: the texts that rows have in common, followed by the rows.
     fn data(&self) -> String {
         let (mut texts, mut places) = (Vec::new(), HashMap::new());
         let mut place_of = |text: String| {
@@ -75,7 +76,7 @@ impl Snapshot {
                 (kind, memory_type, block, region.offset, region.size, what, region.age)
             })
             .collect();
-        // Texts and numbers always become JSON. What could end the script is written otherwise.
+        // Texts and numbers can always be converted to JSON. What could end the script is escaped.
         let data = serde_json::to_string(&(texts, rows)).unwrap_or_default();
         data.replace('<', "\\u003c")
     }

@@ -1,17 +1,17 @@
-//! What all pictures have in common: paper, colours, letters, units.
+//! What all pictures have in common: document, colours, text, units.
 
 use svg::{
     Document,
     node::element::{Definitions, Group, Line, Pattern, Rectangle, Style, Text, Title},
 };
 
-/// Width of a full bar, in the picture's units.
+/// The width of a full bar in units of the picture.
 pub(super) const WIDTH: f64 = 1160.0;
 pub(super) const MARGIN: f64 = 24.0;
-/// About the width of a letter.
+/// The approximate width of a letter.
 pub(super) const LETTER: f64 = 6.9;
 
-/// Told apart by lightness as well as by hue, and pending by its hatching too.
+/// Colours differ in lightness as well as in hue, and pending is also hatched.
 const STYLE: &str = "
 svg { --ink: #1b1f24; --faint: #57606a; --paper: #ffffff; --free: #eceff2; --edge: #8c959f }
 @media (prefers-color-scheme: dark) {
@@ -69,7 +69,7 @@ pub(super) fn text(x: f64, y: f64, words: &str) -> Text {
     Text::new(words).set("x", x).set("y", y)
 }
 
-/// What colours mean, and where the line ends.
+/// Draws the meaning of colours, and returns where the line ends.
 pub(super) fn legend(y: f64, kinds: &[(&str, &str)]) -> (Group, f64) {
     let mut x = MARGIN;
     let mut group = Group::new().set("class", "legend");
@@ -82,12 +82,12 @@ pub(super) fn legend(y: f64, kinds: &[(&str, &str)]) -> (Group, f64) {
     (group, rounded(x))
 }
 
-/// Two digits after the point are far below what can be seen.
+/// Two decimal places are far below what can be seen.
 pub(super) fn rounded(length: f64) -> f64 {
     (length * 100.0).round() / 100.0
 }
 
-/// Bytes in the unit that a reader expects.
+/// Formats bytes in the customary unit.
 pub(super) fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
     let unit = (count.max(1).ilog2() / 10).min(3);

@@ -1,4 +1,4 @@
-//! A snapshot as text: who holds what, largest first.
+//! A snapshot as text: which names hold how much, largest first.
 
 use core::{cmp::Reverse, fmt};
 use std::collections::HashMap;
@@ -9,11 +9,12 @@ use super::{
 };
 use crate::allocator::{HeapBudget, RegionState, Wait, named};
 
-/// Names that are listed of one set of blocks.
+/// The number of names that are listed for one set of blocks.
 const LISTED: usize = 20;
 
-/// A report for a log: each heap and its budget, each memory type and arena that holds something, and by
-/// name the twenty that hold the most there, live and pending apart.
+/// A report for a log. It contains each heap with its budget, each memory type and arena that holds
+/// anything, and for each of these the twenty names that hold the most, with live and pending bytes
+/// separate.
 ///
 /// # Example
 /// ```
@@ -45,7 +46,7 @@ impl fmt::Display for Snapshot {
     }
 }
 
-/// The words over the blocks of a memory type, or of an arena of it.
+/// The heading over the blocks of a memory type, or of an arena of it.
 pub(super) fn heading(memory_type: &MemoryTypeSnapshot, set: &BlockSet) -> String {
     let MemoryTypeSnapshot { index, .. } = memory_type;
     let owner = match (set.is_arena, set.name) {
@@ -85,7 +86,7 @@ fn list(f: &mut fmt::Formatter<'_>, set: &BlockSet) -> fmt::Result {
     }
 }
 
-/// One line for a log: whose memory, what is held of it, and what its budget and cap leave.
+/// One line for a log: the heap, what is held of it, and what its budget and cap leave.
 impl fmt::Display for HeapBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = if self.device_local { "the device's" } else { "the host's" };

@@ -4,10 +4,11 @@ use ash::vk;
 
 use crate::allocator::{Allocator, BlockPicture, HeapBudget, LanePicture, MemoryStatistics};
 
-/// An owned picture of all memory, made by [`Allocator::snapshot`]. It prints as a report by name.
+/// An owned picture of all memory, made by [`Allocator::snapshot`]. `Display` prints it as a report
+/// by name.
 ///
-/// Each [`BlockSet`] is of one moment: its figures fit its regions. Two sets may be of moments apart,
-/// because no two locks are held at once.
+/// Each [`BlockSet`] is taken at one moment, so its figures match its regions. Two sets may be
+/// taken at different moments, because no two locks are held at once.
 ///
 /// # Example
 /// ```
@@ -35,7 +36,7 @@ pub struct Snapshot {
     pub heaps: Vec<HeapSnapshot>,
 }
 
-/// What the device says of itself.
+/// The properties of the device.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -46,11 +47,11 @@ pub struct Device {
     pub device_type: u32,
     /// Its Vulkan version, as `VkPhysicalDeviceProperties::apiVersion` packs it.
     pub api_version: u32,
-    /// How many `VkDeviceMemory` may live at a time.
+    /// The number of `VkDeviceMemory` objects that may exist at a time.
     pub max_allocation_count: u32,
-    /// In bytes.
+    /// The limit in bytes.
     pub buffer_image_granularity: u64,
-    /// In bytes.
+    /// The limit in bytes.
     pub non_coherent_atom_size: u64,
 }
 
@@ -74,33 +75,34 @@ pub struct MemoryTypeSnapshot {
     pub index: u32,
     /// Its `VkMemoryPropertyFlags`.
     pub properties: u32,
-    /// The type's own blocks first, then those of arenas.
+    /// The blocks of the memory type itself first, and then those of arenas.
     pub sets: Vec<BlockSet>,
 }
 
-/// The blocks of a memory type's own, or of an arena.
+/// The blocks of a memory type itself, or of an arena.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct BlockSet {
-    /// Whether it is an arena's.
+    /// Whether the blocks belong to an arena.
     pub is_arena: bool,
-    /// What the arena is [called](crate::ArenaDesc::name).
+    /// The [name](crate::ArenaDesc::name) of the arena.
     pub name: Option<&'static str>,
-    /// How often a region of it had changed its state: rises with every grant, retirement and end, so
-    /// two pictures with one number show the same allocations.
+    /// How often a region of the set has changed its state. It rises with every grant, retirement
+    /// and end, so two pictures with the same number show the same allocations.
     pub sequence: u64,
-    /// Its figures, of the same moment.
+    /// The figures of the set at the same moment.
     pub statistics: MemoryStatistics,
-    /// How large the next block would be, in bytes.
+    /// The size of the next block in bytes.
     pub next_block: u64,
     /// Its blocks.
     pub blocks: Vec<BlockPicture>,
 }
 
 impl Allocator {
-    /// Copies a picture of everything. O(regions), one lock at a time and none longer than one
-    /// memory type's or arena's copy takes; 100,000 allocations take a few milliseconds.
+    /// Copies a picture of everything. O(regions). It takes one lock at a time, and holds none
+    /// longer than it takes to copy one memory type or arena. 100,000 allocations take a few
+    /// milliseconds.
     pub fn snapshot(&self) -> Snapshot {
         let properties = self.properties();
         let mut lanes = self.lane_pictures();
@@ -133,7 +135,7 @@ impl Allocator {
     }
 }
 
-/// Takes the lanes of a memory type out.
+/// Removes the lanes of a memory type from the list.
 fn take_type(lanes: &mut Vec<LanePicture>, memory_type: u32) -> Vec<LanePicture> {
     let (of_type, rest) =
         core::mem::take(lanes).into_iter().partition(|lane| lane.memory_type == memory_type);
@@ -144,7 +146,7 @@ fn take_type(lanes: &mut Vec<LanePicture>, memory_type: u32) -> Vec<LanePicture>
 impl From<LanePicture> for BlockSet {
     fn from(lane: LanePicture) -> Self {
         let statistics = lane.statistics;
-        // Ended, and held by a scrub; what of that does not wait is free again.
+        // These have ended and are held by a scrub; the part that does not wait is free again.
         let waited = statistics.allocations - statistics.live_count + lane.held;
         Self {
             is_arena: lane.is_arena,
@@ -158,12 +160,12 @@ impl From<LanePicture> for BlockSet {
 }
 
 impl Snapshot {
-    /// Every memory type, heap by heap.
+    /// All memory types, heap by heap.
     pub fn memory_types(&self) -> impl Iterator<Item = &MemoryTypeSnapshot> {
         self.heaps.iter().flat_map(|heap| &heap.memory_types)
     }
 
-    /// Every block, heap by heap.
+    /// All blocks, heap by heap.
     pub fn blocks(&self) -> impl Iterator<Item = &BlockPicture> {
         let sets = self.memory_types().flat_map(|memory_type| &memory_type.sets);
         sets.flat_map(|set| &set.blocks)
@@ -171,7 +173,7 @@ impl Snapshot {
 }
 
 impl MemoryTypeSnapshot {
-    /// Its property flags.
+    /// The property flags.
     pub fn flags(&self) -> vk::MemoryPropertyFlags {
         vk::MemoryPropertyFlags::from_raw(self.properties)
     }

@@ -1,7 +1,7 @@
-//! The memory map: every block to scale, every region in the colour of what it is.
+//! The memory map: every block to scale, and every region in the colour of its kind.
 //!
-//! One scale holds for the whole picture. A block that is larger than a row goes on in the next, as a
-//! text does; small ones stand side by side.
+//! One scale applies to the whole picture. A block that is larger than a row continues in the next
+//! row, and small blocks stand side by side.
 
 use svg::node::element::{Group, Title};
 
@@ -13,15 +13,16 @@ use super::{
 };
 use crate::allocator::{BlockPicture, MemoryStatistics};
 
-/// What a block's words take above its bars, and what is left below them and beside it.
+/// The space for the text above the bars of a block, and the gaps below and beside it.
 const WORDS: f64 = 16.0;
 const BELOW: f64 = 8.0;
 const BESIDE: f64 = 6.0;
 
 impl Snapshot {
-    /// A picture of all blocks, to scale: one SVG file for any browser, light or dark. The same
-    /// snapshot gives the same bytes. What is narrower than a few pixels is drawn together, in shares
-    /// of its height, so the size depends on the blocks more than on the regions.
+    /// Draws a picture of all blocks to scale, as one SVG file for any browser, light or dark. The
+    /// same snapshot gives the same bytes. Regions that are narrower than a few pixels are drawn
+    /// together, as proportions of the height, so the size depends on the number of blocks more
+    /// than on the number of regions.
     ///
     /// Cost: O(regions).
     pub fn to_svg(&self) -> String {
@@ -66,7 +67,7 @@ impl Snapshot {
     }
 }
 
-/// Blocks side by side where they fit, and how much height they take.
+/// Places blocks side by side where they fit. Returns the height that they take.
 fn flow(blocks: &[BlockPicture], top: f64, scale: &Scale) -> (Group, f64) {
     let mut group = Group::new();
     let (mut x, mut y, mut rows) = (0.0, top, 0);
@@ -87,7 +88,7 @@ fn flow(blocks: &[BlockPicture], top: f64, scale: &Scale) -> (Group, f64) {
     (group, y + WORDS + scale.height(rows) + BELOW - top)
 }
 
-/// What stands over a block, as far as it has room, and the room that takes.
+/// The text over a block, as far as there is room, and the room that it takes.
 fn words_of(number: usize, block: &BlockPicture, width: f64) -> (String, f64) {
     let full = full_words(number, block);
     let full_room = full.len() as f64 * LETTER;

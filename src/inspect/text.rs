@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::allocator::{MemoryStatistics, Statistics};
 
-/// Bytes in the largest binary unit that they fill.
+/// A number of bytes in the largest binary unit of which it contains at least one.
 pub(super) struct Bytes(pub(super) u64);
 
 impl fmt::Display for Bytes {
@@ -20,7 +20,8 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// One line for a log: counts and bytes of what is live and pending, and what is held for it.
+/// One line for a log: counts and bytes of live and pending allocations, and the memory that is
+/// held for them.
 ///
 /// # Example
 /// ```
@@ -44,7 +45,7 @@ impl fmt::Display for Statistics {
     }
 }
 
-/// One line for a log, as that of [`Statistics`].
+/// One line for a log, in the format of [`Statistics`].
 impl fmt::Display for MemoryStatistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [live, pending, free] = [self.live, self.pending, self.free].map(Bytes);

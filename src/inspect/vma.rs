@@ -1,7 +1,9 @@
-//! The snapshot in the form of VMA's detailed statistics, which VMA's own `GpuMemDumpVis.py` draws.
+//! The snapshot in the format of VMA's detailed statistics, which VMA's own `GpuMemDumpVis.py`
+//! draws.
 //!
-//! The form allows no keys of ours but in `General` and in blocks. A pending range is of type
-//! `UNKNOWN` and its name says what it waits for; a block's pending bytes stand in its `Fencepost`.
+//! The format allows additional keys only in `General` and in blocks. A pending range has type
+//! `UNKNOWN` and its name says what it waits for. The pending bytes of a block are in its
+//! `Fencepost` object.
 
 use ash::vk;
 use serde::{Serialize, Serializer};
@@ -13,13 +15,15 @@ use crate::{
 };
 
 impl Snapshot {
-    /// VMA's JSON dump of this picture: `python3 GpuMemDumpVis.py -o memory.png memory.json`.
+    /// Writes VMA's JSON dump of this picture:
+    /// `python3 GpuMemDumpVis.py -o memory.png memory.json`.
     ///
-    /// Arenas are `CustomPools`. `MapRefCount` is 0, and `Usage` is 0 where the resource is not ours.
+    /// Arenas are `CustomPools`. `MapRefCount` is 0, and `Usage` is 0 if the allocator did not
+    /// create the resource.
     ///
     /// Cost: O(regions).
     pub fn to_vma_json(&self) -> String {
-        // Nothing of this can fail to become JSON: every key is a string, and no number is a float.
+        // Converting this to JSON cannot fail: every key is a string, and no number is a float.
         serde_json::to_string_pretty(&Dump::of(self)).unwrap_or_default()
     }
 }
@@ -70,7 +74,7 @@ struct General<'a> {
     memory_type_count: usize,
 }
 
-/// Counts and extremes, gathered region by region.
+/// Counts, minima and maxima, which are accumulated region by region.
 #[derive(Serialize, Clone, Copy, Default)]
 #[serde(rename_all = "PascalCase")]
 struct Stats {
@@ -135,7 +139,7 @@ struct Block<'a> {
     suballocations: Vec<Suballocation<'a>>,
 }
 
-/// Ours: the form does not forbid it here.
+/// An extension by this crate, which the format allows here.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Extension {
@@ -222,7 +226,7 @@ impl HeapInfo {
     }
 }
 
-/// The flags that the form knows.
+/// The flags that the format supports.
 fn names_of(flags: vk::MemoryPropertyFlags) -> Vec<&'static str> {
     use vk::MemoryPropertyFlags as Flags;
     let known = [
@@ -249,7 +253,7 @@ impl Stats {
                 stats.count(region);
             }
         }
-        // The form has extremes only where there is more than one.
+        // The format contains extremes only if there is more than one value.
         if stats.allocation_count < 2 {
             (stats.allocation_size_min, stats.allocation_size_max) = (None, None);
         }
@@ -330,7 +334,7 @@ impl<'a> Suballocation<'a> {
         }
     }
 
-    /// Dedicated ones have no offset, and must have a usage.
+    /// Dedicated allocations have no offset, and must have a usage.
     fn dedicated(region: &'a RegionPicture) -> Self {
         Self { offset: None, ..Self::of(region) }
     }

@@ -1,4 +1,5 @@
-//! The blocks that TLSF splits, as areas of one: one search, however many blocks there are.
+//! The blocks that TLSF splits, as areas of one TLSF, so that one search covers any number of
+//! blocks.
 
 use core::ops::Range;
 use std::collections::TryReserveError;
@@ -8,33 +9,34 @@ use crate::tlsf::{
     Area, AreaError, ConfigError, Key, KeyError, Placed, Region, TakenOver, Tlsf, Within,
 };
 
-/// Granules of a chunk. A block begins at a multiple: so what is aligned among all is aligned in its block, up to
-/// this, and a word for each chunk tells whose it is.
+/// The granules of a chunk. A block begins at a multiple of it. So an offset that is aligned in the
+/// common space is aligned in its block, up to this alignment, and one word per chunk tells which
+/// block the chunk belongs to.
 const CHUNK: u64 = 1 << 16;
 
-/// In the place of a slot.
+/// The entry of a chunk that belongs to no block.
 const NOBODY: u32 = u32::MAX;
 
-/// Blocks beside each other in one space of offsets.
+/// Blocks that are placed in one space of offsets.
 #[derive(Debug)]
 pub(crate) struct Areas {
-    /// Made with the first block.
+    /// Created with the first block.
     tlsf: Option<Tlsf>,
-    /// The slot of the block that lies in each chunk.
+    /// The slot of the block in each chunk.
     chunks: Vec<u32>,
     granule: u64,
     /// log2 of the bytes of a chunk.
     chunk_shift: u32,
-    /// Who lives in the regions of all.
+    /// The tenants of the regions of all blocks.
     pub(super) tenants: Tenants,
 }
 
-/// Where a block lies among the others.
+/// The position of a block in the common space.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Plot {
     within: Within,
-    /// Bytes before it.
+    /// The offset of the block in bytes.
     pub(super) start: u64,
     area: Area,
 }
@@ -50,14 +52,14 @@ impl Areas {
         }
     }
 
-    /// The granule for blocks of a heap: four times its size, up to 1 TiB, lie in 2³² granules, so that there is a
-    /// place for each block.
+    /// The granule for blocks of a heap. It is such that 2³² granules are four times the size of
+    /// the heap (up to 1 TiB), so that there is a place for each block.
     pub(crate) fn granule_for(heap_size: u64, at_least: u64) -> u64 {
         let space = heap_size.min(1 << 40) * 4;
         at_least.max((space >> 32).next_power_of_two())
     }
 
-    /// Adds an empty block, of a slot whose keys have been given serials below one. O(chunks).
+    /// Adds an empty block, for a slot whose previous keys had serials below `serial`. O(chunks).
     pub(super) fn add(&mut self, slot: u32, size: u64, serial: u32) -> Result<Plot, ConfigError> {
         let granule = self.granule;
         let units = size / granule;
@@ -89,12 +91,12 @@ impl Areas {
             self.chunks.resize(end, NOBODY);
         }
         self.chunks[first..end].fill(slot);
-        // A place of an area is below 2³².
+        // The place of an area is below 2³².
         let within = Within { start: start as u32, size: units as u32 };
         Ok(Plot { area, start: start * granule, within })
     }
 
-    /// The first of so many chunks beside each other that are nobody's. O(chunks).
+    /// The first of `count` adjacent chunks that belong to no block. O(chunks).
     fn room_among(&self, count: usize) -> usize {
         let mut first = 0;
         for (at, &slot) in self.chunks.iter().enumerate() {
@@ -107,22 +109,23 @@ impl Areas {
         first
     }
 
-    /// Takes an empty block away. O(areas), and no memory.
+    /// Removes an empty block. O(areas), and needs no memory.
     pub(super) fn remove(&mut self, plot: Plot) {
         self.chunks[plot.chunks()].fill(NOBODY);
         let removed = self.tlsf.as_mut().map(|tlsf| tlsf.remove_area(plot.area));
         debug_assert!(matches!(removed, Some(Ok(()))), "{removed:?}");
     }
 
-    /// The slot whose block an offset lies in.
+    /// The slot of the block that contains an offset.
     #[inline(always)]
     fn slot_of(&self, offset: u64) -> u32 {
         let chunk = offset >> self.chunk_shift;
         self.chunks.get(chunk as usize).copied().unwrap_or(NOBODY)
     }
 
-    /// A range in whichever block, from the tightest room for a request, of so much at most: its slot, and the room
-    /// that it was cut from. None for an alignment above that of the blocks. O(1).
+    /// Allocates from the tightest room of any block, but from at most `most`. Returns the slot,
+    /// and the room from which the range was cut. `None` for an alignment above that of the blocks.
+    /// O(1).
     #[inline(always)]
     pub(super) fn allocate(
         &mut self,
@@ -135,13 +138,13 @@ impl Areas {
         Some((self.slot_of(placed.offset), placed, cut))
     }
 
-    /// The room that [`allocate`](Self::allocate) would cut from. O(1).
+    /// The room from which [`allocate`](Self::allocate) would cut. O(1).
     pub(super) fn room_for(&self, size: u64, alignment: u64) -> Option<u32> {
         let tlsf = self.tlsf.as_ref().filter(|_| alignment <= 1 << self.chunk_shift)?;
         tlsf.room_for(size, alignment)
     }
 
-    /// A range in whichever free region of a block holds a request, of any alignment. O(regions of the block).
+    /// Allocates from any free region of a block, for any alignment. O(regions of the block).
     pub(super) fn allocate_in(&mut self, plot: &Plot, size: u64, alignment: u64) -> Option<Placed> {
         self.tlsf.as_mut()?.allocate_in_area(&plot.area, size, alignment)
     }
@@ -152,7 +155,7 @@ impl Areas {
         self.tlsf.as_ref().map_or(0, Tlsf::room)
     }
 
-    /// Used → Free. The bytes, and the room of the free region that there is now. O(1).
+    /// Used → Free. Returns the bytes, and the room of the resulting free region. O(1).
     #[inline(always)]
     pub(super) fn free(&mut self, key: Key, plot: &Plot) -> Result<(u64, u32), KeyError> {
         self.tlsf.as_mut().ok_or(KeyError::Stale)?.free_telling(key, plot.within)
@@ -180,7 +183,7 @@ impl Areas {
         self.tlsf.as_mut().ok_or(KeyError::Stale)?.retire_within(key, plot.within)
     }
 
-    /// Pending → Free for many, of blocks that are not closed. The bytes. O(keys).
+    /// Pending → Free for many regions, in blocks that are not closed. Returns the bytes. O(keys).
     pub(super) fn reach_batch(&mut self, keys: &[Key]) -> Result<u64, KeyError> {
         let Some(tlsf) = self.tlsf.as_mut().filter(|_| !keys.is_empty()) else { return Ok(0) };
         let before = tlsf.pending_bytes();
@@ -188,13 +191,14 @@ impl Areas {
         Ok(before - tlsf.pending_bytes())
     }
 
-    /// Makes sure that who comes to one region more, or to what is left of it, needs no more memory to be known.
+    /// Ensures that noting the tenant of one more region, or of the remainder of one, needs no
+    /// memory.
     pub(super) fn reserve_tenants(&mut self) -> Result<(), TryReserveError> {
         let bound = self.tlsf.as_ref().map_or(0, Tlsf::index_bound_after_growth);
         self.tenants.reserve(bound)
     }
 
-    /// Pending → Used by another owner, from the region's beginning on.
+    /// Pending → Used by another owner, from the start of the region.
     pub(super) fn take_over(&mut self, key: Key, size: u64) -> Option<TakenOver> {
         self.tlsf.as_mut()?.take_over(key, size, 1).ok()
     }
@@ -203,13 +207,14 @@ impl Areas {
         self.tlsf.as_mut()?.join(first, second).ok()
     }
 
-    /// Takes all that is free in a block: Free → Pending. None, and nothing has changed, where the host has no memory
-    /// for the list. O(regions of the block).
+    /// Takes all free regions of a block: Free → Pending. Returns `None`, and changes nothing, if
+    /// the host has no memory for the list. O(regions of the block).
     pub(super) fn hold(&mut self, plot: &Plot) -> Option<Vec<Key>> {
         self.tlsf.as_mut()?.hold_area(&plot.area).ok()
     }
 
-    /// No search finds what is free in a block, or finds it again. O(regions of the block), and no memory.
+    /// Hides the free regions of a block from searches, or makes them visible again. O(regions of
+    /// the block), and needs no memory.
     pub(super) fn set_shut(&mut self, plot: &Plot, shut: bool) {
         let done = self.tlsf.as_mut().map(|tlsf| match shut {
             true => tlsf.shut_area(&plot.area),
@@ -218,7 +223,7 @@ impl Areas {
         debug_assert!(matches!(done, Some(Ok(()))), "{done:?}");
     }
 
-    /// The region of a key in a block, used or pending, with its offset there. O(1).
+    /// The region of a key in a block, used or pending, with its offset in the block. O(1).
     pub(super) fn region(&self, key: Key, plot: &Plot) -> Result<Region, KeyError> {
         let region = self.tlsf.as_ref().ok_or(KeyError::Stale)?.get(key)?;
         let offset = region.offset.wrapping_sub(plot.start);
@@ -242,7 +247,8 @@ impl Areas {
         self.tlsf.as_ref().map_or(0, Tlsf::next_serial)
     }
 
-    /// Verifies what is split, of blocks in these slots, which are closed or not. O(chunks and regions).
+    /// Verifies the TLSF and the chunks, given the blocks in these slots and whether they are
+    /// closed. O(chunks and regions).
     pub(super) fn check<'a>(
         &self,
         plots: impl Iterator<Item = (u32, &'a Plot, bool)>,
@@ -263,7 +269,7 @@ impl Areas {
 }
 
 impl Plot {
-    /// The chunks that it lies in.
+    /// The chunks of a plot.
     fn chunks(&self) -> Range<usize> {
         let Within { start, size } = self.within;
         let first = u64::from(start) / CHUNK;

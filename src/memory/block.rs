@@ -21,64 +21,66 @@ use crate::{
     vulkan::{Mapping, Resource},
 };
 
-/// A block, with what lives in it. The memory itself is allocated and freed by the allocator.
+/// A block, and the state of what is in it. The allocator allocates and frees the memory itself.
 ///
-/// What every grant and end touches comes first, in the order written, on one cache line: a list of blocks goes
-/// from one to another with each call.
+/// The fields that every grant and end touches come first, in the order written, on one cache line,
+/// because consecutive calls on a list go to different blocks.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Block {
-    /// What its handles know of it, once it is in a list.
+    /// What handles know of the block, once it is in a list.
     pub(crate) plates: Plates,
-    /// How many of its regions are used or pending, where TLSF splits it.
+    /// The number of its regions that are used or pending, if TLSF splits it.
     pub(super) taken: u32,
-    /// Of those, the pending ones.
+    /// The number of these that are pending.
     pub(super) pending: u32,
-    /// Made to measure for one large request: small ones stay out of it, so that it goes with it.
+    /// Whether it was made to measure for one large request. Small requests stay out of it, so that
+    /// it can be freed together with that one.
     pub(crate) tailored: bool,
-    /// It takes no new tenants while others have room, so that it becomes empty.
+    /// Whether it accepts no new tenants while other blocks have room, so that it becomes empty.
     pub(crate) closed: bool,
-    /// No other resource than the one it was made for may be bound to it.
+    /// Whether only the resource for which it was made may be bound to it.
     pub(crate) exclusive: bool,
     pub(super) space: Space,
-    /// Null once `shutdown` has freed it under living handles.
+    /// Null after `shutdown` has freed it under live handles.
     pub(crate) memory: vk::DeviceMemory,
     pub(crate) size: u64,
-    /// Where the whole block is mapped, if its type is host-visible.
+    /// The mapping of the whole block, if its type is host-visible.
     pub(crate) mapping: Option<Mapping>,
-    /// Of a line, or of a dedicated memory; of those that TLSF splits they are [together](Areas).
+    /// The tenants of a line or of dedicated memory. Those of blocks that TLSF splits are in
+    /// [`Areas`].
     pub(super) tenants: Tenants,
     pub(crate) graves: Graves,
     pub(crate) sight: Sight,
     pub(crate) fresh: Fresh,
-    /// The handle types that it was made to be exported as, as bits.
+    /// The handle types as which it can be exported, as bits.
     pub(crate) exported_as: u32,
-    /// The collect at which it became empty, while it is.
+    /// The collect at which it became empty, while it is empty.
     pub(crate) empty_since: u64,
-    /// The ranks of those who live here, where they count.
+    /// The ranks of its allocations, if ranks matter.
     pub(super) ranks: Ranks,
-    /// What the driver was told last.
+    /// The rank of which the driver was told last.
     pub(super) told: Rank,
-    /// It is listed to be looked at: the driver may have to be told another.
+    /// Whether it is listed to be looked at, because the driver may have to be told another rank.
     pub(super) restless: bool,
-    /// The driver is being told: the block stays.
+    /// Whether the driver is being told, so that the block must stay.
     pub(super) held: bool,
 }
 
-/// Who splits a block.
+/// How a block is split.
 #[derive(Debug)]
 #[repr(u8)]
 pub(super) enum Space {
-    /// TLSF, with others.
+    /// By a TLSF that is shared with other blocks.
     Plot(Plot),
     Line(Line),
     Dedicated(Dedicated),
-    /// Nobody yet: it is in no list.
+    /// Not yet: it is in no list.
     None,
 }
 
 impl Block {
-    /// A block to be split. Which list it comes to says how.
+    /// Creates a block to be split. Its list determines how.
     pub(crate) fn shared(memory: vk::DeviceMemory, size: u64, mapping: Option<Mapping>) -> Self {
         Self {
             memory,
@@ -104,29 +106,29 @@ impl Block {
         }
     }
 
-    /// A block for one allocation, which is made at once.
+    /// Creates a block for one allocation, which is made immediately.
     pub(crate) fn dedicated(memory: vk::DeviceMemory, size: u64, mapping: Option<Mapping>) -> Self {
         let space = Space::Dedicated(Dedicated::new(size, 0));
         Self { space, ..Self::shared(memory, size, mapping) }
     }
 
-    /// A shared block to be [`tailored`](Self::tailored), or not.
+    /// Sets whether a shared block is [`tailored`](Self::tailored).
     pub(crate) fn with_tailored(self, tailored: bool) -> Self {
         Self { tailored, ..self }
     }
 
-    /// A block of which the driver was told a rank, or nothing.
+    /// Sets the rank that the driver was told, if any.
     pub(crate) fn with_rank(self, told: Option<Rank>) -> Self {
         Self { told: told.unwrap_or(Rank::USUAL), ..self }
     }
 
-    /// A block whose guards are kept so.
+    /// Sets how the guards of the block are maintained.
     pub(crate) fn with_sight(self, sight: Sight) -> Self {
         let fresh = if let Sight::Gpu(_) = sight { Fresh::Yes } else { Fresh::No };
         Self { sight, fresh, ..self }
     }
 
-    /// Split by TLSF.
+    /// Whether TLSF splits it.
     pub(crate) fn is_split(&self) -> bool {
         matches!(self.space, Space::Plot(_))
     }
@@ -135,7 +137,7 @@ impl Block {
         matches!(self.space, Space::Dedicated(_))
     }
 
-    /// A range at an end, where no TLSF splits the block.
+    /// Allocates a range at an end, in a block that TLSF does not split.
     pub(super) fn allocate_unsplit(
         &mut self,
         size: u64,
@@ -157,7 +159,7 @@ impl Block {
         }
     }
 
-    /// From one state to another, where no TLSF splits the block. The bytes.
+    /// Changes the state of a range in a block that TLSF does not split. Returns the bytes.
     pub(super) fn turn_unsplit(
         &mut self,
         key: Key,
@@ -171,7 +173,7 @@ impl Block {
         }
     }
 
-    /// Neither used nor pending ranges. O(1).
+    /// Whether no range is used or pending. O(1).
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         match &self.space {
@@ -181,7 +183,7 @@ impl Block {
         }
     }
 
-    /// How many of its regions are used. O(1).
+    /// The number of its used regions. O(1).
     pub(crate) fn live(&self) -> u32 {
         match &self.space {
             Space::Plot(_) | Space::None => self.taken - self.pending,
@@ -190,7 +192,7 @@ impl Block {
         }
     }
 
-    /// The largest free range of a line; 0 for all others. O(1).
+    /// The largest free range of a line; 0 for other blocks. O(1).
     pub(super) fn largest_of_line(&self) -> u64 {
         match &self.space {
             Space::Line(line) => line.largest(),
@@ -198,7 +200,7 @@ impl Block {
         }
     }
 
-    /// It is split from now on as its list does: who lives in it has serials from this one on.
+    /// From now on the block is split in this way, with serials from `serial` on.
     pub(super) fn split(&mut self, space: Space, serial: u32) {
         match &mut self.space {
             Space::None => self.space = space,
@@ -208,7 +210,7 @@ impl Block {
     }
 }
 
-/// A block, seen with those that it is split with.
+/// A block together with what it shares with other blocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
     pub(super) block: &'a Block,
@@ -224,7 +226,7 @@ impl Deref for View<'_> {
 }
 
 impl View<'_> {
-    /// The region of a key that is used or pending.
+    /// The region of a key, if it is used or pending.
     fn find(&self, key: Key) -> Result<Region, KeyError> {
         match &self.block.space {
             Space::Plot(plot) => self.areas.region(key, plot),
@@ -234,7 +236,7 @@ impl View<'_> {
         }
     }
 
-    /// The region of a key that is used. O(1).
+    /// The region of a key, if it is used. O(1).
     pub(crate) fn used(&self, key: Key) -> Result<Region, KeyError> {
         let region = self.find(key)?;
         match region.state {
@@ -244,18 +246,18 @@ impl View<'_> {
         }
     }
 
-    /// The region of a key that is used or pending. O(1).
+    /// The region of a key, if it is used or pending. O(1).
     pub(crate) fn region(&self, key: Key) -> Option<Region> {
         self.find(key).ok()
     }
 
-    /// The bytes of a key's region, retired or used; 0 for a stale key. O(1).
+    /// The bytes of the region of a key, used or pending; 0 for a stale key. O(1).
     pub(crate) fn size_of(&self, key: Key) -> u64 {
         self.region(key).map_or(0, |region| region.size)
     }
 
-    /// The serial after that of the youngest who came to this block, or to one that is split with it: those of the
-    /// slot's next block begin there.
+    /// The serial after that of the newest allocation in this block, or in one that is split with
+    /// it. The next block of the slot begins at this serial.
     pub(crate) fn next_serial(&self) -> u32 {
         match &self.block.space {
             Space::Plot(_) => self.areas.next_serial(),
@@ -265,7 +267,7 @@ impl View<'_> {
         }
     }
 
-    /// Who lives there; nobody for a key that has none, or is gone. O(1).
+    /// The tenant of a key; an empty one if it has none, or is gone. O(1).
     pub(crate) fn tenant(&self, key: Key) -> Tenant {
         match self.block.space {
             Space::Plot(_) => self.areas.tenants.get(key),
@@ -283,7 +285,8 @@ impl View<'_> {
         }
     }
 
-    /// Visits all regions in address order. Fails where the host has no memory for a list of those of a line.
+    /// Visits all regions in address order. Fails if the host has no memory for a list of the
+    /// regions of a line.
     pub(crate) fn visit(
         &self,
         mut visit: impl FnMut(Region) -> Result<(), TryReserveError>,
@@ -296,7 +299,7 @@ impl View<'_> {
         }
     }
 
-    /// So many ranges or fewer are taken by a [hold](super::BlockList::hold). O(regions).
+    /// The maximum number of ranges that a [hold](super::BlockList::hold) takes. O(regions).
     pub(crate) fn most_free(&self) -> usize {
         match &self.block.space {
             Space::Plot(plot) => {
@@ -308,7 +311,7 @@ impl View<'_> {
         }
     }
 
-    /// Bytes and counts: (used, pending) each. O(regions) where TLSF splits the block.
+    /// Bytes and counts of used and of pending regions. O(regions) if TLSF splits the block.
     pub(crate) fn usage(&self) -> [(u64, u32); 2] {
         let mut usage = [(0, 0); 2];
         let mut count = |region: Region| {
@@ -328,7 +331,7 @@ impl View<'_> {
         usage
     }
 
-    /// The largest free range. O(regions) where TLSF splits the block.
+    /// The largest free range. O(regions) if TLSF splits the block.
     pub(crate) fn largest_free(&self) -> u64 {
         match &self.block.space {
             Space::Plot(plot) => {
@@ -339,7 +342,7 @@ impl View<'_> {
         }
     }
 
-    /// Whether any free region holds a request. O(regions).
+    /// Whether any free region can hold a request. O(regions).
     pub(super) fn holds_in_any_region(&self, size: u64, alignment: u64) -> bool {
         let Space::Plot(plot) = &self.block.space else { return false };
         self.areas.regions(plot).any(|region| {
@@ -366,7 +369,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// How many resources live in its regions. O(regions).
+    /// The number of resources in its regions. O(regions).
     pub(super) fn housed(&self) -> usize {
         let keys = self.regions().into_iter().filter_map(|region| region.key);
         keys.filter(|&key| self.tenant(key).resource != Resource::None).count()

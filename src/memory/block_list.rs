@@ -1,4 +1,4 @@
-//! The blocks of one memory type, in slots that keep their numbers.
+//! The blocks of one memory type or arena, in slots whose numbers do not change.
 
 use std::{
     collections::{TryReserveError, VecDeque},
@@ -35,11 +35,11 @@ mod tests;
 
 pub(crate) use empty::Stay;
 
-/// What a slot holds.
+/// The contents of a slot.
 #[expect(clippy::large_enum_variant, reason = "few slots, and nearly all of them hold a block")]
 #[derive(Debug)]
 enum Slot {
-    /// Nothing; the next block continues at this serial.
+    /// Nothing. The next block in it starts with this serial.
     Vacant(u32),
     Block(Block),
 }
@@ -51,34 +51,35 @@ pub(crate) struct BlockList {
     vacant: Vec<u32>,
     /// The slots of empty blocks, in the order in which they became so.
     empty: Vec<u32>,
-    /// The blocks that TLSF splits, but for tailored ones.
+    /// The blocks that TLSF splits, except tailored ones.
     shared: Areas,
     tailored: Areas,
-    /// Of lines, by their room.
+    /// The lines, indexed by their room.
     lines: FitIndex,
     granule: u64,
-    /// The size from which on requests look into tailored blocks.
+    /// The size from which on requests also search tailored blocks.
     large: u64,
     pub(crate) stay: Stay,
-    /// Blocks have the rank of the most important who lives there.
+    /// Whether a block has the highest rank of the allocations in it.
     pub(crate) ranked: bool,
-    /// The rank of all blocks, whoever lives there.
+    /// The rank of all blocks, whatever the ranks of their allocations.
     pub(crate) fixed_rank: Option<Rank>,
-    /// The live allocations that a rank was told of.
+    /// The number of live allocations with an explicit rank.
     told: u32,
-    /// The slots of blocks whose rank may not be what the driver was told.
+    /// The slots of blocks whose rank may differ from what the driver was told.
     restless: VecDeque<u32>,
     counters: Arc<Counters>,
-    /// A resource lives here, or did.
+    /// Whether there is or was an allocation with a resource.
     houses: bool,
-    /// Whose blocks they are: before the first of them.
+    /// The owner of the blocks. Set before there are any.
     pub(crate) whose: Whose,
-    /// For the next block.
+    /// The plates of the next block.
     plates: Plates,
 }
 
 impl BlockList {
-    /// No blocks, of so many bytes a granule. Requests of `large` bytes and more look into tailored blocks first.
+    /// Creates a list without blocks, with this granule in bytes. Requests of at least `large`
+    /// bytes search tailored blocks first.
     pub(crate) fn new(granule: u64, large: u64, stay: Stay) -> Self {
         Self {
             slots: Vec::new(),
@@ -101,8 +102,8 @@ impl BlockList {
         }
     }
 
-    /// A tenant moves into a granted region. Where the host has no memory to know of it, the region is free again.
-    /// O(1) amortised.
+    /// Notes the tenant of a granted region. If the host has no memory for that, the region is
+    /// freed again. O(1) amortised.
     pub(crate) fn move_in(&mut self, entry: Entry, tenant: Tenant) -> Result<(), TryReserveError> {
         let known = self.tenants_mut(entry.slot).map(|tenants| tenants.set(entry.key, tenant));
         if let Some(Err(error)) = known {
@@ -118,8 +119,9 @@ impl BlockList {
         Ok(())
     }
 
-    /// Makes sure that the next [`insert`](Self::insert) under a policy, and all that becomes of its block, needs no more
-    /// memory in the lists of blocks: what TLSF splits is reserved as it is inserted. O(1) amortised.
+    /// Ensures that the next [`insert`](Self::insert) under a policy, and all later changes of its
+    /// block, need no more memory in the lists of blocks. What TLSF needs is reserved when the
+    /// block is inserted. O(1) amortised.
     pub(crate) fn reserve(&mut self, policy: ArenaPolicy) -> Result<(), TryReserveError> {
         let slots = self.slots.len() + usize::from(self.vacant.is_empty());
         self.slots.try_reserve(slots - self.slots.len())?;
@@ -134,8 +136,9 @@ impl BlockList {
         }
     }
 
-    /// Adds an empty block, split as the policy says if it is not dedicated. O(1) amortised but for the place of a
-    /// split one, which is looked for among all. The block comes back where there is none, or no memory for books.
+    /// Adds an empty block. Unless it is dedicated, it is split according to the policy. O(1)
+    /// amortised, except for the place of a block that TLSF splits, which is searched among all.
+    /// The block is returned if there is no place for it, or no memory for the bookkeeping.
     #[expect(
         clippy::result_large_err,
         reason = "the block comes back, and there is no memory to box it"
@@ -183,9 +186,9 @@ impl BlockList {
         Ok(slot)
     }
 
-    /// Takes all that is free in a block, so that nobody gets it meanwhile: Free → Pending. Returns the keys, and
-    /// whether the block was empty before. None, and nothing has changed, where the host has no memory for them.
-    /// O(regions).
+    /// Takes all free regions of a block, so that nobody else gets them: Free → Pending. Returns
+    /// the keys, and whether the block was empty before. Returns `None`, and changes nothing, if
+    /// the host has no memory for them. O(regions).
     pub(crate) fn hold(&mut self, slot: u32) -> Option<(Vec<Key>, bool)> {
         let Self { slots, shared, tailored, counters, .. } = self;
         let Slot::Block(block) = slots.get_mut(slot as usize)? else { return None };
@@ -236,7 +239,7 @@ impl BlockList {
         Ok(size)
     }
 
-    /// A used region and its block. O(1).
+    /// A used region, and its block. O(1).
     pub(crate) fn used(&self, entry: Entry) -> Result<(Region, View<'_>), KeyError> {
         let block = self.block(entry.slot).ok_or(KeyError::Stale)?;
         Ok((block.used(entry.key)?, block))
@@ -247,7 +250,7 @@ impl BlockList {
         self.block(entry.slot)?.region(entry.key)
     }
 
-    /// The bytes of a region, retired or used.
+    /// The bytes of a region, used or pending.
     pub(crate) fn pending_size(&self, entry: Entry) -> u64 {
         self.block(entry.slot).map_or(0, |block| block.size_of(entry.key))
     }
@@ -256,7 +259,7 @@ impl BlockList {
         self.block(entry.slot).map_or_else(Tenant::default, |block| block.tenant(entry.key))
     }
 
-    /// Who lives in the block of a slot, with those of blocks that are split with it.
+    /// The tenants in the block of a slot, together with those of blocks that are split with it.
     #[inline]
     fn tenants_mut(&mut self, slot: u32) -> Option<&mut Tenants> {
         let Self { slots, shared, tailored, .. } = self;
@@ -270,20 +273,21 @@ impl BlockList {
         }
     }
 
-    /// The margins of a region hold the pattern from now on.
+    /// Notes that the margins of a region now contain the pattern.
     pub(crate) fn close_fence(&mut self, entry: Entry) {
         if let Some(tenants) = self.tenants_mut(entry.slot) {
             tenants.close_fence(entry.key);
         }
     }
 
-    /// Takes the resource off a region: the caller destroys it.
+    /// Removes the resource from a region. The caller destroys it.
     pub(crate) fn take_resource(&mut self, entry: Entry) -> Resource {
         self.tenants_mut(entry.slot)
             .map_or(Resource::None, |tenants| tenants.take_resource(entry.key))
     }
 
-    /// [`take_resource`](Self::take_resource) for many; nothing is looked at where none ever lived.
+    /// As [`take_resource`](Self::take_resource) for many regions. Does nothing if there has never
+    /// been a resource.
     pub(crate) fn take_resources(&mut self, entries: &[Entry], out: &mut Vec<Resource>) {
         if self.houses {
             let taken = entries.iter().map(|&entry| self.take_resource(entry));
@@ -296,12 +300,12 @@ impl BlockList {
         &self.empty
     }
 
-    /// Whether a resource lives here, or did.
+    /// Whether there is or was an allocation with a resource.
     pub(crate) fn houses(&self) -> bool {
         self.houses
     }
 
-    /// The block of a slot, seen with those that it is split with.
+    /// The block of a slot, together with what it shares with other blocks.
     #[inline]
     pub(crate) fn block(&self, slot: u32) -> Option<View<'_>> {
         match self.slots.get(slot as usize)? {
@@ -323,7 +327,7 @@ impl BlockList {
         }
     }
 
-    /// How many slots there are, vacant ones among them.
+    /// The number of slots, including vacant ones.
     pub(crate) fn slots(&self) -> u32 {
         self.slots.len() as u32
     }
@@ -337,22 +341,22 @@ impl BlockList {
         })
     }
 
-    /// Bytes of device memory held.
+    /// The device memory that is held, in bytes.
     pub(crate) fn reserved(&self) -> u64 {
         self.counters.reserved.get()
     }
 
-    /// How many regions are used or pending.
+    /// The number of regions that are used or pending.
     pub(crate) fn taken(&self) -> u64 {
         self.counters.live_count.get() + self.counters.pending_count.get()
     }
 
-    /// How many blocks there are.
+    /// The number of blocks.
     pub(crate) fn count(&self) -> u32 {
         self.counters.blocks.get() as u32
     }
 
-    /// What it counts: to be read without the lock.
+    /// The counters, which can be read without the lock.
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }

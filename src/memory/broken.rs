@@ -1,8 +1,8 @@
-//! What is wrong with the books of blocks.
+//! Inconsistencies in the bookkeeping of blocks.
 
 use crate::tlsf;
 
-/// A broken invariant of a block: a bug in this crate.
+/// A broken invariant of a block. This is a bug of this crate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Broken {
@@ -12,13 +12,13 @@ pub enum Broken {
     /// A resource outlived its region.
     #[error("a resource outlived its region")]
     Tenant,
-    /// Counts and bytes of blocks.
+    /// The counts and sums of blocks.
     #[error("a block's counts do not add up")]
     Count,
-    /// What tells which blocks have room, and which are empty.
+    /// The indices of which blocks have room, and which are empty.
     #[error("an index of blocks does not fit them")]
     Index,
-    /// What waits for the GPU.
+    /// The state of what waits for the GPU.
     #[error("a queue of pending entries is broken")]
     Pending,
 }

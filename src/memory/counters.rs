@@ -1,28 +1,31 @@
-//! What a list of blocks counts: written with each change, under the list's lock, and read without it.
+//! The counters of a list of blocks. They are written with each change under the list's lock, and
+//! read without it.
 
 use super::fit_index::Present;
 use crate::ground::published::Published;
 
-/// Bytes and counts of a list of blocks. On cache lines of its own, next to none that others write.
+/// Bytes and counts of a list of blocks. They have cache lines of their own, so that no other
+/// writes share these.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Counters {
-    /// Allocations ever made.
+    /// The number of allocations ever made.
     pub(crate) granted: Published,
     pub(crate) live: Published,
     pub(crate) live_count: Published,
     pub(crate) pending: Published,
     pub(crate) pending_count: Published,
-    /// How often a range began to wait that nobody had ended.
+    /// How often a range that nobody had ended became pending.
     pub(crate) held: Published,
-    /// The most that lived at a time, since the list was [handed on](Self::hand_on).
+    /// The most that were live at a time since the list was [handed on](Self::hand_on).
     pub(crate) peak_live: Published,
-    /// Bytes of device memory held.
+    /// The device memory that is held, in bytes.
     pub(crate) reserved: Published,
     pub(crate) blocks: Published,
-    /// Blocks whose rank is to be looked at.
+    /// The number of blocks whose rank is to be looked at.
     pub(crate) restless: Published,
-    /// The room of the largest free range of shared blocks that TLSF splits, and of tailored ones.
+    /// The room of the largest free range of the shared blocks that TLSF splits, and of the
+    /// tailored ones.
     pub(crate) shared: Published,
     pub(crate) tailored: Published,
     /// The room of lines.
@@ -66,7 +69,7 @@ impl Counters {
         self.pending.add(bytes);
     }
 
-    /// Free → Pending, or what is left of a pending range.
+    /// Free → Pending, or the remainder of a pending range.
     pub(super) fn wait(&self, bytes: u64, count: u64) {
         self.held.add(count);
         self.pending_count.add(count);
@@ -80,7 +83,7 @@ impl Counters {
         self.pending.subtract(bytes);
     }
 
-    /// The list begins anew, for another owner.
+    /// The list starts again for another owner.
     pub(crate) fn hand_on(&self) {
         self.peak_before.set(self.peak_before.get().max(self.peak_live.get()));
         self.peak_live.set(0);

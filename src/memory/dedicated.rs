@@ -1,8 +1,8 @@
-//! A block of one allocation: its only region.
+//! A block with one allocation, which is its only region.
 
 use crate::tlsf::{Key, KeyError, Placed, Region, State};
 
-/// The one region of a dedicated block.
+/// The only region of a dedicated block.
 #[derive(Debug)]
 pub(super) struct Dedicated {
     size: u64,

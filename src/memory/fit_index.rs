@@ -1,10 +1,10 @@
-//! Which line has room, without looking at the lines: slots by the class of their largest free
-//! range.
+//! An index of the lines by the class of their largest free range, so that a line with room is
+//! found without looking at the lines.
 //!
-//! A class is a few steps of [room](room_of), eight to a power of two. A bitmap tells which classes
-//! have a line; for each class one word for 64 slots tells which, and a second level of words tells
-//! which of those are not zero. So the line with the least room that is enough, the oldest of equals, is
-//! found in a handful of words, and a change flips a bit or two.
+//! A class is a few steps of [room](room_of), eight classes to a power of two. A bitmap tells which
+//! classes have a line. For each class, words of 64 slots tell which lines are in it, and a second
+//! level of words tells which of these words are not zero. So the line with the least sufficient
+//! room (the oldest of equals) is found with a few words, and a change modifies one or two bits.
 
 use std::collections::TryReserveError;
 
@@ -13,33 +13,34 @@ use crate::{
     tlsf::{ROOM_STEPS, room_of},
 };
 
-/// No block has a smaller granule, in bytes.
+/// The smallest granule of any block, in bytes.
 pub(crate) const UNIT: u64 = 64;
 
-/// Classes in a power of two. Finer ones find tighter blocks and fewer old ones, and hold more memory.
+/// The number of classes for each power of two. With finer classes the chosen blocks would be
+/// tighter but less often old, and more memory would be held.
 pub(crate) const DOUBLE: u32 = 8;
 
-/// Steps of room in a class.
+/// The number of steps of room in a class.
 const STEPS: u32 = ROOM_STEPS / DOUBLE;
 
-/// As many as a size can have; the first is that of no room.
+/// The number of classes that sizes can have. The first one is that of no room.
 const CLASSES: usize = (u64::BITS * DOUBLE) as usize;
 
-/// For each class, a bit for each of 64.
+/// For each class, one bit for each of 64 slots.
 type Row = [u64; CLASSES];
 
 const NOBODY: Row = [0; CLASSES];
 
-/// Words with a bit for each class.
+/// The number of words with one bit for each class.
 const WORDS: u32 = (CLASSES / 64) as u32;
 
-/// A bit for each class that a slot has. What stands in class 0, of no room, is never asked. Readable without
-/// the lock of the index.
+/// One bit for each class that has a slot. Class 0, of no room, is never looked up. It can be read
+/// without the lock of the index.
 #[derive(Debug, Default)]
 pub(crate) struct Present([Published; WORDS as usize]);
 
 impl Present {
-    /// The bytes that every range of the highest class has; 0 if none has any room. O(1).
+    /// A number of bytes that every range of the highest class has; 0 if no slot has room. O(1).
     pub(crate) fn most(&self) -> u64 {
         let words = self.0.iter().map(Published::get);
         let highest = words
@@ -48,19 +49,19 @@ impl Present {
         highest.max().filter(|&class| class > 0).map_or(0, least_of)
     }
 
-    /// A slot has this class.
+    /// Marks that a slot has this class.
     #[inline(always)]
     fn mark(&self, class: u32) {
         self.0[(class / 64 % WORDS) as usize].mark(1 << (class % 64));
     }
 
-    /// None has this class any more, if so. Nothing branches on it.
+    /// If `is_gone`, marks that no slot has this class any more. There is no branch on it.
     #[inline(always)]
     fn clear_if(&self, is_gone: bool, class: u32) {
         self.0[(class / 64 % WORDS) as usize].clear(u64::from(is_gone) << (class % 64));
     }
 
-    /// The lowest class from `class` on that a slot has.
+    /// The lowest class from `class` on that has a slot.
     #[inline(always)]
     fn first_from(&self, class: u32) -> Option<u32> {
         let word = class / 64;
@@ -71,7 +72,8 @@ impl Present {
         }
     }
 
-    /// The lowest class in the words after this one: seldom, as a word has a factor of 256.
+    /// The lowest class in the words after this one. This is rare, because a word covers a factor
+    /// of 256.
     #[cold]
     #[inline(never)]
     fn first_above(&self, word: u32) -> Option<u32> {
@@ -83,34 +85,36 @@ impl Present {
     }
 }
 
-/// The largest free range of each slot, by class. What classes there are is kept [apart](Present): each index
-/// has one of those.
+/// The largest free range of each slot, by class. The bitmap of classes is kept
+/// [separately](Present), one for each index.
 #[derive(Debug, Default)]
 pub(crate) struct FitIndex {
-    /// By 64 slots.
+    /// One row for 64 slots.
     rows: Vec<Row>,
-    /// By 64 rows, where there is more than one row.
+    /// One row for 64 rows, if there is more than one row.
     upper: Vec<Row>,
 }
 
-/// The class of a free range of `bytes`: ranges of one class differ by less than an eighth; 0 is below all others.
+/// The class of a free range of `bytes`. Ranges of one class differ by less than an eighth. 0 is
+/// below all others.
 #[inline(always)]
 pub(crate) const fn class_of(bytes: u64) -> u32 {
     class_of_room(room_of(bytes))
 }
 
-/// The class of a free range of so much [room](room_of).
+/// The class of a free range with this [room](room_of).
 #[inline(always)]
 pub(crate) const fn class_of_room(room: u32) -> u32 {
     room / STEPS
 }
 
-/// The bytes that every range of a class has, of [`UNIT`] at least. The opposite of [`class_of`].
+/// The number of bytes that every range of a class has, which is at least [`UNIT`]. The inverse of
+/// [`class_of`].
 const fn least_of(class: u32) -> u64 {
     ((DOUBLE + class % DOUBLE) as u64) << (class / DOUBLE) >> DOUBLE.ilog2()
 }
 
-/// The lowest class whose ranges all have `bytes`, if there is one. `bytes` is at least 1.
+/// The lowest class whose ranges all have `bytes`, if there is one. `bytes` must be at least 1.
 pub(crate) const fn class_at_least(bytes: u64) -> Option<u32> {
     match class_of(bytes - 1) + 1 {
         class if class < CLASSES as u32 => Some(class),
@@ -119,7 +123,8 @@ pub(crate) const fn class_at_least(bytes: u64) -> Option<u32> {
 }
 
 impl FitIndex {
-    /// The classes of a slot: the one that it went to last, unless that is 0. O(classes): for checks.
+    /// The classes of a slot: the one to which it was changed last, unless that is 0. O(classes).
+    /// For checks.
     pub(crate) fn classes(&self, slot: u32) -> impl Iterator<Item = u32> {
         let row = self.rows.get(slot as usize / 64);
         let is_in =
@@ -127,14 +132,14 @@ impl FitIndex {
         (1..CLASSES as u32).filter(is_in)
     }
 
-    /// Makes sure that so many slots need no more memory.
+    /// Ensures that this many slots need no more memory.
     pub(crate) fn reserve(&mut self, slots: usize) -> Result<(), TryReserveError> {
         let rows = slots.div_ceil(64);
         self.rows.try_reserve(rows.saturating_sub(self.rows.len()))?;
         self.upper.try_reserve(rows.div_ceil(64).saturating_sub(self.upper.len()))
     }
 
-    /// A slot goes from one class to another. O(1).
+    /// Changes the class of a slot. O(1).
     #[inline]
     pub(crate) fn change(&mut self, present: &Present, slot: u32, old: u32, new: u32) {
         match self.rows.as_mut_slice() {
@@ -150,7 +155,7 @@ impl FitIndex {
         }
     }
 
-    /// [`change`](Self::change) where there are more than 64 slots, or the first.
+    /// [`change`](Self::change) if there are more than 64 slots, or for the first slot.
     #[cold]
     #[inline(never)]
     fn change_among_many(&mut self, present: &Present, slot: usize, old: u32, new: u32) {
@@ -159,7 +164,7 @@ impl FitIndex {
         if row >= self.rows.len() {
             self.rows.resize(row + 1, NOBODY);
             self.upper.resize(group + 1, NOBODY);
-            // One row alone keeps no upper level.
+            // A single row has no upper level.
             for (upper, first) in self.upper[0].iter_mut().zip(&self.rows[0]) {
                 *upper = *upper & !1 | u64::from(*first != 0);
             }
@@ -183,7 +188,7 @@ impl FitIndex {
         Some((self.oldest(class)?, class))
     }
 
-    /// The lowest slot of a class that is present.
+    /// The lowest slot of a class that has one.
     #[inline(always)]
     fn oldest(&self, class: u32) -> Option<u32> {
         let class = class as usize % CLASSES;

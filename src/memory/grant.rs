@@ -1,4 +1,4 @@
-//! What is granted of a block, and how it is named.
+//! Granted ranges, and their names.
 
 use core::ptr::NonNull;
 
@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::plate::Plate;
 use crate::{tlsf::Key, vulkan::Resource};
 
-/// A retired allocation on its way: which slot, which region.
+/// Names a retired allocation: its slot and its region.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Entry {
     pub(crate) slot: u32,
@@ -16,7 +16,8 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// What stands in a bag for an entry that another owner took over: of no block.
+    /// The entry that replaces one in a bag whose region another owner took over. It belongs to no
+    /// block.
     pub(crate) fn gone(self) -> Self {
         Self { slot: u32::MAX, ..self }
     }
@@ -33,18 +34,18 @@ pub(crate) struct Grant {
     pub(crate) memory: vk::DeviceMemory,
     pub(crate) offset: u64,
     pub(crate) size: u64,
-    /// What its handle knows of the block.
+    /// What the handle knows of the block.
     pub(crate) plate: NonNull<Plate>,
-    /// The block was empty before: it holds the allocator alive from now on.
+    /// Whether the block was empty before: it keeps the allocator alive from now on.
     pub(crate) first: bool,
 }
 
-/// What becomes of pending neighbours that another tenant takes over.
+/// The remains of pending neighbours that another tenant takes over.
 #[derive(Clone, Debug)]
 pub(crate) struct Heritage {
     pub(crate) grant: Grant,
-    /// What is left of the last of them, pending as it was.
+    /// The remainder of the last of them, which is still pending.
     pub(crate) rest: Option<Entry>,
-    /// The old tenants', to be destroyed when the GPU is done with them.
+    /// The resources of the old tenants, to be destroyed when the GPU is done with them.
     pub(crate) resources: SmallVec<[Resource; 4]>,
 }

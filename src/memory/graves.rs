@@ -1,4 +1,5 @@
-//! Who lived where, for reports of writes after free. Empty unless memory is poisoned.
+//! The former owners of free ranges, for reports of writes after free. Empty unless memory is
+//! poisoned.
 
 use core::ops::Range;
 
@@ -7,7 +8,7 @@ use super::retired_at::RetiredAt;
 /// A range and its last owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Grave {
-    /// Where the owner began, and how many bytes it had.
+    /// The start and the size of the owner's range.
     pub(crate) offset: u64,
     pub(crate) size: u64,
     pub(crate) name: Option<&'static str>,
@@ -15,13 +16,13 @@ pub(crate) struct Grave {
 }
 
 impl Grave {
-    /// Where nobody has lived, and the content is known all the same.
+    /// A grave for memory that never had an owner, but whose contents are known.
     pub(crate) const fn of_nobody() -> Self {
         Self { offset: 0, size: 0, name: None, freed: Freed::NEVER }
     }
 }
 
-/// When an owner's memory came back.
+/// The time at which an owner's memory was freed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Freed {
     /// The number of the last collect that had begun.
@@ -31,11 +32,11 @@ pub(crate) struct Freed {
 }
 
 impl Freed {
-    /// Of what has not been freed.
+    /// For memory that has not been freed.
     pub(crate) const NEVER: Self = Self { collect: 0, at: RetiredAt::NOTHING };
 }
 
-/// A grave, and the part of it that nobody lay in since.
+/// A grave, and the part of it that nobody has owned since.
 #[derive(Clone, Copy, Debug)]
 struct Tomb {
     start: u64,
@@ -43,30 +44,31 @@ struct Tomb {
     grave: Grave,
 }
 
-/// Tombs of a row, at most.
+/// The maximum number of tombs in a row.
 const ROW: usize = 32;
 
-/// The graves of one block, in the order of their places: rows of a few, none of them empty. They do not overlap.
+/// The graves of one block, in address order: rows of a few, none of them empty. They do not
+/// overlap.
 ///
-/// Where the host has no memory for one more, it is not kept: who lay there is not told, and the range not taken for
-/// known. Forgetting needs no memory.
+/// If the host has no memory for another grave, it is not kept: the former owner is not reported,
+/// and the contents of the range count as unknown. Forgetting needs no memory.
 #[derive(Debug, Default)]
 pub(crate) struct Graves(Vec<Vec<Tomb>>);
 
 impl Graves {
-    /// Buries an owner in a range, which holds the pattern from now on; who lay there before is
-    /// forgotten as far as it goes. O(log graves), and those forgotten.
+    /// Notes the former owner of a range, which contains the pattern from now on. Graves that
+    /// overlap it are forgotten in that part. O(log graves), and those forgotten.
     pub(crate) fn bury(&mut self, range: Range<u64>, grave: Grave) {
         let Range { start, end } = range.clone();
         self.forget(range);
         if start < end {
             let place = self.first_beyond(start);
-            // Less is known without memory for it.
+            // Without memory for it, less is known.
             let _ = self.insert(place, Tomb { start, end, grave });
         }
     }
 
-    /// A range does not hold the pattern any more. O(log graves), and those forgotten.
+    /// The range no longer contains the pattern. O(log graves), and those forgotten.
     pub(crate) fn forget(&mut self, range: Range<u64>) {
         let Range { start, end } = range;
         loop {
@@ -80,7 +82,7 @@ impl Graves {
                 (true, rest) => {
                     tomb.end = start;
                     if rest {
-                        // Less is known without memory for it.
+                        // Without memory for it, less is known.
                         let _ = self.insert((row, at + 1), behind);
                     }
                 }
@@ -90,18 +92,20 @@ impl Graves {
         }
     }
 
-    /// The row and the place in it of the first tomb that ends behind an offset; behind all if there is none.
+    /// The row and the index in it of the first tomb that ends after an offset; the end if there is
+    /// none.
     fn first_beyond(&self, offset: u64) -> (usize, usize) {
         let ends = |tomb: &Tomb| tomb.end <= offset;
         let row = self.0.partition_point(|row| row.last().is_some_and(ends));
         (row, self.0.get(row).map_or(0, |row| row.partition_point(ends)))
     }
 
-    /// Adds a tomb before what is at a place; none, and it is not there, if the host has no memory for it.
+    /// Inserts a tomb before a position. Returns `None`, and changes nothing, if the host has no
+    /// memory for it.
     fn insert(&mut self, (mut row, mut at): (usize, usize), tomb: Tomb) -> Option<()> {
         if row == self.0.len() {
             match self.0.last() {
-                // It goes behind the last one.
+                // It is appended to the previous row.
                 Some(last) => (row, at) = (row - 1, last.len()),
                 None => self.add_row(0)?,
             }
@@ -120,7 +124,7 @@ impl Graves {
         Some(())
     }
 
-    /// Adds an empty row with room for half of the most, to be filled at once.
+    /// Adds an empty row with room for half of the maximum, to be filled immediately.
     fn add_row(&mut self, row: usize) -> Option<()> {
         let mut empty = Vec::new();
         empty.try_reserve_exact(ROW / 2).ok()?;
@@ -136,14 +140,14 @@ impl Graves {
         if left == 0 {
             self.0.remove(row);
         } else if self.0.get(row + 1).is_some_and(|next| left + next.len() <= ROW / 2) {
-            // Two rows become one, which has room for so many.
+            // Two rows become one, which has room for both.
             let next = self.0.remove(row + 1);
             self.0[row].extend(next);
         }
     }
 
-    /// The parts of a range that hold the pattern while they are free, and who lay there. O(log graves),
-    /// and those found.
+    /// The parts of a range that contain the pattern while they are free, and their former owners.
+    /// O(log graves), and those found.
     pub(crate) fn within(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, Grave)> {
         let (row, at) = self.first_beyond(range.start);
         let tombs = self.0.iter().skip(row).flatten().skip(at);
@@ -154,7 +158,7 @@ impl Graves {
         })
     }
 
-    /// Whether all of a range was somebody's before. O(log graves), and those found.
+    /// Whether all of a range had an owner before. O(log graves), and those found.
     pub(crate) fn cover(&self, range: Range<u64>) -> bool {
         let mut at = range.start;
         for (part, _) in self.within(range.clone()) {
@@ -166,12 +170,12 @@ impl Graves {
         at >= range.end
     }
 
-    /// Whether nobody ever lay here.
+    /// Whether there are no graves.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Who lay at an offset last. O(log graves).
+    /// The last owner of an offset. O(log graves).
     pub(crate) fn at(&self, offset: u64) -> Option<Grave> {
         let (row, at) = self.first_beyond(offset);
         let tomb = self.0.get(row)?.get(at)?;

@@ -1,4 +1,4 @@
-//! Who took over a range that was pending: the points that its old owner had to wait for.
+//! The owners that took over a pending range, with the points for which the old owner had to wait.
 
 use std::collections::{HashMap, TryReserveError};
 
@@ -7,17 +7,18 @@ use smallvec::SmallVec;
 use super::grant::Entry;
 use crate::retire::{Point, Reached};
 
-/// The inherited points by allocation. A drop need not look here: the bag of a drop waits for all
-/// that was submitted, so for these too. Other ends must.
+/// The inherited points of each allocation. A drop need not look here, because the bag of a drop
+/// waits for everything submitted, which includes these points. All other ends must.
 #[derive(Debug, Default)]
 pub(crate) struct Heirs {
     points: HashMap<Entry, SmallVec<[Point; 4]>>,
-    /// So many before those are forgotten that nobody needs.
+    /// The number of entries at which those that nobody needs are removed.
     most: usize,
 }
 
 impl Heirs {
-    /// Makes sure that the next [`insert`](Self::insert) needs no memory, for up to four points. O(1) amortised.
+    /// Ensures that the next [`insert`](Self::insert) needs no memory, for up to four points. O(1)
+    /// amortised.
     pub(crate) fn reserve(&mut self) -> Result<(), TryReserveError> {
         self.points.try_reserve(1)
     }
@@ -31,17 +32,17 @@ impl Heirs {
         self.points.insert(heir, points);
     }
 
-    /// Nobody inherited anything lately. O(1).
+    /// Whether no allocation inherited anything recently. O(1).
     pub(crate) fn is_empty(&self) -> bool {
         self.points.is_empty()
     }
 
-    /// Whether an allocation was taken over, and its points may not be reached. O(1).
+    /// Whether an allocation was taken over and its points may not be reached. O(1).
     pub(crate) fn contains(&self, heir: Entry) -> bool {
         self.points.contains_key(&heir)
     }
 
-    /// The points that an allocation which ends has inherited. O(1).
+    /// Removes the points that an ending allocation has inherited, and returns them. O(1).
     pub(crate) fn take(&mut self, heir: Entry) -> SmallVec<[Point; 4]> {
         self.points.remove(&heir).unwrap_or_default()
     }

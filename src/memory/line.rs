@@ -1,8 +1,8 @@
-//! Blocks that are used in order: a ring, or two stacks that grow towards each other.
+//! Blocks that are used in order: as a ring, or as two stacks that grow towards each other.
 //!
-//! Nothing is searched. A new range lies behind the last one; a range that ends is *held* until
-//! everything taken after it in a stack, or before it in a ring, has ended too, and then the end of the
-//! chain moves over all that is held there.
+//! There is no search. A new range is placed after the last one. A range that ends is *held* until
+//! everything taken after it in a stack, or before it in a ring, has ended too; then the end of the
+//! chain moves past all ranges that are held there.
 //!
 //! ```text
 //! ring:          first (oldest)            last
@@ -17,24 +17,25 @@ use std::collections::TryReserveError;
 use super::broken::Broken;
 use crate::tlsf::{Key, KeyError, Placed, Region, State};
 
-/// How an [`Arena`](crate::Arena) places what is made in it.
+/// How an [`Arena`](crate::Arena) places its allocations.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 #[non_exhaustive]
 pub enum ArenaPolicy {
-    /// Wherever it fits best, in any order: a two-level segregated fit, as everywhere else.
+    /// Where they fit best, in any order: a two-level segregated fit, as outside of arenas.
     #[default]
     Tlsf,
-    /// One behind the other, and from the start again: for what ends in the order in which it was made,
-    /// as each frame's own does. The GPU's progress moves the tail. What ends early holds its range until
-    /// all that is older has ended.
+    /// One after another, and then from the start again. This is for allocations that end in the
+    /// order in which they were made, such as those of a frame. The tail moves as the GPU makes
+    /// progress. An allocation that ends early holds its range until all older ones have ended.
     Ring,
-    /// From the lower end up, and with [`UPPER_END`](crate::AllocationFlags::UPPER_END) from the upper
-    /// end down: for what ends in the reverse order, such as a level and, on top of it, its rooms. What
-    /// ends too early holds its range until all that is above it has ended.
+    /// From the lower end upwards and, with [`UPPER_END`](crate::AllocationFlags::UPPER_END), from
+    /// the upper end downwards. This is for allocations that end in the reverse order, such as a
+    /// level and, on top of it, its rooms. An allocation that ends early holds its range until all
+    /// above it have ended.
     DoubleStack,
 }
 
-/// Which end of a double stack. A ring has the lower one alone.
+/// An end of a double stack. A ring has only the lower one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum End {
     Lower,
@@ -45,26 +46,26 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(super) struct Line {
     is_ring: bool,
-    /// A multiple of the granule, as all offsets and sizes are.
+    /// The size, which is a multiple of the granule, as are all offsets and sizes.
     capacity: u64,
     granule: u64,
-    /// By index; the first stands for none. Empty until there is a range.
+    /// The nodes by index; index 0 stands for none. Empty until there is a range.
     nodes: Vec<Node>,
-    /// Nodes that nobody uses, chained.
+    /// The first of the chained vacant nodes.
     vacant: u32,
-    /// Of the ring, or of the two stacks.
+    /// The chain of the ring, or those of the two stacks.
     chains: [Chain; 2],
     next_serial: u32,
     used: (u64, u32),
     pending: (u64, u32),
 }
 
-/// A run of ranges by their nodes; 0 for none.
+/// A sequence of ranges by their nodes; 0 for none.
 #[derive(Clone, Copy, Default, Debug)]
 struct Chain {
-    /// The next to leave: the oldest of a ring, the top of a stack.
+    /// The next range to leave: the oldest of a ring, or the top of a stack.
     next: u32,
-    /// The newest of a ring.
+    /// The newest range of a ring.
     last: u32,
 }
 
@@ -73,13 +74,13 @@ struct Chain {
 struct Node {
     offset: u64,
     size: u64,
-    /// Free: it has ended, and is held.
+    /// Free means that it has ended and is held.
     state: State,
     serial: u32,
     is_upper: bool,
-    /// Nobody's: [`hold`](Line::hold) took it.
+    /// Whether [`hold`](Line::hold) took it, so that it has no owner.
     is_hold: bool,
-    /// Who leaves after this one; among vacant nodes, the next.
+    /// The node that leaves after this one; for a vacant node, the next vacant one.
     after: u32,
 }
 
@@ -100,7 +101,7 @@ impl Node {
 }
 
 impl Line {
-    /// A line over a block, whose keys begin at a serial. The granule is a power of two.
+    /// Creates a line over a block, whose keys begin at a serial. The granule is a power of two.
     pub(super) fn new(is_ring: bool, size: u64, granule: u64, serial: u32) -> Self {
         Self {
             is_ring,
@@ -119,8 +120,8 @@ impl Line {
         self.nodes.get(index as usize).filter(|_| index != 0)
     }
 
-    /// Takes a range at an end. A ring knows one end. None, and nothing has changed, if there is no room, or
-    /// no host memory for its node. O(1).
+    /// Takes a range at an end. A ring has only one end. Returns `None`, and changes nothing, if
+    /// there is no room, or no host memory for its node. O(1).
     pub(super) fn allocate(&mut self, size: u64, alignment: u64, end: End) -> Option<Placed> {
         let size = size.checked_next_multiple_of(self.granule)?;
         let offset = self.place(size, alignment.max(self.granule), end)?;
@@ -144,7 +145,8 @@ impl Line {
         Some(Placed { key, offset, size })
     }
 
-    /// Stores a node with the next serial, for which there is room, and returns its index. It is in no chain yet.
+    /// Stores a node with the next serial, for which there is room, and returns its index. The node
+    /// is in no chain yet.
     fn add(&mut self, node: Node) -> u32 {
         debug_assert_eq!(node.serial, self.next_serial);
         self.next_serial = node.serial.wrapping_add(1);
@@ -171,7 +173,7 @@ impl Line {
         size.and_then(place).is_some()
     }
 
-    /// Where a range of whole granules lies that is taken now.
+    /// The offset of a range of whole granules if it were taken now.
     fn place(&self, size: u64, alignment: u64, end: End) -> Option<u64> {
         let between = |start: u64, end: u64| {
             let offset = start.checked_next_multiple_of(alignment)?;
@@ -197,13 +199,13 @@ impl Line {
         }
     }
 
-    /// Where the free range between the two stacks begins and ends.
+    /// The start and the end of the free range between the two stacks.
     fn tops(&self) -> (u64, u64) {
         let [lower, upper] = self.chains.map(|chain| self.node(chain.next));
         (lower.map_or(0, Node::end), upper.map_or(self.capacity, |node| node.offset))
     }
 
-    /// The most bytes that a range may have now, at the granule's alignment. O(1).
+    /// The largest size that a range can have now, with the granule's alignment. O(1).
     pub(super) fn largest(&self) -> u64 {
         if !self.is_ring {
             let (lower, upper) = self.tops();
@@ -218,8 +220,9 @@ impl Line {
         }
     }
 
-    /// The bytes between a node and the one that leaves after it, where there are any: an alignment skipped them, or the
-    /// ring went back to the start before the end of the block.
+    /// The bytes between a node and the one that leaves after it, if there are any: they were
+    /// skipped for alignment, or because the ring went back to the start before the end of the
+    /// block.
     fn skipped(&self, node: &Node) -> Option<Range<u64>> {
         let after = self.node(node.after);
         let skipped = match (self.is_ring, after) {
@@ -234,8 +237,8 @@ impl Line {
         (!skipped.is_empty()).then_some(skipped)
     }
 
-    /// The most ranges that [`hold`](Self::hold) takes: those that have ended and still keep their place, those that were
-    /// skipped, and two that can be given out. O(ranges).
+    /// The maximum number of ranges that [`hold`](Self::hold) takes: those that have ended and keep
+    /// their place, those that were skipped, and two that can be allocated. O(ranges).
     pub(super) fn most_free(&self) -> usize {
         let both = self.chained(0).chain(self.chained(1)).map(|(_, node)| node);
         let free = |node: &Node| {
@@ -244,17 +247,17 @@ impl Line {
         both.map(free).sum::<usize>() + 2
     }
 
-    /// Takes everything that nobody owns, so that nobody gets it meanwhile: Free → Pending. A range that has ended keeps its
-    /// place in the chain, and a range that was skipped gets one. What can be given out leaves as soon as it is free again,
-    /// even if a ring's older ranges have not left. None, and nothing has changed, where the host has no memory for it.
-    /// O(ranges).
+    /// Takes everything that has no owner, so that nobody else gets it: Free → Pending. A range
+    /// that has ended keeps its place in the chain, and a skipped range gets one. A range that can
+    /// be allocated leaves as soon as it is free again, even if older ranges of a ring have not
+    /// left. Returns `None`, and changes nothing, if the host has no memory for this. O(ranges).
     pub(super) fn hold(&mut self) -> Option<Vec<Key>> {
         let (mut keys, most) = (Vec::new(), self.most_free());
         keys.try_reserve_exact(most).ok()?;
-        // One for each, the first node, and one that an allocation reserves and does not need.
+        // One for each, the first node, and one that an allocation reserves and may not need.
         self.nodes.try_reserve(most + 2).ok()?;
         let mut pend = |line: &mut Self, index: u32| {
-            // An ended range's old key stays stale.
+            // The old key of a range that has ended stays stale.
             let Node { size, serial, .. } = line.nodes[index as usize];
             line.pending = (line.pending.0 + size, line.pending.1 + 1);
             keys.extend(Key::from_bits(u64::from(serial) << 32 | u64::from(index)));
@@ -300,8 +303,8 @@ impl Line {
         Some(keys)
     }
 
-    /// A range goes from one state to another; its bytes. What is free leaves as far as it can. O(1),
-    /// and those that leave; O(ranges) for what was [held](Self::hold).
+    /// Changes the state of a range. Returns its bytes. Free ranges leave as far as they can. O(1),
+    /// and those that leave; O(ranges) for ranges that were [held](Self::hold).
     pub(super) fn turn(&mut self, key: Key, from: State, to: State) -> Result<u64, KeyError> {
         let region = self.get(key)?;
         match region.state {
@@ -326,7 +329,7 @@ impl Line {
         Ok(size)
     }
 
-    /// Those of a chain leave that are next and have ended.
+    /// Removes the ranges of a chain that are next and have ended.
     fn let_leave(&mut self, is_upper: bool) {
         let chain = &mut self.chains[usize::from(is_upper)];
         while let Some(node) = self.nodes.get_mut(chain.next as usize) {
@@ -338,7 +341,8 @@ impl Line {
         }
     }
 
-    /// Those leave a ring's newer end that were held and are free, unless something was taken behind them.
+    /// Removes the ranges at the newer end of a ring that were held and are free, unless something
+    /// was taken after them.
     fn let_retreat(&mut self) {
         let stays = |(_, node): &(u32, &Node)| node.state != State::Free || !node.is_hold;
         let Some((last, _)) = self.chained(0).filter(stays).last() else { return };
@@ -351,7 +355,7 @@ impl Line {
         }
     }
 
-    /// The region of a key that is used or pending. O(1).
+    /// The region of a key, if it is used or pending. O(1).
     pub(super) fn get(&self, key: Key) -> Result<Region, KeyError> {
         let node = self.node(key.index()).filter(|node| node.serial == key.serial());
         let node = node.filter(|node| node.state != State::Free).ok_or(KeyError::Stale)?;
@@ -362,12 +366,12 @@ impl Line {
         self.used.1 + self.pending.1 == 0
     }
 
-    /// Bytes and counts: used, and pending.
+    /// Bytes and counts of used and of pending ranges.
     pub(super) fn usage(&self) -> [(u64, u32); 2] {
         [self.used, self.pending]
     }
 
-    /// The number after the last key's serial.
+    /// The serial after that of the last key.
     pub(super) fn next_serial(&self) -> u32 {
         self.next_serial
     }
@@ -378,13 +382,13 @@ impl Line {
         core::iter::successors(at(self.chains[chain].next), move |(_, node)| at(node.after))
     }
 
-    /// All regions in address order; what is held is free. O(n log n).
+    /// All regions in address order. Held ranges are free. O(n log n).
     pub(super) fn regions(&self) -> Vec<Region> {
         let count = self.taken().count();
         self.list(Vec::with_capacity(count), Vec::with_capacity(2 * count + 1))
     }
 
-    /// [`regions`](Self::regions), if the host has memory for them.
+    /// As [`regions`](Self::regions), if the host has memory for them.
     pub(super) fn try_regions(&self) -> Result<Vec<Region>, TryReserveError> {
         let (mut taken, mut regions) = (Vec::new(), Vec::new());
         let count = self.taken().count();
@@ -393,13 +397,13 @@ impl Line {
         Ok(self.list(taken, regions))
     }
 
-    /// Who is used or pending.
+    /// The nodes that are used or pending.
     fn taken(&self) -> impl Iterator<Item = (u32, &Node)> {
         let both = self.chained(0).chain(self.chained(1));
         both.filter(|(_, node)| node.state != State::Free)
     }
 
-    /// The regions, in lists that have room for them.
+    /// Collects the regions in lists that have room for them.
     fn list<'a>(
         &'a self,
         mut taken: Vec<(u32, &'a Node)>,
@@ -438,7 +442,7 @@ impl Line {
         ranges.sort_unstable();
         let apart = ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0);
         let inside = ranges.last().is_none_or(|&(_, end)| end <= self.capacity);
-        // Whoever could leave has left.
+        // Everything that could leave has left.
         let stays = |end: Option<(u32, &Node)>| end.is_none_or(|(_, n)| n.state != State::Free);
         let retreated = self
             .chained(0)

@@ -1,6 +1,7 @@
-//! Blocks of device memory: one `vk::DeviceMemory` each, split by [`tlsf`](crate::tlsf) or whole.
+//! Blocks of device memory: each is one `vk::DeviceMemory`, split by [`tlsf`](crate::tlsf) or used
+//! as a whole.
 //!
-//! These are data structures that hold Vulkan handles; none of them calls the driver.
+//! These are data structures that contain Vulkan handles. None of them calls the driver.
 #![forbid(unsafe_code)]
 
 mod areas;

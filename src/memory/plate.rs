@@ -1,4 +1,4 @@
-//! What the handles of a block know of it without its lane's lock.
+//! What the handles in a block know of it without its lane's lock.
 
 use core::{
     ptr::NonNull,
@@ -10,10 +10,10 @@ use ash::vk;
 
 use crate::vulkan::Mapping;
 
-/// Whose blocks they are.
+/// The owner of blocks.
 #[derive(Default, Debug)]
 pub(crate) struct Whose {
-    /// The allocator. It is but an address here: the floor above follows it.
+    /// The allocator. This is only an address here; the floor above dereferences it.
     pub(crate) allocator: AtomicPtr<()>,
     /// The index of the lane.
     pub(crate) lane: u32,
@@ -26,31 +26,32 @@ impl Whose {
     }
 }
 
-/// What of a block does not change while anybody lives there: every handle has its address.
+/// The part of a block that does not change while it has allocations. Every handle has its address.
 #[derive(Debug)]
 pub(crate) struct Plate {
     pub(crate) whose: Whose,
     /// The block's slot in its list.
     pub(crate) slot: u32,
     pub(crate) memory: vk::DeviceMemory,
-    /// Where the whole block is mapped, if it is, and not closed to the host.
+    /// The mapping of the whole block, if it is mapped and the host may access it.
     pub(crate) mapping: Option<Mapping>,
-    /// The bytes of the block; 0 keeps the host out.
+    /// The size of the block in bytes; 0 keeps the host out.
     pub(crate) size: u64,
 }
 
-/// A block's plate, and the same for who took over a range that the GPU may still use: the host stays out.
-/// They stay where they are when the block moves.
+/// The plate of a block, and a second one, which keeps the host out, for owners that took over a
+/// range that the GPU may still use. Their addresses do not change when the block moves.
 #[derive(Default, Debug)]
 pub(crate) struct Plates(Vec<(Plate, Plate)>);
 
 impl Plates {
-    /// No plates yet, and the memory for them.
+    /// Reserves the memory for the plates.
     pub(super) fn reserve(&mut self) -> Result<(), TryReserveError> {
         self.0.try_reserve_exact(1)
     }
 
-    /// The plates of a block that comes to a slot: its memory, its bytes, and where it is mapped.
+    /// Fills the plates of a block that is inserted into a slot: its memory, its size, and its
+    /// mapping.
     pub(super) fn fill(
         &mut self,
         whose: &Whose,
@@ -67,7 +68,8 @@ impl Plates {
         self.0.push((plate(mapping, size), plate(None, 0)));
     }
 
-    /// Whether they say of a block in a slot what is so; of one that `shutdown` has freed, as far as that lasts.
+    /// Whether the plates match a block in a slot. For a block that `shutdown` has freed, only what
+    /// remains valid is compared.
     pub(super) fn are_of(
         &self,
         whose: &Whose,
@@ -95,7 +97,7 @@ impl Plates {
     }
 }
 
-/// Whether the host may reach a range.
+/// Whether the host may access a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Host {
     Enters,

@@ -1,17 +1,17 @@
-//! How important memory is when the system is short of it, and the most important of many.
+//! Ranks: how important memory is when the system is short of it, and the highest rank of many.
 
 use core::num::NonZeroU8;
 
-/// A priority as Vulkan has it, from 0 to 1, in steps of a sixteenth: so few that a block can count
-/// its allocations by it.
+/// A priority as in Vulkan, from 0 to 1, in steps of a sixteenth. There are so few that a block can
+/// count its allocations by rank.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Rank(NonZeroU8);
 
 impl Rank {
-    /// From 0 to 1 with both ends.
+    /// The number of steps from 0 to 1, including both.
     const STEPS: usize = 17;
 
-    /// What a driver takes unless told.
+    /// The priority that a driver assumes by default.
     pub(crate) const USUAL: Self = Self::step(8);
 
     const fn step(step: u8) -> Self {
@@ -21,12 +21,12 @@ impl Rank {
         }
     }
 
-    /// The nearest step; what is below 0 or above 1 counts as that. `None` for what is no number.
+    /// The nearest step. Values below 0 or above 1 are clamped. `None` for NaN.
     pub(crate) const fn of(priority: f32) -> Option<Self> {
         match priority {
             _ if priority.is_nan() => None,
             _ if priority >= 1.0 => Some(Self::step(16)),
-            // Below 0 the cast stops at 0.
+            // The cast saturates at 0 below 0.
             _ => Some(Self::step((priority * 16.0 + 0.5) as u8)),
         }
     }
@@ -40,7 +40,7 @@ impl Rank {
     }
 }
 
-/// The ranks told of what lives in a block.
+/// The explicit ranks of the allocations in a block.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Ranks {
     counts: [u32; Rank::STEPS],
@@ -58,13 +58,14 @@ impl Ranks {
         self.total -= 1;
     }
 
-    /// Of how many a rank was told.
+    /// The number of allocations with an explicit rank.
     pub(crate) fn total(&self) -> u32 {
         self.total
     }
 
-    /// The rank of a block where so many live, told of or not: the highest; those of which nothing was
-    /// told have the usual one, and so has a block where nobody lives.
+    /// The rank of a block with `live` allocations, whether their rank is explicit or not: the
+    /// highest. Allocations without an explicit rank have the usual one, and so has a block without
+    /// allocations.
     pub(crate) fn of_block(&self, live: u32) -> Rank {
         let told = self.counts.iter().rposition(|&count| count > 0);
         let highest = told.map_or(Rank::USUAL, |step| Rank::step(step as u8));

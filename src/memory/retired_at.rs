@@ -1,12 +1,12 @@
-//! The points that an allocation was retired at, as far as a report tells them.
+//! The points at which an allocation was retired, as far as a report contains them.
 
 use crate::retire::Point;
 
-/// Of so many timelines the points are told one by one.
+/// The number of timelines whose points are listed.
 const MOST: usize = 4;
 
-/// What the GPU had to pass before an allocation's memory was free: a point of each timeline that it
-/// waited for. Four are told, and how many more there were.
+/// What the GPU had to pass before the memory of an allocation was free: one point of each timeline
+/// for which it waited. Four points are listed, and the number of others is given.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct RetiredAt {
     told: [Option<Point>; MOST],
@@ -14,10 +14,11 @@ pub struct RetiredAt {
 }
 
 impl RetiredAt {
-    /// It waited for nothing.
+    /// It did not wait for anything.
     pub(crate) const NOTHING: Self = Self { told: [None; MOST], others: 0 };
 
-    /// It waited for all of these; of one timeline the last counts. O(points).
+    /// It waited for all of these points. If a timeline has several, the last one counts.
+    /// O(points).
     pub(crate) fn of(points: impl IntoIterator<Item = Point>) -> Self {
         let mut at = Self::NOTHING;
         for point in points {
@@ -33,7 +34,7 @@ impl RetiredAt {
         at
     }
 
-    /// The points, by rising timeline.
+    /// The points, in the order of their timelines.
     ///
     /// ```
     /// # use fencepost::Corruption;
@@ -46,7 +47,7 @@ impl RetiredAt {
         self.told.iter().copied().flatten()
     }
 
-    /// How many more there were.
+    /// The number of other points.
     pub fn others(&self) -> u32 {
         self.others
     }

@@ -1,51 +1,54 @@
-//! Who lives on a region: the resource that ends with it, and its name. A side table by index.
+//! The tenants of regions: the resource that is destroyed with a region, and its name. This is a
+//! side table by index.
 
 use std::collections::TryReserveError;
 
 use super::rank::Rank;
 use crate::{policy::granularity::ResourceKind, tlsf::Key, vulkan::Resource};
 
-/// What is known of the owner of a region, beyond its range.
+/// What is known of the owner of a region, besides its range.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Tenant {
-    /// Destroyed when the region is reached.
+    /// The resource, which is destroyed when the region is reached.
     pub(crate) resource: Resource,
     pub(crate) kind: Option<ResourceKind>,
-    /// The resource's Vulkan usage flags, where the resource is ours.
+    /// The Vulkan usage flags of the resource, if the allocator created it.
     pub(crate) usage: u32,
     pub(crate) name: Option<&'static str>,
-    /// How important it is, if that was told.
+    /// Its rank, if it is explicit.
     pub(crate) rank: Option<Rank>,
     pub(crate) fence: Fence,
 }
 
-/// Where the margins of a region end; nothing without margins.
+/// The extent of the margins of a region; all zero without margins.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Fence {
-    /// Bytes of the margin in front.
+    /// The bytes of the margin in front.
     pub(crate) front: u64,
-    /// Bytes of the allocation; 0 stands for all that the region has.
+    /// The bytes of the allocation; 0 means the whole region.
     pub(crate) size: u64,
-    /// The margins hold the pattern.
+    /// Whether the margins contain the pattern.
     pub(crate) whole: bool,
 }
 
 impl Fence {
-    /// Offset and size of the allocation in a region.
+    /// The offset and size of the allocation in a region.
     pub(crate) fn inside(&self, offset: u64, size: u64) -> (u64, u64) {
         (offset + self.front, if self.size == 0 { size } else { self.size })
     }
 }
 
-/// The tenants of one block, or of all that are split together, by the key of their region. It stays empty as long as nobody has a
-/// resource or a name; a region without either is not written here.
+/// The tenants of one block, or of all blocks that are split together, by the key of their region.
+/// The table stays empty as long as no allocation has a resource or a name, and a region without
+/// either is not stored.
 ///
-/// A tenant is known by its key's serial, so it is gone with its key, and nothing is cleared.
+/// A tenant is identified by the serial of its key. It becomes invalid with its key, so nothing has
+/// to be cleared.
 #[derive(Debug, Default)]
 pub(crate) struct Tenants(Vec<(u32, Tenant)>);
 
 impl Tenants {
-    /// Moves a tenant in; nothing has changed where the host has no memory for that. O(1) amortised.
+    /// Stores a tenant. Changes nothing if the host has no memory for that. O(1) amortised.
     pub(crate) fn set(&mut self, key: Key, tenant: Tenant) -> Result<(), TryReserveError> {
         let index = key.index() as usize;
         if index >= self.0.len() {
@@ -56,12 +59,12 @@ impl Tenants {
         Ok(())
     }
 
-    /// Makes sure that those of keys with an index below this one need no more memory.
+    /// Ensures that keys with an index below `bound` need no more memory.
     pub(super) fn reserve(&mut self, bound: u32) -> Result<(), TryReserveError> {
         self.0.try_reserve((bound as usize).saturating_sub(self.0.len()))
     }
 
-    /// Who lives there; nobody for a key that has none, or is gone.
+    /// The tenant of a key; an empty one if it has none, or is gone.
     #[inline]
     pub(crate) fn get(&self, key: Key) -> Tenant {
         match self.0.get(key.index() as usize) {
@@ -77,7 +80,7 @@ impl Tenants {
         }
     }
 
-    /// Gives a region's owner a rank. Nothing has changed where the host has no memory for that.
+    /// Sets the rank of a region's owner. Changes nothing if the host has no memory for that.
     pub(crate) fn set_rank(&mut self, key: Key, rank: Rank) -> Result<(), TryReserveError> {
         let rank = Some(rank);
         match self.get_mut(key) {
@@ -87,19 +90,19 @@ impl Tenants {
         Ok(())
     }
 
-    /// Takes the rank of a region's owner away, and returns it.
+    /// Removes the rank of a region's owner, and returns it.
     pub(crate) fn take_rank(&mut self, key: Key) -> Option<Rank> {
         self.get_mut(key).and_then(|tenant| tenant.rank.take())
     }
 
-    /// The margins of a region hold the pattern from now on.
+    /// Notes that the margins of a region now contain the pattern.
     pub(crate) fn close_fence(&mut self, key: Key) {
         if let Some(tenant) = self.get_mut(key) {
             tenant.fence.whole = true;
         }
     }
 
-    /// Whether a resource ends with the region.
+    /// Whether a resource is destroyed with the region.
     #[inline]
     pub(crate) fn has_resource(&self, key: Key) -> bool {
         match self.0.get(key.index() as usize) {
@@ -108,13 +111,13 @@ impl Tenants {
         }
     }
 
-    /// Takes the resource away, so that whoever holds it now destroys it.
+    /// Removes the resource, which the caller must destroy.
     #[inline]
     pub(crate) fn take_resource(&mut self, key: Key) -> Resource {
         self.get_mut(key).map_or(Resource::None, |tenant| core::mem::take(&mut tenant.resource))
     }
 
-    /// How many resources are here.
+    /// The number of resources.
     pub(crate) fn resources(&self) -> usize {
         self.0.iter().filter(|(_, tenant)| tenant.resource != Resource::None).count()
     }

@@ -1,6 +1,6 @@
-//! Alignments of device addresses that `VkMemoryRequirements` does not tell.
+//! Alignments of device addresses that `VkMemoryRequirements` does not contain.
 
-/// `VkBufferUsageFlagBits`, as far as they ask for an aligned address.
+/// `VkBufferUsageFlagBits`, as far as they require an aligned address.
 mod usages {
     pub(super) const STORAGE: u32 = 0x20;
     pub(super) const SHADER_BINDING_TABLE: u32 = 0x400;
@@ -9,12 +9,12 @@ mod usages {
     pub(super) const DESCRIPTORS: u32 = 0x60_0000;
 }
 
-/// What a device asks of addresses, in bytes; 1 where the feature is off.
+/// The alignments of addresses that a device requires, in bytes; 1 if the feature is off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Addresses {
     /// `minAccelerationStructureScratchOffsetAlignment`.
     pub(crate) scratch: u64,
-    /// Of an acceleration structure in its buffer: the same on all devices.
+    /// For an acceleration structure in its buffer: the same on all devices.
     pub(crate) acceleration_structures: u64,
     /// `shaderGroupBaseAlignment`.
     pub(crate) shader_groups: u64,
@@ -23,16 +23,17 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    /// Where acceleration structures may begin.
+    /// The alignment of acceleration structures in a buffer.
     pub(crate) const ACCELERATION_STRUCTURES: u64 = 256;
 
-    /// Nothing is asked.
+    /// No requirements.
     pub(crate) const ANY: Self =
         Self { scratch: 1, acceleration_structures: 1, shader_groups: 1, descriptors: 1 };
 
-    /// The alignment of a buffer of this usage, a power of two.
+    /// The alignment of a buffer with this usage, a power of two.
     ///
-    /// Scratch memory has no usage of its own: any storage buffer with an address may be it.
+    /// Scratch memory has no usage of its own: any storage buffer with an address may be used for
+    /// it.
     pub(crate) fn alignment(&self, usage: u32) -> u64 {
         let storage = usages::STORAGE | usages::DEVICE_ADDRESS;
         [

@@ -1,21 +1,22 @@
-//! How much of a heap may be taken, from what the driver reports or from the heap's size alone.
+//! How much of a heap may be reserved, according to the driver's report or to the heap's size.
 
-/// What the driver says about a heap (`VK_EXT_memory_budget`), in bytes.
+/// The driver's report of a heap (`VK_EXT_memory_budget`), in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Report {
-    /// What the process may use of the heap.
+    /// How much of the heap the process may use.
     pub(crate) budget: u64,
-    /// What the process uses of it.
+    /// How much of the heap the process uses.
     pub(crate) usage: u64,
 }
 
-/// What a process may use of a heap of which nothing is reported: four fifths. The rest is for the
-/// driver and for other processes.
+/// How much of a heap a process may use without a report: four fifths. The rest is for the driver
+/// and for other processes.
 pub(crate) const fn share(heap_size: u64) -> u64 {
     heap_size - heap_size / 5
 }
 
-/// The budget of a heap that a report stands for. Drivers have reported 0, and more than there is.
+/// The budget of a heap, according to a report. Drivers have reported 0, and more than the heap
+/// size.
 pub(crate) const fn budget_of(heap_size: u64, report: Report) -> u64 {
     match report.budget {
         0 => share(heap_size),
@@ -24,8 +25,9 @@ pub(crate) const fn budget_of(heap_size: u64, report: Report) -> u64 {
     }
 }
 
-/// The most that may be ours for the process to stay within the budget, given what was ours at the
-/// time of the report: the budget less what the process uses besides.
+/// How much the allocator may reserve so that the process stays within the budget, given what it
+/// had reserved at the time of the report: the budget minus what the process uses outside the
+/// allocator.
 pub(crate) const fn ceiling(heap_size: u64, report: Report, ours: u64) -> u64 {
     budget_of(heap_size, report).saturating_sub(report.usage.saturating_sub(ours))
 }

@@ -1,41 +1,42 @@
-//! Which blocks defragmentation empties: those whose allocations find room in the others.
+//! The choice of blocks that defragmentation empties: those whose allocations fit into the others.
 
 use std::collections::BTreeMap;
 
-/// A block as the choice sees it; all in bytes.
+/// A block for the choice; all in bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
     pub(crate) size: u64,
-    /// Everything that lives there may move.
+    /// Everything in it may move.
     pub(crate) movable: bool,
-    /// Made to measure: small ones stay out, and large ones that would leave more than half of a hole.
+    /// It was made for one large request: small allocations stay out, and so do large ones that
+    /// would leave more than half of a hole.
     pub(crate) tailored: bool,
     pub(crate) used: Vec<u64>,
     pub(crate) free: Vec<u64>,
 }
 
-/// How much may move.
+/// Limits of what may move.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// The size from which on requests look into tailored blocks.
+    /// The size from which on requests may use tailored blocks.
     pub(crate) large: u64,
     pub(crate) bytes: u64,
     pub(crate) moves: u64,
 }
 
-/// A block with what the moves so far make of it.
+/// A block, including the effects of the moves planned so far.
 struct Room<'a> {
     shape: &'a Shape,
     used: u64,
-    /// Free ranges: how many of each size.
+    /// The free ranges: how many of each size.
     holes: BTreeMap<u64, u32>,
     leaves: bool,
     receives: bool,
 }
 
-/// The blocks to empty, the emptiest first: each gives most memory back for the bytes that move.
-/// What moves goes into the tightest hole of the fullest block, so that the emptier ones can go
-/// next. A block that is empty goes by itself, and takes nothing in.
+/// The blocks to empty, the emptiest first, because it frees the most memory per moved byte. Each
+/// allocation moves into the tightest hole of the fullest block, so that emptier blocks can be
+/// emptied next. A block that is already empty is released anyway, and receives nothing.
 ///
 /// O(allocations that move · blocks), at worst.
 pub(crate) fn blocks_to_empty(shapes: &[Shape], limits: Limits) -> Vec<usize> {
@@ -63,7 +64,7 @@ pub(crate) fn blocks_to_empty(shapes: &[Shape], limits: Limits) -> Vec<usize> {
     leaving
 }
 
-/// Places all, the largest first, or nothing.
+/// Places all allocations, the largest first, or none.
 fn place_all(rooms: &mut [Room<'_>], fullest: &[usize], sizes: &[u64], large: u64) -> bool {
     let mut sizes = sizes.to_vec();
     sizes.sort_unstable_by_key(|&size| core::cmp::Reverse(size));
@@ -98,7 +99,7 @@ impl<'a> Room<'a> {
         cross(self, other).cmp(&cross(other, self))
     }
 
-    /// The smallest hole that a size may go into.
+    /// The smallest hole that an allocation of this size may use.
     fn tightest(&self, size: u64, large: u64) -> Option<u64> {
         let (&hole, _) = self.holes.range(size..).next()?;
         let welcome = !self.shape.tailored || (size >= large && hole / 2 <= size);
@@ -151,7 +152,7 @@ mod tests {
             shape(&[70], &[10, 20]),     // nearly full
             shape(&[], &[100]),          // empty: it goes by itself
         ];
-        // Then both holes of the full one are taken, and the forty have nowhere to go.
+        // Then both holes of the full block are taken, and the allocation of forty has no place.
         assert_eq!(blocks_to_empty(&blocks, ALL), [1]);
         assert_eq!(blocks_to_empty(&blocks[..1], ALL), [] as [usize; 0]);
     }

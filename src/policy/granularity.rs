@@ -1,13 +1,14 @@
 //! `bufferImageGranularity`: linear and optimal resources must not share a page of it.
 //!
-//! The scheme: optimal images take whole pages, offset and size rounded up. Whatever lies beside
-//! such an image then lies on other pages, so no bookkeeping is needed and no search is restarted.
+//! The scheme: optimal images occupy whole pages; their offset and size are rounded up. Everything
+//! next to such an image then lies on other pages. Therefore no bookkeeping is needed and no search
+//! is restarted.
 //!
-//! The other scheme notes for every page which kind lies there, and shifts or refuses what would
-//! conflict. The most it could save is what rounding costs. That is, at the peak of live bytes of
-//! each shipped trace, with the sizes as a CPU driver asks (a GPU's are multiples of 256 to 64 Ki
-//! already, so there it is less):
-//!
+//! The alternative records for every page which kind lies there, and shifts or refuses what would
+//! conflict. It can save at most what rounding costs. The following table shows this cost at the
+//! peak of live bytes of each shipped trace, with the sizes that a CPU driver requires (those of a
+//! GPU are already multiples of 256 bytes to 64 KiB, so the cost is lower there). The last column
+//! is the share of the recorded GPUs with this page size:
 //! | page | blender | glmark2 | minetest | pygfx | supertuxkart | vello | warzone | of the reports |
 //! |---|---|---|---|---|---|---|---|---|
 //! | to 256 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 54 % |
@@ -16,26 +17,26 @@
 //! | 64 KiB | 0.34 % | 0.79 % | 7.40 % | 0.25 % | 12.7 % | 0.02 % | 3.57 % | 10 % |
 //! | 128 KiB | 0.53 % | 0.79 % | 15.0 % | 0.52 % | 23.9 % | 0.04 % | 5.99 % | under 1 % |
 //!
-//! Over the recorded GPUs that is 0.4 % in the mean. It would cost 4 bytes a page (1 MiB for a block
-//! of 256 MiB at 1 KiB), two of them written by every allocation and free, and searches that a
-//! conflict restarts. Whole pages win.
+//! Over the recorded GPUs, the mean is 0.4 %. The alternative would cost 4 bytes per page (1 MiB
+//! for a block of 256 MiB with pages of 1 KiB), two of them written by every allocation and free,
+//! and searches that a conflict restarts. Whole pages win.
 
-/// Whether a resource's texels or bytes lie in a row or as the driver likes.
+/// Whether a resource has a linear layout, or one chosen by the driver.
 ///
-/// Vulkan keeps the two apart by `bufferImageGranularity`; nothing else depends on it.
+/// `bufferImageGranularity` requires the allocator to separate the two; nothing else depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum ResourceKind {
     /// Buffers, and images of `VK_IMAGE_TILING_LINEAR`.
     Linear,
-    /// Images of every other tiling.
+    /// Images with any other tiling.
     Optimal,
 }
 
-/// Size and alignment with the pages of `granularity` kept whole for optimal images.
+/// The size and alignment of a resource, with whole pages of `granularity` for optimal images.
 ///
-/// `granularity` is a power of two or zero (one driver says so; it means none). Returns `None` when
-/// the size overflows.
+/// `granularity` is a power of two, or zero, which one driver reports and which means none. Returns
+/// `None` if the size overflows.
 #[inline]
 pub(crate) fn placed(
     kind: ResourceKind,
@@ -47,7 +48,7 @@ pub(crate) fn placed(
         ResourceKind::Linear => Some((size, alignment)),
         ResourceKind::Optimal => {
             let page = granularity.max(1);
-            // Not by division, which costs as much as the rest of the search.
+            // Without a division, which would cost as much as the rest of the search.
             Some((size.checked_add(page - 1)? & !(page - 1), alignment.max(page)))
         }
     }

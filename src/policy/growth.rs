@@ -1,65 +1,67 @@
-//! How large the next block is: small at first, then a share of what is held, or made to measure.
+//! The size of the next block: small at first, then a share of what is reserved, or tailored to one
+//! request.
 //!
-//! Chosen by peak reserved over peak live, and by the number of driver calls, on every shipped
-//! trace: `GROWTH.md` has the attempts.
+//! The policy was chosen by peak reserved over peak live bytes, and by the number of driver calls,
+//! on every shipped trace. `GROWTH.md` lists the attempts.
 
-/// Sizes of the blocks of one memory type.
+/// The block sizes of one memory type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Growth {
-    /// The first block, and the smallest. A power of two.
+    /// The first and smallest block. A power of two.
     pub(crate) first: u64,
     /// The largest shared block. A power of two, at least `first`.
     pub(crate) largest: u64,
 }
 
-/// What is held when a block is to be made, in bytes.
+/// The memory that is reserved when a block is about to be allocated, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Held {
     /// By all memory types together.
     pub(crate) all: u64,
-    /// By the block's own.
+    /// By the memory type of the block.
     pub(crate) own: u64,
-    /// By how much it is less than the most that was ever held.
+    /// The difference to the most that was ever reserved.
     pub(crate) below: u64,
 }
 
-/// A block to be made.
+/// A block to be allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct NextBlock {
     /// Its size in bytes.
     pub(crate) size: u64,
-    /// Whether it is made to measure for the one request, and kept from small ones.
+    /// Whether it is tailored to the one request, and not used for small ones.
     pub(crate) tailored: bool,
 }
 
 impl Growth {
-    /// Sizes from the user's wishes, made to fit a heap: a block takes at most an eighth of it, and
-    /// at most `allocation_limit` (`maxMemoryAllocationSize`) bytes.
+    /// The sizes that the user wants, limited to what fits a heap: a block takes at most an eighth
+    /// of it, and at most `allocation_limit` (`maxMemoryAllocationSize`) bytes.
     pub(crate) fn for_heap(first: u64, largest: u64, heap: u64, allocation_limit: u64) -> Self {
         let ceiling = floor_power_of_two((heap / 8).min(allocation_limit)).max(SMALLEST);
         let largest = floor_power_of_two(largest).clamp(SMALLEST, ceiling);
         Self { first: floor_power_of_two(first).clamp(SMALLEST, largest), largest }
     }
 
-    /// Whether a request that finds no block may have a memory of its own: small ones may not, they
-    /// would use up the number of memories that a device can have.
+    /// Whether a request that finds no block may get a dedicated allocation. Small ones may not,
+    /// because they would use up the number of memory objects of a device.
     pub(crate) const fn may_be_dedicated(&self, size: u64) -> bool {
         size >= SMALLEST
     }
 
-    /// The size from which on a request may have a block made to measure.
+    /// The size from which on a request may get a tailored block.
     pub(crate) const fn large(&self) -> u64 {
         4 * self.first
     }
 
-    /// The next block, for a request that no block holds. At least `size`.
+    /// The next block, for a request that fits no existing block. It has at least `size` bytes.
     ///
-    /// A shared block is a forty-eighth of all that is held, so that its unused end is little beside
-    /// the rest, and a type that comes late does not begin with dozens of tiny blocks; but at most
-    /// sixteen times what its own type holds, so that a type that is hardly used takes little. Where
-    /// more was held before, it is larger: what stays below that costs nobody anything. A request of a third
-    /// of it and more is seldom alone, so the block is a multiple of it. A large one that would fill an
-    /// eighth or more gets a block to measure.
+    /// A shared block is a forty-eighth of everything that is reserved. Its unused end is then
+    /// small compared with the rest, and a memory type that is used late does not begin with dozens
+    /// of tiny blocks. But it is at most sixteen times what its own type has reserved, so that a
+    /// rarely used type takes little. If more was reserved before, the block is larger, because
+    /// memory up to the previous maximum does not raise the footprint. A request of a third of the
+    /// block or more seldom comes alone, so the block is a multiple of it. A large request that
+    /// would fill an eighth of the block or more gets a tailored block.
     pub(crate) fn next_block(&self, held: Held, size: u64) -> NextBlock {
         let least = if held.own <= self.first { self.first } else { 4 * self.first };
         let rising = (held.all / 48).min(held.own.saturating_mul(16));
@@ -79,7 +81,7 @@ impl Growth {
     }
 }
 
-/// Below this a block costs a driver call for little: no block is smaller.
+/// The minimum block size: below this, a block is not worth a driver call.
 const SMALLEST: u64 = 64 << 10;
 
 const fn floor_power_of_two(value: u64) -> u64 {

@@ -1,31 +1,32 @@
-//! What a request asks of memory types: from its intent, its use, and the shape of the device.
+//! The properties that a request asks of memory types, from its intent, its usage, and the kind of
+//! device.
 
 use super::select::{MemoryHeap, MemoryType, Wish, bits::*};
 
-/// What the memory is for.
+/// The purpose of the memory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Intent {
-    /// The GPU alone touches it.
+    /// Only the GPU accesses it.
     DeviceLocal,
-    /// The host writes, the GPU reads.
+    /// The host writes and the GPU reads.
     Upload,
-    /// The GPU writes, the host reads.
+    /// The GPU writes and the host reads.
     Readback,
-    /// The GPU alone, within a render pass.
+    /// Only the GPU accesses it, within a render pass.
     Transient,
 }
 
-/// How the host goes through memory that it can see.
+/// How the host accesses memory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum HostAccess {
-    /// Writes in order, once, without reading back: what write-combined memory is good at.
+    /// It writes in order, once, and does not read back. Suits write-combined memory.
     Sequential,
-    /// Reads, or writes here and there: cached memory, where there is some.
+    /// It reads, or writes in any order. Uses cached memory if there is any.
     Random,
 }
 
-/// What was said of how the host goes through the memory.
+/// What the user said about the host's access to the memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Access {
     /// Nothing.
@@ -45,21 +46,21 @@ impl Access {
     }
 }
 
-/// What a user says of memory, whatever will lie there.
+/// What the user said about the memory, independent of the resource.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Taste {
     pub(crate) intent: Intent,
     pub(crate) access: Access,
     pub(crate) prefer_host: bool,
-    /// The host may as well see it, where that costs nothing.
+    /// The host may also access it, if that has no cost.
     pub(crate) access_where_free: bool,
-    /// What was said of properties by hand; it goes before what the intent says.
+    /// Properties that the user set explicitly; they take precedence over the intent.
     pub(crate) explicit: Wish,
 }
 
 impl Taste {
-    /// All of it as two numbers: in the order of the fields, so that they are read at once.
+    /// All fields as two numbers, in the order of the fields, so that they are read together.
     #[inline(always)]
     pub(crate) const fn words(&self) -> [u64; 2] {
         let manner = u32::from_le_bytes([
@@ -76,44 +77,44 @@ impl Taste {
     }
 }
 
-/// What the GPU does with the resource, as far as the choice of memory asks.
+/// How the GPU uses the resource, as far as it affects the choice of memory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum GpuUse {
-    /// Not known: no resource was named.
+    /// Unknown, because the request names no resource.
     Unknown,
-    /// Copies, and nothing else.
+    /// Only copies.
     Copies,
-    /// Shaders and fixed functions read or write it where it lies.
+    /// Shaders and fixed functions access it directly.
     Direct,
 }
 
 impl GpuUse {
-    /// From `VkBufferUsageFlags` or `VkImageUsageFlags`, in both of which the lowest two bits are
-    /// the copies.
+    /// From `VkBufferUsageFlags` or `VkImageUsageFlags`. In both, the lowest two bits are the
+    /// copies.
     pub(crate) const fn of_usage(usage: u32) -> Self {
         const COPIES: u32 = 0x3;
         if usage & !COPIES != 0 { Self::Direct } else { Self::Copies }
     }
 }
 
-/// The memory of a device, as far as intents ask.
+/// The memory of a device, as far as it affects intents.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Shape {
-    /// One memory for host and GPU: all that the host sees is device-local.
+    /// One memory for host and GPU: all host-visible memory is device-local.
     Unified,
-    /// Two memories, and the host sees nothing of the device's.
+    /// Two memories; the host cannot access that of the device.
     Apart,
-    /// Two memories, and the host sees the device's through a small window of its own heap: a
-    /// PCI BAR of 256 MiB at most, which the driver needs as well.
+    /// Two memories; the host can access that of the device through a small window with its own
+    /// heap: a PCI BAR of at most 256 MiB, which the driver needs as well.
     SmallWindow {
-        /// The heap that is the window.
+        /// The heap of the window.
         heap: u32,
     },
-    /// Two memories, and the host sees all of the device's ("resizable BAR").
+    /// Two memories; the host can access all of that of the device ("resizable BAR").
     WholeWindow,
 }
 
-/// Windows up to this size are small: what PCI had before resizable BARs.
+/// Windows up to this size are small. This was the limit before resizable BAR.
 const SMALL_WINDOW: u64 = 256 << 20;
 
 impl Shape {
@@ -136,12 +137,12 @@ impl Shape {
         }
     }
 
-    /// Whether the host sees all of the device's memory, so that to be seen costs nothing.
+    /// Whether the host can access all of the device's memory, so that host visibility has no cost.
     pub(crate) fn is_seen_whole(self) -> bool {
         matches!(self, Self::Unified | Self::WholeWindow)
     }
 
-    /// The heap that is kept for those who ask for both properties of its types.
+    /// The heap reserved for requests that ask for both properties of its types.
     pub(crate) fn guarded_heap(self) -> Option<u32> {
         match self {
             Self::SmallWindow { heap } => Some(heap),
@@ -150,8 +151,8 @@ impl Shape {
     }
 }
 
-/// What is asked of memory types for a use on a device of this shape. See
-/// [`rank`](super::select::rank) for what it comes to.
+/// The properties to ask for, for a use on a device of this shape. See
+/// [`rank`](super::select::rank) for the result.
 pub(crate) fn wish(taste: &Taste, gpu: GpuUse, shape: Shape) -> Wish {
     let &Taste { intent, access, prefer_host, access_where_free, explicit } = taste;
     let mut wish = match intent {
@@ -163,8 +164,8 @@ pub(crate) fn wish(taste: &Taste, gpu: GpuUse, shape: Shape) -> Wish {
             preferred: DEVICE_LOCAL | LAZILY_ALLOCATED,
             avoided: HOST_VISIBLE | HOST_CACHED,
         },
-        // What shaders read where it lies is best written straight into the device's memory, if
-        // there is enough of it to see. What is copied from goes through the host's.
+        // Resources that shaders access directly are best written straight into device memory, if
+        // the host can access enough of it. Resources that are copied from stay in host memory.
         Intent::Upload => {
             let straight = gpu == GpuUse::Direct && shape == Shape::WholeWindow;
             let (local, away) = if straight { (DEVICE_LOCAL, 0) } else { (0, DEVICE_LOCAL) };
@@ -191,7 +192,7 @@ pub(crate) fn wish(taste: &Taste, gpu: GpuUse, shape: Shape) -> Wish {
         Access::Unsaid => {}
     }
     if prefer_host {
-        // The host's memory may well be visible to it.
+        // Host memory may be host-visible, so this is not avoided.
         if wish.required & HOST_VISIBLE == 0 {
             wish.avoided &= !(HOST_VISIBLE | HOST_CACHED);
         }
@@ -227,7 +228,7 @@ mod tests {
         assert_eq!(shape(&card, &[a, b, c, d, (2, 7)]), Shape::SmallWindow { heap: 2 });
         assert_eq!(shape(&card, &[a, b, c, d, (0, 7)]), Shape::WholeWindow);
         assert_eq!(shape(&[(2048 * MIB, true)], &[(0, 1), (0, 15)]), Shape::Unified);
-        // All of a small card's memory is seen: no window in anybody's way.
+        // All of a small card's memory is visible to the host, so there is no window to keep free.
         let tiny = [(128 * MIB, true), (1024 * MIB, false)];
         assert_eq!(shape(&tiny, &[(0, 7), (1, 6)]), Shape::WholeWindow);
         assert_eq!(shape(&[(0, true)], &[]), Shape::Unified);

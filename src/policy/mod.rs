@@ -1,7 +1,7 @@
-//! Decisions as pure functions: which memory type, how large a block, which blocks to empty, what
-//! granularity asks for.
+//! Decisions as pure functions: which memory type, how large a block, which blocks to empty, and
+//! what granularity requires.
 //!
-//! Nothing here holds state or calls Vulkan, so that every recorded GPU can be asked in a test.
+//! Nothing here holds state or calls Vulkan, so tests can evaluate it for every recorded GPU.
 #![forbid(unsafe_code)]
 
 pub(crate) mod addresses;

@@ -1,73 +1,73 @@
-//! Which memory types a request may take, best first.
+//! The memory types that a request may use, best first.
 
-/// A memory type as the choice sees it: Vulkan's property bits, and its heap.
+/// A memory type for the selection: Vulkan's property bits, and its heap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct MemoryType {
     pub(crate) flags: u32,
     pub(crate) heap: u32,
 }
 
-/// A memory heap as the choice sees it.
+/// A memory heap for the selection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct MemoryHeap {
-    /// In bytes; some drivers list a heap of none.
+    /// The size in bytes; some drivers list a heap of size zero.
     pub(crate) size: u64,
     /// `VK_MEMORY_HEAP_DEVICE_LOCAL_BIT`.
     pub(crate) device_local: bool,
 }
 
-/// `VkMemoryPropertyFlagBits`, as far as the choice knows them.
+/// `VkMemoryPropertyFlagBits`, as far as the selection uses them.
 pub(crate) mod bits {
     pub(crate) const DEVICE_LOCAL: u32 = 0x1;
     pub(crate) const HOST_VISIBLE: u32 = 0x2;
     pub(crate) const HOST_COHERENT: u32 = 0x4;
     pub(crate) const HOST_CACHED: u32 = 0x8;
     pub(crate) const LAZILY_ALLOCATED: u32 = 0x10;
-    /// AMD's device-coherent and device-uncached: who names one may get both, for no driver has a
-    /// type with one alone.
+    /// AMD's device-coherent and device-uncached. A request that names one may get both, because no
+    /// driver has a type with only one of them.
     pub(crate) const DEVICE_COHERENT_KINDS: u32 = 0xC0;
-    /// What every request may get. A type with any other bit (protected, AMD's device-coherent and
-    /// uncached, RDMA, a vendor's private ones) needs a feature or costs speed, so it is taken
-    /// only by a request that names the bit.
+    /// The properties that any request may get. A type with any other bit (protected, AMD's
+    /// device-coherent and uncached, RDMA, vendor-specific ones) needs a feature or costs speed, so
+    /// only a request that names the bit may use it.
     pub(crate) const ORDINARY: u32 = DEVICE_LOCAL | HOST_VISIBLE | HOST_COHERENT | HOST_CACHED;
 }
 
-/// What a request asks of a memory type, as property bits.
+/// The properties that a request asks of a memory type, as bits.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[repr(C)]
 pub(crate) struct Wish {
     /// The type must have these.
     pub(crate) required: u32,
-    /// A type with more of these comes first.
+    /// Types with more of these come first.
     pub(crate) preferred: u32,
-    /// Among equals, a type with fewer of these comes first.
+    /// Among equal types, those with fewer of these come first.
     pub(crate) avoided: u32,
 }
 
 impl Wish {
-    /// Prefers bits, whatever was said of them before.
+    /// Prefers bits, even if they were avoided before.
     pub(crate) const fn prefer(&mut self, bits: u32) {
         self.preferred |= bits;
         self.avoided &= !bits;
     }
 
-    /// Avoids bits, whatever was preferred before.
+    /// Avoids bits, even if they were preferred before.
     pub(crate) const fn avoid(&mut self, bits: u32) {
         self.avoided |= bits;
         self.preferred &= !bits;
     }
 }
 
-/// What of a device binds every choice.
+/// Rules of the device that apply to every request.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Rules {
     /// Property bits that no type may have, because their feature is off.
     pub(crate) forbidden: u32,
-    /// A heap that is kept for wishes that name both, device-local and host-visible.
+    /// A heap reserved for wishes that name both device-local and host-visible.
     pub(crate) guarded_heap: Option<u32>,
 }
 
-/// Memory type indices, best first. At most 32.
+/// Memory type indices, best first, at most 32.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ranking {
     order: [u8; 32],
@@ -75,7 +75,7 @@ pub(crate) struct Ranking {
 }
 
 impl Ranking {
-    /// The best type; a number above all types if there is none.
+    /// The best type, or a number above all types if there is none.
     #[inline]
     pub(crate) fn best(&self) -> u32 {
         self.order[0].into()
@@ -86,14 +86,15 @@ impl Ranking {
     }
 }
 
-/// The types in `allowed` (`VkMemoryRequirements::memoryTypeBits`) that grant the wish, best first.
+/// The types in `allowed` (`VkMemoryRequirements::memoryTypeBits`) that satisfy the wish, best
+/// first.
 ///
-/// A type grants it if it has all required properties, none that is [special](bits::ORDINARY) and
-/// not named by the wish, and none that is forbidden. The order of preference:
-/// 1. types outside the guarded heap, unless the wish names device-local and host-visible both;
-/// 2. fewer preferred properties missing;
-/// 3. fewer avoided properties present;
-/// 4. the driver's own order.
+/// A type satisfies the wish if it has all required properties, no [special](bits::ORDINARY)
+/// property that the wish does not name, and no forbidden one. The order of preference:
+/// 1. types outside the guarded heap, unless the wish names both device-local and host-visible;
+/// 2. fewer missing preferred properties;
+/// 3. fewer present avoided properties;
+/// 4. the order of the driver.
 pub(crate) fn rank(types: &[MemoryType], allowed: u32, wish: &Wish, rules: &Rules) -> Ranking {
     let mut named = bits::ORDINARY | wish.required | wish.preferred;
     if named & bits::DEVICE_COHERENT_KINDS != 0 {
@@ -116,7 +117,7 @@ pub(crate) fn rank(types: &[MemoryType], allowed: u32, wish: &Wish, rules: &Rule
     let mut costs = [0; 32];
     for index in 0..types.len().min(32) {
         let Some(cost) = cost(index) else { continue };
-        // Insertion keeps equal costs in the driver's order.
+        // Insertion keeps types of equal cost in the driver's order.
         let mut slot = ranking.count;
         while slot > 0 && costs[slot - 1] > cost {
             costs[slot] = costs[slot - 1];

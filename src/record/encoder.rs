@@ -1,4 +1,4 @@
-//! Events to lines: the books of a record, which number allocations and count what lives.
+//! Converts events to lines. The encoder numbers allocations and counts what is live.
 
 use core::fmt::Write;
 use std::collections::{BTreeMap, HashMap, hash_map};
@@ -15,14 +15,14 @@ use crate::{
     retire::Reached,
 };
 
-/// What a record says of the device.
+/// What a record says about the device.
 pub(crate) struct Device<'a> {
     pub(crate) name: &'a str,
     pub(crate) heaps: &'a [MemoryHeap],
     pub(crate) types: &'a [MemoryType],
 }
 
-/// A memory type at one moment, in bytes.
+/// The state of a memory type at one moment, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Sample {
     pub(crate) blocks: u32,
@@ -32,20 +32,20 @@ pub(crate) struct Sample {
     pub(crate) largest_free: u64,
 }
 
-/// Makes the text of a record, piece by piece.
+/// Builds the text of a record piece by piece.
 pub(crate) struct Encoder {
     text: String,
-    /// Events that others may still come before.
+    /// Events that may still be preceded by others.
     waiting: Vec<Event>,
-    /// What lives: the lane, the slot and the index of its place.
+    /// The live allocations by lane, slot and the index of the key.
     live: HashMap<(u16, u32, u32), Live>,
     live_bytes: u64,
     /// Bytes of all allocations so far.
     total: u64,
     next: u32,
-    /// Lost since the last line that said so.
+    /// The events lost since the last line that reported a loss.
     lost: u64,
-    /// Submitted and reached values.
+    /// The submitted and the reached value of each timeline.
     timelines: BTreeMap<u32, (u64, u64)>,
     samples: BTreeMap<u32, Sample>,
 }
@@ -57,7 +57,7 @@ struct Live {
 }
 
 impl Encoder {
-    /// A record that has its head.
+    /// Creates a record that has its header.
     pub(crate) fn new(device: &Device<'_>) -> Self {
         let mut encoder = Self {
             text: String::new(),
@@ -87,13 +87,14 @@ impl Encoder {
         let _ = writeln!(self.text, "{line}");
     }
 
-    /// Takes a tape's events, and empties the list; `lost` more were lost behind them.
+    /// Takes the events of a tape, and empties the list. `lost` is the number of events that were
+    /// lost after them.
     pub(crate) fn keep(&mut self, events: &mut Vec<Event>, lost: u64) {
         self.waiting.append(events);
         self.lost += lost;
     }
 
-    /// Writes the kept events whose number is below `sealed`: no tape has any more of those.
+    /// Writes the kept events whose number is below `sealed`. No tape has any more of those.
     pub(crate) fn write_below(&mut self, sealed: u64) {
         let mut waiting = core::mem::take(&mut self.waiting);
         waiting.sort_unstable_by_key(|event| event.sequence);
@@ -124,13 +125,13 @@ impl Encoder {
         let alignment = 1_u64 << alignment_log2;
         let id = self.next;
         let Some(next) = id.checked_add(1) else {
-            // Nobody reads a record of four billion allocations; but it must not lie.
+            // Nobody reads a record of four billion allocations, but it must still be correct.
             self.lost += 1;
             return;
         };
         self.next = next;
         let live = Live { id, serial: place.serial, size };
-        // Where another lives by the books, its end was lost.
+        // If another allocation is live here according to the encoder, its end was lost.
         if let Some(ended) = self.live.insert((place.lane, place.slot, place.index), live) {
             self.live_bytes -= ended.size;
             self.line(format_args!("f {}", ended.id));
@@ -160,16 +161,16 @@ impl Encoder {
                 self.live_bytes -= size;
                 self.line(format_args!("f {id}"));
             }
-            // Its beginning was lost, and counted.
+            // Its beginning was lost, which was counted.
             _ => {}
         }
     }
 
-    /// Writes how far the GPU is, where that is news.
+    /// Writes the GPU's progress if it has changed.
     pub(crate) fn reached(&mut self, reached: &Reached) {
         let mut news = Vec::new();
         for (&timeline, (submitted, known)) in &mut self.timelines {
-            // One that has ended has reached all its points.
+            // A timeline that has ended has reached all its points.
             let value = reached.value(timeline).unwrap_or(*submitted).min(*submitted);
             if value > *known {
                 *known = value;
@@ -181,7 +182,7 @@ impl Encoder {
         }
     }
 
-    /// Writes how a memory type is, where that is news.
+    /// Writes the state of a memory type if it has changed.
     pub(crate) fn sample(&mut self, memory_type: u32, sample: Sample) {
         let known = self.samples.entry(memory_type).or_default();
         if *known != sample {
@@ -193,7 +194,7 @@ impl Encoder {
         }
     }
 
-    /// Writes the time, and what lives.
+    /// Writes the time, and what is live.
     pub(crate) fn time(&mut self, microseconds: u128) {
         let (count, bytes, total) = (self.live.len(), self.live_bytes, self.total);
         self.line(format_args!("t {microseconds} {count} {bytes} {total}"));
@@ -204,23 +205,23 @@ impl Encoder {
         self.line(format_args!("p"));
     }
 
-    /// Writes the end.
+    /// Writes the end of the record.
     pub(crate) fn end(&mut self) {
         self.line(format_args!("e"));
     }
 
-    /// The lines since the last were taken.
+    /// The lines since the last [`clear`](Self::clear).
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Forgets the lines, which are written.
+    /// Removes the lines after they have been written.
     pub(crate) fn clear(&mut self) {
         self.text.clear();
     }
 }
 
-/// A name on one line.
+/// A name without line breaks.
 struct Printable<'a>(&'a str);
 
 impl core::fmt::Display for Printable<'_> {

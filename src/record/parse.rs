@@ -1,5 +1,5 @@
-//! Lines to a record. Whatever does not fit what stands before it is refused by its line, and
-//! nothing is half-done.
+//! Parses lines into a record. A line that contradicts earlier lines is refused with its number,
+//! and no partial result is returned.
 
 use core::num::NonZeroU64;
 use std::collections::{BTreeMap, HashMap};
@@ -10,75 +10,75 @@ use super::{
 };
 use crate::policy::granularity::ResourceKind;
 
-/// A line that is not understood, or that contradicts an earlier one.
+/// A line that cannot be parsed, or that contradicts an earlier one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("line {line}: {fault}")]
 pub struct DamagedLine {
-    /// Counted from 1.
+    /// The line number, counted from 1.
     pub line: usize,
     /// What is wrong with it.
     pub fault: Fault,
 }
 
-/// What is wrong with a line.
+/// The fault of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
-    /// It begins with a word that no line begins with.
+    /// It starts with an unknown word.
     #[error("no line begins so; an operation is a, f, s or p")]
     UnknownOperation,
-    /// An allocation that lacks fields, or has wrong ones.
+    /// An allocation lacks fields, or has invalid ones.
     #[error("an allocation reads: a <id> <size> <alignment> <b|i> <d|u|r> [<type> [<name>]]")]
     Allocation,
-    /// A free that lacks its number, or has more.
+    /// A free lacks its identifier, or has more fields.
     #[error("a free reads: f <id>")]
     Free,
-    /// A submission with half a point, or more than one.
+    /// A submission has an incomplete point, or more than one.
     #[error("a submission reads: s [<timeline> <value>]")]
     Submission,
-    /// A word too many or too few, or one that is no number.
+    /// There are too many or too few words, or one that is not a number.
     #[error("the fields after {0} are not what they must be")]
     Fields(char),
-    /// An allocation of nothing.
+    /// An allocation of 0 bytes.
     #[error("a size of 0 bytes")]
     ZeroSize,
-    /// An alignment that is no power of two.
+    /// An alignment that is not a power of two.
     #[error("the alignment {0} is not a power of two")]
     Alignment(u64),
-    /// Numbers of allocations run from 0.
+    /// Identifiers of allocations must start at 0 and be consecutive.
     #[error("allocation {found} comes where {expected} was expected")]
     IdentifierOrder {
-        /// The number there.
+        /// The identifier in the line.
         found: u32,
-        /// The next one in the order.
+        /// The expected identifier.
         expected: u32,
     },
-    /// A free of what never was.
+    /// A free of an allocation that never existed.
     #[error("allocation {0} is freed but was never made")]
     UnknownIdentifier(u32),
-    /// A free of what is gone.
+    /// A free of an allocation that was freed already.
     #[error("allocation {0} is freed a second time")]
     FreedTwice(u32),
-    /// Heaps and memory types are numbered from 0, and a type lies in a heap that is there.
+    /// Heaps and memory types must be numbered from 0, and the heap of a type must exist.
     #[error("{0} comes where {1} was expected, or lies in a heap that is not there")]
     DeviceOrder(u32, u32),
-    /// A memory type that the device has not.
+    /// A memory type that the device does not have.
     #[error("the device has no memory type {0}")]
     UnknownType(u32),
-    /// A timeline's submitted values rise.
+    /// The submitted values of a timeline must rise.
     #[error("timeline {timeline} submits {value} after {last}")]
     NotRising {
-        /// The timeline.
+        /// The number of the timeline.
         timeline: u32,
         /// Its value.
         value: u64,
-        /// Its value before.
+        /// The previous value.
         last: u64,
     },
-    /// The GPU passed what was not submitted, or what it had passed.
+    /// The GPU has passed a value that was not submitted, or that it had passed already.
     #[error("timeline {timeline} reaches {value}, of {submitted} submitted and {reached} reached")]
     NotSubmitted {
-        /// The timeline.
+        /// The number of the timeline.
         timeline: u32,
         /// The value.
         value: u64,
@@ -87,62 +87,63 @@ pub enum Fault {
         /// The last value reached.
         reached: u64,
     },
-    /// Live and pending bytes are more than are reserved.
+    /// Live and pending bytes exceed the reserved bytes.
     #[error("memory type {0} has more live and pending than reserved")]
     Overfull(u32),
-    /// The time falls.
+    /// The time decreases.
     #[error("the time falls from {0} to {1} microseconds")]
     Time(u64, u64),
-    /// What lives is not what the lines before say.
+    /// The live allocations in the line differ from those according to the lines before.
     #[error(
         "{} allocations of {} bytes are said to live, of {} bytes ever made, and the lines before \
          say {} of {}, of {}", said.0, said.1, said.2, found.0, found.1, found.2
     )]
     Books {
-        /// Allocations alive, their bytes, and the bytes of all ever made, as the line says.
+        /// The live allocations, their bytes, and the bytes of all allocations ever made, according
+        /// to the line.
         said: (u64, u64, u64),
-        /// The same by the lines before.
+        /// The same according to the lines before.
         found: (u64, u64, u64),
     },
-    /// Something stands behind the end.
+    /// There is a line after the end.
     #[error("it stands behind the end")]
     AfterEnd,
-    /// A record without an end: the file is cut, or the program did not close its allocator.
+    /// A record has no end: the file is truncated, or the program did not close its allocator.
     #[error("the record is torn: its end is missing")]
     Torn,
 }
 
-/// A reader on its way through the lines.
+/// The state of the parser.
 #[derive(Default)]
 struct Reader {
     record: Record,
     alive: Vec<bool>,
-    /// Allocations alive, their bytes, and the bytes of all.
+    /// The live allocations, their bytes, and the bytes of all allocations.
     live_count: u64,
     live_bytes: u64,
     total: u64,
     names: HashMap<Box<str>, u32>,
-    /// Submitted and reached values.
+    /// The submitted and the reached value of each timeline.
     timelines: BTreeMap<u32, (u64, u64)>,
     microseconds: u64,
     ended: bool,
 }
 
 impl Record {
-    /// Reads the text of a record or a trace.
+    /// Parses the text of a record or a trace.
     ///
     /// # Errors
-    /// The first line that is damaged or contradicts an earlier one. A record (told by its first
-    /// line) must have its end.
+    /// The first line that is damaged or contradicts an earlier one. A record (recognised by its
+    /// first line) must have its end.
     pub fn parse(text: &str) -> Result<Self, DamagedLine> {
         Self::read(text, false)
     }
 
-    /// As [`parse`](Self::parse), and takes a record without its end too: of a program that did not
-    /// get to close its allocator. A last line without a line break is left out then.
+    /// As [`parse`](Self::parse), but also accepts a record without its end, from a program that
+    /// could not close its allocator. A last line without a line break is ignored then.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse), but for [`Fault::Torn`].
+    /// As [`parse`](Self::parse), except for [`Fault::Torn`].
     pub fn parse_torn(text: &str) -> Result<Self, DamagedLine> {
         let whole = text.rfind('\n').map_or(0, |last| last + 1);
         Self::read(&text[..whole], true)
@@ -243,7 +244,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The place of a name, which is kept once.
+    /// The index of a name. Each name is stored once.
     fn name(&mut self, name: &str) -> u32 {
         if let Some(&known) = self.names.get(name) {
             return known;
@@ -358,7 +359,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Where the device is told, its types are known.
+    /// If the record describes the device, the memory type must be known.
     fn check_type(&self, memory_type: u32) -> Result<(), Fault> {
         match self.record.types.len() {
             0 => Ok(()),
@@ -368,7 +369,7 @@ impl Reader {
     }
 }
 
-/// The next field of a line, and what stands behind it.
+/// The next field of a line, and the text after it.
 fn next_field(text: &str) -> Option<(&str, &str)> {
     let text = text.trim_ascii_start();
     if text.is_empty() {
@@ -377,7 +378,7 @@ fn next_field(text: &str) -> Option<(&str, &str)> {
     Some(text.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((text, "")))
 }
 
-/// Exactly so many numbers.
+/// Parses exactly `N` numbers.
 fn numbers<const N: usize, T: std::str::FromStr + Copy + Default>(
     rest: &str,
     verb: char,
@@ -390,12 +391,12 @@ fn numbers<const N: usize, T: std::str::FromStr + Copy + Default>(
     if fields.next().is_some() { Err(Fault::Fields(verb)) } else { Ok(numbers) }
 }
 
-/// A number in plain digits.
+/// Parses a number in decimal digits.
 fn number<N: std::str::FromStr>(field: &str) -> Option<N> {
     field.parse().ok().filter(|_| field.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// No more fields.
+/// Checks that there are no more fields.
 fn nothing(rest: &str, verb: char) -> Result<(), Fault> {
     numbers::<0, u64>(rest, verb).map(|[]| ())
 }

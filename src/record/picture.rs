@@ -1,4 +1,4 @@
-//! What a record tells: its operations, and what was seen between them.
+//! The contents of a record: its operations, and what was observed between them.
 
 use core::num::NonZeroU64;
 
@@ -9,26 +9,26 @@ use crate::policy::granularity::ResourceKind;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub struct Request {
-    /// Bytes.
+    /// The size in bytes.
     pub size: NonZeroU64,
-    /// Bytes; a power of two.
+    /// The alignment in bytes, a power of two.
     pub alignment: u64,
     /// A buffer or a linear image, or an image of optimal tiling.
     pub kind: ResourceKind,
-    /// What the memory is for.
+    /// The intended use of the memory.
     pub intent: Intent,
-    /// The memory type that it got, where the record tells.
+    /// The memory type that it got, if the record contains it.
     pub memory_type: Option<u32>,
-    /// The place of its name in the record.
+    /// The index of its name in the record.
     pub(super) name: Option<u32>,
 }
 
 /// One operation of a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Operation {
-    /// Allocates the request of this number.
+    /// Allocates the request with this number.
     Allocate(u32),
-    /// Frees the allocation of this number, which is alive.
+    /// Frees the live allocation with this number.
     Free(u32),
     /// Submits to the queue.
     Submit,
@@ -36,61 +36,61 @@ pub enum Operation {
     Present,
 }
 
-/// What a record has seen between two operations.
+/// What was observed between two operations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Mark {
-    /// The submission before it is this point.
+    /// The submission before it has this point.
     Submitted {
-        /// The timeline's number.
+        /// The number of the timeline.
         timeline: u32,
-        /// The value, above all before it.
+        /// The value, which is above all previous ones.
         value: u64,
     },
     /// The GPU has passed this point.
     Reached {
-        /// The timeline's number.
+        /// The number of the timeline.
         timeline: u32,
         /// The value, at most the last submitted.
         value: u64,
     },
-    /// How a memory type is from here on.
+    /// The state of a memory type from here on.
     Memory {
-        /// Its index.
+        /// The index of the memory type.
         memory_type: u32,
         /// Its figures.
         sample: MemorySample,
     },
-    /// The time since the record's beginning; never falls.
+    /// The time since the record began. It never decreases.
     Time {
         /// In microseconds.
         microseconds: u64,
     },
-    /// So many events before this were lost.
+    /// Events before this were lost.
     Lost {
         /// Their number.
         events: u64,
     },
 }
 
-/// A memory type at one moment, in bytes.
+/// The state of a memory type at one moment, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct MemorySample {
-    /// Blocks, dedicated ones among them.
+    /// The number of blocks, including dedicated ones.
     pub blocks: u32,
-    /// Device memory held.
+    /// The device memory that is held.
     pub reserved: u64,
-    /// In live allocations, as large as their ranges are.
+    /// The bytes in live allocations, by the size of their ranges.
     pub live: u64,
-    /// In retired ones.
+    /// The bytes in retired allocations.
     pub pending: u64,
-    /// A request of this many bytes is granted without a new block.
+    /// A request of this many bytes can be granted without a new block.
     pub largest_free: u64,
 }
 
 impl MemorySample {
-    /// Free inside blocks, in bytes.
+    /// The free bytes inside blocks.
     pub fn free(&self) -> u64 {
         self.reserved.saturating_sub(self.live).saturating_sub(self.pending)
     }
@@ -100,13 +100,13 @@ impl MemorySample {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct RecordedHeap {
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Whether it is the device's own memory.
+    /// Whether the heap is device-local.
     pub device_local: bool,
 }
 
-/// A whole record, or a captured trace: every operation names a request that is there, in the right
+/// A whole record, or a captured trace. Every operation names an existing request, in a valid
 /// order.
 ///
 /// # Example
@@ -123,7 +123,7 @@ pub struct RecordedHeap {
 pub struct Record {
     pub(super) requests: Vec<Request>,
     pub(super) operations: Vec<Operation>,
-    /// Each with the number of operations before it.
+    /// Each mark with the number of operations before it.
     pub(super) marks: Vec<(usize, Mark)>,
     pub(super) names: Vec<Box<str>>,
     pub(super) heaps: Vec<RecordedHeap>,
@@ -131,17 +131,17 @@ pub struct Record {
     pub(super) types: Vec<u32>,
 }
 
-/// The most that is alive at one time.
+/// The maximum of what is live at one time.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct Peak {
-    /// Bytes of all kinds of memory together.
+    /// The bytes of all kinds of memory together.
     pub bytes: u64,
-    /// Bytes of device-local memory alone, at its own peak.
+    /// The bytes of device-local memory only, at its own peak.
     pub device_local_bytes: u64,
-    /// Bytes of the other kinds, at their own peak.
+    /// The bytes of the other kinds, at their own peak.
     pub host_bytes: u64,
-    /// Allocations.
+    /// The number of allocations.
     pub count: usize,
 }
 
@@ -151,12 +151,12 @@ impl Record {
         &self.operations
     }
 
-    /// What was seen between them, each with the number of operations before it.
+    /// What was observed between the operations, each with the number of operations before it.
     pub fn marks(&self) -> &[(usize, Mark)] {
         &self.marks
     }
 
-    /// The requests, by the numbers that the operations name.
+    /// The requests, indexed by the numbers in the operations.
     pub fn requests(&self) -> &[Request] {
         &self.requests
     }
@@ -167,22 +167,22 @@ impl Record {
         self.names.get(name as usize).map(AsRef::as_ref)
     }
 
-    /// The heaps of its device; none for a trace.
+    /// The heaps of the device; empty for a trace.
     pub fn heaps(&self) -> &[RecordedHeap] {
         &self.heaps
     }
 
-    /// The heap of a memory type, where the record tells.
+    /// The heap of a memory type, if the record contains it.
     pub fn heap_of(&self, memory_type: u32) -> Option<u32> {
         self.types.get(memory_type as usize).copied()
     }
 
-    /// Whether the program presented. One that did not has no frames but its submits.
+    /// Whether the program presented. Without presents, its only frames are its submissions.
     pub fn presents(&self) -> bool {
         self.operations.contains(&Operation::Present)
     }
 
-    /// The first `count` operations alone.
+    /// Only the first `count` operations.
     #[must_use]
     pub fn truncated(mut self, count: usize) -> Self {
         self.operations.truncate(count);
@@ -192,19 +192,19 @@ impl Record {
         self
     }
 
-    /// All sizes divided by `divisor`, which is finite and above 0, and rounded up to whole bytes. What
-    /// was seen between the operations stays as it is.
+    /// Divides all sizes by `divisor`, which must be finite and above 0, and rounds up to whole
+    /// bytes. What was observed between the operations is not changed.
     #[must_use]
     pub fn scaled(mut self, divisor: f64) -> Self {
         for request in &mut self.requests {
-            // A cast from a float saturates, so a tiny divisor asks for all there is.
+            // A cast from a float saturates, so a tiny divisor gives the maximum.
             let size = (request.size.get() as f64 / divisor).ceil() as u64;
             request.size = NonZeroU64::new(size).unwrap_or(NonZeroU64::MIN);
         }
         self
     }
 
-    /// The most that is alive at one time. O(operations).
+    /// The maximum of what is live at one time. O(operations).
     pub fn peak(&self) -> Peak {
         let mut peak = Peak::default();
         let (mut device_local, mut host, mut count) = (0_u64, 0_u64, 0);

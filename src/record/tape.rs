@@ -1,5 +1,5 @@
-//! What a lock's holder writes down: events of one size, on a tape of bounded length. Nothing is
-//! formatted here, and no heap is touched.
+//! What the holder of a lock writes down: events of one size, on a tape of bounded length. Nothing
+//! is formatted here, and no heap memory is allocated.
 
 use std::sync::{
     Arc,
@@ -9,14 +9,14 @@ use std::sync::{
 use super::Intent;
 use crate::{policy::granularity::ResourceKind, tlsf::Key};
 
-/// One change, with its place in the order of all.
+/// One change, and its position in the order of all changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Event {
     pub(crate) sequence: u64,
     pub(crate) what: What,
 }
 
-/// At most a cache line for each event.
+/// At most one cache line per event.
 const _: () = assert!(size_of::<Event>() <= 64);
 
 /// What changed.
@@ -27,42 +27,44 @@ pub(crate) enum What {
     Submitted { timeline: u32, value: u64 },
 }
 
-/// What was asked for: sizes in bytes, as the driver said them.
+/// The requested sizes in bytes, as reported by the driver.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub(crate) size: u64,
-    /// As a power of two.
+    /// The binary logarithm.
     pub(crate) alignment_log2: u8,
     pub(crate) kind: ResourceKind,
     pub(crate) intent: Intent,
     pub(crate) name: Option<&'static str>,
 }
 
-/// Where an allocation lives. With the serial it is never another's.
+/// The place of an allocation. Including the serial, it is unique.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Place {
     pub(crate) slot: u32,
     pub(crate) index: u32,
     pub(crate) serial: u32,
-    /// A lane's index: the memory type, or an arena.
+    /// The index of a lane: a memory type, or an arena.
     pub(crate) lane: u16,
     pub(crate) memory_type: u8,
 }
 
-/// The events of one lock since they were last taken. Full, it counts what it loses.
+/// The events of one lock since they were last taken. If it is full, it counts the events that it
+/// loses.
 #[derive(Debug)]
 pub(crate) struct Tape {
     events: Vec<Event>,
     room: usize,
     lost: u64,
     order: Arc<AtomicU64>,
-    /// Of the lane that it belongs to.
+    /// The lane that it belongs to.
     lane: u16,
     memory_type: u8,
 }
 
 impl Tape {
-    /// A lane's tape for `room` events, whose order `order` counts.
+    /// Creates the tape of a lane with room for `room` events, whose order is given by the counter
+    /// `order`.
     pub(crate) fn new(room: usize, order: &Arc<AtomicU64>, lane: u16, memory_type: u8) -> Self {
         let events = Vec::with_capacity(room);
         Self { events, room, lost: 0, order: Arc::clone(order), lane, memory_type }
@@ -75,21 +77,21 @@ impl Tape {
         Place { slot, index: key.index(), serial: key.serial(), lane, memory_type }
     }
 
-    /// Writes an event down. O(1); no heap.
+    /// Writes an event. O(1); allocates nothing.
     #[inline]
     pub(crate) fn write(&mut self, what: What) {
         if self.events.len() >= self.room {
             self.lost += 1;
             return;
         }
-        // One count for all tapes: it is taken under the tape's lock, so a reader that holds that
-        // lock sees every event whose number was given out on this tape.
+        // All tapes share one counter. It is incremented under the tape's lock, so a reader that
+        // holds that lock sees every event that has a number on this tape.
         let sequence = self.order.fetch_add(1, Ordering::Relaxed);
         self.events.push(Event { sequence, what });
     }
 
-    /// Takes the events, leaving the memory of `blank`, which is empty; and how many were lost since.
-    /// O(1).
+    /// Takes the events, and leaves the memory of `blank`, which is empty. Also returns how many
+    /// events were lost. O(1).
     pub(crate) fn take(&mut self, blank: Vec<Event>) -> (Vec<Event>, u64) {
         debug_assert!(blank.is_empty() && blank.capacity() >= self.room, "a blank has room");
         (core::mem::replace(&mut self.events, blank), core::mem::take(&mut self.lost))

@@ -12,20 +12,20 @@ use super::{
     reached::Reached,
 };
 
-/// Retired entries, waiting for their bag or for points named by hand.
+/// Retired entries that wait for their bag, or for explicit points.
 ///
-/// Three doors in, one out:
+/// Entries are added in three ways and removed in one:
 /// * [`file`](Self::file): into the current bag. O(1), one flat queue for all bags.
-/// * [`file_at`](Self::file_at): under explicit points. O(log n).
-/// * [`file`](Self::file) with [`BagNumber::UNTIMED`]: no timeline exists, so nothing but an
-///   assumption can release it.
+/// * [`file_at`](Self::file_at): with explicit points. O(log n).
+/// * [`file`](Self::file) with [`BagNumber::UNTIMED`]: there is no timeline, so only an assumption
+///   can release the entry.
 ///
-/// [`take_reached`](Self::take_reached) moves out what is reached.
+/// [`take_reached`](Self::take_reached) removes what is reached.
 #[derive(Debug)]
 pub struct Bags<T> {
     /// The entries of all bags, oldest first.
     entries: VecDeque<T>,
-    /// The bags of `entries`: number and count, numbers strictly rising.
+    /// The bags of `entries`: number and count, with strictly rising numbers.
     bags: VecDeque<(BagNumber, usize)>,
     dated: DatedEntries<T>,
     untimed: Vec<T>,
@@ -43,16 +43,16 @@ impl<T> Default for Bags<T> {
 }
 
 impl<T> Bags<T> {
-    /// No entries; allocates nothing.
+    /// Creates an empty collection. Allocates nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Puts an entry into the bag that is current at its drop ([`Cuts::current`]). O(1).
+    /// Adds an entry to the bag that is current at its drop ([`Cuts::current`]). O(1).
     ///
-    /// Numbers must not fall from call to call; an older number is taken as the newest one here,
-    /// which can only release later. Returns whether the entry is the first of its bag. Where the host may
-    /// be out of memory, [`reserve`](Self::reserve) first.
+    /// Numbers must not decrease from call to call. An older number is treated as the newest one
+    /// here, which can only release the entry later. Returns whether the entry is the first of its
+    /// bag. If the host may be out of memory, call [`reserve`](Self::reserve) first.
     ///
     /// [`Cuts::current`]: super::Cuts::current
     #[inline(always)]
@@ -74,11 +74,11 @@ impl<T> Bags<T> {
         }
     }
 
-    /// Makes sure that the next [`file`](Self::file) needs no memory, for a bag that is timed or not. O(1)
-    /// amortised.
+    /// Ensures that the next [`file`](Self::file) needs no memory, whether its bag is timed or not.
+    /// O(1) amortised.
     ///
     /// # Errors
-    /// The host has no memory; nothing has changed.
+    /// The host has no memory. Nothing has changed.
     #[inline(always)]
     pub fn reserve(&mut self, bag: BagNumber) -> Result<(), TryReserveError> {
         let full = self.entries.len() == self.entries.capacity()
@@ -99,13 +99,15 @@ impl<T> Bags<T> {
         self.bags.try_reserve(1)
     }
 
-    /// Files an entry under points: it is reached once all of them are. O(points + timelines + log n).
+    /// Adds an entry with points: it is reached when all of them are. O(points + timelines + log
+    /// n).
     ///
-    /// No points means reached at the next [`take_reached`](Self::take_reached) that sees any
-    /// bag reached; pass only points that are not reached yet, or any superset of them.
+    /// Without points, the entry is reached at the next [`take_reached`](Self::take_reached) that
+    /// sees any bag reached. Pass exactly the points that are not reached yet, or any superset of
+    /// them.
     ///
     /// # Errors
-    /// The entry comes back: the host has no memory. Nothing has changed.
+    /// The host has no memory. Nothing has changed, and the entry is returned.
     pub fn file_at(&mut self, points: &[Point], entry: T) -> Result<(), T> {
         match points.split_first() {
             Some((&first, rest)) => self.dated.file(first, rest, entry),
@@ -122,9 +124,9 @@ impl<T> Bags<T> {
         self.take_reached_at_most(usize::MAX, reached, out);
     }
 
-    /// Moves at most `most` reached entries to `out`: oldest bag first, which may be split, and then
-    /// those filed under points. Returns whether reached ones are left.
-    /// O(moved + timelines log points); an entry filed under k points is looked at up to k times.
+    /// Moves at most `most` reached entries to `out`: those of the oldest bag first, which may be
+    /// split, and then those with points. Returns whether reached entries are left. O(moved +
+    /// timelines log points). An entry with k points is visited up to k times.
     pub fn take_reached_at_most(
         &mut self,
         most: usize,
@@ -135,21 +137,21 @@ impl<T> Bags<T> {
         self.take_more(most - taken, reached, out)
     }
 
-    /// After the bags, those filed under points. Whether reached ones are left.
+    /// After the bags, takes the entries with points. Returns whether reached ones are left.
     fn take_more(&mut self, room: usize, reached: &Reached, out: &mut impl Extend<T>) -> bool {
         let dated_left = !self.dated.is_empty() && self.dated.take(room, reached, out);
         dated_left || self.has_reached(reached.bag())
     }
 
-    /// Whether a bag up to this one holds anything. O(1).
+    /// Whether a bag up to this one has any entry. O(1).
     fn has_reached(&self, reached: BagNumber) -> bool {
         let oldest = self.bags.front();
         oldest.is_some_and(|&(number, _)| number <= reached)
             || (reached == BagNumber::NEVER && !self.untimed.is_empty())
     }
 
-    /// Moves at most so many entries of the bags up to one; up to [`NEVER`](BagNumber::NEVER) those
-    /// without a timeline too. Those filed under points stay. Returns how many were moved.
+    /// Moves at most `most` entries of the bags up to `reached`; for [`NEVER`](BagNumber::NEVER)
+    /// also those without a timeline. Entries with points stay. Returns how many were moved.
     pub(crate) fn take_bags(
         &mut self,
         most: usize,
@@ -161,7 +163,8 @@ impl<T> Bags<T> {
         taken + self.take_untimed(most - taken, reached, out)
     }
 
-    /// Takes at most so many entries off the counts of the bags up to one. How many: the oldest are to go.
+    /// Subtracts at most `most` entries from the counts of the bags up to `reached`. Returns how
+    /// many; that many of the oldest entries are to be removed.
     fn uncount(&mut self, most: usize, reached: BagNumber) -> usize {
         let mut room = most;
         while let Some((number, count)) = self.bags.front_mut() {
@@ -187,8 +190,8 @@ impl<T> Bags<T> {
         taken
     }
 
-    /// Moves every entry to `out`, reached or not: after a wait for the whole device, an
-    /// assumption, or its loss. O(n).
+    /// Moves every entry to `out`, reached or not. Use it after a wait for the whole device, an
+    /// assumption, or a device loss. O(n).
     pub fn take_all(&mut self, out: &mut impl Extend<T>) {
         self.bags.clear();
         out.extend(self.entries.drain(..));
@@ -196,8 +199,8 @@ impl<T> Bags<T> {
         out.extend(self.untimed.drain(..));
     }
 
-    /// The oldest bag by which `enough` has said yes to an entry; it is asked of each in the order of
-    /// their bags. O(entries).
+    /// The oldest bag up to which `enough` has returned true for an entry. `enough` is called for
+    /// each entry in the order of their bags. O(entries).
     pub fn oldest_with(&self, mut enough: impl FnMut(&T) -> bool) -> Option<BagNumber> {
         let mut entries = self.entries.iter();
         let mut bags = self.bags.iter();
@@ -205,40 +208,41 @@ impl<T> Bags<T> {
             .map(|&(number, _)| number)
     }
 
-    /// An entry of the oldest bag, or one that waits for something else. O(1).
+    /// An entry of the oldest bag, or else one that waits for something else. O(1).
     pub fn first(&self) -> Option<&T> {
         let dated = || self.dated.iter().map(|(.., entry)| entry).next();
         self.entries.front().or_else(dated).or_else(|| self.untimed.first())
     }
 
-    /// The oldest bag that holds anything, or [`BagNumber::NEVER`]. O(1).
+    /// The oldest bag that has any entry, or [`BagNumber::NEVER`]. O(1).
     pub fn oldest(&self) -> BagNumber {
         self.bags.front().map_or(BagNumber::NEVER, |&(number, _)| number)
     }
 
-    /// Whether an entry waits for points named by hand. O(1).
+    /// Whether an entry waits for explicit points. O(1).
     pub fn has_dated(&self) -> bool {
         !self.dated.is_empty()
     }
 
-    /// Of each timeline, the first point that an entry is filed under, by rising number. O(timelines).
+    /// For each timeline, the first point that an entry waits for, in the order of timeline
+    /// numbers. O(timelines).
     #[cfg(feature = "vulkan")]
     pub(crate) fn first_points(&self) -> impl Iterator<Item = Point> + '_ {
         self.dated.first_points()
     }
 
-    /// How many entries wait for [`take_all`](Self::take_all), because no timeline existed at
-    /// their drop. O(1).
+    /// The number of entries that wait for [`take_all`](Self::take_all), because no timeline
+    /// existed at their drop. O(1).
     pub fn untimed_len(&self) -> usize {
         self.untimed.len()
     }
 
-    /// Whether nothing waits at all. O(1).
+    /// Whether there are no entries at all. O(1).
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.dated.is_empty() && self.untimed.is_empty()
     }
 
-    /// The entries of bags with their bag, oldest first; those without a timeline have
+    /// The entries of bags with their bag, oldest first. Those without a timeline have
     /// [`BagNumber::UNTIMED`]. For reports. O(1) per entry.
     pub fn filed(&self) -> impl Iterator<Item = (BagNumber, &T)> {
         let numbers = self.bags.iter().flat_map(|&(bag, count)| core::iter::repeat_n(bag, count));
@@ -246,19 +250,20 @@ impl<T> Bags<T> {
         numbers.zip(&self.entries).chain(untimed)
     }
 
-    /// [`filed`](Self::filed) for the entries of bags alone, to be changed in place. O(1) per entry.
+    /// As [`filed`](Self::filed), but only for the entries of bags, which can be modified in place.
+    /// O(1) per entry.
     pub fn filed_mut(&mut self) -> impl Iterator<Item = (BagNumber, &mut T)> {
         let numbers = self.bags.iter().flat_map(|&(bag, count)| core::iter::repeat_n(bag, count));
         numbers.zip(&mut self.entries)
     }
 
-    /// The entries that wait for points named by hand: the next point, how many come after it, and
-    /// the entry. For reports. O(1) per entry.
+    /// The entries that wait for explicit points: the next point, the number of points after it,
+    /// and the entry. For reports. O(1) per entry.
     pub fn filed_at(&self) -> impl Iterator<Item = (Point, usize, &T)> {
         self.dated.iter()
     }
 
-    /// The entries whose points named by hand are all reached: those points, and the entry. O(points).
+    /// The entries whose explicit points are all reached: those points, and the entry. O(points).
     #[cfg(feature = "vulkan")]
     pub(crate) fn filed_at_all<'a>(
         &'a self,
@@ -267,12 +272,12 @@ impl<T> Bags<T> {
         self.dated.due(reached)
     }
 
-    /// How many entries wait. O(timelines).
+    /// The number of entries. O(timelines).
     pub fn len(&self) -> usize {
         self.entries.len() + self.dated.len() + self.untimed.len()
     }
 
-    /// Verifies that bag counts add up and numbers rise. O(bags).
+    /// Verifies that the counts of bags add up and that their numbers rise. O(bags).
     ///
     /// # Errors
     /// The invariant that does not hold.
@@ -288,10 +293,11 @@ impl<T> Bags<T> {
     }
 }
 
-/// What is copied leaves the ring as two runs of memory: a fifth of what a [`drain`](VecDeque::drain) costs.
+/// Entries that can be copied leave the queue as two runs of memory, which costs a fifth of a
+/// [`drain`](VecDeque::drain).
 #[cfg(feature = "vulkan")]
 impl<T: Copy> Bags<T> {
-    /// [`take_reached_at_most`](Self::take_reached_at_most).
+    /// As [`take_reached_at_most`](Self::take_reached_at_most).
     pub(crate) fn copy_reached_at_most(
         &mut self,
         most: usize,
@@ -302,13 +308,13 @@ impl<T: Copy> Bags<T> {
         self.take_more(most - taken, reached, out)
     }
 
-    /// [`take_all`](Self::take_all), of so many at most; what is under points goes last.
+    /// As [`take_all`](Self::take_all), but for at most `most` entries. Those with points go last.
     pub(crate) fn copy_some(&mut self, most: usize, out: &mut Vec<T>) {
         let taken = self.copy_bags(most, BagNumber::NEVER, out);
         self.dated.take_some(most - taken, out);
     }
 
-    /// [`take_bags`](Self::take_bags).
+    /// As [`take_bags`](Self::take_bags).
     pub(crate) fn copy_bags(&mut self, most: usize, reached: BagNumber, out: &mut Vec<T>) -> usize {
         let taken = self.uncount(most, reached);
         let (front, back) = self.entries.as_slices();

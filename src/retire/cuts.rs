@@ -9,24 +9,27 @@ use super::{
 
 mod told;
 
-/// More cuts than this are merged: the newest takes the place of its predecessor, so a program that
-/// submits without ever collecting holds a bounded number, released late rather than early.
+/// If there are more cuts than this, they are merged: the newest replaces its predecessor. So a
+/// program that submits without ever collecting holds a bounded number of cuts, and drops are
+/// released late rather than early.
 const MOST_CUTS: usize = 1024;
 
-/// Which recordings are open, what was submitted on each timeline, and how far the GPU is.
+/// Which recordings are open, what was submitted on each timeline, and how far the GPU has
+/// progressed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Cuts {
     owner: u32,
-    /// Recordings begun so far, plus one for the first timeline: the bag of a drop made now.
+    /// The number of recordings begun so far, plus one for the first timeline. This is the bag of a
+    /// drop made now.
     begun: u64,
-    /// The newest recordings; the front one is open. The last one has the number `begun`.
+    /// The newest recordings. The front one is open, and the last one has the number `begun`.
     recordings: VecDeque<Recorded>,
-    /// Timelines that may still have work, by rising number.
+    /// The timelines that may still have work, in the order of their numbers.
     timelines: Vec<Track>,
     next_timeline: u32,
-    /// Cuts not yet reached, by rising bag.
+    /// The cuts that are not reached yet, in the order of their bags.
     cuts: VecDeque<Cut>,
-    /// The values of all `cuts`, in their order.
+    /// The values of all `cuts`, in the same order.
     values: VecDeque<(u32, u64)>,
     /// Bags up to this one have been stamped.
     stamped: u64,
@@ -41,7 +44,7 @@ struct Recorded {
     ended: bool,
 }
 
-/// All bags up to `bag` wait for `values` values.
+/// All bags up to `bag` wait for the next `values` values.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Cut {
     bag: u64,
@@ -51,16 +54,16 @@ struct Cut {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Track {
     number: u32,
-    /// The last value given to a submission that may still fail. At least `submitted`.
+    /// The last value assigned to a submission, which may still fail. At least `submitted`.
     assigned: u64,
     /// The last value that was submitted.
     submitted: u64,
-    /// The highest value known to be signalled. At most `assigned`.
+    /// The highest value that is known to be signalled. At most `assigned`.
     reached: u64,
     /// Values above `submitted` up to this one will never be submitted.
     burnt: u64,
     open: u32,
-    /// The user holds it. Without a holder it goes once it is idle.
+    /// Whether the user holds the timeline. Otherwise it is removed when it is idle.
     held: bool,
 }
 
@@ -69,14 +72,16 @@ impl Track {
         self.reached >= self.submitted
     }
 
-    /// Points up to this value are passed. A burnt one is when the greatest submitted below it is.
+    /// Points up to this value are passed. A point at a burnt value is passed when the greatest
+    /// submitted value below it is.
     fn passed(&self) -> u64 {
         if self.is_idle() { self.reached.max(self.burnt) } else { self.reached }
     }
 }
 
 impl Cuts {
-    /// No timelines. `owner` tells this allocator's timelines from another's.
+    /// Creates the state without timelines. `owner` distinguishes this allocator's timelines from
+    /// another's.
     pub const fn new(owner: u32) -> Self {
         Self {
             owner,
@@ -92,7 +97,7 @@ impl Cuts {
         }
     }
 
-    /// Adds a timeline whose counter stands at `value`.
+    /// Adds a timeline whose counter is at `value`.
     ///
     /// O(1).
     pub fn add_timeline(&mut self, value: u64) -> TimelineId {
@@ -108,13 +113,13 @@ impl Cuts {
             held: true,
         });
         if self.begun == 0 {
-            // Nothing is open and nothing submitted: the first timed bag is reached.
+            // No recording is open and nothing was submitted, so the first timed bag is reached.
             (self.begun, self.stamped, self.reached) = (1, 1, 1);
         }
         TimelineId { owner: self.owner, number }
     }
 
-    /// The user gave the timeline up. Cuts go on waiting for what was submitted on it.
+    /// Removes a timeline that the user has dropped. Cuts still wait for what was submitted on it.
     pub fn remove_timeline(&mut self, timeline: TimelineId) {
         if let Ok(track) = self.track_mut(timeline) {
             track.held = false;
@@ -122,10 +127,10 @@ impl Cuts {
         self.forget_idle();
     }
 
-    /// Opens a recording: from here on, drops wait for it. O(1).
+    /// Opens a recording. From now on drops wait for it. O(1).
     ///
     /// # Errors
-    /// A timeline that is not one of these, or has ended.
+    /// The timeline is not one of these, or has ended.
     pub fn begin(&mut self, timeline: TimelineId) -> Result<RecordingId, EndError> {
         self.track_mut(timeline)?.open += 1;
         self.begun += 1;
@@ -133,13 +138,13 @@ impl Cuts {
         Ok(RecordingId { number: self.begun, timeline })
     }
 
-    /// The value for the next submission on a timeline: one above all before. A value whose
-    /// submission fails is never used again.
+    /// Assigns the value for the next submission on a timeline: one more than all before. A value
+    /// whose submission fails is never used again.
     ///
     /// O(1).
     ///
     /// # Errors
-    /// A timeline that is not one of these, or has ended.
+    /// The timeline is not one of these, or has ended.
     pub fn assign(&mut self, timeline: TimelineId) -> Result<u64, EndError> {
         let track = self.track_mut(timeline)?;
         track.assigned =
@@ -147,15 +152,16 @@ impl Cuts {
         Ok(track.assigned)
     }
 
-    /// The submission that was to signal an assigned value has failed: nothing ever will. A point
-    /// there is as good as the greatest submitted one below it.
+    /// Notes that the submission which was to signal an assigned value has failed, so nothing will
+    /// ever signal it. A point at this value is equivalent to the greatest submitted value below
+    /// it.
     pub fn burn(&mut self, timeline: TimelineId, value: u64) {
         if let Ok(track) = self.track_mut(timeline) {
             track.burnt = track.burnt.max(value.min(track.assigned));
         }
     }
 
-    /// What to wait for in place of a point whose submission failed; any other point as it is.
+    /// The point to wait for instead of a point whose submission failed; any other point unchanged.
     pub fn resolve(&self, point: Point) -> Point {
         match self.track(point.timeline) {
             Some(track) if point.value > track.submitted && point.value <= track.burnt => {
@@ -165,12 +171,12 @@ impl Cuts {
         }
     }
 
-    /// Ends a recording: it was submitted and signals `value` when done.
+    /// Ends a recording that was submitted and signals `value` when the GPU is done.
     ///
     /// O(timelines), amortised.
     ///
     /// # Errors
-    /// A recording that has ended; a value that does not rise. Nothing has changed.
+    /// The recording has ended already, or the value does not rise. Nothing has changed.
     pub fn submitted(&mut self, recording: RecordingId, value: u64) -> Result<Point, EndError> {
         self.find_open(recording)?;
         let track = self.track_mut(recording.timeline)?;
@@ -188,7 +194,7 @@ impl Cuts {
     /// O(timelines), amortised.
     ///
     /// # Errors
-    /// A recording that has ended.
+    /// The recording has ended already.
     pub fn abandon(&mut self, recording: RecordingId) -> Result<(), EndError> {
         self.end(recording)
     }
@@ -216,7 +222,7 @@ impl Cuts {
         Ok(())
     }
 
-    /// Stamps the bags that no open recording holds back any more, with the last submitted values.
+    /// Stamps the bags that no open recording holds back any more with the last submitted values.
     fn stamp(&mut self) {
         let closed = self.begun - self.recordings.len() as u64;
         if closed <= self.stamped {
@@ -243,10 +249,10 @@ impl Cuts {
         self.advance();
     }
 
-    /// Pops the cuts whose values are all signalled.
+    /// Removes the cuts whose values are all signalled.
     fn advance(&mut self) {
         while let Some(&cut) = self.cuts.front() {
-            // By their places: an iterator over a ring costs more than the few that there are.
+            // By index: an iterator over a ring buffer costs more for so few values.
             let unreached = |at| {
                 let (number, value) = self.values[at];
                 !Self::passed(&self.timelines, number, value)
@@ -262,22 +268,22 @@ impl Cuts {
         }
     }
 
-    /// A timeline that is gone has done all its work.
+    /// A timeline that was removed has done all its work.
     fn passed(timelines: &[Track], number: u32, value: u64) -> bool {
         timelines
             .binary_search_by_key(&number, |track| track.number)
             .map_or(true, |index| timelines[index].reached >= value)
     }
 
-    /// The timeline's counter was read as `value`. Returns whether that is news.
+    /// Notes that the counter of a timeline was read as `value`. Returns whether this is new.
     ///
-    /// A value above everything assigned proves nothing and is refused; what was known stays.
+    /// A value above every assigned one proves nothing and is refused; the state is unchanged.
     ///
-    /// O(cuts that come to be reached).
+    /// O(cuts that become reached).
     ///
     /// # Errors
-    /// A counter above every assigned value: it proves nothing, and nothing is released. A timeline that is
-    /// not one of these.
+    /// The counter is above every assigned value, which proves nothing, so nothing is released. Or
+    /// the timeline is not one of these.
     pub fn signalled(&mut self, timeline: TimelineId, value: u64) -> Result<bool, SignalError> {
         let track = self.track_mut(timeline).map_err(|_| SignalError::UnknownTimeline)?;
         if value > track.assigned {
@@ -296,12 +302,12 @@ impl Cuts {
         self.timelines.retain(|track| track.held || track.open > 0 || !track.is_idle());
     }
 
-    /// Everything dropped so far is taken as reached; recordings stay open for what comes.
+    /// Treats everything dropped so far as reached. Recordings stay open for later drops.
     pub fn assume_idle(&mut self) {
         if self.begun == 0 {
             return;
         }
-        // A new bag, so that later drops are not part of what was assumed.
+        // Begins a new bag, so that later drops are not covered by the assumption.
         self.begun += 1;
         self.recordings.push_back(Recorded { timeline: u32::MAX, ended: true });
         while self.recordings.front().is_some_and(|recorded| recorded.ended) {

@@ -1,4 +1,4 @@
-//! Entries that wait for points named by hand.
+//! Entries that wait for explicit points.
 
 use alloc::{collections::BinaryHeap, vec::Vec};
 use core::cmp::Ordering;
@@ -8,12 +8,13 @@ use super::{
     reached::Reached,
 };
 
-/// For each timeline the entries that wait for a point of it, the first reached on top. By rising timeline;
-/// one that nothing waits for stays, to be another's.
+/// For each timeline, the entries that wait for a point of it, with the earliest point on top, in
+/// the order of timelines. A timeline for which nothing waits keeps its memory, which another one
+/// may reuse.
 #[derive(Debug)]
 pub(super) struct DatedEntries<T>(Vec<(TimelineId, BinaryHeap<Dated<T>>)>);
 
-/// An entry filed under one point, and the other points that it waits for: first those that are reached.
+/// An entry that waits for one point, and its other points, those that are reached first.
 #[derive(Debug)]
 struct Dated<T> {
     point: Point,
@@ -23,7 +24,7 @@ struct Dated<T> {
 }
 
 impl<T> Dated<T> {
-    /// Its point is reached: it goes on to one that is not. Whether none is left.
+    /// Its point is reached: moves on to one that is not. Returns whether none is left.
     fn pass(&mut self, reached: &Reached) -> bool {
         for at in self.passed..self.others.len() {
             if reached.has(self.others[at]) {
@@ -37,14 +38,14 @@ impl<T> Dated<T> {
         false
     }
 
-    /// Undoes a [`pass`](Self::pass) that left points.
+    /// Undoes a [`pass`](Self::pass) that left points to wait for.
     fn step_back(&mut self) {
         self.passed -= 1;
         core::mem::swap(&mut self.others[self.passed], &mut self.point);
     }
 }
 
-/// Within a timeline: the greatest is the one with the lowest value.
+/// Within a timeline, the greatest entry is the one with the lowest value.
 impl<T> Ord for Dated<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         other.point.value.cmp(&self.point.value)
@@ -72,7 +73,7 @@ impl<T> Default for DatedEntries<T> {
 }
 
 impl<T> DatedEntries<T> {
-    /// Files an entry under its first point; it comes back where the host has no memory.
+    /// Adds an entry under its first point. If the host has no memory, the entry is returned.
     /// O(points + timelines + log n).
     pub(super) fn file(&mut self, first: Point, rest: &[Point], entry: T) -> Result<(), T> {
         let mut others = Vec::new();
@@ -90,7 +91,7 @@ impl<T> DatedEntries<T> {
         Ok(())
     }
 
-    /// What waits for a timeline, with room for one more.
+    /// The queue of a timeline, with room for one more entry.
     fn queue(&mut self, timeline: TimelineId) -> Option<&mut BinaryHeap<Dated<T>>> {
         let place = |all: &[(TimelineId, _)]| all.partition_point(|(id, _)| *id < timeline);
         let mut at = place(&self.0);
@@ -109,8 +110,8 @@ impl<T> DatedEntries<T> {
         Some(queue)
     }
 
-    /// Looks at no more than `room` entries whose point is reached, and moves those that wait for no other.
-    /// Returns whether some are left.
+    /// Visits at most `room` entries whose point is reached, and moves those that wait for no other
+    /// point. Returns whether some are left.
     pub(super) fn take(
         &mut self,
         mut room: usize,
@@ -124,7 +125,7 @@ impl<T> DatedEntries<T> {
             let Some((timeline, queue)) = self.0.get_mut(at) else { break };
             let timeline = *timeline;
             let due = queue.peek().is_some_and(|dated| reached.has(dated.point));
-            // Of a timeline whose first is not due, nor are the later ones.
+            // If the first point of a timeline is not reached, neither are the later ones.
             from = if due { Some(timeline) } else { timeline.next() };
             if !due {
                 continue;
@@ -137,7 +138,7 @@ impl<T> DatedEntries<T> {
             if dated.pass(reached) {
                 out.extend([dated.entry]);
             } else if let Err(mut dated) = self.push(dated) {
-                // No memory: it waits where it was, which has room.
+                // There is no memory, so the entry goes back to its previous queue, which has room.
                 dated.step_back();
                 _ = self.push(dated);
                 left = true;
@@ -147,7 +148,7 @@ impl<T> DatedEntries<T> {
         left
     }
 
-    /// Moves at most so many entries to `out`, reached or not.
+    /// Moves at most `most` entries to `out`, reached or not.
     #[cfg(feature = "vulkan")]
     pub(super) fn take_some(&mut self, most: usize, out: &mut impl Extend<T>) {
         let queues = self.0.iter_mut().flat_map(|(_, queue)| core::iter::from_fn(|| queue.pop()));
@@ -169,7 +170,7 @@ impl<T> DatedEntries<T> {
         self.0.iter().map(|(_, queue)| queue.len()).sum()
     }
 
-    /// Of each timeline, the first point that an entry is filed under, by rising timeline.
+    /// For each timeline, the first point that an entry waits for, in the order of timelines.
     #[cfg(feature = "vulkan")]
     pub(super) fn first_points(&self) -> impl Iterator<Item = Point> + '_ {
         self.0.iter().filter_map(|(_, queue)| Some(queue.peek()?.point))
@@ -179,7 +180,7 @@ impl<T> DatedEntries<T> {
         self.0.iter().flat_map(|(_, queue)| queue)
     }
 
-    /// The next point, how many come after it, and the entry.
+    /// The next point, the number of points after it, and the entry.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Point, usize, &T)> {
         self.all().map(|dated| (dated.point, dated.others.len() - dated.passed, &dated.entry))
     }
@@ -198,7 +199,7 @@ impl<T> DatedEntries<T> {
         due.map(|it| (it.others.iter().copied().chain([it.point]), &it.entry))
     }
 
-    /// Whether timelines rise, and each entry is filed under a point of its own.
+    /// Whether timelines are in order, and each entry is under one of its own points.
     pub(super) fn check(&self) -> bool {
         let rising = self.0.windows(2).all(|pair| pair[0].0 < pair[1].0);
         let mut filed = self.0.iter().flat_map(|(id, queue)| queue.iter().map(move |it| (id, it)));

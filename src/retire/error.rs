@@ -1,15 +1,15 @@
-//! What can go wrong with recordings and counters, and what must never.
+//! Errors of recordings and counters, and broken invariants.
 
-/// Why a recording could not end so.
+/// Why a recording could not be ended in this way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum EndError {
-    /// The recording has ended before.
+    /// The recording has ended already.
     #[error("the recording has ended before")]
     Ended,
-    /// The timeline is not one of this allocator's, or has ended.
+    /// The timeline does not belong to this allocator, or has ended.
     #[error("the timeline is not one of this allocator's, or has ended")]
     UnknownTimeline,
-    /// Values of a timeline must rise with every submission.
+    /// The values of a timeline must rise with every submission.
     #[error("the value does not rise above {last}, the last submitted one")]
     NotRising {
         /// The last submitted value.
@@ -17,19 +17,19 @@ pub enum EndError {
     },
 }
 
-/// A counter read that proves nothing.
+/// The value of a counter proves nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SignalError {
-    /// The counter stands above every value that was assigned: a signal from elsewhere. Nothing is
+    /// The counter is above every assigned value, so it was signalled by something else. Nothing is
     /// released by it.
     #[error("the counter stands at {value}, above {assigned}, the last assigned value")]
     Jumped {
-        /// What was read.
+        /// The value that was read.
         value: u64,
         /// The last value that was assigned to a submission.
         assigned: u64,
     },
-    /// The timeline is not one of this allocator's, or has ended.
+    /// The timeline does not belong to this allocator, or has ended.
     #[error("the timeline is not one of this allocator's, or has ended")]
     UnknownTimeline,
 }

@@ -1,8 +1,8 @@
-//! Names: of timelines, of points on them, of recordings and of bags.
+//! Names of timelines, of points on them, of recordings and of bags.
 
-/// Names a timeline: the allocator it belongs to and its running number there.
+/// Names a timeline by its allocator and its running number there.
 ///
-/// Numbers are never reused, so the name of a timeline that has ended stays meaningful: all its
+/// Numbers are never reused, so the name of a timeline that has ended remains meaningful: all its
 /// work is done.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TimelineId {
@@ -11,16 +11,16 @@ pub struct TimelineId {
 }
 
 impl TimelineId {
-    /// The one after it in order.
+    /// The next one in order.
     pub(super) fn next(self) -> Option<Self> {
         let number = self.number.checked_add(1)?;
         Some(Self { number, ..self })
     }
 }
 
-/// A submitted value of a timeline: the GPU passes it when all work submitted up to it is done.
+/// A submitted value of a timeline. The GPU has passed it when all work submitted up to it is done.
 ///
-/// Yielded by `Recording::submit`. Copy it freely; it keeps nothing alive.
+/// Returned by `Recording::submit`. It can be copied freely and keeps nothing alive.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Point {
     pub(crate) timeline: TimelineId,
@@ -28,15 +28,15 @@ pub struct Point {
 }
 
 impl Point {
-    /// Before all others in order.
+    /// Ordered before all others.
     pub(super) const FIRST: Self = Self { timeline: TimelineId { owner: 0, number: 0 }, value: 0 };
 
-    /// A point made by hand, for the pure use of this module.
+    /// Creates a point, for using this module without Vulkan.
     pub const fn new(timeline: TimelineId, value: u64) -> Self {
         Self { timeline, value }
     }
 
-    /// The timeline this point lies on.
+    /// The timeline of this point.
     pub const fn timeline(self) -> TimelineId {
         self.timeline
     }
@@ -72,33 +72,34 @@ impl RecordingId {
 pub struct BagNumber(pub(super) u64);
 
 impl BagNumber {
-    /// The bag of a drop made before any timeline existed: never reached by a signal.
+    /// The bag of a drop before any timeline existed. No signal ever reaches it.
     pub const UNTIMED: Self = Self(0);
-    /// The first bag after the first timeline came.
+    /// The first bag after the first timeline was added.
     pub const FIRST: Self = Self(1);
-    /// Later than every bag.
+    /// Ordered after every bag.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// Whether a drop into this bag is free, given the newest reached bag. O(1).
+    /// Whether a drop into this bag is free immediately, given the newest reached bag. O(1).
     ///
-    /// The untimed bag is reached only when everything is ([`NEVER`](Self::NEVER), a lost device).
+    /// The untimed bag is reached only when everything is: [`NEVER`](Self::NEVER), after a device
+    /// loss.
     pub const fn is_reached(self, newest_reached: Self) -> bool {
         (self.0 != Self::UNTIMED.0 && self.0 <= newest_reached.0)
             || newest_reached.0 == Self::NEVER.0
     }
 
-    /// The one before it.
+    /// The previous bag.
     #[cfg(feature = "vulkan")]
     pub(crate) const fn before(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
 
-    /// The number itself, for an atomic.
+    /// The number itself, to be stored in an atomic.
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The bag of a number that [`get`](Self::get) gave.
+    /// The bag of a number that [`get`](Self::get) returned.
     pub const fn from_number(number: u64) -> Self {
         Self(number)
     }

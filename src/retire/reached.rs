@@ -1,10 +1,10 @@
-//! How far the GPU is, carried out of a lock.
+//! The GPU's progress, as a value that can be used without a lock.
 
 use smallvec::SmallVec;
 
 use super::point::{BagNumber, Point};
 
-/// How far the GPU was at one moment. Cheap to ask, owns what it tells.
+/// The GPU's progress at one moment. It is cheap to query and owns its data.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reached {
     pub(super) owner: u32,

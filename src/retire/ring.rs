@@ -1,15 +1,16 @@
-//! A ring whose tail the GPU moves: taking from it costs an addition, giving back nothing.
+//! A ring whose tail moves with the GPU's progress: taking a piece costs an addition, and freeing
+//! it costs nothing.
 
 use alloc::collections::VecDeque;
 
 use super::BagNumber;
 
-/// Offsets in a ring of bytes, for what lives as long as the recordings that are open when it is
-/// taken: a frame's uploads.
+/// Offsets in a ring of bytes, for data that lives as long as the recordings that are open when it
+/// is taken, such as the uploads of a frame.
 ///
-/// Nothing is freed one by one. What was taken up to some bag's time is one *mark*; the tail moves
-/// over it when the bag is reached. Head and tail are positions that only rise, and an offset is a
-/// position modulo the capacity.
+/// Pieces are not freed one by one. All pieces that were taken during one bag have one *mark*, and
+/// the tail moves past it when the bag is reached. Head and tail are positions that only rise, and
+/// an offset is a position modulo the capacity.
 ///
 /// ```text
 ///        tail              mark: bag 7      mark: bag 8 = head
@@ -38,25 +39,28 @@ pub struct Ring {
     /// Invariant: `tail <= head <= tail + capacity`.
     head: u64,
     tail: u64,
-    /// Bags and the head at their end, both rising; the last one is `head`, if any.
+    /// Bags and the position of the head at their end, both rising. The last position is `head`, if
+    /// there is any mark.
     marks: VecDeque<(BagNumber, u64)>,
 }
 
 impl Ring {
-    /// A ring of so many bytes.
+    /// Creates a ring of `capacity` bytes.
     pub const fn new(capacity: u64) -> Self {
         Self { capacity, head: 0, tail: 0, marks: VecDeque::new() }
     }
 
-    /// Takes `size` bytes at a multiple of `alignment` (any number but 0), for recordings that are
-    /// open now; `bag` is the current one ([`Cuts::current`](super::Cuts::current)). Returns the
-    /// offset, or `None` if there is no room. A bag older than the newest mark's counts as that one.
-    /// O(1); allocates nothing once as many bags were in flight as ever will be.
+    /// Takes `size` bytes at a multiple of `alignment` (any number but 0), for the recordings that
+    /// are open now. `bag` is the current bag ([`Cuts::current`](super::Cuts::current)). Returns
+    /// the offset, or `None` if there is no room. A bag older than that of the newest mark counts
+    /// as that one. O(1). Allocates nothing once the number of bags in flight has reached its
+    /// maximum.
     pub fn take(&mut self, size: u64, alignment: u64, bag: BagNumber) -> Option<u64> {
         self.take_atoms(size, alignment, 1, bag)
     }
 
-    /// As [`take`](Self::take), with what is left of the last atom, a power of two: no two pieces lie in the same one.
+    /// As [`take`](Self::take), and also takes the remainder of the last atom, whose size is a
+    /// power of two, so that no two pieces share one.
     pub(crate) fn take_atoms(
         &mut self,
         size: u64,
@@ -73,7 +77,7 @@ impl Ring {
         Some(offset)
     }
 
-    /// The head after a request, and its offset.
+    /// The position of the head after a request, and the request's offset.
     fn fit(&self, size: u64, alignment: u64, atom: u64) -> Option<(u64, u64)> {
         if size == 0 || alignment == 0 || size > self.capacity {
             return None;
@@ -83,7 +87,7 @@ impl Ring {
         let fits = |offset: &u64| offset.checked_add(size).is_some_and(|end| end <= self.capacity);
         let (start, offset) = match aligned.filter(fits) {
             Some(offset) => (self.head - within, offset),
-            // The rest of the lap is left out.
+            // The remainder of the lap is skipped.
             None => (self.head + (self.capacity - within), 0),
         };
         let end = (offset + size).checked_next_multiple_of(atom).unwrap_or(self.capacity);
@@ -91,7 +95,7 @@ impl Ring {
         (head - self.tail <= self.capacity).then_some((head, offset))
     }
 
-    /// Gives back what was taken in bags up to `reached`
+    /// Frees what was taken in bags up to `reached`
     /// ([`Cuts::reached_bag`](super::Cuts::reached_bag)). O(bags passed).
     pub fn advance(&mut self, reached: BagNumber) {
         while let Some(&(bag, head)) = self.marks.front() {
@@ -101,16 +105,16 @@ impl Ring {
             self.tail = head;
             self.marks.pop_front();
         }
-        // Nothing is taken: begin a lap, so that the whole ring is one piece.
+        // Nothing is in use, so a new lap begins and the whole ring is one piece.
         (self.head, self.tail) = (0, 0);
     }
 
-    /// Its size in bytes.
+    /// The size in bytes.
     pub fn capacity(&self) -> u64 {
         self.capacity
     }
 
-    /// Bytes taken and not yet given back, what alignment left out among them.
+    /// The number of bytes that are in use, including those skipped for alignment.
     pub fn taken(&self) -> u64 {
         self.head - self.tail
     }

@@ -1,5 +1,5 @@
-//! The compute work of guards: pipelines over one module, buffers over whole blocks, descriptor sets
-//! and the commands that dispatch them. Vulkan 1.0 throughout.
+//! The compute work of guards: pipelines from one module, buffers over whole blocks, descriptor
+//! sets, and the commands that dispatch them. Everything is Vulkan 1.0.
 
 use core::{ffi::CStr, ops::Range};
 
@@ -7,7 +7,7 @@ use ash::vk;
 
 use super::{Resource, Vulkan};
 
-/// Two pipelines of one module over three storage buffers.
+/// Two pipelines from one module, over three storage buffers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Compute {
     module: vk::ShaderModule,
@@ -23,10 +23,10 @@ impl Compute {
     }
 }
 
-/// The storage buffers of a set.
+/// The number of storage buffers in a set.
 const BINDINGS: usize = 3;
 
-/// A range of a buffer for a binding. Bytes.
+/// A range of a buffer for a binding, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Bound {
     pub(crate) buffer: vk::Buffer,
@@ -43,7 +43,7 @@ pub(crate) struct Dispatch {
 }
 
 impl Vulkan {
-    /// Makes the pipelines. Nothing is left behind on failure.
+    /// Creates the pipelines. On failure nothing is left behind.
     ///
     /// # Safety
     /// The device contract; the module is valid, has these entry points, and its bindings are three
@@ -103,7 +103,8 @@ impl Vulkan {
                     .name(entry);
                 vk::ComputePipelineCreateInfo::default().stage(stage).layout(made.layout)
             });
-            // Not by ash's own function, which makes a list. Those that fail are null.
+            // This does not use ash's function, which allocates a list. Pipelines that fail are
+            // null.
             let create = device.fp_v1_0().create_compute_pipelines;
             let (cache, count) = (vk::PipelineCache::null(), infos.len() as u32);
             let (infos, made) = (infos.as_ptr(), made.pipelines.as_mut_ptr());
@@ -127,8 +128,8 @@ impl Vulkan {
         }
     }
 
-    /// A buffer over a whole memory, for shaders and fills. `None` if this memory cannot carry one, or is larger than
-    /// buffers can be.
+    /// A buffer over a whole memory object, for shaders and fills. `None` if no such buffer can be
+    /// bound to this memory, or if the memory is larger than the maximum buffer size.
     ///
     /// # Safety
     /// The device contract; the memory has this type and size, and is not dedicated to a resource.
@@ -163,7 +164,7 @@ impl Vulkan {
         bound.map(|()| None)
     }
 
-    /// A pool with room for so many sets, one at least.
+    /// A pool with room for this many sets, at least one.
     ///
     /// # Safety
     /// The device contract.
@@ -188,7 +189,7 @@ impl Vulkan {
         unsafe { self.device.destroy_descriptor_pool(pool, None) }
     }
 
-    /// Empties a pool.
+    /// Resets a pool.
     ///
     /// # Safety
     /// The device contract; no submitted work uses the pool's sets, and no other thread the pool.
@@ -198,7 +199,7 @@ impl Vulkan {
         unsafe { self.device.reset_descriptor_pool(pool, flags) }
     }
 
-    /// Makes a set of a pool, over these buffers.
+    /// Allocates a set from a pool and writes these buffers to it.
     ///
     /// # Safety
     /// The device contract; no other thread uses the pool, and it has room. The ranges lie in their buffers and keep
@@ -236,8 +237,9 @@ impl Vulkan {
         Ok(set)
     }
 
-    /// Records dispatches, each after all before it, and at last a word into a buffer; all of it after
-    /// what was submitted before, before what comes after, and visible to the host.
+    /// Records dispatches, each ordered after all previous ones, and finally a word into a buffer.
+    /// All of it is ordered after what was submitted before and before what comes after, and is
+    /// visible to the host.
     ///
     /// # Safety
     /// The device contract; the command buffer is being recorded, outside a render pass, by this
@@ -290,7 +292,7 @@ impl Vulkan {
         );
     }
 
-    /// A command pool of a family with one command buffer.
+    /// A command pool of a family, with one command buffer.
     ///
     /// # Safety
     /// The device contract; the device has queues of the family.
@@ -324,7 +326,7 @@ impl Vulkan {
         unsafe { self.device.destroy_command_pool(pool, None) }
     }
 
-    /// Resets a pool and begins its command buffer, to be submitted once.
+    /// Resets a pool and begins its command buffer, which is submitted once.
     ///
     /// # Safety
     /// As [`destroy_commands`](Self::destroy_commands); the command buffer is the pool's.

@@ -1,20 +1,21 @@
-//! Copies from buffer to buffer, in the order of a queue.
+//! Copies between buffers, in the order of a queue.
 
 use ash::vk;
 
 use super::Vulkan;
 
-/// Where copies stand among the other commands.
+/// On which side of the copies a barrier is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Side {
-    /// What was written is read by them.
+    /// The copies read what was written before.
     Before,
-    /// What they write is seen by all.
+    /// Everything after sees what the copies write.
     After,
 }
 
 impl Vulkan {
-    /// Records that copies come after all that was submitted before, or before all that comes after.
+    /// Records a barrier that orders the copies after everything submitted before, or before
+    /// everything that comes after.
     ///
     /// # Safety
     /// The device contract; the command buffer is being recorded, outside a render pass, by this
@@ -35,7 +36,7 @@ impl Vulkan {
         };
     }
 
-    /// Records a copy of the first bytes of a buffer.
+    /// Records a copy of the first `size` bytes of a buffer.
     ///
     /// # Safety
     /// As [`record_copy_barrier`](Self::record_copy_barrier); both buffers are bound, have the usages

@@ -1,4 +1,4 @@
-//! Memory shared with other processes, devices and interfaces: what can be, and its handles.
+//! Memory shared with other processes, devices and APIs: what can be shared, and its handles.
 
 use core::{cell::Cell, ffi::c_void};
 
@@ -6,25 +6,25 @@ use ash::vk;
 
 use super::{DeviceFeatures, Vulkan};
 
-/// How a new memory is shared.
+/// How new memory is shared.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum External<'a> {
     #[default]
     None,
-    /// Handles of this type can be made of it.
+    /// Handles of this type can be exported from it.
     Export(vk::ExternalMemoryHandleTypeFlags),
-    /// It is what a file descriptor stands for. `taken`: the driver owns the descriptor now.
+    /// It is imported from a file descriptor. `taken`: the driver owns the descriptor now.
     Fd { kind: vk::ExternalMemoryHandleTypeFlags, fd: i32, taken: &'a Cell<bool> },
-    /// It is the host's.
+    /// It is imported host memory.
     Host(*mut c_void),
 }
 
-/// The handle type of plain host memory.
+/// The handle type of ordinary host memory.
 pub(crate) const HOST: vk::ExternalMemoryHandleTypeFlags =
     vk::ExternalMemoryHandleTypeFlags::HOST_ALLOCATION_EXT;
 
 impl Vulkan {
-    /// Whether the extensions of a handle type are on. The queries are of Vulkan 1.1.
+    /// Whether the extensions of a handle type are enabled. The queries need Vulkan 1.1.
     pub(crate) fn shares(&self, kind: vk::ExternalMemoryHandleTypeFlags) -> bool {
         use vk::ExternalMemoryHandleTypeFlags as Kind;
         let feature = match kind {
@@ -38,7 +38,7 @@ impl Vulkan {
         self.features.contains(feature) && self.api >= vk::API_VERSION_1_1
     }
 
-    /// How buffers like this can be shared.
+    /// How such buffers can be shared.
     ///
     /// # Safety
     /// The device contract, for the instance; [`shares`](Self::shares).
@@ -63,7 +63,7 @@ impl Vulkan {
         out.external_memory_properties
     }
 
-    /// How images like this can be shared; an error if they cannot.
+    /// How such images can be shared; an error if they cannot.
     ///
     /// # Safety
     /// The device contract, for the instance; [`shares`](Self::shares).
@@ -93,7 +93,7 @@ impl Vulkan {
         Ok(shared.external_memory_properties)
     }
 
-    /// A new file descriptor for a memory. The caller owns it.
+    /// A new file descriptor for memory. The caller owns it.
     ///
     /// # Safety
     /// The device contract; the memory was made to be exported as `kind`.

@@ -1,4 +1,4 @@
-//! `VkDeviceMemory`: allocate, free, map, flush, invalidate; and how much of it there is.
+//! `VkDeviceMemory`: allocate, free, map, flush, invalidate, and the memory budget.
 
 use core::ptr::NonNull;
 
@@ -7,8 +7,8 @@ use ash::vk;
 use super::{DeviceFeatures, External, HOST, Resource, Vulkan};
 use crate::policy::budget::Report;
 
-/// The host address of a mapped memory. It may cross threads: it is only an address, and every use
-/// of it is proved where it happens.
+/// The host address of mapped memory. It may be sent between threads, because it is only an
+/// address, and every use of it is justified where it happens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Mapping(NonNull<u8>);
 
@@ -28,7 +28,7 @@ impl Mapping {
         self.0
     }
 
-    /// The address `offset` bytes further on.
+    /// The address at an offset.
     ///
     /// # Safety
     /// `offset` is at most the size of the mapped memory.
@@ -39,25 +39,25 @@ impl Mapping {
     }
 }
 
-/// What the driver is asked for.
+/// A request to the driver.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewMemory<'a> {
     pub(crate) memory_type: u32,
     pub(crate) size: u64,
-    /// The one resource that will live there.
+    /// The only resource that will be bound to it, if it is dedicated.
     pub(crate) dedicated_to: Resource,
-    /// From 0, paged out first, to 1; of effect where memory priorities are on.
+    /// From 0, paged out first, to 1. Has an effect if memory priorities are enabled.
     pub(crate) priority: Option<f32>,
     pub(crate) external: External<'a>,
 }
 
 impl Vulkan {
-    /// Whether the driver reports budgets. The query is of Vulkan 1.1.
+    /// Whether the driver reports budgets. The query needs Vulkan 1.1.
     pub(crate) fn reports_budget(&self) -> bool {
         self.features.contains(DeviceFeatures::MEMORY_BUDGET) && self.api >= vk::API_VERSION_1_1
     }
 
-    /// Budget and usage of each heap, zero where the driver says nothing.
+    /// The budget and usage of each heap; zero if the driver reports nothing.
     ///
     /// # Safety
     /// The device contract, for the instance; [`reports_budget`](Self::reports_budget).
@@ -144,7 +144,7 @@ impl Vulkan {
         unsafe { self.device.free_memory(memory, None) }
     }
 
-    /// Whether the priority of a memory can be changed.
+    /// Whether the priority of existing memory can be changed.
     pub(crate) fn moves_priorities(&self) -> bool {
         self.pageable.is_some()
     }
@@ -161,7 +161,7 @@ impl Vulkan {
         }
     }
 
-    /// Maps a whole memory.
+    /// Maps a whole memory object.
     ///
     /// # Safety
     /// The device contract; the memory is host-visible and not mapped.

@@ -1,13 +1,13 @@
-//! The seam: the only place that calls Vulkan.
+//! The seam: the only module that calls Vulkan.
 //!
 //! Every method here is `unsafe` for the same reason, **the device contract**:
 //! * the device and its instance have not been destroyed;
 //! * every handle passed in belongs to this device and has not been destroyed;
-//! * what Vulkan wants synchronised from outside is not in use by another thread.
+//! * objects that Vulkan requires to be externally synchronised are not in use by another thread.
 //!
-//! The first holds from [`Allocator::new`](crate::Allocator::new) until `shutdown` or the last
-//! owner's drop, because its caller promised so; the others are the caller's of each method.
-//! Nothing here keeps state, takes a lock or decides anything.
+//! The first condition holds from [`Allocator::new`](crate::Allocator::new) until `shutdown` or
+//! until the last owner is dropped, because the caller of `new` promised so. The others are up to
+//! the caller of each method. This module keeps no state, takes no lock and makes no decisions.
 
 mod compute;
 mod copy;
@@ -33,7 +33,8 @@ pub(crate) use properties::Properties;
 pub(crate) use resource::{Dedicate, Requirements, Resource};
 pub use resource::{Object, UserObject};
 
-/// The device's function table with the extensions the user enabled, and its constant properties.
+/// The device's function table, with the extensions that the user enabled, and its constant
+/// properties.
 pub(crate) struct Vulkan {
     instance: ash::Instance,
     physical_device: vk::PhysicalDevice,
@@ -52,7 +53,7 @@ pub(crate) struct Vulkan {
 }
 
 impl Vulkan {
-    /// Takes the tables and reads the properties.
+    /// Loads the tables and reads the properties.
     ///
     /// # Safety
     /// The device contract; `api` is at most what the device was created for, and `features` are
@@ -115,7 +116,7 @@ impl Vulkan {
         self.features
     }
 
-    /// Property flags whose types no memory may be of, because their feature is off.
+    /// The property flags whose memory types must not be used, because their feature is off.
     pub(crate) fn forbidden_types(&self) -> vk::MemoryPropertyFlags {
         use vk::MemoryPropertyFlags as Type;
         let coherent = Type::DEVICE_COHERENT_AMD | Type::DEVICE_UNCACHED_AMD;
@@ -142,7 +143,8 @@ impl Vulkan {
     }
 }
 
-/// Errors that mean "this memory type cannot give so much now": another size, type or moment may.
+/// Whether the error means that this memory type cannot provide that much now; another size, type
+/// or time may succeed.
 pub(crate) fn is_out_of_memory(result: vk::Result) -> bool {
     matches!(
         result,

@@ -1,4 +1,4 @@
-//! Images whose tiling is a Linux DRM format modifier: whether that is a linear one.
+//! Whether an image whose tiling is a Linux DRM format modifier is linear.
 
 use core::ffi::c_void;
 
@@ -7,8 +7,8 @@ use ash::vk;
 /// `DRM_FORMAT_MOD_LINEAR`.
 const LINEAR: u64 = 0;
 
-/// Whether an image has a linear tiling for certain. One that the driver may give another modifier, or
-/// of which nothing is said, has not: to take it for optimal is right either way.
+/// Whether an image certainly has a linear tiling. An image to which the driver may give another
+/// modifier, or without information, does not; treating it as optimal is always correct.
 ///
 /// # Safety
 /// The create-info is valid, its chain of structs too.
@@ -21,7 +21,7 @@ pub(crate) unsafe fn is_linear(info: &vk::ImageCreateInfo<'_>) -> bool {
     }
 }
 
-/// Whether a chain names the linear modifier alone.
+/// Whether a chain contains only the linear modifier.
 ///
 /// # Safety
 /// The chain is valid.

@@ -1,17 +1,18 @@
-//! Disjoint images: each plane of a format is bound by itself. Here all planes lie in one range, one
-//! behind the other, so that one allocation holds them, all or nothing, and ends with the image.
+//! Disjoint images: each plane of a format is bound separately. Here all planes are placed in one
+//! range, one after the other, so that one allocation holds them, all or none, and ends with the
+//! image.
 
 use ash::vk;
 
 use super::{Dedicate, Requirements, Vulkan};
 
-/// No format has more.
+/// No format has more planes.
 const MOST: usize = 3;
 
 const ASPECTS: [vk::ImageAspectFlags; MOST] =
     [vk::ImageAspectFlags::PLANE_0, vk::ImageAspectFlags::PLANE_1, vk::ImageAspectFlags::PLANE_2];
 
-/// Where the planes of an image lie in a range, in bytes from its start.
+/// The offsets of the planes of an image in a range, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Planes {
     offsets: [u64; MOST],
@@ -19,9 +20,9 @@ pub(crate) struct Planes {
 }
 
 impl Vulkan {
-    /// What a range for all planes of a disjoint image needs, and where they lie in it. `None` where
-    /// planes cannot be bound: before Vulkan 1.1, for formats of one plane, and for tilings whose
-    /// planes are the memory's and not the format's.
+    /// The requirements of a range for all planes of a disjoint image, and the offsets of the
+    /// planes. `None` if planes cannot be bound: before Vulkan 1.1, for formats with one plane, and
+    /// for tilings whose planes are memory planes and not format planes.
     ///
     /// # Safety
     /// The device contract; the image was created disjoint, of this create-info.
@@ -50,11 +51,11 @@ impl Vulkan {
             sum.alignment = sum.alignment.max(needs.alignment);
             sum.memory_type_bits &= needs.memory_type_bits;
         }
-        // A memory may not be dedicated to a disjoint image.
+        // Memory must not be dedicated to a disjoint image.
         Some((planes, Requirements { memory: sum, dedicate: Dedicate::No }))
     }
 
-    /// Binds all planes, or says why not.
+    /// Binds all planes, or returns an error.
     ///
     /// # Safety
     /// The device contract; [`planes`](Self::planes) told the planes of this image, and the range at
@@ -80,7 +81,7 @@ impl Vulkan {
     }
 }
 
-/// How many planes a format has; 1 for all that are not of several.
+/// The number of planes of a format; 1 for single-plane formats.
 const fn planes_of(format: vk::Format) -> usize {
     use vk::Format as F;
     match format {

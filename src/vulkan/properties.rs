@@ -1,4 +1,4 @@
-//! What the physical device is: memory types, heaps and limits. Read once.
+//! The properties of the physical device: memory types, heaps and limits. Read once.
 
 use ash::vk;
 
@@ -11,38 +11,38 @@ use crate::{
     },
 };
 
-/// The constant facts an allocator needs of a physical device. Sizes in bytes.
+/// The constant properties of a physical device that an allocator needs. Sizes are in bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Properties {
     pub(crate) types: Vec<MemoryType>,
     pub(crate) heaps: Vec<MemoryHeap>,
-    /// A power of two; a driver's 0 is read as 1.
+    /// A power of two; a driver's 0 counts as 1.
     pub(crate) buffer_image_granularity: u64,
-    /// A power of two; a driver's 0 is read as 1.
+    /// A power of two; a driver's 0 counts as 1.
     pub(crate) non_coherent_atom_size: u64,
-    /// How many `VkDeviceMemory` may live at a time; a driver's 0 is read as the least the
-    /// specification allows, 4096.
+    /// The maximum number of `VkDeviceMemory` objects; a driver's 0 counts as 4096, the minimum
+    /// that the specification allows.
     pub(crate) max_allocation_count: u32,
-    /// The largest single allocation, where the driver says (Vulkan 1.1).
+    /// The largest single allocation, if the driver reports it (Vulkan 1.1).
     pub(crate) max_allocation_size: u64,
-    /// The largest buffer, where the driver says (Vulkan 1.3).
+    /// The largest buffer, if the driver reports it (Vulkan 1.3).
     pub(crate) max_buffer_size: u64,
-    /// How many queue families there are.
+    /// The number of queue families.
     pub(crate) queue_families: u32,
     /// For reports.
     pub(crate) device_name: String,
     pub(crate) device_type: u32,
     pub(crate) device_api: u32,
-    /// `minImportedHostPointerAlignment`, where host memory can be imported.
+    /// `minImportedHostPointerAlignment`, if host memory can be imported.
     pub(crate) host_pointer_alignment: u64,
-    /// What is asked of addresses.
+    /// The required alignments of device addresses.
     pub(crate) addresses: Addresses,
-    /// How the GPU can look at guards.
+    /// The limits of the GPU's work for guards.
     pub(crate) tables: Limits,
 }
 
 impl Properties {
-    /// Four or five queries, no allocation on the device.
+    /// Four or five queries; allocates nothing on the device.
     ///
     /// # Safety
     /// The device contract, for the instance.
@@ -136,12 +136,13 @@ impl Properties {
     }
 }
 
-/// What a driver does not say, or says as 0, is no limit.
+/// A limit that a driver does not report, or reports as 0, does not apply.
 fn limit(size: u64) -> u64 {
     if size == 0 { u64::MAX } else { size }
 }
 
-/// Limits that the specification makes powers of two, for drivers that say 0 or worse.
+/// A limit that the specification requires to be a power of two, for drivers that report 0 or
+/// another value.
 fn power_of_two(limit: u64) -> u64 {
     limit.max(1).checked_next_power_of_two().unwrap_or(1)
 }

@@ -1,27 +1,28 @@
-//! Buffers, images and what hangs on them: create, ask, bind, destroy.
+//! Buffers, images and dependent objects: create, query, bind, destroy.
 
 use ash::vk;
 
 use super::{DeviceFeatures, Vulkan};
 
-/// An object of yours, and a function of yours that ends it: an acceleration structure, a slot of a
-/// bindless table, a count to take down.
+/// Your own object, with a function that ends it: for example an acceleration structure, a slot of
+/// a bindless table, or a counter to decrement.
 ///
-/// Two words and a plain function: nothing is allocated for it, and it cannot hold an
+/// It consists of two words and a plain function. Nothing is allocated for it, and it cannot own an
 /// [`Allocator`](crate::Allocator), which would then never end.
 #[derive(Clone, Copy, Debug)]
 pub struct UserObject {
-    /// Called once, when the GPU is done with the object, on the thread that collects and with no
-    /// lock held. It must not panic: what would be destroyed after it in the same call never is.
+    /// Called once, when the GPU has passed the object, on the thread that collects, with no lock
+    /// held. It must not panic: otherwise the objects that would be destroyed after it in the same
+    /// call are never destroyed.
     pub destroy: unsafe fn(&ash::Device, [u64; 2]),
-    /// Handed to it: a handle, an index, a pointer.
+    /// Passed to `destroy`: for example a handle, an index, or a pointer.
     pub words: [u64; 2],
 }
 
-/// What sits on a region, so that its end can be the region's end.
+/// The resource bound to a region, which is destroyed when the region ends.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) enum Resource {
-    /// Nothing of ours: the user binds and destroys.
+    /// None that the allocator owns: the user binds and destroys it.
     #[default]
     None,
     Buffer(vk::Buffer),
@@ -33,9 +34,9 @@ pub(crate) enum Resource {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Object {
-    /// A buffer without memory of ours.
+    /// A buffer whose memory does not belong to the handle.
     Buffer(vk::Buffer),
-    /// An image without memory of ours.
+    /// An image whose memory does not belong to the handle.
     Image(vk::Image),
     /// A view of an image.
     ImageView(vk::ImageView),
@@ -63,7 +64,7 @@ pub enum Object {
     User(UserObject),
 }
 
-/// How much the driver wants a memory of its own for a resource.
+/// Whether the driver prefers or requires a dedicated allocation for a resource.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Dedicate {
     No,
@@ -71,7 +72,7 @@ pub(crate) enum Dedicate {
     Require,
 }
 
-/// `VkMemoryRequirements` with the driver's wish for a dedicated memory.
+/// `VkMemoryRequirements`, and whether the driver wants a dedicated allocation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Requirements {
     pub(crate) memory: vk::MemoryRequirements,
@@ -161,12 +162,12 @@ impl Vulkan {
         }
     }
 
-    /// Whether requirements can be asked with the driver's wish for dedicated memory.
+    /// Whether the requirements can be queried together with the preference for dedicated memory.
     pub(super) fn has_requirements2(&self) -> bool {
         self.api >= vk::API_VERSION_1_1 || self.requirements2.is_some()
     }
 
-    /// What a resource needs. [`Resource::None`] needs nothing.
+    /// The requirements of a resource. [`Resource::None`] has none.
     ///
     /// # Safety
     /// The device contract.
@@ -246,7 +247,7 @@ impl Vulkan {
         }
     }
 
-    /// What the driver can do with images of these parameters, or `ERROR_FORMAT_NOT_SUPPORTED`.
+    /// The driver's limits for images with these parameters, or `ERROR_FORMAT_NOT_SUPPORTED`.
     ///
     /// # Safety
     /// The device contract.
@@ -267,7 +268,7 @@ impl Vulkan {
         }
     }
 
-    /// The device address of a buffer, where the feature is on.
+    /// The device address of a buffer, if the feature is enabled.
     ///
     /// # Safety
     /// The device contract; the buffer is bound and has `SHADER_DEVICE_ADDRESS` usage.

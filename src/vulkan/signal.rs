@@ -14,7 +14,7 @@ impl Vulkan {
         self.features.contains(DeviceFeatures::SYNCHRONIZATION2)
     }
 
-    /// A timeline semaphore that stands at 0.
+    /// Creates a timeline semaphore with the value 0.
     ///
     /// # Safety
     /// The device contract; the feature is on.
@@ -46,7 +46,7 @@ impl Vulkan {
         }
     }
 
-    /// Waits for a value; `ERROR`s as Vulkan gives them, `TIMEOUT` among them.
+    /// Waits for a value. Returns the results of Vulkan, including `TIMEOUT`.
     ///
     /// # Safety
     /// As [`counter_value`](Self::counter_value).
@@ -67,7 +67,7 @@ impl Vulkan {
         }
     }
 
-    /// A fence, unsignalled.
+    /// Creates an unsignalled fence.
     ///
     /// # Safety
     /// The device contract.
@@ -108,8 +108,9 @@ impl Vulkan {
         unsafe { self.device.wait_for_fences(&[fence], true, nanoseconds) }
     }
 
-    /// `vkQueueSubmit` of the user's batches, then one empty batch that signals `value`: a signal
-    /// covers all earlier work of its queue, so nothing of the user's batches is touched.
+    /// Calls `vkQueueSubmit` with the user's batches and an additional empty batch that signals
+    /// `value`. A signal covers all earlier work of its queue, so the user's batches need no
+    /// changes.
     ///
     /// # Safety
     /// The device contract, and all that `vkQueueSubmit` asks of the batches.
@@ -132,7 +133,8 @@ impl Vulkan {
         unsafe { self.device.queue_submit(queue, &all, vk::Fence::null()) }
     }
 
-    /// `vkQueueSubmit2` of the user's batches, then one that signals `value` at ALL_COMMANDS.
+    /// Calls `vkQueueSubmit2` with the user's batches and an additional one that signals `value` at
+    /// ALL_COMMANDS.
     ///
     /// # Safety
     /// The device contract, all that `vkQueueSubmit2` asks of the batches, and the feature is on.

@@ -1,19 +1,19 @@
-//! Video sessions: what their bindings need of memory, and binding them.
+//! Video sessions: the memory requirements of their bindings, and binding them.
 
 use ash::vk;
 
 use super::Vulkan;
 
-/// One binding of a video session: its index, and what it needs.
+/// A binding of a video session: its index and its memory requirements.
 pub(crate) type VideoBinding = (u32, vk::MemoryRequirements);
 
 impl Vulkan {
-    /// Whether video sessions can be asked.
+    /// Whether video sessions can be queried.
     pub(crate) fn has_video(&self) -> bool {
         self.video.is_some()
     }
 
-    /// What the bindings of a video session need.
+    /// The memory requirements of the bindings of a video session.
     ///
     /// # Safety
     /// The device contract.

@@ -1,7 +1,8 @@
-//! Allocation by pointer: `MemoryPool` beside the core by key, `malloc` and `rlsf`, in one run.
+//! Allocation by pointer: `MemoryPool` compared with the core by key, `malloc` and `rlsf`, in one
+//! run.
 //!
-//! `cargo run --release --bin pointer`. Nobody touches what is allocated, but `rlsf` its headers and
-//! `malloc` its own.
+//! `cargo run --release --bin pointer`. Nobody touches the allocated memory, except `rlsf` its
+//! headers and `malloc` its own.
 
 use std::process::ExitCode;
 
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn row(name: &str, stream: &Stream, contenders: &[Box<dyn Contender>], clock: Clock) {
-    // Sound first: `malloc` alone is taken at its word, it has no arena.
+    // Soundness is checked first, except for `malloc`, which has no arena.
     let bytes =
         [1.5, 2.0, 3.0].map(|factor| arena_bytes(stream, factor)).into_iter().find(|&bytes| {
             contenders.iter().filter(|contender| contender.name() != "malloc").all(|contender| {

@@ -1,4 +1,4 @@
-//! This crate: by handles that are dropped, or by raw keys that are freed at once.
+//! This crate: by handles that are dropped, or by raw keys that are freed immediately.
 
 use std::sync::Mutex;
 
@@ -11,16 +11,17 @@ use fencepost::{
 
 use super::{FullPath, Purpose, Request};
 
-/// Handles, dropped: a range waits for the frames in flight, with none it is free at once.
+/// Handles that are dropped. A range waits for the frames in flight; if there are none, it is free
+/// immediately.
 pub struct ByHandle {
-    // Before the allocator, whose timeline it keeps busy.
+    // Declared before the allocator, whose timeline it keeps busy.
     recording: Mutex<Option<Recording>>,
     timeline: Timeline,
     allocator: Allocator,
     frames_in_flight: usize,
 }
 
-/// Raw keys, freed at once.
+/// Raw keys that are freed immediately.
 pub struct ByKey(Allocator);
 
 pub(super) fn allocator(driver: &FakeDriver) -> Allocator {

@@ -1,5 +1,5 @@
-//! `gpu-alloc` over `gpu-alloc-ash`, in a mutex, as its methods ask for: its buddy, and memories of
-//! their own from 32 MiB.
+//! `gpu-alloc` over `gpu-alloc-ash`, in a mutex, as its methods require: its buddy allocator, and
+//! dedicated memory from 32 MiB on.
 
 use std::sync::Mutex;
 

@@ -1,4 +1,4 @@
-//! A stream's way through an allocator of device memory, timed beside the others.
+//! Replays a stream on an allocator of device memory, which is timed together with the others.
 
 use std::ops::Range;
 
@@ -9,19 +9,19 @@ use crate::clock::ticks;
 use crate::race::{Lane, Spent};
 use crate::stream::{Call, Step, Stream};
 
-/// Alignments from here on stand for images: no buffer of the streams asks for so much.
+/// Alignments from here on denote images: no buffer of the streams requests so much.
 const IMAGE_ALIGNMENT: u64 = 64 << 10;
 
 struct Track<'a, F: FullPath> {
     stream: &'a Stream,
-    // Before the allocator that they are of.
+    // Declared before their allocator.
     slots: Vec<Option<F::Handle>>,
     allocator: F,
-    // Fields go in order, so it outlives the allocator.
+    // Fields are dropped in order, so it outlives the allocator.
     _driver: FakeDriver,
 }
 
-/// The lane of an allocator on such a device; `None` if it refuses something of the stream or is
+/// The lane of an allocator on such a device; `None` if it refuses a request of the stream or is
 /// too slow for it.
 pub fn lane<'a, F: FullPath + 'a>(
     stream: &'a Stream,
@@ -34,7 +34,7 @@ pub fn lane<'a, F: FullPath + 'a>(
     let allocator = F::new(&driver, 0);
     let slots = std::iter::repeat_with(|| None).take(stream.slots).collect();
     let mut track = Track { stream, slots, allocator, _driver: driver };
-    // The blocks are made, and every record's page is touched.
+    // This creates the blocks, and touches the pages of all records.
     track.run(&stream.steps).then(|| Box::new(track) as _)
 }
 

@@ -1,5 +1,5 @@
-//! The full path: allocators of device memory over a driver that costs nothing, as a program with
-//! threads must use them. One file per allocator; a new one implements [`FullPath`] and gets a line in
+//! Device memory: allocators over a driver that costs nothing, used as a program with threads must
+//! use them. There is one file per allocator. A new one implements [`FullPath`] and gets a line in
 //! [`for_each_full_path`](crate::for_each_full_path).
 
 mod fencepost;
@@ -19,7 +19,7 @@ pub use vma::Vma;
 use ::fencepost::fake::FakeDriver;
 use ash::vk;
 
-/// What the memory is for.
+/// The purpose of the memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
     /// The GPU alone.
@@ -31,7 +31,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// The properties that a memory type must have for it.
+    /// The properties that a memory type must have for this purpose.
     pub const fn properties(self) -> vk::MemoryPropertyFlags {
         use vk::MemoryPropertyFlags as Property;
         let host = Property::HOST_VISIBLE.as_raw() | Property::HOST_COHERENT.as_raw();
@@ -43,21 +43,21 @@ impl Purpose {
     }
 }
 
-/// An allocation as a program asks for it.
+/// An allocation as a program requests it.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     /// Bytes, not 0.
     pub size: u64,
     /// A power of two.
     pub alignment: u64,
-    /// Whether an image with optimal tiling will lie there.
+    /// Whether it is for an image with optimal tiling.
     pub is_image: bool,
-    /// What it is for.
+    /// The purpose.
     pub purpose: Purpose,
 }
 
 impl Request {
-    /// What the driver would say of the resource.
+    /// The requirements that the driver would report for the resource.
     pub fn requirements(&self) -> vk::MemoryRequirements {
         vk::MemoryRequirements { size: self.size, alignment: self.alignment, memory_type_bits: !0 }
     }
@@ -65,32 +65,33 @@ impl Request {
 
 /// An allocator of device memory that threads share.
 pub trait FullPath: Sync + Sized {
-    /// What the tables call it.
+    /// Its name in the tables.
     const NAME: &'static str;
 
-    /// Whether it holds back itself what is freed in a frame, so that the replay must not.
+    /// Whether it defers the frees of a frame itself, so that the replay must not.
     const DEFERS: bool = false;
 
-    /// The live count up to which it is fast enough to be timed at all.
+    /// The maximum live count with which it is fast enough to be timed at all.
     const LARGEST_LIVE: usize = usize::MAX;
 
-    /// What frees an allocation.
+    /// The handle that frees an allocation.
     type Handle: Send;
 
-    /// An allocator over a driver, which outlives it; with so many frames in flight if it defers.
+    /// Creates an allocator over a driver, which outlives it; with this many frames in flight if it
+    /// defers.
     fn new(driver: &FakeDriver, frames_in_flight: usize) -> Self;
 
-    /// Allocates; `None` if that is refused.
+    /// Allocates; `None` if the request is refused.
     fn allocate(&self, request: &Request) -> Option<Self::Handle>;
 
-    /// Takes an allocation back.
+    /// Frees an allocation.
     fn free(&self, handle: Self::Handle);
 
     /// A frame was submitted, and the next begins.
     fn end_frame(&self, _driver: &FakeDriver) {}
 }
 
-/// Calls a macro with each allocator's type in turn, ours first.
+/// Calls a macro with each allocator's type in turn, starting with this crate's.
 #[macro_export]
 macro_rules! for_each_full_path {
     ($call:ident) => {

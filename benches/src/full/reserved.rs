@@ -9,7 +9,7 @@ use fencepost::record::{Intent, Operation, Record};
 use super::{FullPath, Purpose, Request};
 use crate::workloads::{ReadError, captured};
 
-/// A captured stream with what each allocation is for.
+/// A captured stream with the purpose of each allocation.
 pub struct Captured {
     name: String,
     trace: Record,
@@ -24,7 +24,7 @@ pub fn captured_streams() -> Result<Vec<Captured>, ReadError> {
 }
 
 impl Captured {
-    /// What the tables call it.
+    /// Its name in the tables.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -44,10 +44,11 @@ impl Captured {
     }
 }
 
-/// What a stream made an allocator hold.
+/// The memory that an allocator held for a stream.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Reserved {
-    /// Most bytes held from the driver over most bytes alive; what waits for frames is not alive.
+    /// The peak of bytes held from the driver over the peak of live bytes. What waits for frames is
+    /// not live.
     pub factor: f64,
     /// Calls of `vkAllocateMemory`.
     pub driver_allocations: u64,
@@ -55,7 +56,8 @@ pub struct Reserved {
     pub refused: usize,
 }
 
-/// Most bytes alive or waiting for frames over most bytes alive: no allocator that waits holds less.
+/// The peak of bytes that are live or wait for frames, over the peak of live bytes: a lower bound
+/// for every allocator that waits.
 pub fn least(stream: &Captured, in_flight: usize) -> f64 {
     let trace = &stream.trace;
     let bytes = |id: u32| trace.requests()[id as usize].size.get();
@@ -86,13 +88,13 @@ pub fn least(stream: &Captured, in_flight: usize) -> f64 {
     peak as f64 / trace.peak().bytes as f64
 }
 
-/// A frame ends where the program presents, or submits if it never presents.
+/// A frame ends when the program presents, or when it submits if it never presents.
 fn frame_end(trace: &Record) -> Operation {
     if trace.presents() { Operation::Present } else { Operation::Submit }
 }
 
-/// Runs a stream with so many frames in flight: what a frame frees comes back when the frame begins that
-/// waits for it.
+/// Runs a stream with this many frames in flight: what a frame frees is freed when the frame begins
+/// that waits for it.
 pub fn reserved<F: FullPath>(stream: &Captured, profile: &Profile, in_flight: usize) -> Reserved {
     let driver = FakeDriver::new(profile);
     let allocator = F::new(&driver, in_flight);

@@ -1,4 +1,5 @@
-//! What a deferred end costs beside one at once: `retire` and `collect` against `free_now`.
+//! The cost of a deferred free compared with an immediate one: `retire` and `collect` against
+//! `free_now`.
 
 use std::sync::{Barrier, Mutex};
 
@@ -10,15 +11,15 @@ use super::{Purpose, Request};
 use crate::clock::ticks;
 use crate::random::Random;
 
-/// Allocations that live beside those that end.
+/// The allocations that stay live.
 const LIVE: usize = 10_000;
 
-/// Nanoseconds for each allocation that ends, medians over the frames.
+/// Nanoseconds for each allocation that is freed, as medians over the frames.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Costs {
     /// `retire` alone.
     pub retire: f64,
-    /// The frame's `collect`, by allocation.
+    /// The frame's `collect`, per allocation.
     pub collect: f64,
     /// `free_now` of the same allocations, one by one.
     pub free_now: f64,
@@ -41,7 +42,7 @@ impl<'a> Frames<'a> {
         self.timeline.begin().expect("a timeline that lives")
     }
 
-    /// Submits, and lets the GPU pass it.
+    /// Submits, and lets the GPU pass the submission.
     fn pass(&self, recording: Recording) {
         // SAFETY: no batches, and one thread submits.
         let submitted = recording.submit(|signal| unsafe { signal.queue_submit(&[]) });
@@ -60,7 +61,7 @@ impl<'a> Frames<'a> {
     }
 }
 
-/// Frames that end so many allocations each; every second frame by `free_now`.
+/// Frames that free this many allocations each; every second frame uses `free_now`.
 pub fn costs(frame: usize, frames: usize, tick: f64) -> Costs {
     let driver = FakeDriver::new(&Profile::default());
     let all = Frames::new(&driver);
@@ -101,7 +102,7 @@ pub fn costs(frame: usize, frames: usize, tick: f64) -> Costs {
     Costs { retire: median(retire), collect: median(collect), free_now: median(free_now) }
 }
 
-/// Retires per second of so many threads together, of one type, the best of some frames.
+/// Retires per second by this many threads together, on one memory type: the best of some frames.
 pub fn throughput(threads: usize, tick: f64) -> f64 {
     const EACH: usize = 4_096;
     let driver = FakeDriver::new(&Profile::default());

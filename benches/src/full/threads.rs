@@ -1,4 +1,4 @@
-//! Threads that allocate and free at the same time, each on a memory type of its own or all on one.
+//! Threads that allocate and free at the same time, each on its own memory type or all on one.
 
 use std::hint::black_box;
 use std::sync::{Barrier, Mutex};
@@ -9,29 +9,32 @@ use super::{FullPath, Purpose, Request};
 use crate::clock::{cpu_time, ticks};
 use crate::random::Random;
 
-/// Allocations that each thread keeps.
+/// The number of allocations that each thread keeps.
 const LIVE: usize = 1_000;
 
-/// Pairs that each thread makes in a round: few milliseconds, which may find the machine at rest. But the
-/// system may have both threads on one processor all that time, so it takes many rounds to see what they can.
+/// The number of pairs that each thread makes in a round. This takes a few milliseconds, during
+/// which the machine may be idle. But the system may run both threads on one processor during all
+/// of it, so many rounds are needed to see what they can reach.
 const PAIRS: usize = 20_000;
 
-/// Pairs of an allocator that is too slow for so many.
+/// The number of pairs for an allocator that is too slow for that many.
 const FEW_PAIRS: usize = 1_000;
 
-/// How fast some threads were, the best of some rounds: what the machine does besides only ever slows them.
+/// The speed of some threads, as the best of some rounds, because other load on the machine can
+/// only slow them down.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Pace {
-    /// Pairs per second of all together.
+    /// The pairs per second of all threads together.
     pub rate: f64,
-    /// Nanoseconds that a thread ran for a pair. What threads take from each other by writing the same cache
-    /// lines is in it; that one had to wait for a processor or a lock is not. `None` where the system does not
-    /// tell.
+    /// The nanoseconds of processor time per pair. They include what threads lose by writing to the
+    /// same cache lines, but not waiting for a processor or a lock. `None` if the system does not
+    /// report it.
     pub cpu: Option<f64>,
 }
 
 impl Pace {
-    /// What threads that take nothing from each other would reach together, each as fast as its like alone.
+    /// What threads that do not affect each other would reach together, each as fast as it is
+    /// alone.
     pub fn together(alone: &[Self]) -> Self {
         let seconds: f64 = alone.iter().map(|one| 1.0 / one.rate).sum();
         let cpu = alone.iter().map(|one| one.cpu).sum::<Option<f64>>();
@@ -40,7 +43,8 @@ impl Pace {
     }
 }
 
-/// Pairs of free and allocate by a thread for each of these, in the memory type that it names.
+/// Pairs of free and allocate by one thread for each of these purposes, in the memory type of that
+/// purpose.
 pub fn pace<F: FullPath>(profile: &Profile, purposes: &[Purpose], rounds: u64, tick: f64) -> Pace {
     let threads = purposes.len();
     let driver = FakeDriver::new(profile);
@@ -56,7 +60,7 @@ pub fn pace<F: FullPath>(profile: &Profile, purposes: &[Purpose], rounds: u64, t
         };
         let mut live: Vec<F::Handle> =
             (0..LIVE).map(|_| allocate(random.log_uniform(8, 17))).collect();
-        // Chosen before: what is timed is what a stream's replay times.
+        // Chosen in advance, so that the same is timed as in a stream's replay.
         let pairs: Vec<(usize, u64)> =
             (0..count).map(|_| (random.below(LIVE), random.log_uniform(8, 17))).collect();
         let run = move || {
@@ -72,7 +76,8 @@ pub fn pace<F: FullPath>(profile: &Profile, purposes: &[Purpose], rounds: u64, t
     pace
 }
 
-/// The control: threads that calculate and share nothing. What they do not gain the machine does not give.
+/// The control: threads that compute and share nothing. It shows how much the machine can gain from
+/// threads.
 pub fn arithmetic(threads: usize, rounds: u64, tick: f64) -> Pace {
     measure((threads, PAIRS), rounds, tick, |_, thread| {
         let run = move || {
@@ -84,8 +89,8 @@ pub fn arithmetic(threads: usize, rounds: u64, tick: f64) -> Pace {
     })
 }
 
-/// Times the pairs that each thread of a round has to do, once all have prepared it; what it leaves is cleared off the
-/// clock.
+/// Times the pairs of each thread of a round, after all threads have prepared them. What this
+/// leaves behind is cleared without being timed.
 fn measure<T, R: FnOnce() -> T, C: FnOnce(T)>(
     (threads, count): (usize, usize),
     rounds: u64,

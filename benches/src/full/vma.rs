@@ -1,4 +1,4 @@
-//! `vmaAllocateMemory` by way of `vk-mem`, with its own mutexes.
+//! `vmaAllocateMemory` through `vk-mem`, with its own mutexes.
 
 use ash::vk;
 use fencepost::fake::FakeDriver;
@@ -25,7 +25,7 @@ impl FullPath for Vma {
     fn allocate(&self, request: &Request) -> Option<vk_mem::Allocation> {
         let info = AllocationCreateInfo {
             required_flags: request.purpose.properties(),
-            // As its own guide has it: what the host writes stays out of the GPU's small window.
+            // As its guide recommends: what the host writes stays out of the GPU's small window.
             preferred_flags: match request.purpose {
                 Purpose::DeviceLocal | Purpose::Upload => vk::MemoryPropertyFlags::empty(),
                 Purpose::Readback => vk::MemoryPropertyFlags::HOST_CACHED,

@@ -1,5 +1,5 @@
-//! Exact best fit over ordered maps: the reference for packing. The smallest hole that holds the request
-//! is taken, of equal ones the lowest.
+//! Exact best fit over ordered maps, the reference for packing. It takes the smallest hole that can
+//! hold the request and, of equal ones, the lowest.
 
 use std::collections::{BTreeMap, BTreeSet};
 

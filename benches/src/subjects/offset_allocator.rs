@@ -1,4 +1,5 @@
-//! `offset-allocator`: bins by a small float. It knows no alignment, so the padding is asked for too.
+//! `offset-allocator`: bins by a small float. It has no alignment parameter, so the padding is part
+//! of the request.
 
 use offset_allocator::{Allocation, Allocator};
 
@@ -16,7 +17,7 @@ impl Subject for OffsetAllocator {
 
     fn new(bytes: u64, live: usize) -> Option<Self> {
         let shift = granule(bytes).trailing_zeros();
-        // A node for each allocation and for a hole beside each.
+        // A node for each allocation, and for a hole beside each.
         let nodes = 2 * live as u32 + 16;
         Some(Self { allocator: Allocator::with_max_allocs((bytes >> shift) as u32, nodes), shift })
     }

@@ -1,5 +1,5 @@
-//! This crate's core: each allocation freed singly, or retired and reached in batches; with a last look before
-//! a refusal, or with the visits of its searches counted.
+//! This crate's core. Each allocation is freed singly, or retired and reached in batches. Variants
+//! look at all free regions before a refusal, or count the visits of searches.
 
 use std::marker::PhantomData;
 
@@ -7,20 +7,21 @@ use fencepost::tlsf::{Config, Key, Tlsf};
 
 use crate::subject::{Placed, Probes, Subject, granule};
 
-/// The core, used in the way that `W` says.
+/// The core, used in the way `W`.
 pub struct Ours<W> {
     tlsf: Tlsf,
     probes: Probes,
     way: PhantomData<W>,
 }
 
-/// Each allocation is freed at once.
+/// Each allocation is freed immediately.
 pub struct Single;
 
-/// What is freed together is retired, then reached as a batch: what an allocator does that defers.
+/// Allocations that are freed together are retired and then reached as a batch, as in an allocator
+/// that defers frees.
 pub struct Batched;
 
-/// As `Single`, and what is refused is looked for in every free region.
+/// As `Single`, and a request that is refused is searched for in every free region.
 pub struct Anywhere;
 
 /// As `Single`, and the visits are counted.
@@ -28,7 +29,7 @@ pub struct Counted;
 
 /// A way to use the core.
 pub trait Way {
-    /// What the tables call it.
+    /// Its name in the tables.
     const NAME: &'static str;
     /// Whether frees are batched.
     const BATCHED: bool = false;

@@ -1,4 +1,4 @@
-//! What allocates by pointer: this crate's `MemoryPool`, and the host's `malloc`.
+//! Allocators that return pointers: this crate's `MemoryPool`, and the host's `malloc`.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::NonNull;
@@ -10,7 +10,8 @@ use crate::subject::{Placed, Subject, granule};
 /// `MemoryPool` over the host heap, freed by bare pointers.
 pub struct Pool {
     pool: MemoryPool,
-    /// Where its memory begins: offsets are for the checks alone, and nothing is asked for one.
+    /// The address of its memory. Offsets are needed only for the checks, and cost nothing
+    /// elsewhere.
     base: usize,
 }
 
@@ -19,7 +20,7 @@ const LARGEST: u64 = 16 << 30;
 
 impl Subject for Pool {
     const NAME: &'static str = "fencepost, pool";
-    // With a niche, as the core's key: an empty slot costs no word more.
+    // It has a niche, like the key of the core, so an empty slot needs no additional word.
     type Handle = NonNull<u8>;
 
     fn new(bytes: u64, _live: usize) -> Option<Self> {
@@ -47,7 +48,8 @@ impl Subject for Pool {
     }
 }
 
-/// The host's `malloc`. It has no arena, so it is in no table of arenas: see the binary `pointer`.
+/// The host's `malloc`. It has no arena, so it is in no table that needs one; see the binary
+/// `pointer`.
 pub struct Malloc;
 
 impl Subject for Malloc {

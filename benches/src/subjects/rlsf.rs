@@ -1,12 +1,13 @@
-//! `rlsf`: TLSF whose records lie *in* the arena, before each allocation. So its arena is real memory,
-//! which device memory could not be; its records count in the footprint and show as none outside.
+//! `rlsf`: TLSF whose records are *in* the arena, in front of each allocation. So its arena is real
+//! memory, which device memory could not be. Its records count in the footprint, and it has none
+//! outside.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::NonNull;
 
 use crate::subject::{Placed, Subject};
 
-/// `rlsf::Tlsf` over an arena of the host.
+/// `rlsf::Tlsf` over an arena in host memory.
 pub struct Rlsf {
     tlsf: rlsf::Tlsf<'static, u32, u32, 32, 32>,
     arena: NonNull<u8>,
@@ -16,7 +17,7 @@ pub struct Rlsf {
 /// The arena begins at a multiple of this, the largest alignment of any workload.
 const BASE: usize = 2 << 20;
 
-/// Larger arenas are left out: their touched pages would not fit a usual host.
+/// Larger arenas are not supported: their touched pages would not fit into a usual host.
 const LARGEST: u64 = 16 << 30;
 
 impl Subject for Rlsf {
@@ -30,8 +31,8 @@ impl Subject for Rlsf {
             return None;
         }
         let layout = Layout::from_size_align(bytes as usize, BASE).ok()?;
-        // The arena is not the allocator's own cost, so it is kept out of the count.
-        // SAFETY: the layout is not empty.
+        // The arena is not a cost of the allocator, so it is not counted. SAFETY: the layout is not
+        // empty.
         let arena = NonNull::new(unsafe { System.alloc(layout) })?;
         let mut tlsf = rlsf::Tlsf::new();
         let memory = NonNull::slice_from_raw_parts(arena, layout.size());

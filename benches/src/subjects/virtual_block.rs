@@ -1,4 +1,5 @@
-//! VMA's `VirtualBlock` by way of `vk-mem`: TLSF without Vulkan, in three strategies, no mutex.
+//! VMA's `VirtualBlock` through `vk-mem`: TLSF without Vulkan, in three strategies, without a
+//! mutex.
 
 use std::marker::PhantomData;
 
@@ -9,7 +10,7 @@ use vk_mem::{
 
 use crate::subject::{Placed, Subject, granule};
 
-/// `vk_mem::VirtualBlock`, searched in the way that `S` says.
+/// `vk_mem::VirtualBlock`, searched with the strategy `S`.
 pub struct VirtualBlock<S> {
     block: vk_mem::VirtualBlock,
     granule: u64,
@@ -18,13 +19,13 @@ pub struct VirtualBlock<S> {
 
 /// A strategy of the search.
 pub trait Strategy {
-    /// What the tables call it.
+    /// Its name in the tables.
     const NAME: &'static str;
-    /// What VMA calls it.
+    /// Its flags in VMA.
     const FLAGS: Flags;
 }
 
-/// What VMA does if it is not told.
+/// VMA's default.
 pub struct Balanced;
 
 /// The best fit first.
@@ -50,7 +51,7 @@ impl Strategy for MinTime {
 
 impl<S: Strategy> Subject for VirtualBlock<S> {
     const NAME: &'static str = S::NAME;
-    /// Its block's records come from C's `malloc`, whatever callbacks it is given.
+    /// The records of its block come from C's `malloc`, whatever callbacks it gets.
     const COUNTABLE: bool = false;
     type Handle = VirtualAllocation;
 

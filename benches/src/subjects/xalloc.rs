@@ -1,4 +1,5 @@
-//! `xalloc`: TLSF with its records outside of the arena. Counts granules in 32 bits, frees unchecked.
+//! `xalloc`: TLSF with its records outside the arena. It counts granules in 32 bits, and frees are
+//! unchecked.
 
 use xalloc::{SysTlsf, SysTlsfRegion};
 
@@ -25,8 +26,9 @@ impl Subject for Xalloc {
         let mask = ((alignment - 1) >> self.shift) as u32;
         let (handle, offset) = match self.tlsf.alloc_aligned(size, mask + 1) {
             Some(placed) => placed,
-            // Its search for an aligned place gives up although there is room above: when the row of
-            // the size with most padding has no hole left. Then the padding is asked for too.
+            // Its search for an aligned place gives up although there is room above, if the row of
+            // the size with maximal padding has no hole left. In this case the request is repeated
+            // with the padding.
             None if mask != 0 => {
                 let (handle, offset) = self.tlsf.alloc(size + mask)?;
                 (handle, (offset + mask) & !mask)

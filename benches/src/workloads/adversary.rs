@@ -1,11 +1,11 @@
-//! After Robson's proof of how bad fragmentation can get: sizes double, and before each doubling every
-//! second one goes, so that no hole is as large as the next size. The proof's adversary looks at the
-//! addresses; this one cannot, and goes by age.
+//! Based on Robson's proof of the worst-case fragmentation: sizes double, and before each doubling
+//! every second allocation is freed, so that no hole is as large as the next size. The adversary of
+//! the proof sees the addresses; this one does not, and chooses by age.
 
 use crate::random::Random;
 use crate::stream::{Builder, Slot, Stream};
 
-/// Sizes double so often.
+/// How often sizes double.
 const PHASES: u32 = 10;
 
 pub(super) fn stream(live: usize, steps: usize, seed: u64) -> Stream {
@@ -20,7 +20,7 @@ pub(super) fn stream(live: usize, steps: usize, seed: u64) -> Stream {
             while builder.bytes() + size <= budget {
                 alive.push(builder.allocate(size, 16));
             }
-            // The even ones or the odd ones stay.
+            // Either the even ones or the odd ones stay.
             let parity = random.below(2);
             let mut index = 0;
             alive.retain(|&slot| {

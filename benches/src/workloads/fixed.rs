@@ -1,4 +1,4 @@
-//! One size: what a stack or a pool would do best.
+//! One size, for which a stack or a pool would be the best choice.
 
 use crate::random::Random;
 use crate::stream::{Builder, Slot, Stream};
@@ -22,7 +22,7 @@ pub(super) fn lifo(live: usize, steps: usize, seed: u64) -> Stream {
     builder.finish()
 }
 
-/// A random one goes and comes again.
+/// A random allocation is freed and made again.
 pub(super) fn random(live: usize, steps: usize, seed: u64) -> Stream {
     let mut random = Random::new(seed);
     let mut builder = Builder::new("");

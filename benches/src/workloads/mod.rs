@@ -1,6 +1,6 @@
-//! The workloads: made ones by seed and live count, and captured ones.
+//! The workloads: generated ones by seed and live count, and captured ones.
 //!
-//! All sizes are as a driver would ask for them, 16 bytes alignment at least.
+//! All sizes are as a driver would require them, with an alignment of at least 16 bytes.
 
 mod adversary;
 mod fixed;
@@ -15,26 +15,26 @@ pub use traces::{ReadError, traces};
 
 use crate::stream::Stream;
 
-/// A made workload.
+/// A generated workload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Workload {
-    /// Sizes of 256 B to 128 KiB, a free and an allocation in turn.
+    /// Sizes from 256 B to 128 KiB; frees and allocations alternate.
     Uniform,
-    /// The same in frames: 64 frees, then 64 allocations.
+    /// The same sizes in frames: 64 frees, then 64 allocations.
     UniformFrames,
     /// As `Uniform`, with odd sizes and alignments of up to 4 KiB.
     UniformAligned,
     /// Small buffers, mip chains, transients, level switches.
     Renderer,
-    /// A cache of assets, least recently used out first.
+    /// A cache of assets that evicts the least recently used.
     Streaming,
-    /// Steps of training a transformer: forwards, backwards, changing lengths.
+    /// Steps of training a transformer: forward and backward passes with varying lengths.
     Training,
     /// One size, freed in the reverse order.
     FixedLifo,
     /// One size, freed in random order.
     FixedRandom,
-    /// Sizes that double while every second one stays: after Robson's proof.
+    /// Sizes that double while every second allocation stays, based on Robson's proof.
     Adversary,
 }
 
@@ -52,7 +52,7 @@ impl Workload {
         Self::Adversary,
     ];
 
-    /// What the tables call it.
+    /// Its name in the tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Uniform => "uniform",
@@ -67,7 +67,7 @@ impl Workload {
         }
     }
 
-    /// The stream with about `live` allocations alive and about `steps` measured steps.
+    /// The stream with about `live` live allocations and about `steps` measured steps.
     pub fn stream(self, live: usize, steps: usize, seed: u64) -> Stream {
         let make = match self {
             Self::Uniform => uniform::pairs,

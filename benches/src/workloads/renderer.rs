@@ -1,12 +1,12 @@
-//! A renderer: 70 % small buffers, 30 % mip chains of up to 85 MiB; transients that die three frames
-//! after they were made; now and then another level.
+//! A renderer: 70 % small buffers, 30 % mip chains of up to 85 MiB; transients that are freed three
+//! frames after they were made; and occasionally a change of level.
 
 use std::collections::VecDeque;
 
 use crate::random::Random;
 use crate::stream::{Builder, Slot, Stream};
 
-/// Frames from one level to the next.
+/// The number of frames of a level.
 const LEVEL: usize = 300;
 
 pub(super) fn stream(live: usize, steps: usize, seed: u64) -> Stream {
@@ -19,13 +19,13 @@ pub(super) fn stream(live: usize, steps: usize, seed: u64) -> Stream {
     let mut dying: VecDeque<Vec<Slot>> = VecDeque::new();
     let mut frame = 0;
     while builder.measured() < steps {
-        // What the GPU is done with goes first.
+        // What the GPU is done with is freed first.
         if dying.len() == 3 {
             dying.pop_front().into_iter().flatten().for_each(|slot| builder.free(slot));
         }
         frame += 1;
         if frame % LEVEL == 0 {
-            // The old level goes, all but what is shared; then the new one comes.
+            // The old level is freed, except for what is shared; then the new one is loaded.
             for _ in 0..lasting / 2 {
                 let at = random.below(alive.len());
                 builder.free(alive.swap_remove(at));
@@ -44,18 +44,18 @@ pub(super) fn stream(live: usize, steps: usize, seed: u64) -> Stream {
     builder.finish()
 }
 
-/// Something that stays: a small buffer or a texture with its mip chain.
+/// A lasting resource: a small buffer, or a texture with its mip chain.
 fn resource(builder: &mut Builder, random: &mut Random) -> Slot {
     if random.percent(70) {
         return builder.allocate(random.log_uniform(8, 16).next_multiple_of(16), 256);
     }
-    // Half a byte, one or four for each texel; large textures are rarer.
+    // Half a byte, one or four bytes for each texel; large textures are rarer.
     let half_bytes = random.pick(&[1, 2, 8]);
     let side = 64_u64 << random.below(7).min(random.below(7));
     builder.allocate(mip_chain(side, half_bytes).next_multiple_of(64 << 10), 64 << 10)
 }
 
-/// Something of one frame: constants, staging, now and then a render target.
+/// A resource of one frame: constants, staging, occasionally a render target.
 fn transient(builder: &mut Builder, random: &mut Random) -> Slot {
     if random.percent(90) {
         return builder.allocate(random.log_uniform(8, 18).next_multiple_of(16), 256);
@@ -65,7 +65,7 @@ fn transient(builder: &mut Builder, random: &mut Random) -> Slot {
     builder.allocate(bytes.next_multiple_of(64 << 10), 64 << 10)
 }
 
-/// Bytes of a square texture and all its smaller levels.
+/// The bytes of a square texture and all its smaller levels.
 fn mip_chain(side: u64, half_bytes: u64) -> u64 {
     let levels = std::iter::successors(Some(side), |side| (*side > 1).then_some(side / 2));
     levels.map(|side| (side * side * half_bytes).div_ceil(2).max(16)).sum()

@@ -1,12 +1,12 @@
-//! A streaming cache under a budget: what is used moves to the front, what is new pushes the least
-//! recently used out.
+//! A streaming cache with a budget: what is used moves to the front, and new assets evict the least
+//! recently used.
 
 use std::collections::BTreeMap;
 
 use crate::random::Random;
 use crate::stream::{Builder, Slot, Stream};
 
-/// Assets loaded in one frame.
+/// The number of assets that are loaded in one frame.
 const LOADS: usize = 16;
 
 pub(super) fn stream(live: usize, steps: usize, seed: u64) -> Stream {
@@ -23,7 +23,7 @@ pub(super) fn stream(live: usize, steps: usize, seed: u64) -> Stream {
     builder.begin_steady();
     while builder.measured() < steps {
         for _ in 0..LOADS {
-            // Uses of what is there, the recent more than the old.
+            // Uses of existing assets, recent ones more often than old ones.
             for _ in 0..2 {
                 let age = random.below(stamp as usize).min(random.below(stamp as usize)) as u64;
                 if let Some((&used, &slot)) = cache.range(..=stamp - age).next_back() {

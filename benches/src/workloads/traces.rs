@@ -1,4 +1,4 @@
-//! The captured streams of real programs, all their memory in one arena.
+//! The captured streams of real programs, with all their memory in one arena.
 
 use std::path::{Path, PathBuf};
 
@@ -17,8 +17,8 @@ pub struct ReadError {
     fault: String,
 }
 
-/// All traces of the suite's folder, by name. A stream whose program presents has those as frames, any
-/// other its submits. All of a trace is measured.
+/// All traces in the suite's folder, by name. If the program presents, its presents delimit frames;
+/// otherwise its submissions do. All of a trace is measured.
 ///
 /// # Errors
 /// The folder or a file in it cannot be read.

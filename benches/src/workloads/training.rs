@@ -1,15 +1,16 @@
-//! Training a transformer: weights, gradients and moments stay; each step keeps activations forwards and
-//! drops them backwards in reverse, for sequences of changing length.
+//! Training a transformer. Weights, gradients and moments stay. Each step keeps activations in the
+//! forward pass and frees them in reverse order in the backward pass, for sequences of varying
+//! length.
 
 use crate::random::Random;
 use crate::stream::{Builder, Slot, Stream};
 
-/// What CUDA and most drivers align tensors to.
+/// The alignment of tensors in CUDA and most drivers.
 const ALIGNMENT: u64 = 512;
 
 /// Lasting tensors per layer: 12 weights and biases, each with two moments.
 const LASTING: usize = 36;
-/// Activations that a layer keeps for its way back.
+/// The number of activations that a layer keeps for the backward pass.
 const KEPT: usize = 11;
 
 pub(super) fn stream(live: usize, steps: usize, seed: u64) -> Stream {
@@ -49,7 +50,8 @@ fn train(builder: &mut Builder, random: &mut Random, layers: usize, hidden: u64)
     let mut kept: Vec<Vec<Slot>> = Vec::new();
     for _ in 0..layers {
         let mut layer = Vec::with_capacity(KEPT);
-        // norm, q, k, v, scores, context, projection, norm: with temporaries that go at once.
+        // norm, q, k, v, scores, context, projection, norm: with temporaries that are freed
+        // immediately.
         for wide in [1, 1, 1, 1] {
             layer.push(tensor(builder, wide * tokens * hidden));
         }

@@ -1,8 +1,8 @@
-//! Random sizes, random lives: each power of two from 256 B to 64 KiB is equally likely.
+//! Random sizes and lifetimes: each power of two from 256 B to 64 KiB is equally likely.
 //!
-//! Plain ones are aligned to 16 bytes, and so are their sizes: what is measured is the allocator alone.
-//! Aligned ones are what some drivers ask for: sizes that are multiples of nothing, and alignments of
-//! their own.
+//! Plain sizes and alignments are multiples of 16 bytes, so that only the allocator is measured.
+//! Aligned ones are as some drivers require them: sizes that are not multiples of anything, with
+//! separate alignments.
 
 use crate::random::Random;
 use crate::stream::{Builder, Slot, Stream};
@@ -29,7 +29,7 @@ fn churn(live: usize, steps: usize, seed: u64, frame: usize, alignments: &[u64])
         builder.allocate(random.log_uniform(8, 17), random.pick(alignments))
     };
     let mut alive: Vec<Slot> = (0..live).map(|_| allocate(&mut builder, &mut random)).collect();
-    // So many go and come again, so that the measured part starts among holes.
+    // So many are freed and made again, so that the measured part starts among holes.
     for pair in 1..=live {
         let at = random.below(live);
         builder.free(alive[at]);

@@ -1,82 +1,84 @@
-//! No memory: why, and what was tried.
+//! Errors of allocations: the reason, and what was tried.
 
 use crate::retire::BagNumber;
 use ash::vk;
 
-/// Why no memory was allocated. Nothing has changed.
+/// The reason why no memory was allocated. Nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AllocateError {
-    /// A size of zero bytes was asked for.
-    #[error("a size of zero bytes was asked for")]
+    /// The requested size is zero.
+    #[error("the requested size is zero")]
     ZeroSize,
     /// The alignment is not a power of two.
     #[error("the alignment {alignment} is not a power of two")]
     Alignment {
-        /// What was asked for, in bytes.
+        /// The requested alignment, in bytes.
         alignment: u64,
     },
-    /// No memory type is allowed by the resource and has the required properties.
+    /// No memory type that the resource allows has the required properties.
     #[error("no memory type among bits {type_bits:#x} has the properties {required:?}")]
     NoMemoryType {
         /// `VkMemoryRequirements::memoryTypeBits`.
         type_bits: u32,
-        /// The properties the description requires.
+        /// The properties that the description requires.
         required: vk::MemoryPropertyFlags,
     },
-    /// More than the device can allocate at once, or more than any heap holds.
-    #[error("{requested} bytes are more than the limit of {limit}")]
+    /// The request exceeds the largest possible allocation of the device, or every heap.
+    #[error("{requested} bytes exceed the limit of {limit} bytes")]
     TooLarge {
-        /// What was asked for, in bytes.
+        /// The requested size, in bytes.
         requested: u64,
         /// The largest allocation possible, in bytes.
         limit: u64,
     },
-    /// The timeline that is to order the first use belongs to another allocator.
+    /// The timeline that should order the first use belongs to another allocator.
     #[error("the timeline belongs to another allocator")]
     ForeignTimeline,
-    /// Every suitable memory type is out of memory, after all that was tried.
+    /// Every suitable memory type is out of memory, after everything in `tried` was tried.
     #[error(
-        "out of device memory: {requested} bytes asked, {largest_free} free in one piece, \
-         {pending} bytes pending until the GPU is done with them{}; heap {heap} has {left} bytes \
-         left of its budget; tried: {tried}",
-        if cut.is_some() { ", enough to wait for (`Allocator::wait_for`)" } else { "" }
+        "out of device memory: {requested} bytes requested, largest free range {largest_free} bytes, \
+         {pending} bytes pending until the GPU has passed them{}; the budget of heap {heap} has {left} \
+         bytes left; tried: {tried}",
+        if cut.is_some() { ", which is enough (`Allocator::wait_for` waits for them)" } else { "" }
     )]
     OutOfDeviceMemory {
-        /// What was asked for, in bytes.
+        /// The requested size, in bytes.
         requested: u64,
         /// The largest free range in the suitable memory types, in bytes.
         largest_free: u64,
-        /// Bytes in the suitable types that wait for the GPU, or for a [scrub](crate::Allocator::scrub): if they
-        /// would do, wait for the timelines, collect and try again.
+        /// The bytes in the suitable types that wait for the GPU, or for a
+        /// [scrub](crate::Allocator::scrub). If they are enough, wait for the timelines, collect,
+        /// and try again.
         pending: u64,
-        /// The earliest drop or scrub under way, counted in bags, by which one block has so many bytes pending
-        /// as were asked for: what [`Allocator::wait_for`](crate::Allocator::wait_for) waits for. `None` if
-        /// no wait will do.
+        /// The earliest drop or running scrub, identified by its bag, by which one block has as
+        /// many bytes pending as were requested. Pass it to
+        /// [`Allocator::wait_for`](crate::Allocator::wait_for). `None` if waiting does not help.
         cut: Option<BagNumber>,
         /// The heap of the best suitable memory type.
         heap: u32,
-        /// How many bytes that heap's budget and cap still leave.
+        /// The number of bytes that the heap's budget and cap still allow.
         left: u64,
         /// What was tried.
         tried: Tried,
     },
-    /// The resource needs a memory of its own, and an arena gives none.
-    #[error("a memory of its own is needed, and an arena gives none")]
+    /// The resource needs a dedicated allocation, which an arena does not make.
+    #[error("the resource needs a dedicated allocation, which an arena does not make")]
     NeedsDedicated,
     /// The host is out of memory.
     #[error("out of host memory")]
     OutOfHostMemory,
-    /// The device holds as many memories as it can.
-    #[error("the device holds {limit} memories, as many as it can")]
+    /// The device has reached its maximum number of memory objects.
+    #[error("the device has reached its maximum of {limit} memory objects")]
     TooManyAllocations {
-        /// `maxMemoryAllocationCount`; 2²² where that is more, which is all that keys can name.
+        /// `maxMemoryAllocationCount`, but at most 2²², the number of blocks that keys can
+        /// identify.
         limit: u32,
     },
-    /// A host-visible memory could not be mapped.
+    /// Host-visible memory could not be mapped.
     #[error("mapping failed: {0}")]
     Map(vk::Result),
-    /// The device is lost; nothing is handed out any more.
+    /// The device is lost. The allocator allocates nothing any more.
     #[error("the device is lost")]
     DeviceLost,
     /// The allocator has been shut down.
@@ -88,30 +90,30 @@ pub enum AllocateError {
 }
 
 bitflags::bitflags! {
-    /// What was tried before a request was refused for want of memory.
+    /// What was tried before a request failed for lack of memory.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
     pub struct Tried: u32 {
         /// Memory that the GPU had passed was collected.
         const COLLECT = 1;
-        /// Empty blocks were given back to the driver.
+        /// Empty blocks were returned to the driver.
         const RELEASE = 1 << 1;
-        /// The driver was asked for a smaller block than the policy wanted.
+        /// The driver was asked for a smaller block than the block size policy prefers.
         const SMALLER = 1 << 2;
-        /// A memory of the request's own was wanted.
+        /// A dedicated allocation.
         const DEDICATED = 1 << 3;
         /// More than one memory type.
         const OTHER_TYPES = 1 << 4;
         /// The driver was asked, and refused.
         const DRIVER = 1 << 5;
-        /// A heap's cap or budget had no room, so the driver was not asked.
+        /// The cap or budget of a heap had no room, so the driver was not asked.
         const BUDGET = 1 << 6;
-        /// The GPU was waited for, within the request's
-        /// [patience](crate::AllocationDesc::patience).
+        /// A wait for the GPU, within the [patience](crate::AllocationDesc::patience) of the
+        /// request.
         const WAIT = 1 << 7;
     }
 }
 
-/// As it is told in an error: `collect, driver`.
+/// Prints as in an error: `collect, driver`.
 impl core::fmt::Display for Tried {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let names = self.iter_names().map(|(name, _)| name.to_lowercase().replace('_', " "));
@@ -120,7 +122,7 @@ impl core::fmt::Display for Tried {
 }
 
 impl AllocateError {
-    /// Whether giving up other resources, or waiting for the GPU, may help.
+    /// Returns whether freeing other resources, or waiting for the GPU, may help.
     pub const fn is_out_of_memory(self) -> bool {
         matches!(
             self,
@@ -130,7 +132,7 @@ impl AllocateError {
         )
     }
 
-    /// Out of device memory, said within the flow: `Inner::allocate` fills it in.
+    /// Out of device memory, used internally; `Inner::allocate` fills in the fields.
     pub(crate) const fn out_of_memory() -> Self {
         let tried = Tried::empty();
         Self::OutOfDeviceMemory {

@@ -1,79 +1,81 @@
-//! Nothing was made: allocators, resources, arenas, and what their descriptions say.
+//! Errors of creating allocators, resources and arenas, and of their descriptions.
 
 use super::{allocate::AllocateError, handle::CopyError};
 use ash::vk;
 
-/// Why no allocator could be made.
+/// The reason why no allocator was created.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NewError {
-    /// The physical device reports no memory types: there is nothing to allocate from.
+    /// The physical device reports no memory types, so there is nothing to allocate from.
     #[error("the physical device reports no memory types")]
     NoMemoryTypes,
-    /// A memory type names a heap that does not exist: the driver is broken.
-    #[error("memory type {memory_type} names a heap that does not exist")]
+    /// A memory type refers to a heap that does not exist, which is a driver bug.
+    #[error("memory type {memory_type} refers to a heap that does not exist")]
     HeaplessType {
         /// The memory type.
         memory_type: u32,
     },
 }
 
-/// Why no arena was made. Nothing is left behind.
+/// The reason why no arena was created. Nothing is left behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArenaError {
-    /// No memory type among those named has the required properties.
+    /// None of the allowed memory types has the required properties.
     #[error("no memory type fits the arena's description")]
     NoMemoryType,
-    /// Blocks that hold nothing, as they have less than the 64 bytes or more that all is rounded up to
-    /// ([`Allocation::size`](crate::Allocation::size)), with the margins of guards, or that are larger than the device can
-    /// allocate.
-    #[error("a block of {asked} bytes holds nothing, or is above the limit of {limit}")]
+    /// The block size is smaller than one rounded-up allocation
+    /// ([`Allocation::size`](crate::Allocation::size)) with the margins of its guards, or larger
+    /// than the device can allocate.
+    #[error(
+        "a block of {asked} bytes is too small for any allocation, or exceeds the limit of {limit} bytes"
+    )]
     BlockSize {
-        /// What was asked for, in bytes.
+        /// The requested block size, in bytes.
         asked: u64,
         /// The largest allocation possible, in bytes.
         limit: u64,
     },
-    /// The most blocks are none, or fewer than the least.
-    #[error("between {min} and {max} blocks there is no arena")]
+    /// The maximum number of blocks is zero, or smaller than the minimum.
+    #[error("the maximum of {max} blocks is zero, or smaller than the minimum of {min}")]
     BlockCount {
-        /// The least number asked for.
+        /// The requested minimum.
         min: u32,
-        /// The greatest number asked for.
+        /// The requested maximum.
         max: u32,
     },
-    /// Blocks from the start need a block size.
-    #[error("blocks from the start need a block size")]
+    /// Initial blocks need a block size.
+    #[error("initial blocks need a block size")]
     NoBlockSize,
-    /// A priority is not between 0 and 1.
+    /// The priority is not between 0 and 1.
     #[error("the priority is not between 0 and 1")]
     Priority,
     /// The alignment is not a power of two.
     #[error("the alignment {alignment} is not a power of two")]
     Alignment {
-        /// What was asked for, in bytes.
+        /// The requested alignment, in bytes.
         alignment: u64,
     },
-    /// As many arenas live as can.
-    #[error("as many arenas live as can")]
+    /// The maximum number of arenas exists already.
+    #[error("the maximum number of arenas exists already")]
     TooMany,
-    /// There was no memory for the first blocks.
+    /// There was no memory for the initial blocks.
     #[error(transparent)]
     Allocate(#[from] AllocateError),
 }
 
-/// Why no resource was created. Nothing has changed and nothing is left behind.
+/// The reason why no resource was created. Nothing has changed and nothing is left behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CreateError {
-    /// The description is not valid.
+    /// The description is invalid.
     #[error(transparent)]
     Desc(#[from] DescError),
     /// The driver did not create the object.
     #[error("the driver did not create the object: {0}")]
     Create(vk::Result),
-    /// There was no memory for it.
+    /// There was no memory for the resource.
     #[error(transparent)]
     Allocate(#[from] AllocateError),
     /// The driver did not bind the memory.
@@ -81,11 +83,11 @@ pub enum CreateError {
     Bind(vk::Result),
 }
 
-/// Why no buffer was created with its contents. Nothing is left behind.
+/// The reason why no buffer with contents was created. Nothing is left behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InitError {
-    /// The buffer, or the one its contents are copied from, was not created.
+    /// The buffer or its staging buffer could not be created.
     #[error(transparent)]
     Create(#[from] CreateError),
     /// The contents do not fit, or could not be written.
@@ -93,36 +95,37 @@ pub enum InitError {
     Copy(#[from] CopyError),
 }
 
-/// Why no resource was created on memory that it would share. Nothing is left behind.
+/// The reason why no resource was created in shared memory. Nothing is left behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AliasError {
     /// The resource could not be created or bound.
     #[error(transparent)]
     Create(#[from] CreateError),
-    /// The memory is of another allocator.
+    /// The memory belongs to another allocator.
     #[error("the memory belongs to another allocator")]
     Foreign,
-    /// The memory was made for one resource, and Vulkan allows no other there.
-    #[error("the memory was made for one resource alone")]
+    /// The memory is a dedicated allocation for one resource, and Vulkan allows no other resource
+    /// in it.
+    #[error("the memory is dedicated to one resource")]
     Exclusive,
-    /// The driver requires a memory that is the resource's alone.
-    #[error("the resource requires a memory of its own")]
+    /// The driver requires a dedicated allocation for the resource.
+    #[error("the resource requires a dedicated allocation")]
     NeedsDedicated,
-    /// The resource cannot live in this memory type.
+    /// The resource cannot use this memory type.
     #[error("memory type {memory_type} is not among bits {type_bits:#x}")]
     MemoryType {
-        /// The memory's type.
+        /// The type of the memory.
         memory_type: u32,
-        /// Those the resource can have.
+        /// The types that the resource can use.
         type_bits: u32,
     },
-    /// The offset within the block is not aligned as the resource needs it.
+    /// The offset in the block does not have the alignment that the resource needs.
     #[error("offset {offset} of the allocation is not aligned to {alignment} bytes")]
     Misaligned {
         /// The offset within the allocation, in bytes.
         offset: u64,
-        /// What the resource needs, in bytes.
+        /// The alignment that the resource needs, in bytes.
         alignment: u64,
     },
     /// The resource does not lie within the allocation.
@@ -130,40 +133,41 @@ pub enum AliasError {
     OutOfRange {
         /// The offset within the allocation, in bytes.
         offset: u64,
-        /// What the resource needs, in bytes.
+        /// The size that the resource needs, in bytes.
         needed: u64,
-        /// The allocation's size, in bytes.
+        /// The size of the allocation, in bytes.
         size: u64,
     },
 }
 
-/// Why no memory was exported or imported. Nothing is left behind, and no descriptor is lost.
+/// The reason why no memory was exported or imported. Nothing is left behind, and no descriptor is
+/// lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExternalError {
     /// The resource could not be created, or there was no memory for it.
     #[error(transparent)]
     Create(#[from] CreateError),
-    /// The extensions of this kind of handle are not on, or Vulkan 1.1 is not.
-    #[error("the extensions of this kind of handle are not enabled")]
+    /// The extensions of this handle type are not enabled, or Vulkan 1.1 is not.
+    #[error("the extensions of this handle type are not enabled")]
     NotEnabled,
-    /// The driver cannot share such a resource in this way.
-    #[error("the driver cannot share such a resource in this way")]
+    /// The driver cannot share such a resource with this handle type.
+    #[error("the driver cannot share such a resource with this handle type")]
     Unsupported,
-    /// The memory was not made to be exported as this.
-    #[error("the memory was not made to be exported as this")]
+    /// The memory was not allocated for export with this handle type.
+    #[error("the memory was not allocated for export with this handle type")]
     NotExportable,
-    /// The imported memory is too small; where it must be for the resource alone, and is no dma-buf, it must have
-    /// just its size.
-    #[error("a memory of {size} bytes is imported for {needed}")]
+    /// The imported memory is too small. If it must be dedicated and is not a dma-buf, it must have
+    /// exactly the size of the resource.
+    #[error("the imported memory has {size} bytes, the resource needs {needed}")]
     Size {
-        /// The imported memory's size, in bytes.
+        /// The size of the imported memory, in bytes.
         size: u64,
-        /// What the resource needs, in bytes.
+        /// The size that the resource needs, in bytes.
         needed: u64,
     },
-    /// The host's memory is shorter than the buffer, or not aligned.
-    #[error("the host's memory is too short, or not in multiples of {alignment} bytes")]
+    /// The host memory is shorter than the buffer, or not aligned.
+    #[error("the host memory is too short, or not a multiple of {alignment} bytes")]
     HostRange {
         /// [`Allocator::host_pointer_alignment`](crate::Allocator::host_pointer_alignment).
         alignment: u64,
@@ -173,51 +177,55 @@ pub enum ExternalError {
     Driver(vk::Result),
 }
 
-/// What is wrong with a description.
+/// The reason why a description is invalid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DescError {
     /// A size or an extent is zero.
     #[error("a size or an extent is zero")]
     ZeroSize,
-    /// A buffer is larger than the device's are (`maxBufferSize`).
-    #[error("no buffer of this device is larger than {limit} bytes")]
+    /// The buffer is larger than the device supports (`maxBufferSize`).
+    #[error("the buffer is larger than the device's limit of {limit} bytes")]
     BufferSize {
-        /// The largest that can be made, in bytes.
+        /// The limit, in bytes.
         limit: u64,
     },
-    /// No usage is named.
-    #[error("no usage is named")]
+    /// The usage is empty.
+    #[error("the usage is empty")]
     NoUsage,
-    /// Usages that need a feature that is not named in
-    /// [`AllocatorDesc::features`](crate::AllocatorDesc::features), or that the safe descriptions do
-    /// not know.
+    /// The usage needs a feature that is missing in
+    /// [`AllocatorDesc::features`](crate::AllocatorDesc::features), or that the safe descriptions
+    /// do not support.
     #[error(
-        "the usage bits {unknown:#x} need a feature that AllocatorDesc::features does not name, or \
-         are unknown here: create_buffer_from and create_image_from take any"
+        "the usage bits {unknown:#x} need a feature that is missing in AllocatorDesc::features, or are \
+         not supported here: create_buffer_from and create_image_from accept any usage"
     )]
     Usage {
-        /// Those usages, as bits of `VkBufferUsageFlags` or `VkImageUsageFlags`.
+        /// The unsupported bits, of `VkBufferUsageFlags` or `VkImageUsageFlags`.
         unknown: u32,
     },
     /// The format is undefined.
     #[error("the format is undefined")]
     Format,
-    /// The driver has no image of this format, usage, size, mip levels, layers or samples.
-    #[error("the driver has no image of this format, usage, size, levels, layers and samples")]
+    /// The driver does not support an image with this format, usage, size, mip levels, layers and
+    /// samples.
+    #[error(
+        "the driver does not support an image with this format, usage, size, levels, layers and samples"
+    )]
     Unsupported,
-    /// It needs a feature that is not named in [`AllocatorDesc::features`](crate::AllocatorDesc::features), or
-    /// whose functions the device has not.
-    #[error("it needs a feature that AllocatorDesc::features does not name")]
+    /// The description needs a feature that is missing in
+    /// [`AllocatorDesc::features`](crate::AllocatorDesc::features), or whose functions the device
+    /// does not have.
+    #[error("the description needs a feature that is missing in AllocatorDesc::features")]
     NotEnabled,
-    /// More mip levels than the extent has halvings.
-    #[error("more mip levels than the extent has halvings")]
+    /// The image has more mip levels than its extent allows.
+    #[error("the image has more mip levels than its extent allows")]
     MipLevels,
-    /// A queue family is named twice, or one alone, or one that the device has not.
-    #[error("queue families must be none, or two and more different ones of the device's")]
+    /// A queue family occurs twice, or is the only one, or does not exist.
+    #[error("queue families must be empty, or at least two different families of the device")]
     QueueFamilies,
-    /// A view reaches past the levels or layers of its image, does not fit its type, or names no aspect; or
-    /// the image is of another allocator.
+    /// The view exceeds the levels or layers of its image, does not match its type, or has no
+    /// aspect; or the image belongs to another allocator.
     #[error(
         "the view reaches past the levels or layers of its image, does not fit its type, names no \
          aspect, or the image is of another allocator"

@@ -1,24 +1,24 @@
-//! What was asked of a handle, a key or a range that it is not for.
+//! Errors of operations on handles, keys and ranges.
 
 use super::allocate::AllocateError;
 use crate::{retire::Point, tlsf::KeyError as RegionKeyError};
 use ash::vk;
 
-/// Why a raw key or a handle was refused. Nothing has changed.
+/// The reason why a raw key or a handle was refused. Nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The key is of another allocator.
+    /// The key belongs to another allocator.
     #[error("the key belongs to another allocator")]
     Foreign,
-    /// The allocation was retired or freed before: a double free.
-    #[error("the allocation was retired before: a double free")]
+    /// The allocation was already retired or freed: a double free.
+    #[error("the allocation was already retired: a double free")]
     AlreadyRetired,
-    /// The allocation ended, and its place may belong to another by now.
+    /// The allocation has ended, and its range may already belong to another.
     #[error("the allocation has ended")]
     Stale,
-    /// The host has no memory to note the end by, and nothing that was reached made way. The allocation lives:
-    /// end it again later.
+    /// The host has no memory to store the end, and collecting made no room. The allocation is
+    /// still alive; end it again later.
     #[error("out of host memory")]
     OutOfHostMemory,
 }
@@ -32,98 +32,100 @@ impl From<RegionKeyError> for KeyError {
     }
 }
 
-/// Why a copy in or out of mapped memory was refused. Nothing was copied.
+/// The reason why a copy into or out of mapped memory was refused. Nothing was copied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CopyError {
-    /// The memory is not host-visible: ask for [`upload`](crate::AllocationDesc::upload) or
-    /// [`readback`](crate::AllocationDesc::readback) memory, or stage the copy.
-    #[error("the memory is not host-visible: ask for upload or readback memory, or stage the copy")]
+    /// The memory is not host-visible. Use [`upload`](crate::AllocationDesc::upload) or
+    /// [`readback`](crate::AllocationDesc::readback) memory, or a staging buffer.
+    #[error("the memory is not host-visible: use upload or readback memory, or a staging buffer")]
     NotMapped,
     /// The range does not lie within the allocation.
     #[error("offset {offset} and {length} bytes are outside an allocation of {size}")]
     OutOfRange {
         /// The first byte.
         offset: u64,
-        /// How many bytes.
+        /// The number of bytes.
         length: u64,
-        /// The allocation's size.
+        /// The size of the allocation.
         size: u64,
     },
     /// The GPU has not passed the point.
     #[error("the GPU has not passed {point}")]
     NotReached {
-        /// The point that was named.
+        /// The point.
         point: Point,
     },
-    /// The point is of another allocator.
+    /// The point belongs to another allocator.
     #[error("{point} belongs to another allocator")]
     Foreign {
-        /// The point that was named.
+        /// The point.
         point: Point,
     },
-    /// A range is of another allocator.
+    /// A range belongs to another allocator.
     #[error("a range belongs to another allocator")]
     ForeignRange,
-    /// The raw key is refused.
+    /// The raw key was refused.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The allocator has been shut down and its memory is gone.
+    /// The allocator has been shut down, and its memory has been freed.
     #[error("the allocator has been shut down")]
     ShutDown,
-    /// The driver failed to flush or invalidate, or to map for one access.
+    /// The driver failed to map, flush or invalidate the memory.
     #[error("the driver failed to map, flush or invalidate: {0}")]
     Driver(vk::Result),
 }
 
-/// Why nothing was taken of a [`FrameRing`](crate::FrameRing).
+/// The reason why nothing was allocated from a [`FrameRing`](crate::FrameRing).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RingError {
-    /// No room until the GPU is further on: wait for a frame's point, or make a larger ring.
+    /// There is no room until the GPU has made progress: wait for the point of a frame, or create a
+    /// larger ring.
     #[error(
-        "{size} bytes do not fit: {taken} of {capacity} bytes are taken until the GPU is further on"
+        "{size} bytes do not fit: {taken} of {capacity} bytes are in use until the GPU has passed them"
     )]
     Full {
-        /// What was asked for, in bytes.
+        /// The requested size, in bytes.
         size: u64,
-        /// The ring's size, in bytes.
+        /// The size of the ring, in bytes.
         capacity: u64,
-        /// What recordings hold of it, in bytes.
+        /// The bytes in use by recordings and the GPU.
         taken: u64,
     },
-    /// No bytes, an alignment of zero, or more than the ring has.
-    #[error("a ring of {capacity} bytes has no {size} bytes aligned to {alignment}")]
+    /// The requested size is zero or exceeds the ring, or the alignment is zero.
+    #[error("a ring of {capacity} bytes cannot hold {size} bytes aligned to {alignment}")]
     Impossible {
-        /// What was asked for, in bytes.
+        /// The requested size, in bytes.
         size: u64,
-        /// What was asked for, in bytes.
+        /// The requested alignment, in bytes.
         alignment: u64,
-        /// The ring's size, in bytes.
+        /// The size of the ring, in bytes.
         capacity: u64,
     },
-    /// The recording is of another allocator.
+    /// The recording belongs to another allocator.
     #[error("the recording belongs to another allocator")]
     Foreign,
-    /// The allocator gives nothing any more.
+    /// The allocator allocates nothing any more.
     #[error(transparent)]
     Allocate(#[from] AllocateError),
-    /// The values could not be copied in. The room stays taken until the GPU is past it.
+    /// The values could not be copied in. The range stays in use until the GPU has passed it.
     #[error(transparent)]
     Copy(#[from] CopyError),
 }
 
-/// Why a handle was not ended at explicit points. The handle comes back, alive.
+/// The reason why a handle was not retired at explicit points. The error returns the handle, which
+/// is still alive.
 #[derive(Debug, thiserror::Error)]
 #[error("{point} belongs to another allocator")]
 pub struct Refused<T> {
-    /// The handle, as it was.
+    /// The unchanged handle.
     pub handle: T,
-    /// The point that is foreign.
+    /// The point that belongs to another allocator.
     pub point: Point,
 }
 
-/// A point that is of another allocator.
+/// The point belongs to another allocator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{point} belongs to another allocator")]
 pub struct ForeignPoint {

@@ -1,4 +1,5 @@
-//! What can go wrong in the face, an enum per operation. All `Copy`, none holds a string.
+//! The errors of the public interface, one enum per operation. All are `Copy`, and none contains a
+//! string.
 
 mod allocate;
 mod create;

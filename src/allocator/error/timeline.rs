@@ -1,21 +1,21 @@
-//! Timelines, recordings and waits.
+//! Errors of timelines, recordings and waits.
 
 use crate::retire::EndError;
 use ash::vk;
 
-/// Why no timeline was made.
+/// The reason why no timeline was created.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TimelineError {
-    /// [`DeviceFeatures::TIMELINE_SEMAPHORE`](crate::DeviceFeatures::TIMELINE_SEMAPHORE) is not
-    /// named in the allocator's description. Enable it, or use a timeline of fences.
+    /// [`DeviceFeatures::TIMELINE_SEMAPHORE`](crate::DeviceFeatures::TIMELINE_SEMAPHORE) is missing
+    /// in the allocator's description. Enable it, or use a timeline of fences.
     #[error(
-        "AllocatorDesc::features does not name TIMELINE_SEMAPHORE: name it if the device has it \
-         enabled, or use a timeline of fences"
+        "TIMELINE_SEMAPHORE is missing in AllocatorDesc::features: add it if the device has it enabled, \
+         or use a timeline of fences"
     )]
     NoTimelineSemaphores,
-    /// The queue has a timeline already.
-    #[error("the queue has a timeline already: clone that one")]
+    /// The queue already has a timeline.
+    #[error("the queue already has a timeline: clone it")]
     QueueTaken,
     /// A ring of fences needs at least one.
     #[error("a ring needs at least one fence")]
@@ -31,12 +31,14 @@ pub enum TimelineError {
     Driver(vk::Result),
 }
 
-/// Why no recording was begun.
+/// The reason why no recording was opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BeginError {
-    /// Every fence of the ring is in use: wait for the oldest point, or make a larger ring.
-    #[error("every fence of the ring is in use: wait for the oldest point, or make a larger ring")]
+    /// Every fence of the ring is in use: wait for the oldest point, or create a larger ring.
+    #[error(
+        "every fence of the ring is in use: wait for the oldest point, or create a larger ring"
+    )]
     RingFull,
     /// The device is lost.
     #[error("the device is lost")]
@@ -49,48 +51,51 @@ pub enum BeginError {
     Driver(vk::Result),
 }
 
-/// Why a wait ended without the GPU having passed what it was for.
+/// The reason why a wait ended before the GPU had passed its target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// The point is of another allocator.
+    /// The point belongs to another allocator.
     #[error("the point belongs to another allocator")]
     Foreign,
     /// The allocator has been shut down.
     #[error("the allocator has been shut down")]
     ShutDown,
-    /// The GPU had not passed it when the time was over.
-    #[error("the GPU has not passed it within the time given")]
+    /// The GPU has not passed the target within the timeout.
+    #[error("the GPU has not passed it within the timeout")]
     Timeout,
-    /// A recording that was open at the drop still is: nothing to wait for is known yet.
+    /// A recording that was open at the drop is still open, so it is not yet known what to wait
+    /// for.
     #[error("a recording that was open at the drop is still open: submit or abandon it")]
     OpenRecording,
-    /// The driver refused. A lost device counts as reached, not as an error.
+    /// The driver refused. A lost device counts as having passed everything; it is not an error
+    /// here.
     #[error("the driver refused: {0}")]
     Driver(vk::Result),
 }
 
-/// What is wrong with a reported value.
+/// The reason why a reported value was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// The timeline numbers its own submissions: use `Recording::submit`.
-    #[error("the timeline numbers its own submissions")]
+    /// The timeline assigns its own values: use `Recording::submit`.
+    #[error("the timeline assigns its own values")]
     NotExternal,
     /// The value does not rise.
     #[error(transparent)]
     End(#[from] EndError),
 }
 
-/// Why a timeline refused to begin a submission.
+/// The reason why a timeline refused to begin a submission.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitRefusal {
-    /// A closure of `submit` called `submit` on the same timeline.
+    /// The closure of a `submit` called `submit` on the same timeline.
     #[error("submit was called within a submit of the same timeline")]
     Nested,
-    /// The timeline's host numbers its own submissions: report them with `Recording::submitted`.
-    #[error("an external timeline's host submits by itself and reports the value")]
+    /// The host assigns the values of this timeline: report submissions with
+    /// `Recording::submitted`.
+    #[error("an external timeline cannot submit: submit yourself, and report the value")]
     External,
     /// The device is lost.
     #[error("the device is lost")]

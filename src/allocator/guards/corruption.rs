@@ -1,67 +1,69 @@
-//! What is told of a write that left its trace.
+//! The report of a write that damaged guards.
 
 use ash::vk::{self, Handle};
 
 use super::super::names::named;
 use crate::memory::RetiredAt;
 
-/// What kind of write left its trace.
+/// The kind of write that damaged guards.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Damage {
-    /// In the margin before the owner's first byte: an underrun, or a stray write.
+    /// Into the margin before the owner's first byte: an underrun, or a stray write.
     Before,
-    /// In the margin after the owner's last byte: an overrun, or a stray write.
+    /// Into the margin after the owner's last byte: an overrun, or a stray write.
     After,
-    /// In free memory: a write after free by its last owner, or a stray write.
+    /// Into free memory: a write after free by its last owner, or a stray write.
     AfterFree,
 }
 
-/// A run of damaged words: who wrote outside of what it owns, as far as the trace tells.
+/// A run of damaged words: evidence of a write outside the owner's memory.
 ///
-/// The words are repaired when they are reported, so each trace is reported once.
+/// The words are repaired when they are reported, so each damage is reported once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Corruption {
-    /// What kind of write it was.
+    /// The kind of write.
     pub damage: Damage,
     /// The memory type of the block.
     pub memory_type: u32,
-    /// The block, as [`Allocation::memory`](crate::Allocation::memory), [`Snapshot::blocks`](crate::Snapshot::blocks)
-    /// and the driver's own tools know it: who lies beside the damage is told by them.
+    /// The block, as in [`Allocation::memory`](crate::Allocation::memory),
+    /// [`Snapshot::blocks`](crate::Snapshot::blocks) and the driver's own tools. With these you can
+    /// find the neighbours of the damage.
     pub memory: vk::DeviceMemory,
-    /// Where in its block the first damaged byte lies.
+    /// The offset of the first damaged byte in the block.
     pub offset: u64,
-    /// How many words of four bytes are damaged: in a row, where the host looked; from there to the end
-    /// of the same 16 KiB, where the GPU did.
+    /// The number of damaged words of four bytes. If the host found them, they are consecutive; if
+    /// the GPU did, they lie between the first one and the end of the same 16 KiB.
     pub words: u64,
-    /// What the first of them should be.
+    /// The expected value of the first one.
     pub expected: u32,
-    /// What it was found to be.
+    /// The value that was found.
     pub found: u32,
-    /// The allocation whose margin it is, or the last that lived there. `None` where nobody did, and where the
-    /// host had no memory to remember it.
+    /// The allocation that owns the margin, or the last owner of the free memory. `None` if there
+    /// was none, or if the host had no memory to store it.
     pub owner: Option<Owner>,
-    /// The [number](crate::Scrubbed::number) of the scrub that saw it, the first since the write; `None` where the host
-    /// looked.
+    /// The [number](crate::Scrubbed::number) of the scrub that found the damage, which is the first
+    /// since the write; `None` if the host found it.
     pub scrub: Option<u64>,
 }
 
-/// An allocation that lives or has lived.
+/// A live or former allocation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Owner {
-    /// The name it was given.
+    /// Its name.
     pub name: Option<&'static str>,
-    /// Where in its block it began, in bytes.
+    /// Its offset in the block, in bytes.
     pub offset: u64,
-    /// How many bytes it had.
+    /// Its size in bytes.
     pub size: u64,
-    /// How many [collects](crate::Allocator::collect) had begun when it was freed; `None` while it lives.
+    /// The number of [collects](crate::Allocator::collect) that had begun when it was freed; `None`
+    /// while it is alive.
     pub freed: Option<u64>,
-    /// The points that it was retired at: what the GPU had to pass before it was freed. None while it
-    /// lives, and where it waited for nothing, as after [`free_now`](crate::Allocation::free_now). Work
-    /// submitted later may not use it.
+    /// The points it was retired at, which the GPU had to pass before it was freed. Empty while it
+    /// is alive, and if it waited for nothing, as after [`free_now`](crate::Allocation::free_now).
+    /// Work submitted after these points must not use it.
     pub retired: RetiredAt,
 }
 
@@ -101,7 +103,7 @@ impl core::fmt::Display for Corruption {
     }
 }
 
-/// Adds to what was found; what the host has no memory for is lost.
+/// Adds a finding. If the host has no memory, it is lost.
 pub(super) fn note(found: &mut Vec<Corruption>, one: Corruption) {
     if found.try_reserve(1).is_ok() {
         found.push(one);

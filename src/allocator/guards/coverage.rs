@@ -5,38 +5,41 @@ use std::sync::atomic::Ordering;
 use super::super::Allocator;
 use crate::memory::Sight;
 
-/// How much of an allocator's memory its guards watch: counts and bytes of blocks. An arena without
-/// guards is left out, as its blocks are not meant to be watched.
+/// How much of an allocator's memory its guards watch, in blocks and bytes. Arenas without guards
+/// are not counted, because their blocks are not supposed to be watched.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct GuardCoverage {
-    /// Blocks that are watched.
+    /// The number of watched blocks.
     pub guarded_blocks: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub guarded_bytes: u64,
-    /// Of those, the blocks that the GPU watches, at each [scrub](Allocator::scrub).
+    /// The number of these blocks that the GPU watches, at each [scrub](Allocator::scrub).
     pub scrubbed_blocks: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub scrubbed_bytes: u64,
-    /// Dedicated memories: one resource fills them.
+    /// The number of dedicated allocations, which have no guards.
     pub dedicated_blocks: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub dedicated_bytes: u64,
-    /// Blocks that nobody watches: the host does not see them, or they are not coherent or not
-    /// mapped; and the GPU shall not, or no storage buffer can lie in them.
+    /// The number of blocks that nothing watches: the host cannot, because they are not
+    /// host-visible, not coherent or not mapped; and the GPU is not supposed to, or no storage
+    /// buffer can be bound to them.
     pub unseen_blocks: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub unseen_bytes: u64,
-    /// Under [`GuardPolicy::Zero`](crate::GuardPolicy::Zero): allocations so far whose memory was as the driver gave it.
+    /// Under [`GuardPolicy::Zero`](crate::GuardPolicy::Zero), the number of allocations so far
+    /// whose memory was not zeroed, but as it came from the driver.
     pub unzeroed_allocations: u64,
-    /// What ended so far and came back before the GPU had looked at it, because a request would have failed: a
-    /// write into its margins, or late, is not told.
+    /// The number of freed allocations so far that were reused before the GPU had checked them,
+    /// because a request would have failed otherwise. Writes into their margins, and late writes,
+    /// are not reported.
     pub unlooked_allocations: u64,
 }
 
 impl Allocator {
-    /// How much of the memory is watched. All zero where guards are off. O(blocks).
+    /// Returns how much of the memory is watched. All fields are zero if guards are off. O(blocks).
     pub fn guard_coverage(&self) -> GuardCoverage {
         let inner = self.inner();
         let mut coverage = GuardCoverage {

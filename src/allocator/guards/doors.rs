@@ -1,4 +1,4 @@
-//! The doors: scrubs, by which the user lets the GPU look after guards, and what was found.
+//! The public functions: scrubs, which let the GPU maintain guards, and the findings.
 
 use ash::vk;
 
@@ -16,31 +16,33 @@ use super::{
 use crate::{ground::sync::lock, retire::Point};
 
 impl Allocator {
-    /// Records into your own command buffer what the GPU has to do for guards, in memory that
-    /// [it watches](crate::AllocatorDesc::guarded_by). Do it once a frame, before the commands that
-    /// use what was allocated since the last: margins are watched from the first scrub after the
-    /// allocation.
+    /// Records the GPU's work for guards into your command buffer, for the memory that [the GPU
+    /// watches](crate::AllocatorDesc::guarded_by). Call this once per frame, before the commands
+    /// that use what was allocated since the last scrub: the margins of an allocation are watched
+    /// from the first scrub after it.
     ///
-    /// What has ended is free again only after two scrubs that the GPU has passed, each as
-    /// [`collect`](Self::collect) notices: one checks its margins and poisons it, the other looks
-    /// whether anybody wrote since, a *write after free*. With margins alone, after one.
-    /// [`check_guards`](Self::check_guards) returns what was found.
+    /// Freed memory can be reused only after the GPU has passed two scrubs and
+    /// [`collect`](Self::collect) has noticed each: the first checks its margins and poisons it,
+    /// the second checks whether anybody has written to it since, a *write after free*. With
+    /// margins alone, one scrub suffices. [`check_guards`](Self::check_guards) returns the
+    /// findings.
     ///
-    /// Several may lie in one command buffer: with [`Scrub::Everything`] after each pass
-    /// [`Corruption::scrub`] tells which pass wrote into a margin.
+    /// A command buffer may contain several scrubs. If you record a [`Scrub::Everything`] after
+    /// each pass, [`Corruption::scrub`] identifies the pass that wrote into a margin.
     ///
-    /// Cost: a table of 16 bytes and a workgroup for each 16 KiB or part of it; a barrier of all
-    /// commands before and after. All locks of memory types in turn; [`Scrub::Everything`] walks all
-    /// their regions.
+    /// Cost: for each 16 KiB or part of it, 16 bytes of table and a workgroup; a barrier over all
+    /// commands before and after. It takes the locks of all memory types in turn;
+    /// [`Scrub::Everything`] walks all their regions.
     ///
     /// # Errors
-    /// [`ScrubError`]; nothing was recorded, and what was due still is.
+    /// [`ScrubError`]; nothing was recorded, and what was due is still due.
     ///
     /// # Safety
-    /// * The command buffer is being recorded under this recording, outside a render pass, by this
-    ///   thread alone, and is submitted at most once, with the recording.
-    /// * Its queue computes, and all scrubs of an allocator are for queues of one family; of one timeline at a time,
-    ///   others are [refused](ScrubError::Elsewhere).
+    /// * The command buffer is being recorded under this recording, outside a render pass, and only
+    ///   by this thread. It is submitted at most once, with the recording.
+    /// * Its queue supports compute, and all scrubs of an allocator are for queues of one family.
+    ///   While scrubs of one timeline are in progress, those of others are
+    ///   [refused](ScrubError::Elsewhere).
     pub unsafe fn record_scrub(
         &self,
         recording: &Recording,
@@ -64,23 +66,23 @@ impl Allocator {
         // SAFETY: the caller's promise.
         unsafe { sheet.record(&inner.vulkan, &compute, &dispatches, commands) };
         let scrubbed = work.scrubbed();
-        // The recording is open, so this bag is reached once the GPU has passed its submission.
+        // The recording is open, so this bag is reached only once the GPU has passed the recording's submission.
         inner.add_job(Job { bag: inner.current_bag(), work, sheet });
         Ok(scrubbed)
     }
 
-    /// As [`record_scrub`](Self::record_scrub), in a submission of its own on the timeline's queue,
-    /// which is of this family. `None` if nothing was due.
+    /// Like [`record_scrub`](Self::record_scrub), but in a submission of its own to the timeline's
+    /// queue, which belongs to the given family. Returns `None` if nothing was due.
     ///
-    /// Cost: as there, and a submission.
+    /// Cost: as for `record_scrub`, plus a submission.
     ///
     /// # Errors
-    /// [`ScrubError`]; nothing was submitted, and what was due still is.
+    /// [`ScrubError`]; nothing was submitted, and what was due is still due.
     ///
     /// # Safety
-    /// The queue is of this family and computes, no other thread uses it meanwhile (submissions
-    /// through this timeline take turns by themselves), and all scrubs of an allocator are for queues
-    /// of one family.
+    /// The queue belongs to this family and supports compute, no other thread uses it at the same
+    /// time (submissions through this timeline are serialised automatically), and all scrubs of an
+    /// allocator are for queues of one family.
     ///
     /// # Example
     /// ```
@@ -125,13 +127,14 @@ impl Allocator {
 }
 
 impl Allocator {
-    /// Checks every margin and all poison that the host watches now, and returns what was found since
-    /// the last call, here, when memory was handed out or ended, or by a scrub that the GPU is done
-    /// with. Each damaged word is repaired, so it is told once.
+    /// Checks every margin and all poison that the host watches, and returns what was found since
+    /// the last call: by this call, when memory was allocated or freed, or by a scrub that the GPU
+    /// has passed. Damaged words are repaired, so each is reported once.
     ///
-    /// For a test's end or a debug key: reads all free memory of the watched blocks, under the lock
-    /// of its memory type. Of more than 1024 findings the rest is traced and not kept, and where the host
-    /// has no memory, less is kept, and less is looked at, which is traced. What the GPU watches is checked by
+    /// Use this at the end of a test or for a debug key: it reads all free memory of the watched
+    /// blocks, under the lock of its memory type. At most 1024 findings are kept; further ones are
+    /// only reported to `tracing`. If the host has no memory, fewer findings are kept and less is
+    /// checked, which is reported to `tracing`. To check the memory that the GPU watches, call
     /// [`scrub`](Self::scrub) with [`Scrub::Everything`].
     ///
     /// # Example
@@ -156,7 +159,8 @@ impl Allocator {
         core::mem::take(&mut lock(&inner.guards.found))
     }
 
-    /// What all scrubs so far had the GPU do, those of recordings that were abandoned included. O(1).
+    /// Returns the total work of all scrubs so far, including those whose recordings were
+    /// abandoned. O(1).
     pub fn scrubbed(&self) -> Scrubbed {
         lock(&self.inner().guards.scrubs).total
     }
@@ -172,10 +176,10 @@ impl Inner {
         }
     }
 
-    /// Submits a scrub; or the recording comes back, without an error if nothing is due.
+    /// Submits a scrub. Otherwise returns the recording, without an error if nothing is due.
     ///
     /// # Safety
-    /// As [`Allocator::scrub`].
+    /// As for [`Allocator::scrub`].
     unsafe fn scrub(
         &self,
         recording: Recording,

@@ -1,4 +1,5 @@
-//! The hooks of the other flows: a block is made or goes, a range is handed out, allocations end.
+//! The hooks for the rest of the allocator: a block is created or freed, a range is handed out,
+//! allocations end.
 
 use std::sync::atomic::Ordering;
 
@@ -22,14 +23,14 @@ use crate::{
 };
 
 impl Inner {
-    /// Blocks will be watched so.
+    /// Blocks will be watched under this policy.
     pub(in super::super) fn watch(&self, policy: GuardPolicy) {
         if policy.is_on() && !self.guards.on.swap(true, Ordering::Relaxed) {
             self.with_register(Register::remember_cuts);
         }
     }
 
-    /// A block is new, and nobody has it yet: who is to watch it? The host poisons it as a whole.
+    /// Decides who watches a new block that nobody uses yet. The host poisons it as a whole.
     pub(in super::super) fn guard_block(
         &self,
         lane: &Lane,
@@ -57,13 +58,13 @@ impl Inner {
         }
         tracing::warn!(
             target: crate::events::GUARD, memory_type = lane.memory_type, bytes = size, ?by, ?refused,
-            "a block is unguarded: neither does the host see it, nor can the GPU scrub it"
+            "a block is unguarded: the host cannot access it, and the GPU cannot scrub it"
         );
         Sight::None
     }
 
-    /// A memory of its own is new, and not somebody else's: it is not guarded. Where all is to read
-    /// zero, the host sees to it, if it can: then it is one whole grave.
+    /// A new dedicated allocation that was not imported: it has no guards. If it should be zero,
+    /// the host zeroes it if possible, and it counts as one whole grave.
     pub(in super::super) fn open_dedicated(
         &self,
         lane: &Lane,
@@ -81,22 +82,22 @@ impl Inner {
         graves
     }
 
-    /// The mapping of a new memory, if it is the host that watches it.
+    /// The mapping of new memory, if the host watches it.
     fn seen(&self, lane: &Lane, mapping: Option<Mapping>) -> Option<Mapping> {
         mapping.filter(|_| lane.is_coherent() && self.guards.by != GuardedBy::Gpu)
     }
 
-    /// A memory of its own is not guarded.
+    /// Reports a dedicated allocation, which has no guards.
     pub(in super::super) fn tell_unguarded(&self, lane: &Lane, size: u64) {
         if self.guards.policy.is_on() {
             tracing::warn!(
                 target: crate::events::GUARD, memory_type = lane.memory_type, bytes = size,
-                "a dedicated memory is unguarded: guards watch blocks that allocations share"
+                "a dedicated allocation is unguarded: guards watch only shared blocks"
             );
         }
     }
 
-    /// The block of a sight goes: what it looks through goes before.
+    /// Destroys what a block is watched through, before the block is freed.
     ///
     /// # Safety
     /// The device contract; no submitted work uses the block.
@@ -108,8 +109,8 @@ impl Inner {
         }
     }
 
-    /// A range was granted where guards are on, and its owner does not know of it yet. It is free again where the
-    /// host has no memory to watch it.
+    /// A range was granted in guarded memory, and its owner does not have it yet. The range is free
+    /// again if the host has no memory to watch it.
     #[cold]
     #[inline(never)]
     pub(in super::super) fn guard_hand_out(
@@ -134,7 +135,7 @@ impl Inner {
                 drop(state);
                 tracing::warn!(
                     target: crate::events::GUARD, memory_type = lane.memory_type, bytes,
-                    "memory is handed out as the driver gave it: no scrub has gone over its block"
+                    "memory is handed out as the driver gave it: no scrub has zeroed it yet"
                 );
                 return Ok(());
             }
@@ -145,9 +146,10 @@ impl Inner {
         Ok(())
     }
 
-    /// Allocations end: their entries are pending and in the caller's hands alone, their resources
-    /// destroyed. What the host watches is checked and poisoned, without the lock; what the GPU
-    /// watches is free only after a scrub. Moves those that are free now to the front, and tells how many.
+    /// Allocations end: their entries are pending and held only by the caller, and their resources
+    /// are destroyed. Memory that the host watches is checked and poisoned, without the lock.
+    /// Memory that the GPU watches is free only after a scrub. Moves the entries that are free now
+    /// to the front, and returns how many they are.
     pub(in super::super) fn guard_ends<'a>(
         &self,
         lane: &'a Lane,

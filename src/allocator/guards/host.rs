@@ -1,4 +1,4 @@
-//! The host as the guard: fill, check and poison through the block's mapping, at once.
+//! Guards by the host: fills, checks and poisons immediately, through the block's mapping.
 
 use core::ops::Range;
 use std::sync::atomic::Ordering;
@@ -20,13 +20,13 @@ use crate::{
     vulkan::Mapping,
 };
 
-/// Entries in hand, where they lie.
+/// Entries that are being processed, with their locations.
 type Sites = SmallVec<[(Entry, Mapping, Site); FEW]>;
 
-/// So many are looked at where the host has no memory for a list.
+/// The number of entries that are processed at once if the host has no memory for a list.
 const FEW: usize = 2;
 
-/// A block is new and this thread's alone.
+/// Initialises a new block, which only this thread can access.
 pub(super) fn open_block(policy: GuardPolicy, mapping: Mapping, size: u64) {
     // SAFETY: the mapping has `size` bytes, and nobody has it yet.
     unsafe {
@@ -37,7 +37,7 @@ pub(super) fn open_block(policy: GuardPolicy, mapping: Mapping, size: u64) {
     }
 }
 
-/// Leaves a range as free memory is to be.
+/// Leaves a range in the state of free memory.
 ///
 /// # Safety
 /// As [`fill`].
@@ -65,7 +65,7 @@ impl Site {
         }
     }
 
-    /// Checks the region for what was written while it was free.
+    /// Checks the region for writes while it was free.
     ///
     /// # Safety
     /// As [`verify`].
@@ -88,7 +88,7 @@ pub(super) fn mapping_of(block: &Block) -> Option<Mapping> {
 }
 
 impl Inner {
-    /// What was written in a granted range while it was free?
+    /// Checks a granted range for writes while it was free.
     pub(super) fn host_hand_out(
         &self,
         mut state: Locked<'_, LaneState>,
@@ -116,7 +116,7 @@ impl Inner {
         self.guards.report(&found);
     }
 
-    /// Checks the margins of entries in hand and poisons them, without the lock.
+    /// Checks the margins of the given entries and poisons the entries, without holding the lock.
     pub(super) fn host_ends<'a>(
         &self,
         lane: &'a Lane,
@@ -125,7 +125,7 @@ impl Inner {
         points: &RetirePoints,
     ) -> Locked<'a, LaneState> {
         let mut sites = Sites::new();
-        // All at once, or without memory for that a few.
+        // All at once or, without memory for that, a few at a time.
         let many = sites.try_reserve(entries.len()).map_or(FEW, |()| entries.len().max(FEW));
         for entries in entries.chunks(many) {
             let site = |entry: &Entry| {
@@ -174,8 +174,9 @@ impl Inner {
         state
     }
 
-    /// Checks all that the host watches in a lane. Without memory for a list of what rests, or of the regions of a
-    /// ring or stacks, those are left out: they are looked at when they end.
+    /// Checks everything that the host watches in a lane. Without memory for a list of the entries
+    /// in quarantine, or of the regions of a ring or stacks, these are left out: they are checked
+    /// when they end.
     pub(super) fn host_check(&self, lane: &Lane) {
         let mut found = Vec::new();
         let state = lane.lock();
@@ -209,13 +210,13 @@ impl Inner {
         if !all {
             tracing::warn!(
                 target: crate::events::GUARD, memory_type = lane.memory_type,
-                "the host has no memory to look at all that it watches"
+                "the host has no memory to check everything that it watches"
             );
         }
     }
 }
 
-/// What was written to an entry that has rested, which ends now?
+/// Checks an entry in quarantine that ends now.
 pub(super) fn look_once_more(
     lane: &Lane,
     blocks: &BlockList,

@@ -1,8 +1,9 @@
-//! Guards: which blocks are watched and by whom, what was found, and the hooks of the other flows.
+//! Guards: which blocks are watched and by whom, the findings, and the hooks for the rest of the
+//! allocator.
 //!
-//! A range is checked and poisoned after its resource is destroyed and before it is free, so while it
-//! is pending and nobody's. The host does so at once, through the block's mapping (`host.rs`); what
-//! it does not see waits for a scrub of the GPU (`scrubs.rs`).
+//! A range is checked and poisoned after its resource is destroyed and before it is free, while it
+//! is pending and belongs to nobody. The host does this immediately, through the block's mapping
+//! (`host.rs`). Memory that the host cannot access waits for a scrub by the GPU (`scrubs.rs`).
 
 mod corruption;
 mod coverage;

@@ -1,4 +1,4 @@
-//! What bags waited for, remembered until what was in them is looked at: the retire points of reports.
+//! What bags waited for, remembered until their contents are checked: the retire points in reports.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use crate::{
     retire::{BagNumber, Bags, Cuts, Reached},
 };
 
-/// Older cuts are forgotten: their bags were collected long ago.
+/// Older cuts are removed: their bags were collected long ago.
 const KEPT: usize = 256;
 
 /// The bags above `below` up to `bag` waited for these points.
@@ -23,8 +23,8 @@ struct Passed {
 pub(in super::super) struct PassedCuts(VecDeque<Passed>);
 
 impl PassedCuts {
-    /// Notes the cuts that are still waited for, before any of them is passed; not all of them, if the host
-    /// has no memory. O(cuts).
+    /// Stores the cuts that are still being waited for, before any of them is passed; not all of
+    /// them, if the host has no memory. O(cuts).
     pub(in super::super) fn note(&mut self, cuts: &Cuts) {
         let mut below = cuts.reached_bag();
         for (bag, points) in cuts.stamped() {
@@ -33,7 +33,7 @@ impl PassedCuts {
                 if self.0.len() == KEPT {
                     self.0.pop_front();
                 }
-                // A report without its point is better than none.
+                // A report without its points is better than none.
                 if self.0.try_reserve(1).is_err() {
                     return;
                 }
@@ -59,12 +59,13 @@ impl PassedCuts {
     }
 }
 
-/// The points of entries that are about to come out of their bags.
+/// The points of entries that are about to leave their bags.
 #[derive(Default, Debug)]
 pub(in super::super) struct RetirePoints(Vec<(Entry, RetiredAt)>);
 
 impl RetirePoints {
-    /// Of all entries that are reached; of the first alone, if the host has no memory for more. O(entries).
+    /// Those of all reached entries; only of the first, if the host has no memory for more.
+    /// O(entries).
     pub(in super::super) fn new(
         bags: &Bags<Entry>,
         reached: &Reached,
@@ -93,7 +94,7 @@ impl RetirePoints {
     }
 }
 
-/// By which entries are sorted and found.
+/// The sort key of entries.
 pub(super) fn place(entry: Entry) -> (u32, u32) {
     (entry.slot, entry.key.index())
 }
@@ -102,7 +103,8 @@ pub(super) fn place(entry: Entry) -> (u32, u32) {
 mod tests {
     use super::*;
 
-    /// Every bag's point is that of the first cut from it on; one that had nothing to wait for has none.
+    /// The point of every bag is that of the first cut from it on. A bag that had nothing to wait
+    /// for has none.
     #[test]
     fn a_bag_is_told_with_the_point_it_waited_for() {
         let mut cuts = Cuts::new(1);
@@ -118,7 +120,8 @@ mod tests {
         let second = frame(&mut cuts);
         passed.note(&cuts);
         cuts.signalled(timeline, 2).unwrap();
-        // Nothing is out: what is dropped under a recording that comes to nothing waits for nothing.
+        // Nothing is outstanding: an allocation dropped under a recording that is abandoned waits
+        // for nothing.
         let recording = cuts.begin(timeline).unwrap();
         let idle = cuts.current();
         cuts.abandon(recording).unwrap();

@@ -1,9 +1,10 @@
-//! Pressure: what guards keep back is not the reason why a request fails.
+//! Requests do not fail because guards hold back memory.
 //!
-//! What rests where the host watches is looked at and free (`rest.rs`). The GPU cannot look at once: what is
-//! in its quarantine comes back unlooked, and if that does not do, what waits for its first scrub. Not what
-//! the GPU is working on, margins of what has ended since among it, and not what is to read zero: that is never
-//! given out with its former owner's bytes.
+//! Entries in the host's quarantine are checked and freed (`rest.rs`). The GPU cannot check memory
+//! immediately. Therefore entries in its quarantine are reused unchecked and, if that does not
+//! suffice, so are entries that wait for their first scrub. Two kinds of memory are excluded: what
+//! the GPU is working on, including margins of allocations that ended since; and memory that should
+//! be zero, which is never handed out with the data of its former owner.
 
 use std::sync::atomic::Ordering;
 
@@ -25,13 +26,14 @@ use crate::{
     retire::BagNumber,
 };
 
-/// What comes back unlooked, the least loss first.
+/// What is reused unchecked, the least loss first.
 const UNLOOKED: [fn(Step) -> bool; 2] =
     [|step| matches!(step, Step::Recheck { .. }), |step| matches!(step, Step::End)];
 
 impl Inner {
-    /// What becomes of a request that was refused where the GPU keeps guards: as much of what they keep
-    /// back as it takes comes back unlooked, in the heaps where that may help, and it is asked again.
+    /// Handles a request that failed although the GPU holds back memory for guards: releases as
+    /// much of this memory as needed unchecked, in the heaps where it may help, and repeats the
+    /// request.
     #[cold]
     pub(in super::super) fn ask_unlooked<T>(
         &self,
@@ -66,7 +68,8 @@ impl Inner {
         Err(refusal)
     }
 
-    /// Pending → Free for what waits in a lane for such a step of a scrub. Whether anything did.
+    /// Pending → Free for the entries of a lane that wait for such a step of a scrub. Returns
+    /// whether there were any.
     fn let_go_unlooked(&self, lane: &Lane, goes: fn(Step) -> bool) -> bool {
         let mut state = lane.lock();
         if state.guards == GuardPolicy::Zero {
@@ -83,7 +86,7 @@ impl Inner {
                 let region = blocks.region(entry);
                 let unfilled = region.filter(|_| fills && waiting.step == Step::End);
                 if let Some((region, block)) = unfilled.zip(blocks.block_mut(entry.slot)) {
-                    // Nobody has filled it since its owner came.
+                    // Nobody has filled it since its owner came, so it has no valid grave.
                     block.graves.forget(region.offset..region.offset + region.size);
                 }
                 freeing.add(blocks, entry);
@@ -101,13 +104,13 @@ impl Inner {
         tracing::warn!(
             target: crate::events::GUARD,
             memory_type = lane.memory_type, bytes = collected.bytes, count,
-            "memory is short: what ended comes back before the GPU has looked at it"
+            "memory is short: freed memory is reused before the GPU has checked it"
         );
         true
     }
 
-    /// The bag of the first scrub under way by whose end one block of the lane has so many bytes back. The guess is
-    /// left out where the host has no memory for it.
+    /// The bag of the first scrub in progress after which one block of the lane has this many bytes
+    /// free. `None` if the host has no memory for the estimate.
     pub(in super::super) fn earliest_scrub(&self, lane: &Lane, bytes: u64) -> Option<BagNumber> {
         let mut jobs: SmallVec<[(u64, BagNumber); 8]> = SmallVec::new();
         let scrubs = lock(&self.guards.scrubs);
@@ -118,7 +121,7 @@ impl Inner {
         let mut waiting: Vec<(BagNumber, Entry)> = Vec::new();
         waiting.try_reserve(state.waiting.len()).ok()?;
         waiting.extend(state.waiting.iter().filter_map(|waiting| {
-            // What may come back unlooked waits for those alone that are at work on its margins.
+            // Entries that may be reused unchecked wait only for scrubs that work on their margins.
             let holds = |number: u64| match waiting.scrub {
                 NOBODY => number <= waiting.after,
                 scrub => number == scrub && waiting.step != Step::Open,

@@ -1,5 +1,6 @@
-//! The quarantine of what the host watches: what ended rests, pending and poisoned, for so many collects,
-//! and is looked at before it is free. A write that comes meanwhile hits nobody and is found.
+//! The quarantine of memory that the host watches: freed memory stays pending and poisoned for a
+//! number of collects, and is checked before it is free. A write in the meantime hits no new owner,
+//! and is found.
 
 use std::sync::atomic::Ordering;
 
@@ -14,8 +15,9 @@ use super::{
 use crate::memory::Entry;
 
 impl Inner {
-    /// Of entries that ended and are poisoned some rest; moves the others to the front. How many those are. Under
-    /// the lock, so that a close comes before or after.
+    /// Puts some of the entries that ended and are poisoned in quarantine, and moves the others to
+    /// the front. Returns how many those are. Called under the lock, so that a close comes either
+    /// before or after.
     pub(super) fn lay_to_rest(
         &self,
         lane: &Lane,
@@ -37,7 +39,8 @@ impl Inner {
         left
     }
 
-    /// Frees what has rested long enough, or all of it where nothing rests any more; each is looked at.
+    /// Checks and frees entries that have rested long enough, or all of them if the quarantine has
+    /// ended.
     pub(in super::super) fn end_rests(&self, all: bool, collected: &mut Collected) {
         let all = all || self.scrubs_have_ended();
         let now = self.collects.load(Ordering::Relaxed);

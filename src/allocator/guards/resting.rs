@@ -1,20 +1,21 @@
-//! What the host has in quarantine.
+//! The host's quarantine.
 
 use std::collections::{TryReserveError, VecDeque};
 
 use super::passed::place;
 use crate::memory::Entry;
 
-/// What rests in a lane, oldest first.
+/// The entries in quarantine in a lane, oldest first.
 #[derive(Default, Debug)]
 pub(in super::super) struct Resting {
-    /// With the collect that ends the rest, and the bytes.
+    /// Each with the collect that ends its rest, and its bytes.
     entries: VecDeque<(Entry, u64, u64)>,
     bytes: u64,
 }
 
 impl Resting {
-    /// An entry rests until a collect; not if the host has no memory to remember it by. O(1).
+    /// Puts an entry in quarantine until a collect. Returns false if the host has no memory to
+    /// store it. O(1).
     pub(super) fn push(&mut self, entry: Entry, until: u64, bytes: u64) -> bool {
         if self.entries.try_reserve(1).is_err() {
             return false;
@@ -30,7 +31,8 @@ impl Resting {
         Some(entry)
     }
 
-    /// The collect that ends the oldest one's rest: the next, if more bytes rest than may.
+    /// The collect that ends the rest of the oldest entry; the next collect, if more than `most`
+    /// bytes rest.
     pub(super) fn next_end(&self, most: u64) -> u64 {
         if self.bytes > most {
             return 0;
@@ -38,12 +40,12 @@ impl Resting {
         self.entries.front().map_or(u64::MAX, |&(_, until, _)| until)
     }
 
-    /// All that rests.
+    /// All entries in quarantine.
     pub(in super::super) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().map(|(entry, ..)| entry)
     }
 
-    /// All that rests, by its [place].
+    /// All entries in quarantine, sorted by [place].
     pub(super) fn sorted(&self) -> Result<Vec<(u32, u32)>, TryReserveError> {
         let mut places = Vec::new();
         places.try_reserve_exact(self.entries.len())?;

@@ -1,8 +1,9 @@
-//! The GPU as the guard: what becomes of entries that wait for a scrub (`work.rs` says what each is to
-//! have done), and of scrubs.
+//! Guards by the GPU: the life of entries that wait for a scrub (`work.rs` determines the work for
+//! each), and of scrubs.
 //!
-//! Whatever a scrub touches is nobody's until the GPU has passed it: a margin, or a range that stays
-//! pending. So scrubs need no order with the user's work but that of their queue.
+//! Everything that a scrub accesses belongs to nobody until the GPU has passed it: either a margin,
+//! or a range that stays pending. Therefore scrubs need no order with the user's work except that
+//! of their queue.
 
 use std::{collections::TryReserveError, sync::atomic::Ordering};
 
@@ -28,7 +29,7 @@ use crate::{
     tlsf::Region,
 };
 
-/// Moves the entries that stay to the front, in their order. How many they are.
+/// Moves the entries that stay to the front, in order. Returns how many they are.
 pub(super) fn keep_in_front(entries: &mut [Entry], mut stays: impl FnMut(Entry) -> bool) -> usize {
     let mut kept = 0;
     for at in 0..entries.len() {
@@ -41,7 +42,8 @@ pub(super) fn keep_in_front(entries: &mut [Entry], mut stays: impl FnMut(Entry) 
 }
 
 impl Inner {
-    /// No scrub comes any more, and nothing rests: what waits is let go.
+    /// Whether there will be no more scrubs and no quarantine, so that waiting entries are
+    /// released.
     pub(super) fn scrubs_have_ended(&self) -> bool {
         self.life() != Life::Open || self.is_lost()
     }
@@ -50,8 +52,8 @@ impl Inner {
         self.guards.jobs.load(Ordering::Acquire) > 0
     }
 
-    /// A range was granted: its margins are nobody's, and are filled by the next scrub. Without memory for that, or
-    /// for its end, nothing has changed.
+    /// A range was granted: its margins belong to nobody, and the next scrub fills them. If there
+    /// is no memory to store this, or the end of the range, nothing has changed.
     pub(super) fn scrub_hand_out(
         &self,
         state: &mut LaneState,
@@ -66,7 +68,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Says once that what ended waits for scrubs that nobody records.
+    /// Reports once that freed memory waits for scrubs that nobody records.
     pub(in super::super) fn tell_unscrubbed(&self, now: u64) {
         let guards = &self.guards;
         let since = now.saturating_sub(guards.scrubbed.load(Ordering::Relaxed));
@@ -84,27 +86,27 @@ impl Inner {
         }
         tracing::warn!(
             target: crate::events::GUARD, bytes, collects = since,
-            "what ended waits for a scrub, and none was recorded for long: call `record_scrub` or \
-             `scrub` once a frame, or nothing comes back"
+            "freed memory waits for a scrub, and none was recorded for long: call `record_scrub` or \
+             `scrub` once per frame, or freed memory is never reused"
         );
     }
 
-    /// Lists the entries that wait for a scrub before they are free, and moves the others to the front. How many
-    /// those are.
+    /// Lists the entries that wait for a scrub before they are free, and moves the others to the
+    /// front. Returns how many those are.
     pub(super) fn scrub_ends(
         &self,
         state: &mut LaneState,
         entries: &mut [Entry],
         points: &RetirePoints,
     ) -> usize {
-        // Where scrubs have ended, one that is under way may still look at margins.
+        // Even if scrubs have ended, one in progress may still check margins.
         let over =
             !self.guards.scrubs() || self.scrubs_have_ended() && !self.scrubs_are_under_way();
         if over {
             return entries.len();
         }
         let collect = self.collects.load(Ordering::Relaxed);
-        // Without margins no scrub works on what lives.
+        // Without margins, no scrub works on live allocations.
         let has_margins = state.guards.margin() > 0;
         let after = if has_margins { self.guards.begun.load(Ordering::Relaxed) } else { 0 };
         let LaneState { blocks, waiting, .. } = state;
@@ -119,8 +121,9 @@ impl Inner {
         })
     }
 
-    /// Takes in hand all that waits for a scrub, once those that the GPU has passed are taken back, and says
-    /// what is to be done for it. It becomes a [job](Self::add_job) or [ends](Self::end_work).
+    /// Finishes the scrubs that the GPU has passed, then marks all entries that wait for a scrub
+    /// and returns the work for them. The work becomes a [job](Self::add_job) or
+    /// [ends](Self::end_work).
     pub(super) fn take_scrub_work(
         &self,
         timeline: TimelineId,
@@ -138,7 +141,7 @@ impl Inner {
         Ok(work)
     }
 
-    /// What is to be done in a lane.
+    /// Adds the work in a lane.
     fn plan_scrub(&self, lane: &Lane, extent: Scrub, work: &mut Work) -> Result<(), ScrubError> {
         let mut state = lane.lock();
         let (number, policy) = (work.number, state.guards);
@@ -166,8 +169,8 @@ impl Inner {
         plan().map_err(|_: TryReserveError| NO_MEMORY)
     }
 
-    /// A scrub takes the free ranges of blocks where anybody has lived, or of those that are fresh, so that nobody
-    /// gets them meanwhile.
+    /// A scrub takes the free ranges of used blocks, or of new ones, so that nobody gets them in
+    /// the meantime.
     fn hold_free(&self, state: &mut LaneState, scrub: u64, step: Step) -> Result<(), ScrubError> {
         for slot in 0..state.blocks.slots() {
             let taken = state.blocks.taken();
@@ -195,7 +198,7 @@ impl Inner {
         Ok(())
     }
 
-    /// A scrub was submitted, or recorded where it will be.
+    /// A scrub was submitted, or recorded into work that will be.
     pub(super) fn add_job(&self, job: Job) {
         let mut scrubs = lock(&self.guards.scrubs);
         let Scrubbed { number, checked, filled, dispatches } = job.work.scrubbed();
@@ -209,13 +212,13 @@ impl Inner {
         self.guards.jobs.store(scrubs.jobs.len(), Ordering::Release);
     }
 
-    /// Work becomes no job: there was none to do, or it is due as before.
+    /// Work becomes no job: either there was none, or it is still due.
     pub(super) fn end_work(&self, work: &Work, done: bool) {
         self.guards.recorded.fetch_add(u64::from(done), Ordering::Relaxed);
         self.end_scrub(work.number, done, &mut Collected::default());
     }
 
-    /// A sheet may be used again; it goes where the host has no memory to keep it.
+    /// Returns a sheet for reuse; destroys it if the host has no memory to keep it.
     pub(super) fn give_back_sheet(&self, sheet: Sheet) {
         let mut scrubs = lock(&self.guards.scrubs);
         if scrubs.sheets.try_reserve(1).is_ok() {
@@ -227,7 +230,7 @@ impl Inner {
         unsafe { sheet.destroy(&self.vulkan, &self.heaps) };
     }
 
-    /// Takes back the scrubs whose bags are reached.
+    /// Finishes the scrubs whose bags are reached.
     pub(in super::super) fn finish_scrubs(&self, reached: BagNumber, collected: &mut Collected) {
         self.finish_scrubs_where(|job| job.bag.is_reached(reached), collected);
         if self.scrubs_have_ended() && !self.scrubs_are_under_way() {
@@ -235,7 +238,7 @@ impl Inner {
         }
     }
 
-    /// Takes back every scrub: the caller knows that the GPU is done.
+    /// Finishes every scrub. The caller knows that the GPU has finished.
     pub(in super::super) fn finish_all_scrubs(&self, collected: &mut Collected) {
         self.finish_scrubs_where(|_| true, collected);
     }
@@ -247,7 +250,7 @@ impl Inner {
             let Job { work, sheet, .. } = scrubs.jobs.remove(at);
             self.guards.jobs.store(scrubs.jobs.len(), Ordering::Release);
             drop(scrubs);
-            // An abandoned recording is reached too, and has done nothing.
+            // An abandoned recording is also reached, but its scrub has not run.
             let ran = sheet.has_run();
             if ran {
                 self.guards.report(&work.findings(|piece| sheet.seen(piece)));
@@ -257,7 +260,8 @@ impl Inner {
         }
     }
 
-    /// The next step of each entry that a scrub has in hand, if it ran; if it did not, they wait on.
+    /// Takes each entry of a scrub to its next step, if the scrub ran. Otherwise the entries keep
+    /// waiting.
     fn end_scrub(&self, number: u64, ran: bool, collected: &mut Collected) {
         self.guards.end_scrub(number);
         for lane in self.lanes() {
@@ -273,7 +277,7 @@ impl Inner {
                 }
                 waiting.scrub = NOBODY;
                 let entry = waiting.entry;
-                // One that was recorded before may be submitted later.
+                // A scrub that was recorded earlier may still be submitted later.
                 let may_go = ran && self.guards.is_left_alone(waiting);
                 match waiting.step {
                     Step::Held => {}
@@ -317,7 +321,7 @@ impl Inner {
         }
     }
 
-    /// Lets go what waits for a scrub that will not come.
+    /// Releases entries that wait for a scrub that will not come.
     pub(in super::super) fn let_waiting_go(&self, collected: &mut Collected) {
         for lane in self.lanes() {
             let mut state = lane.lock();
@@ -335,19 +339,19 @@ impl Inner {
         }
     }
 
-    /// Whether all of a region was filled with zeros, and nobody had it since but its owner now.
+    /// Whether all of a region was filled with zeros, and only its present owner has had it since.
     pub(in super::super) fn is_zeroed(&self, lane: &Lane, entry: Entry) -> bool {
         reads_zero(&lane.lock(), entry)
     }
 
-    /// Bytes of a heap that sheets hold.
+    /// The bytes of a heap that sheets occupy.
     pub(in super::super) fn sheet_bytes(&self, heap: u32) -> u64 {
         let scrubs = lock(&self.guards.scrubs);
         let under_way = scrubs.jobs.iter().map(|job| &job.sheet);
         scrubs.sheets.iter().chain(under_way).map(|sheet| sheet.bytes_of(heap)).sum()
     }
 
-    /// Destroys what scrubs need of the driver.
+    /// Destroys the driver's objects for scrubs.
     pub(in super::super) fn destroy_scrubs(&self) {
         let mut scrubs = lock(&self.guards.scrubs);
         let Scrubs { compute, sheets, jobs, .. } = &mut *scrubs;
@@ -374,7 +378,7 @@ fn bury(lane: &Lane, blocks: &mut BlockList, waiting: &Waiting) {
     block.graves.bury(site.region.clone(), site.grave(waiting.freed));
 }
 
-/// Whether all of a region was filled with zeros, and nobody had it since but its owner now.
+/// Whether all of a region was filled with zeros, and only its present owner has had it since.
 pub(super) fn reads_zero(state: &LaneState, entry: Entry) -> bool {
     let Some(block) = state.blocks.block(entry.slot) else { return false };
     let zeroed = |block: View<'_>| {

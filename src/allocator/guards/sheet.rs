@@ -1,5 +1,5 @@
-//! A sheet: the driver's objects of one scrub. Its tables and its report, mapped; its descriptor
-//! sets; and a command buffer where fencepost submits by itself.
+//! A sheet: the driver's objects for one scrub. It contains the mapped tables and report, the
+//! descriptor sets, and a command buffer if fencepost submits the scrub itself.
 
 use core::ptr::NonNull;
 
@@ -18,18 +18,18 @@ pub(super) struct Sheet {
     pub(super) memory: vk::DeviceMemory,
     pub(super) mapping: Mapping,
     pub(super) heap: u32,
-    /// Bytes of memory.
+    /// The size of the memory in bytes.
     pub(super) size: u64,
-    /// Words of the buffer.
+    /// The size of the buffer in words.
     pub(super) words: usize,
     pub(super) sets: vk::DescriptorPool,
     pub(super) sets_limit: u32,
     pub(super) commands: Option<(u32, vk::CommandPool, vk::CommandBuffer)>,
-    /// Where the report begins, in words.
+    /// The offset of the report, in words.
     pub(super) report: usize,
 }
 
-/// What the first place of a report is set to, when all has been done.
+/// The first place of a report is set to this when all work has finished.
 const DONE: u32 = 1;
 
 impl Sheet {
@@ -60,12 +60,12 @@ impl Sheet {
         unsafe { self.at(start).cast::<[u32; SEEN]>().read() }
     }
 
-    /// Whether the GPU has done all of the scrub.
+    /// Whether the GPU has finished the whole scrub.
     pub(super) fn has_run(&self) -> bool {
         self.read(0)[0] == DONE
     }
 
-    /// What the GPU told of a piece of the checks.
+    /// The GPU's report of a piece of the checks.
     pub(super) fn seen(&self, piece: usize) -> Option<Seen> {
         Seen::read(self.read(1 + piece))
     }
@@ -92,7 +92,7 @@ impl Sheet {
         unsafe { vulkan.record_compute(commands, compute, dispatches, done) };
     }
 
-    /// Records the dispatches into a command buffer of its own.
+    /// Records the dispatches into the sheet's own command buffer.
     ///
     /// # Safety
     /// As [`record`](Self::record); the device has queues of the family, which compute.

@@ -1,4 +1,4 @@
-//! The making of sheets.
+//! Creating sheets.
 
 use core::ops::Range;
 
@@ -21,14 +21,14 @@ use crate::{
     vulkan::{Bound, Compute, Dispatch, External, Mapping, NewMemory, Resource},
 };
 
-/// Words of the smallest sheet.
+/// The size of the smallest sheet, in words.
 const LEAST_WORDS: usize = 16 << 10;
 
-/// The pipelines, by the place that a dispatch names.
+/// The pipelines, indexed as in a dispatch.
 const PIPELINES: [&core::ffi::CStr; 2] = [CHECK, FILL];
 
 impl Inner {
-    /// The pipelines, made once.
+    /// The pipelines, created once.
     fn compute(&self) -> Result<Compute, ScrubError> {
         if let Some(compute) = lock(&self.guards.scrubs).compute {
             return Ok(compute);
@@ -46,7 +46,7 @@ impl Inner {
         Ok(kept)
     }
 
-    /// A sheet with the tables of some work written to it, and its dispatches: the checks, then the
+    /// A sheet that contains the tables of the given work, and its dispatches: the checks, then the
     /// fills.
     pub(super) fn write_sheet(
         &self,
@@ -102,7 +102,7 @@ impl Inner {
         }
     }
 
-    /// A sheet that is large enough, a used one if there is one.
+    /// A sheet that is large enough; a used one, if there is one.
     fn sheet(&self, words: usize, sets: u32) -> Result<Sheet, ScrubError> {
         let used = lock(&self.guards.scrubs).sheets.pop();
         if let Some(sheet) = used {
@@ -153,8 +153,8 @@ impl Inner {
         }
     }
 
-    /// Memory of a sheet's own, bound and mapped: it is in no block, so it is no allocation of the
-    /// user's.
+    /// Allocates, binds and maps the memory of a sheet. It is not in a block, so it does not count
+    /// as an allocation of the user.
     fn make_sheet_memory(
         &self,
         buffer: vk::Buffer,
@@ -165,7 +165,7 @@ impl Inner {
         let needs = unsafe { self.vulkan.requirements(resource) };
         let coherent = AllocationDesc::readback().required(vk::MemoryPropertyFlags::HOST_COHERENT);
         let request = Request::new(&needs, Target::buffer(buffer, usage), &coherent);
-        // Vulkan has a coherent type for every buffer.
+        // Vulkan guarantees a coherent type for every buffer.
         let mut error = ScrubError::NoMemoryType;
         for lane in self
             .answer(&request.question)

@@ -1,4 +1,4 @@
-//! A region of a guarded block: whose it is, and where its margins lie.
+//! A region of a guarded block, with its owner and the position of its margins.
 
 use core::ops::Range;
 
@@ -10,16 +10,16 @@ use crate::{
     tlsf::Region,
 };
 
-/// A region, with what is known of who lives there.
+/// A region, with what is known about its owner.
 #[derive(Clone, Debug)]
 pub(super) struct Site {
     memory_type: u32,
     memory: vk::DeviceMemory,
-    /// Bytes of the block.
+    /// The region, in bytes of the block.
     pub(super) region: Range<u64>,
     /// The allocation in it.
     inside: Range<u64>,
-    /// Where the margin behind it begins.
+    /// The start of the margin after the allocation.
     behind: u64,
     pub(super) tenant: Tenant,
 }
@@ -38,20 +38,21 @@ impl Site {
         }
     }
 
-    /// With margins of whole atoms: where memory is not coherent, the host writes whole ones back, the bytes behind an
-    /// allocation's last among them as it last saw them. A region and a front are of whole atoms.
+    /// The site with margins of whole atoms. In non-coherent memory the host writes back whole
+    /// atoms, including the bytes after an allocation, as it last saw them. Regions and front
+    /// margins consist of whole atoms anyway.
     pub(super) fn of_atoms(self, atom: u64) -> Self {
         let behind = self.inside.end.next_multiple_of(atom).min(self.region.end);
         Self { behind, ..self }
     }
 
-    /// Who lives there, or did.
+    /// The present or former owner.
     pub(super) fn owner(&self, freed: Option<Freed>) -> Owner {
         let Range { start, end } = self.inside;
         owner(self.tenant.name, start, end - start, freed)
     }
 
-    /// The margins, before and after.
+    /// The margins before and after the allocation.
     pub(super) fn margins(&self) -> [(Damage, Range<u64>); 2] {
         [
             (Damage::Before, self.region.start..self.inside.start),
@@ -74,7 +75,7 @@ impl Site {
     }
 }
 
-/// Whose bug it is if words are found damaged.
+/// The source to report if words are found damaged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Source {
     damage: Damage,
@@ -83,10 +84,10 @@ pub(super) struct Source {
     memory: vk::DeviceMemory,
 }
 
-/// Damaged words.
+/// A run of damaged words.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
-    /// Where in the block the first damaged byte lies.
+    /// The offset of the first damaged byte in the block.
     pub(super) offset: u64,
     pub(super) words: u64,
     pub(super) expected: u32,
@@ -111,7 +112,7 @@ impl Source {
     }
 }
 
-/// Who lay there, unless nobody did.
+/// The last owner of a grave, if there was one.
 pub(super) fn owner_of(grave: Grave) -> Option<Owner> {
     let Grave { offset, size, name, freed } = grave;
     (size > 0).then(|| owner(name, offset, size, Some(freed)))

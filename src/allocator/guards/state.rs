@@ -1,4 +1,4 @@
-//! What guards keep: the policy, what was found, and the scrubs that are under way.
+//! The state of guards: the policy, the findings, and the scrubs in progress.
 
 use std::sync::{
     Mutex,
@@ -23,47 +23,49 @@ use crate::{
     vulkan::{Compute, Properties},
 };
 
-/// The policy, what was found since it was last asked, and the scrubs that are under way.
+/// The policy, the findings since the last query, and the scrubs in progress.
 #[derive(Debug)]
 pub(in super::super) struct Guards {
-    /// Of memory types, and of arenas that have none of their own.
+    /// For memory types, and for arenas without a policy of their own.
     pub(in super::super) policy: GuardPolicy,
-    /// Anything is watched, or was.
+    /// Whether anything is or was watched.
     pub(super) on: AtomicBool,
     pub(super) by: GuardedBy,
-    /// The host writes whole ones of so many bytes back, in memory that is not coherent; 1 where there is none that
-    /// is watched.
+    /// The number of bytes that the host writes back at once in non-coherent memory; 1 if no such
+    /// memory is watched.
     pub(super) atom: u64,
     pub(super) quarantine: Quarantine,
     pub(super) found: Mutex<Vec<Corruption>>,
     pub(super) scrubs: Mutex<Scrubs>,
-    /// How many of them there are; written under their lock.
+    /// The number of jobs; written under their lock.
     pub(super) jobs: AtomicUsize,
-    /// How many scrubs ever began, and the number of the oldest that is not over; written under their lock.
+    /// The number of scrubs that ever began, and the number of the oldest one in progress; written
+    /// under their lock.
     pub(super) begun: AtomicU64,
     pub(super) oldest: AtomicU64,
-    /// How many were recorded, or had nothing to do.
+    /// The number of scrubs that were recorded, or had nothing to do.
     pub(super) recorded: AtomicU64,
-    /// The number of the collect after which the last was recorded.
+    /// The number of the collect after which the last scrub was recorded.
     pub(super) scrubbed: AtomicU64,
-    /// It was told that none is.
+    /// Whether the lack of scrubs was reported.
     pub(super) told: AtomicBool,
-    /// Allocations of memory that was to read zero and may not.
+    /// The number of allocations whose memory should be zero and may not be.
     pub(super) unzeroed: AtomicU64,
-    /// Allocations whose memory the GPU was to look at, and that came back before.
+    /// The number of allocations whose memory was reused before the GPU had checked it.
     pub(super) unlooked: AtomicU64,
 }
 
-/// How long what ended rests between the scrub that poisons it and the one that looks again; where the
-/// host watches, between the collects.
+/// How long freed memory rests between the scrub that poisons it and the one that checks it again
+/// or, if the host watches, between the collects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Quarantine {
     pub(super) scrubs: u32,
-    /// Of a memory type or arena; the oldest go first.
+    /// The limit per memory type or arena; the oldest entries leave first.
     pub(super) bytes: u64,
 }
 
-/// More than this is not kept, only traced: who writes everywhere is found by the first few.
+/// The maximum number of findings that are kept. Further ones are only traced, because the first
+/// few suffice to find a frequent bug.
 const KEPT: usize = 1024;
 
 impl Guards {
@@ -71,7 +73,7 @@ impl Guards {
         let writes_atoms = |of: &MemoryType| {
             of.flags & (bits::HOST_VISIBLE | bits::HOST_COHERENT) == bits::HOST_VISIBLE
         };
-        // The host alone watches coherent memory alone.
+        // A host that watches alone watches only coherent memory.
         let is_watched = desc.guarded_by != GuardedBy::Host;
         let any = is_watched && properties.types.iter().any(writes_atoms);
         Self {
@@ -93,7 +95,7 @@ impl Guards {
         }
     }
 
-    /// The least bytes of a margin under a policy; 0 without margins.
+    /// The minimum size of a margin under a policy; 0 without margins.
     pub(in super::super) fn margin(&self, policy: GuardPolicy) -> u64 {
         match policy.margin() {
             0 => 0,
@@ -106,10 +108,12 @@ impl Guards {
         self.on.load(Ordering::Relaxed)
     }
 
-    /// A scrub of a timeline begins to look for work: its number. There is a place for its job. Whoever ends under a
-    /// lane's lock that it had before finds the number in `begun`.
+    /// Begins a scrub on a timeline, and returns its number. There is a place for its job. If an
+    /// allocation ends under a lane's lock after the scrub held that lock, it finds this number in
+    /// `begun`.
     ///
-    /// What one scrub works on another may work on too, so they are of one timeline, whose queue orders them.
+    /// Two scrubs may work on the same memory. Therefore all scrubs in progress are on one
+    /// timeline, whose queue orders them.
     pub(super) fn begin_scrub(&self, timeline: TimelineId) -> Result<u64, ScrubError> {
         let mut scrubs = lock(&self.scrubs);
         let Scrubs { numbers, jobs, .. } = &mut *scrubs;
@@ -126,7 +130,7 @@ impl Guards {
         Ok(number)
     }
 
-    /// A scrub is over: the GPU has passed it, or it never will be submitted.
+    /// A scrub has ended: the GPU has passed it, or it will never be submitted.
     pub(super) fn end_scrub(&self, number: u64) {
         let mut scrubs = lock(&self.scrubs);
         scrubs.numbers.retain(|&(other, _)| other != number);
@@ -138,7 +142,7 @@ impl Guards {
         self.oldest.store(oldest, Ordering::Release);
     }
 
-    /// Whether no scrub works on an entry's margins any more that began while it lived.
+    /// Whether no scrub that began while the entry was alive still works on its margins.
     pub(super) fn is_left_alone(&self, waiting: &Waiting) -> bool {
         waiting.after < self.oldest.load(Ordering::Acquire)
     }
@@ -148,7 +152,7 @@ impl Guards {
         self.is_on() && self.by != GuardedBy::Host
     }
 
-    /// Tells findings, with no lock of a lane held: a subscriber is user code.
+    /// Reports findings. No lane's lock is held, because a subscriber is user code.
     pub(super) fn report(&self, found: &[Corruption]) {
         if found.is_empty() {
             return;
@@ -179,23 +183,23 @@ impl Guards {
     }
 }
 
-/// All scrubs of an allocator. Behind a lock that no driver call is made under.
+/// All scrubs of an allocator, behind a lock that is never held across a driver call.
 #[derive(Debug, Default)]
 pub(super) struct Scrubs {
     pub(super) compute: Option<Compute>,
     pub(super) sheets: Vec<Sheet>,
     /// Submitted, or about to be.
     pub(super) jobs: Vec<Job>,
-    /// The numbers of those that are not over, and their timeline.
+    /// The numbers of the scrubs in progress, and their timeline.
     pub(super) numbers: Vec<(u64, TimelineId)>,
-    /// All that was ever recorded.
+    /// The total work that was ever recorded.
     pub(super) total: Scrubbed,
 }
 
-/// A scrub on its way.
+/// A scrub in progress.
 #[derive(Debug)]
 pub(super) struct Job {
-    /// Once it is reached, so is the scrub.
+    /// When this bag is reached, so is the scrub.
     pub(super) bag: BagNumber,
     pub(super) work: Work,
     pub(super) sheet: Sheet,

@@ -1,7 +1,7 @@
-//! The host's hands: words of a mapped block, filled and compared.
+//! Guards by the host, word by word: fills and compares words of a mapped block.
 //!
-//! They are read and written as atomics, through raw pointers: a bug on the GPU, or a check on
-//! another thread, may touch them at the same time.
+//! They are accessed as atomics, through raw pointers, because a bug on the GPU, or a check on
+//! another thread, may access them at the same time.
 
 use core::{
     ops::Range,
@@ -26,12 +26,12 @@ unsafe fn word<'a>(mapping: Mapping, index: u64) -> &'a AtomicU32 {
     unsafe { AtomicU32::from_ptr(mapping.add(index * 4).as_ptr().as_ptr().cast()) }
 }
 
-/// The bits of the word that lie in a range of bytes.
+/// A mask of the bits of the word that lie in a range of bytes.
 fn mask(index: u64, range: &Range<u64>) -> u32 {
     let first = range.start.saturating_sub(index * 4).min(4) as u32;
     let past = (range.end.saturating_sub(index * 4)).min(4) as u32;
     let below = |bytes: u32| if bytes >= 4 { u32::MAX } else { (1 << (bytes * 8)) - 1 };
-    // Byte 0 of a word is its lowest, on every host that has a Vulkan driver.
+    // Byte 0 of a word is its lowest byte on every host that has a Vulkan driver.
     below(past) & !below(first)
 }
 
@@ -46,7 +46,8 @@ unsafe fn byte<'a>(mapping: Mapping, at: u64) -> &'a AtomicU8 {
     unsafe { AtomicU8::from_ptr(mapping.add(at).as_ptr().as_ptr().cast()) }
 }
 
-/// The masked bytes of a word, and those of `rest`: the others are another owner's, and not touched.
+/// The masked bytes of a word, with the other bytes from `rest`: those belong to another owner and
+/// are not accessed.
 ///
 /// # Safety
 /// The mapping has the word's four bytes.
@@ -99,7 +100,7 @@ pub(super) unsafe fn clear(mapping: Mapping, range: Range<u64>) {
     unsafe { write(mapping, range, |_| 0) };
 }
 
-/// Writes zeros into the bytes behind the last whole word of so many.
+/// Writes zeros into the bytes after the last whole word.
 ///
 /// # Safety
 /// The mapping has so many bytes, and those are nobody's.
@@ -119,7 +120,7 @@ unsafe fn write(mapping: Mapping, range: Range<u64>, content: impl Fn(u64) -> u3
     }
 }
 
-/// Compares a range of bytes with the pattern, tells damaged runs of words, and repairs them.
+/// Compares a range of bytes with the pattern, reports damaged runs of words, and repairs them.
 ///
 /// # Safety
 /// As [`fill`].
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
 
     thread_local! {
-        /// What was read or written, in its order.
+        /// What was read or written, in order.
         static TOUCHED: RefCell<Vec<Range<u64>>> = const { RefCell::new(Vec::new()) };
     }
 
@@ -158,10 +159,10 @@ mod tests {
     }
 
     const SIZE: u64 = 24;
-    /// What others hold.
+    /// The content of other owners' bytes.
     const THEIRS: u8 = 0xEE;
 
-    /// The bytes that `work` touches of a block, each told once.
+    /// The bytes of a block that `work` accesses, each listed once.
     fn touched(work: impl FnOnce()) -> Vec<u64> {
         TOUCHED.take();
         work();
@@ -175,8 +176,8 @@ mod tests {
         pattern(at / 4).to_le_bytes()[at as usize % 4]
     }
 
-    /// An owner's bytes begin and end anywhere in a word, and may be written just then: not even a read is
-    /// allowed, though none would be seen to do harm.
+    /// An owner's bytes may begin and end anywhere in a word, and the owner may write them at the
+    /// same time. Therefore not even a read is allowed, although it would have no visible effect.
     #[test]
     fn no_byte_beside_a_range_is_touched() {
         for start in 0..=SIZE {

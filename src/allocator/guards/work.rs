@@ -1,4 +1,4 @@
-//! What one scrub is to do for what waits for it. Nothing here calls the driver.
+//! The work of one scrub for the entries that wait for it. Nothing here calls the driver.
 
 use core::ops::Range;
 use std::collections::TryReserveError;
@@ -17,24 +17,24 @@ use crate::{
     tlsf::State,
 };
 
-/// A memory type or an arena, whose blocks the GPU watches.
+/// A memory type or an arena whose blocks the GPU watches.
 #[derive(Clone, Copy)]
 pub(super) struct Watched<'a> {
     pub(super) memory_type: u32,
     pub(super) policy: GuardPolicy,
-    /// The host writes whole ones of so many bytes back.
+    /// The number of bytes that the host writes back at once.
     pub(super) atom: u64,
     pub(super) blocks: &'a BlockList,
 }
 
-/// What one scrub does.
+/// The work of one scrub.
 #[derive(Debug)]
 pub(super) struct Work {
-    /// The scrub's, by which the entries that it has in hand are known.
+    /// The number of the scrub, which identifies the entries it holds.
     pub(super) number: u64,
     pub(super) checks: Table<vk::Buffer>,
     pub(super) fills: Table<vk::Buffer>,
-    /// Whose bug it is if these pieces of `checks` are damaged.
+    /// The source to report if these pieces of `checks` are damaged.
     sources: Vec<(Range<usize>, Source)>,
 }
 
@@ -48,7 +48,7 @@ impl Work {
         self.checks.pieces.is_empty() && self.fills.pieces.is_empty()
     }
 
-    /// What the GPU will have to do.
+    /// The work of the GPU, as counted.
     pub(super) fn scrubbed(&self) -> Scrubbed {
         let dispatches = self.checks.dispatches.len() + self.fills.dispatches.len();
         Scrubbed {
@@ -85,8 +85,9 @@ impl Work {
         }
     }
 
-    /// What the GPU found, given what it told of each piece. A run that goes over the end of a piece
-    /// is told once; one that the host has no memory for is lost.
+    /// The findings of the GPU, from its report of each piece. A run of damage that continues
+    /// across the end of a piece is reported once. Findings that the host has no memory for are
+    /// lost.
     pub(super) fn findings(&self, seen: impl Fn(usize) -> Option<Seen>) -> Vec<Corruption> {
         let mut found = Vec::new();
         let tell = |found: &mut Vec<Corruption>, source: &Source, run: Run| {
@@ -123,7 +124,7 @@ impl Work {
         found
     }
 
-    /// Adds what is to be done for an entry; nothing if it is no more.
+    /// Adds the work for an entry; nothing if the entry no longer exists.
     pub(super) fn plan(
         &mut self,
         watched: &Watched<'_>,
@@ -167,7 +168,8 @@ impl Work {
         Ok(())
     }
 
-    /// Margins of those who live. Those of entries that wait are checked as their step says.
+    /// Adds checks of the margins of live allocations. Margins of waiting entries are checked
+    /// according to their step.
     pub(super) fn check_live_margins(
         &mut self,
         watched: &Watched<'_>,

@@ -1,4 +1,4 @@
-//! A lane: the lock of one memory type or arena, its constants, and what the lock guards.
+//! A lane: the lock of one memory type or arena, its constants, and the data that the lock guards.
 
 use std::{
     collections::TryReserveError,
@@ -34,17 +34,18 @@ use crate::{
     vulkan::{Resource, Vulkan},
 };
 
-/// The granule where the host sees the memory, and many that it writes are small.
+/// The granule of host-visible memory, where small allocations are frequent.
 const HOST_GRANULE: u64 = 64;
 
-/// The granule where the GPU alone sees the memory: no buffer's alignment is above it, as none of the limits
-/// (`minUniformBufferOffsetAlignment` and its like) may be, so none needs padding.
+/// The granule of memory that only the GPU can access. No buffer's alignment is larger, because
+/// none of the limits (`minUniformBufferOffsetAlignment` and similar) may be, so none needs
+/// padding.
 const DEVICE_GRANULE: u64 = 256;
 
-/// One memory type, or one arena: its lock, and its constants. On cache lines of its own.
+/// One memory type, or one arena: its lock and its constants, on its own cache lines.
 #[repr(align(128))]
 pub(in super::super) struct Lane {
-    /// Its place among the lanes: the memory type, or a number above all of them.
+    /// Its index among the lanes: the memory type, or a number above all of them.
     pub(in super::super) index: u32,
     pub(in super::super) memory_type: u32,
     pub(in super::super) flags: vk::MemoryPropertyFlags,
@@ -55,49 +56,50 @@ pub(in super::super) struct Lane {
     pub(in super::super) granule: u64,
     /// What its bags wait for; a hint that saves `collect` the lock.
     pub(in super::super) soonest: Soonest,
-    /// The collect at which an empty block has lingered too long; a hint too.
+    /// The collect at which an empty block has been empty for too long; also a hint.
     expiry: AtomicU64,
-    /// The collect that ends a rest; a hint too.
+    /// The collect that ends a rest; also a hint.
     rest: AtomicU64,
     /// Held while a block is mapped for one access.
     pub(in super::super) mapping_turn: Mutex<()>,
-    /// What its blocks count.
+    /// The counts of its blocks.
     pub(in super::super) counters: Arc<Counters>,
-    /// Drops that wait in the bag of before any timeline.
+    /// Drops that wait in the bag for drops before any timeline.
     pub(in super::super) untimed: Published,
     #[cfg(test)]
     locks: AtomicU64,
     state: Lock<LaneState>,
 }
 
-/// What a lane's lock guards.
+/// The data that a lane's lock guards.
 pub(in super::super) struct LaneState {
     pub(in super::super) blocks: BlockList,
-    /// How its blocks are watched.
+    /// The guard policy of its blocks.
     pub(in super::super) guards: GuardPolicy,
     /// An [entry](Entry::gone) of no block stands for a range that another owner took over.
     pub(in super::super) bags: Bags<Entry>,
     pub(in super::super) heirs: Heirs,
-    /// What waits for a scrub.
+    /// Entries that wait for a scrub.
     pub(in super::super) waiting: WaitList,
-    /// What is in quarantine where the host watches.
+    /// Entries in quarantine where the host watches.
     pub(in super::super) resting: Resting,
     pub(in super::super) retired: Lately,
-    /// What a collect has in hand; here only to keep its memory.
+    /// The lists of a collect, kept here to reuse their memory.
     pub(in super::super) scratch: Scratch,
-    /// The count each non-empty block holds, by slot.
+    /// The reference that each non-empty block holds, by slot.
     keepers: Vec<Option<Arc<Inner>>>,
-    /// An arena's handle holds this lane.
+    /// Whether an arena's handle holds this lane.
     pub(in super::super) claimed: bool,
-    /// What the arena that holds it, or was the last to, is called.
+    /// The name of the arena that holds it, or held it last.
     pub(in super::super) name: Option<&'static str>,
-    /// Blocks that an arena's threads are just asking for.
+    /// The number of blocks that an arena's threads are currently requesting.
     pub(in super::super) asked: u32,
-    /// Where changes are written down, if there is a record.
+    /// Where changes are recorded, if there is a record.
     pub(in super::super) tape: Option<Box<Tape>>,
 }
 
-/// A collect can take so many entries of a lane in hand, however short the host is of memory.
+/// The number of entries of a lane that a collect can always process, however little memory the
+/// host has.
 const LEAST_ENTRIES: usize = 32;
 
 /// The lists that a collect works with.
@@ -166,14 +168,14 @@ impl Lane {
         }
     }
 
-    /// The lane of an allocator that may be just in the making.
+    /// The lane of an allocator that may still be under construction.
     pub(super) fn owned_by(self, allocator: &Weak<Inner>) -> Self {
         let allocator = AtomicPtr::new(allocator.as_ptr().cast_mut().cast());
         self.lock().blocks.whose = Whose { allocator, lane: self.index };
         self
     }
 
-    /// A lane with this state, that is of nothing yet.
+    /// A lane with this state that does not belong to anything yet.
     fn around(state: LaneState) -> Self {
         Self {
             index: 0,
@@ -210,37 +212,39 @@ impl Lane {
         self.flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT)
     }
 
-    /// Whether the host's writes go to the device in whole atoms, neighbouring bytes among them.
+    /// Whether the host writes to the device in whole atoms, which include neighbouring bytes.
     pub(in super::super) fn writes_atoms(&self) -> bool {
         self.is_host_visible() && !self.is_coherent()
     }
 
-    /// Whether an empty block may have lingered too long, without the lock.
+    /// Whether an empty block may have been kept for long enough; takes no lock.
     pub(in super::super) fn may_have_expired(&self, now: u64) -> bool {
         self.expiry.load(Ordering::Relaxed) <= now
     }
 
-    /// Tells [`may_have_expired`](Self::may_have_expired) what the blocks are now.
+    /// Updates [`may_have_expired`](Self::may_have_expired) from the present blocks.
     pub(in super::super) fn publish_expiry(&self, state: &LaneState) {
         self.expiry.store(state.blocks.next_expiry(), Ordering::Relaxed);
     }
 
-    /// A block became empty, and goes at this collect, or later: what there is is looked at then. Under the lock.
+    /// A block became empty, and is due at this collect or later; the details are examined then.
+    /// Called under the lock.
     pub(in super::super) fn expect_expiry(&self, at: u64) {
         self.expiry.store(self.expiry.load(Ordering::Relaxed).min(at), Ordering::Relaxed);
     }
 
-    /// Whether a rest may be over, without the lock.
+    /// Whether a rest may be over; takes no lock.
     pub(in super::super) fn may_have_rested(&self, now: u64) -> bool {
         self.rest.load(Ordering::Relaxed) <= now
     }
 
-    /// Tells [`may_have_rested`](Self::may_have_rested) which collect ends the next rest. Under the lock.
+    /// Sets for [`may_have_rested`](Self::may_have_rested) which collect ends the next rest. Called
+    /// under the lock.
     pub(in super::super) fn publish_rest(&self, next: u64) {
         self.rest.store(next, Ordering::Relaxed);
     }
 
-    /// Tells [`soonest`](Self::soonest) what the bags hold now.
+    /// Updates [`soonest`](Self::soonest) from the present bags.
     pub(in super::super) fn publish(&self, state: &LaneState) {
         self.soonest.publish(&state.bags);
         self.untimed.set(state.bags.untimed_len() as u64);
@@ -254,7 +258,7 @@ impl Lane {
 }
 
 impl Scratch {
-    /// For how many entries of so many there is memory. O(1) amortised.
+    /// For how many of this many entries there is memory. O(1) amortised.
     pub(in super::super) fn room(&mut self, entries: usize, houses: bool) -> usize {
         let mut room = entries;
         if self.entries.try_reserve(room).is_err() {
@@ -286,20 +290,21 @@ impl LaneState {
         }
     }
 
-    /// Makes sure that one more block under a policy needs no more memory of these books. O(1) amortised.
+    /// Ensures that one more block under a policy needs no more memory in these lists. O(1)
+    /// amortised.
     pub(in super::super) fn reserve_block(
         &mut self,
         policy: ArenaPolicy,
     ) -> Result<(), TryReserveError> {
         self.blocks.reserve(policy)?;
-        // So that a collect always does something.
+        // This ensures that a collect always makes progress.
         self.scratch.entries.try_reserve(LEAST_ENTRIES)?;
         self.scratch.resources.try_reserve(LEAST_ENTRIES)?;
         let slots = self.blocks.slots() as usize + 1;
         self.keepers.try_reserve(slots.saturating_sub(self.keepers.len()))
     }
 
-    /// A region of `slot` is in use: the block holds the allocator alive.
+    /// A region of `slot` is in use: the block keeps the allocator alive.
     pub(in super::super) fn keep(&mut self, slot: u32, inner: Arc<Inner>) {
         let slot = slot as usize;
         if slot >= self.keepers.len() {
@@ -308,13 +313,15 @@ impl LaneState {
         self.keepers[slot] = Some(inner);
     }
 
-    /// The block of `slot` is empty: its count comes out, to be dropped after the lock.
+    /// The block of `slot` is empty: returns its reference, which has to be dropped after the lock
+    /// is released.
     pub(in super::super) fn unkeep(&mut self, slot: u32) -> Option<Arc<Inner>> {
         self.keepers.get_mut(slot as usize)?.take()
     }
 
-    /// A share of the count of an entry's block, if the last facade was gone when the lock was held:
-    /// its close takes this lock after it has said so, so either it sees the entry, or this sees it.
+    /// A share of the reference of an entry's block, if the last facade was dropped when the lock
+    /// was held. Closing takes this lock after it has set the stage, so either it sees the entry,
+    /// or this call sees the stage.
     pub(in super::super) fn shared_keeper(&self, life: Life, entry: Entry) -> Option<Arc<Inner>> {
         match life {
             Life::Closed => self.keepers.get(entry.slot as usize)?.clone(),
@@ -322,7 +329,8 @@ impl LaneState {
         }
     }
 
-    /// Gives the lane to an arena, if no other has it and nothing of one is left. Whether it did.
+    /// Gives the lane to an arena, if no other arena holds it and nothing of a previous one is
+    /// left. Returns whether it did.
     pub(super) fn claim(&mut self, stay: Stay, guards: GuardPolicy) -> bool {
         let free = !self.claimed && self.blocks.count() == 0;
         if free {
@@ -352,7 +360,7 @@ impl LaneState {
             return Err(Broken::Pending);
         }
         let gone = self.bags.filed().filter(|(_, entry)| entry.is_gone()).count();
-        // Entries that a collect has in hand right now are pending but in no bag.
+        // Entries that a collect is processing right now are pending, but in no bag.
         if pending + gone < self.bags.len() { Err(Broken::Pending) } else { Ok(()) }
     }
 }

@@ -1,4 +1,4 @@
-//! What a list of blocks knows without looking at them: written with each change of a block.
+//! The bookkeeping of a list of blocks, which is updated with each change of a block.
 
 use super::{BlockList, Slot};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl BlockList {
-    /// A range was placed in the block of a slot, at an offset of its own.
+    /// Notes that a range was placed in the block of a slot, at an offset in that block.
     #[inline(always)]
     pub(super) fn grant(&mut self, slot: u32, placed: Placed, first: bool) -> Option<Grant> {
         let Some(Slot::Block(block)) = self.slots.get(slot as usize) else { return None };
@@ -26,17 +26,18 @@ impl BlockList {
         Some(grant)
     }
 
-    /// Takes the block of a slot off the list of empty ones: it is not so any more, or goes.
+    /// Removes the block of a slot from the list of empty ones, because it is used again or
+    /// removed.
     #[cold]
     #[inline(never)]
     pub(super) fn unlist(&mut self, slot: u32) {
-        // It was not empty for long, most often.
+        // Usually it has become empty recently.
         if let Some(at) = self.empty.iter().rposition(|&empty| empty == slot) {
             self.empty.remove(at);
         }
     }
 
-    /// How much room a line had, and has.
+    /// Notes the old and the new room of a line.
     #[inline]
     pub(super) fn note_line(&mut self, slot: u32, before: u64, now: u64) {
         let (old, new) = (class_of(before), class_of(now));
@@ -45,7 +46,7 @@ impl BlockList {
         }
     }
 
-    /// Tells how much room there is in blocks that TLSF splits.
+    /// Publishes how much room there is in blocks that TLSF splits.
     #[cold]
     #[inline(never)]
     pub(super) fn tell_room(&mut self, tailored: bool) {

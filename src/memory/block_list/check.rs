@@ -1,4 +1,4 @@
-//! What must hold of a list of blocks.
+//! The invariants of a list of blocks.
 
 use super::BlockList;
 use crate::memory::{
@@ -8,7 +8,7 @@ use crate::memory::{
 };
 
 impl BlockList {
-    /// Whether the index of lines knows the slot by this class.
+    /// Whether the index of lines has this class for the slot.
     fn is_indexed(&self, slot: u32, class: u32) -> bool {
         self.lines.classes(slot).eq(Some(class).filter(|&class| class != 0))
     }
@@ -45,7 +45,7 @@ impl BlockList {
         if !self.vacant.iter().all(vacant) {
             return Err(Broken::Index);
         }
-        // Those of regions that live are all there are.
+        // These are exactly the tenants of regions that are live.
         let known = self.iter().filter(|(_, block)| !block.is_split());
         let known = known.map(|(_, block)| block.tenants.resources()).sum::<usize>()
             + self.shared.tenants.resources()

@@ -1,4 +1,4 @@
-//! Closed blocks: nobody new moves in, so that they become empty.
+//! Closed blocks: no new allocation is placed in them, so that they become empty.
 
 use ash::vk;
 
@@ -6,9 +6,9 @@ use super::{BlockList, Slot};
 use crate::memory::block::Space;
 
 impl BlockList {
-    /// Keeps new tenants out of a block that has some, for as long as another will do. `false`, and
-    /// nothing has changed, if that memory is no longer there, empty, closed already, or not split by
-    /// TLSF. O(regions of the block).
+    /// Closes a block that has allocations, so that new ones are placed elsewhere as long as this
+    /// is possible. Returns `false`, and changes nothing, if that memory is no longer there, is
+    /// empty, is closed already, or is not split by TLSF. O(regions of the block).
     pub(crate) fn close(&mut self, slot: u32, memory: vk::DeviceMemory) -> bool {
         let Some(block) = self.block_mut(slot) else { return false };
         let may = block.memory == memory && block.is_split() && !block.is_empty();
@@ -20,8 +20,8 @@ impl BlockList {
         true
     }
 
-    /// Lets tenants into a block again that was [closed](Self::close), if that memory is still there.
-    /// O(regions of the block).
+    /// Opens a block that was [closed](Self::close), if that memory is still there. O(regions of
+    /// the block).
     pub(crate) fn open(&mut self, slot: u32, memory: vk::DeviceMemory) {
         let Some(block) = self.block_mut(slot) else { return };
         if block.memory == memory && block.closed {
@@ -30,7 +30,8 @@ impl BlockList {
         }
     }
 
-    /// Shuts all closed blocks, or opens them for the moment. O(blocks), and regions of those.
+    /// Shuts all closed blocks, or opens them temporarily. O(blocks), and the regions of closed
+    /// ones.
     pub(super) fn shut_closed(&mut self, shut: bool) {
         for slot in 0..self.slots() {
             if self.block(slot).is_some_and(|block| block.closed) {
@@ -39,7 +40,7 @@ impl BlockList {
         }
     }
 
-    /// Whether searches find what is free in a block.
+    /// Sets whether searches are kept from the free regions of a block.
     fn set_shut(&mut self, slot: u32, shut: bool) {
         let Self { slots, shared, tailored, .. } = self;
         let Some(Slot::Block(block)) = slots.get(slot as usize) else { return };

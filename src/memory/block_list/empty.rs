@@ -1,34 +1,34 @@
-//! Empty blocks: which stay, and how they go.
+//! Empty blocks: which of them stay, and how the others are removed.
 
 use core::cmp::Reverse;
 
 use super::{BlockList, Slot};
 use crate::memory::block::{Block, Space, View};
 
-/// Which blocks stay though they are empty.
+/// Which blocks stay although they are empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stay {
-    /// No block goes while there are no more than this.
+    /// The number of blocks down to which empty blocks are removed.
     pub(crate) least: u32,
-    /// One empty shared block of at most so many bytes stays until memory is short, so that a
-    /// program that empties itself and comes back does not call the driver.
+    /// One empty shared block of at most this many bytes stays until memory is short, so that a
+    /// program that frees everything and starts again does not call the driver.
     pub(crate) spare: u64,
-    /// How many collects any other waits for a new use.
+    /// For how many collects any other empty block waits to be used again.
     pub(crate) linger: u64,
 }
 
 impl Stay {
-    /// Every block goes when it is empty.
+    /// Every block is removed when it is empty.
     pub(crate) const NONE: Self = Self { least: 0, spare: 0, linger: 0 };
 
-    /// Empty blocks linger for some collects, one of at most `spare` bytes for good.
+    /// Empty blocks linger for some collects, and one of at most `spare` bytes stays.
     pub(crate) const fn lingering(linger: u64, spare: u64) -> Self {
         Self { least: 0, spare, linger }
     }
 }
 
 impl BlockList {
-    /// Takes an empty block out.
+    /// Removes an empty block.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Block> {
         let block = self.block(slot).filter(|block| block.is_empty() && !block.held)?;
         let vacant = Slot::Vacant(block.next_serial());
@@ -50,8 +50,9 @@ impl BlockList {
         Some(block)
     }
 
-    /// The block that is to go first of the empty ones, if one may: who was so for longest, and of those the
-    /// largest. Tells since which collect. O(empty blocks).
+    /// The empty block that is to be removed first, if one may be: the one that has been empty for
+    /// longest and, of those, the largest. Also returns since which collect it is empty. O(empty
+    /// blocks).
     pub(crate) fn oldest_empty(&self) -> Option<(u64, u32)> {
         if self.count() <= self.stay.least {
             return None;
@@ -63,19 +64,19 @@ impl BlockList {
         Some((oldest.1.empty_since, oldest.0))
     }
 
-    /// Takes out the [oldest empty](Self::oldest_empty) block.
+    /// Removes the [oldest empty](Self::oldest_empty) block.
     pub(crate) fn remove_oldest(&mut self) -> Option<Block> {
         let (_, slot) = self.oldest_empty()?;
         self.remove(slot)
     }
 
-    /// Takes every empty block out, as far as none must stay.
+    /// Removes every empty block that need not stay.
     pub(crate) fn remove_empty(&mut self) -> Vec<Block> {
         self.remove_where(|_, _| true)
     }
 
-    /// Takes out empty blocks that nobody will want soon: dedicated and closed ones, and others that are
-    /// not to [`Stay`].
+    /// Removes the empty blocks that are not expected to be used soon: dedicated and closed ones,
+    /// and others that need not [`Stay`].
     pub(crate) fn remove_expired(&mut self, now: u64) -> Vec<Block> {
         let (spare, linger) = (self.spare(), self.stay.linger);
         self.remove_where(|slot, block| {
@@ -85,15 +86,15 @@ impl BlockList {
         })
     }
 
-    /// For how many collects at least all empty blocks stay that are listed from `first` on, if none of them goes at
-    /// once. O(those).
+    /// The minimum number of collects for which all empty blocks that are listed from `first` on
+    /// stay, if none of them is removed immediately. O(those).
     pub(crate) fn lingers(&self, first: usize) -> Option<u64> {
         let mut blocks = self.empty[first..].iter().filter_map(|&slot| self.block(slot));
         let stay = self.stay.linger > 0 && blocks.all(|b| !b.is_dedicated() && !b.closed);
         stay.then_some(self.stay.linger)
     }
 
-    /// The collect at which [`remove_expired`](Self::remove_expired) will find something next.
+    /// The next collect at which [`remove_expired`](Self::remove_expired) will remove something.
     pub(crate) fn next_expiry(&self) -> u64 {
         if self.count() <= self.stay.least {
             return u64::MAX;
@@ -108,7 +109,7 @@ impl BlockList {
         blocks.map(expiry).min().unwrap_or(u64::MAX)
     }
 
-    /// The empty block that stays for good.
+    /// The empty block that stays permanently.
     fn spare(&self) -> Option<u32> {
         let small = |block: View<'_>| {
             !block.is_dedicated() && !block.closed && block.size <= self.stay.spare
@@ -116,12 +117,13 @@ impl BlockList {
         self.empty.iter().copied().find(|&slot| self.block(slot).is_some_and(small))
     }
 
-    /// Takes out the empty blocks that `goes` says; none, if the host has no memory for the list of them.
-    /// O(empty blocks).
+    /// Removes the empty blocks for which `goes` is true. Removes none if the host has no memory
+    /// for the list of them. O(empty blocks).
     fn remove_where(&mut self, goes: impl Fn(u32, &Block) -> bool) -> Vec<Block> {
         let empty = self.empty.iter().copied();
         let slots = empty.filter(|&slot| self.block(slot).is_some_and(|block| goes(slot, &block)));
-        // Dedicated blocks count too, but an arena, which alone has a least, has none.
+        // Dedicated blocks count too. But only an arena has a minimum, and it has no dedicated
+        // blocks.
         let most = self.count().saturating_sub(self.stay.least) as usize;
         let (mut going, mut blocks) = (Vec::new(), Vec::new());
         let count = slots.clone().take(most).count();

@@ -1,4 +1,4 @@
-//! Ranges become free: one at once, one that was pending, or all that a collect has in hand.
+//! Ranges become free: one immediately, a pending one, or all those that a collect processes.
 
 use smallvec::SmallVec;
 
@@ -8,12 +8,14 @@ use crate::{
     tlsf::{Key, KeyError, State},
 };
 
-/// So many ranges end together: neighbours among them merge before they meet the bins.
+/// The number of ranges that end together, so that adjacent ones are merged before they are put
+/// into bins.
 const TOGETHER: usize = 64;
 
 impl BlockList {
-    /// Used → Free for a region as nearly all are: without a resource, in a block that is shared and stays so, while
-    /// no rank counts. Whether it was one; if not, nothing has changed. O(1).
+    /// Used → Free for the common case: a region without a resource, in a block that is shared and
+    /// stays shared, while ranks do not matter. Returns whether this was the case. If not, nothing
+    /// has changed. O(1).
     #[inline(always)]
     pub(crate) fn free_plain(&mut self, entry: Entry) -> bool {
         let Self { slots, shared, counters, told, .. } = self;
@@ -32,8 +34,8 @@ impl BlockList {
         true
     }
 
-    /// Used → Free, for a region without a resource: `None`, and nothing has changed, where one lives
-    /// there. Returns the bytes, and whether the block is empty now. O(1).
+    /// Used → Free for a region without a resource. Returns `None`, and changes nothing, if it has
+    /// one. Otherwise returns the bytes, and whether the block is empty now. O(1).
     #[inline(never)]
     pub(crate) fn free(&mut self, entry: Entry) -> Option<Result<(u64, bool), KeyError>> {
         if self.tenants_mut(entry.slot)?.has_resource(entry.key) {
@@ -54,7 +56,8 @@ impl BlockList {
         Ok((size, emptied))
     }
 
-    /// A region becomes free, in whichever block. Returns the bytes, and whether the block is empty now. O(1).
+    /// Frees a region in any kind of block. Returns the bytes, and whether the block is empty now.
+    /// O(1).
     fn end(&mut self, Entry { slot, key }: Entry, from: State) -> Result<(u64, bool), KeyError> {
         let Self { slots, shared, tailored, empty, .. } = self;
         let Some(Slot::Block(block)) = slots.get_mut(slot as usize) else {
@@ -85,12 +88,12 @@ impl BlockList {
         Ok((size, emptied))
     }
 
-    /// Pending → Free for many in hand, each once; those that are [gone](Entry::gone) are left out. Returns how many
-    /// became free, and their bytes; the blocks that are empty now are the last of [`empty`](Self::empty).
-    /// O(entries).
+    /// Pending → Free for many entries, each of which occurs once. Those that are
+    /// [gone](Entry::gone) are skipped. Returns how many became free, and their bytes. The blocks
+    /// that are empty now are the last ones of [`empty`](Self::empty). O(entries).
     ///
-    /// That all are pending is asserted before anything changes, in debug builds; without, the first that is not ends
-    /// it halfway, as no bag and no list holds one.
+    /// Debug builds assert before any change that all are pending. In release builds, the first
+    /// entry that is not stops this halfway; but neither a bag nor a list contains such entries.
     #[inline(never)]
     pub(crate) fn reach_all(&mut self, entries: &[Entry]) -> (u64, u64) {
         debug_assert!(self.are_pending(entries), "what is in hand is pending: {entries:?}");
@@ -100,7 +103,7 @@ impl BlockList {
         }
     }
 
-    /// Whether all are pending that are not gone. O(entries).
+    /// Whether all entries that are not gone are pending. O(entries).
     fn are_pending(&self, entries: &[Entry]) -> bool {
         let mut left = entries.iter().filter(|entry| !entry.is_gone());
         left.all(|&entry| self.region(entry).is_some_and(|it| it.state == State::Pending))

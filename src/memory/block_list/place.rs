@@ -6,12 +6,12 @@ use crate::{
     tlsf::{Placed, ROOM_STEPS, room_of},
 };
 
-/// So many steps of room more than it asks for a large request takes.
+/// The room that a large request accepts in excess of its own, in steps.
 const TIGHT: u32 = ROOM_STEPS * 5 / 8;
 
 impl BlockList {
-    /// A range in the tightest room that is found, in whichever block. O(1), however many blocks there are. Where
-    /// an alignment asks for padding, a range may go unseen that
+    /// Allocates from the tightest room of any block. O(1), however many blocks there are. If an
+    /// alignment requires padding, this may miss a range that
     /// [`allocate_anywhere`](Self::allocate_anywhere) finds.
     #[inline(always)]
     pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<Grant> {
@@ -21,8 +21,8 @@ impl BlockList {
         }
     }
 
-    /// [`allocate`](Self::allocate) in the blocks that are shared by requests of all sizes, if this is not a large
-    /// one: nearly always there is room.
+    /// [`allocate`](Self::allocate) in the blocks that requests of all sizes share, unless the
+    /// request is large. There is nearly always room.
     #[inline(always)]
     pub(crate) fn allocate_at_once(&mut self, size: u64, alignment: u64) -> Option<Grant> {
         if size < self.large { self.allocate_shared(size, alignment) } else { None }
@@ -37,7 +37,7 @@ impl BlockList {
         self.grant_split(slot, placed)
     }
 
-    /// A range in tailored blocks, from so much room at most.
+    /// Allocates in tailored blocks, from at most this much room.
     #[cold]
     fn allocate_tailored(&mut self, size: u64, alignment: u64, most: u32) -> Option<Grant> {
         let (slot, placed, _) = self.tailored.allocate(size, alignment, most)?;
@@ -45,7 +45,7 @@ impl BlockList {
         self.grant_split(slot, placed)
     }
 
-    /// A range of the block of a slot was taken, at an offset among all.
+    /// Notes that a range of the block of a slot was taken, at an offset in the common space.
     #[inline(always)]
     fn grant_split(&mut self, slot: u32, placed: Placed) -> Option<Grant> {
         let Some(Slot::Block(block)) = self.slots.get_mut(slot as usize) else { return None };
@@ -55,12 +55,13 @@ impl BlockList {
         self.grant(slot, Placed { offset, ..placed }, first)
     }
 
-    /// [`allocate`](Self::allocate), where the [first look](Self::allocate_at_once) found none.
+    /// [`allocate`](Self::allocate) after [`allocate_at_once`](Self::allocate_at_once) has found
+    /// nothing.
     pub(crate) fn allocate_further(&mut self, size: u64, alignment: u64) -> Option<Grant> {
         self.allocate_at(End::Lower, size, alignment)
     }
 
-    /// [`allocate`](Self::allocate), at an end of a block where there are two. O(1).
+    /// [`allocate`](Self::allocate) at an end of a block, if it has two. O(1).
     #[cold]
     #[inline(never)]
     pub(crate) fn allocate_at(&mut self, end: End, size: u64, alignment: u64) -> Option<Grant> {
@@ -103,8 +104,8 @@ impl BlockList {
         self.iter().any(|(_, block)| block.holds_in_any_region(size, alignment))
     }
 
-    /// A range in any block that TLSF splits, in whichever free region, of those that are closed too. O(blocks and
-    /// regions): for the way out of a failure.
+    /// Allocates from any free region of any block that TLSF splits, including closed ones.
+    /// O(blocks and regions). This is the last resort before a failure.
     pub(crate) fn allocate_anywhere(&mut self, size: u64, alignment: u64) -> Option<Grant> {
         self.shut_closed(false);
         let grant = (0..self.slots()).find_map(|slot| self.allocate_within(slot, size, alignment));
@@ -112,7 +113,7 @@ impl BlockList {
         grant
     }
 
-    /// A range in the new block of this slot, or in another that has tighter room. O(1).
+    /// Allocates in the new block of this slot, or in another one with tighter room. O(1).
     pub(crate) fn allocate_in(
         &mut self,
         slot: u32,
@@ -127,11 +128,12 @@ impl BlockList {
             block if block.tailored => self.allocate_tailored(size, alignment, u32::MAX),
             _ => self.allocate_shared(size, alignment),
         };
-        // The tightest rooms may all begin badly, and no search is for alignments above those of blocks.
+        // The tightest rooms may all start at unsuitable offsets, and searches do not support
+        // alignments above those of blocks.
         grant.or_else(|| self.allocate_within(slot, size, alignment))
     }
 
-    /// A range in whichever free region of a block that TLSF splits. O(regions of the block).
+    /// Allocates from any free region of a block that TLSF splits. O(regions of the block).
     fn allocate_within(&mut self, slot: u32, size: u64, alignment: u64) -> Option<Grant> {
         let Self { slots, shared, tailored, .. } = self;
         let Slot::Block(block) = slots.get(slot as usize)? else { return None };
@@ -143,7 +145,7 @@ impl BlockList {
         self.grant_split(slot, placed)
     }
 
-    /// A range in a line, or all of a dedicated block.
+    /// Allocates a range of a line, or all of a dedicated block.
     fn allocate_unsplit(
         &mut self,
         slot: u32,
@@ -160,8 +162,8 @@ impl BlockList {
     }
 }
 
-/// The most room that a large request takes in a tailored block: smaller requests than two thirds of it would keep
-/// it from going.
+/// The most room that a large request accepts in a tailored block. Requests smaller than two thirds
+/// of it would keep the block from becoming empty.
 fn tight(size: u64) -> u32 {
     room_of(size) + TIGHT
 }

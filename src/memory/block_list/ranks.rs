@@ -1,7 +1,8 @@
-//! Which blocks the driver is to be told another priority of.
+//! The blocks for which the driver must be told another priority.
 //!
-//! Nothing is told where something changes: a block whose rank may be another is listed, and `collect`
-//! looks at some of the list each time. Whether anything is listed is published, so that it takes no lock else.
+//! The driver is not told immediately. A block whose rank may have changed is listed, and each
+//! `collect` looks at some of the list. Whether anything is listed is published, so `collect` takes
+//! no lock otherwise.
 
 use ash::vk;
 use smallvec::SmallVec;
@@ -21,7 +22,7 @@ impl BlockList {
         }
     }
 
-    /// Somebody ends, of whom a rank may have been told.
+    /// An allocation ends that may have an explicit rank.
     #[cold]
     pub(super) fn leave(&mut self, Entry { slot, key }: Entry) {
         let rank = self.tenants_mut(slot).and_then(|tenants| tenants.take_rank(key));
@@ -41,7 +42,7 @@ impl BlockList {
         }
     }
 
-    /// Changes the rank of a used region; it has none where the host has no memory for that. O(1).
+    /// Changes the rank of a used region. It gets none if the host has no memory for that. O(1).
     pub(crate) fn set_rank(&mut self, entry: Entry, rank: Option<Rank>) {
         let Entry { slot, key } = entry;
         if !self.ranked || self.used(entry).is_err() {
@@ -54,7 +55,7 @@ impl BlockList {
         }
     }
 
-    /// Gives all blocks one rank. O(blocks).
+    /// Gives all blocks the same rank. O(blocks).
     pub(crate) fn fix_rank(&mut self, rank: Rank) {
         self.fixed_rank = Some(rank);
         for slot in 0..self.slots() {
@@ -62,8 +63,8 @@ impl BlockList {
         }
     }
 
-    /// The blocks of which the driver is to be told another rank, of at most so many that are looked
-    /// at. They stay until [`let_go`](Self::let_go). O(looked at).
+    /// The blocks for which the driver must be told another rank, among at most `most` that are
+    /// looked at. They stay until [`let_go`](Self::let_go). O(looked at).
     pub(crate) fn take_ranks(
         &mut self,
         most: usize,
@@ -74,7 +75,8 @@ impl BlockList {
             let fixed = self.fixed_rank;
             let Some(block) = self.block_mut(slot) else { continue };
             if block.held {
-                // Another thread tells an older one just now: until it lets go, nobody else may.
+                // Another thread is telling the driver an older rank; nobody else may do so until
+                // it is done.
                 self.restless.push_back(slot);
                 continue;
             }
@@ -84,7 +86,8 @@ impl BlockList {
                 block.held = true;
                 found.push((slot, block.memory, rank));
             }
-            // Those of whom nothing was told come and go unseen, and count for more.
+            // Allocations without an explicit rank are not counted when they come and go, and have
+            // the usual rank, which may be higher.
             block.restless = fixed.is_none() && block.ranks.of_block(0) < Rank::USUAL;
             if block.restless {
                 self.restless.push_back(slot);

@@ -1,19 +1,21 @@
-//! Which lines a request tries.
+//! The lines that a request tries.
 
 use super::BlockList;
 use crate::memory::fit_index::{UNIT, class_at_least, class_of};
 
-/// How many lines are tried that may have room, before one that surely has.
+/// The number of lines that are tried although they may have no room, before one that certainly
+/// has.
 pub(super) const TRIES: u32 = 3;
 
-/// Which lines a request tries, in the order of preference: the one with the least room that is
-/// enough, so that the emptier ones become empty. A bounded number, however many there are.
+/// The lines that a request tries, in the order of preference: the one with the least sufficient
+/// room comes first, so that emptier ones become empty. Their number is bounded, however many lines
+/// there are.
 pub(super) struct LineSearch {
     size: u64,
     alignment: u64,
-    /// The next class of room to look for; `None` once the highest was seen.
+    /// The next class of room to look for; `None` after the highest.
     class: Option<u32>,
-    /// Lines that may still be tried.
+    /// The number of lines that may still be tried.
     left: u32,
 }
 
@@ -26,7 +28,7 @@ impl LineSearch {
     pub(super) fn next(&mut self, list: &BlockList) -> Option<u32> {
         self.left = self.left.checked_sub(1)?;
         if self.left == 0 {
-            // One that surely has room.
+            // A line that certainly has room.
             let padded = self.size.checked_add(self.alignment.saturating_sub(UNIT));
             let sure = padded.and_then(class_at_least);
             self.class = self.class.zip(sure).map(|(class, sure)| class.max(sure));

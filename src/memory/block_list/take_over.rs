@@ -1,4 +1,4 @@
-//! Pending ranges become another's before they are free.
+//! Pending ranges get a new owner before they are free.
 
 use smallvec::SmallVec;
 
@@ -15,10 +15,11 @@ use crate::{
 };
 
 impl BlockList {
-    /// Pending → Used by another tenant, for neighbours that together hold the request, in their order. The
-    /// old ones' resources come out, for their own end; what is left of the last stays pending and keeps
-    /// the name. There is a place for the new one, if it [moves in](Self::move_in). None, and nothing has changed,
-    /// where they do not hold it, or the host has no memory for the books. O(entries).
+    /// Pending → Used by another tenant, for adjacent ranges in address order that together hold
+    /// the request. Their resources are returned, to be destroyed later. The remainder of the last
+    /// range stays pending and keeps its name. There is room to note the new tenant when it [moves
+    /// in](Self::move_in). Returns `None`, and changes nothing, if the ranges cannot hold the
+    /// request, or the host has no memory for the bookkeeping. O(entries).
     pub(crate) fn take_over(
         &mut self,
         entries: &[Entry],
@@ -45,7 +46,7 @@ impl BlockList {
         if start & (alignment - 1) != 0 || held < size {
             return None;
         }
-        // The GPU may still be busy there.
+        // The GPU may still be using the range.
         let plate = block.plates.get(Host::StaysOut);
         let old = areas.tenants.get(last);
         if moves_in || old != Tenant::default() {

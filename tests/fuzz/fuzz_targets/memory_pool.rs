@@ -1,4 +1,5 @@
-//! `MemoryPool` and its naive twin: allocations, frees, double frees and wild pointers in any order.
+//! Compares `MemoryPool` with a naive model: allocations, frees, double frees and wild pointers in
+//! any order.
 #![no_main]
 
 #[path = "../../support/pool_twin.rs"]

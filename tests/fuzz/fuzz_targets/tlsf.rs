@@ -1,4 +1,5 @@
-//! The core and its naive twin, on histories that the fuzzer finds by the branches they take.
+//! Compares the core with a naive model, on histories that the fuzzer finds by the branches they
+//! take.
 #![no_main]
 
 #[path = "../../support/history.rs"]
@@ -18,7 +19,7 @@ use libfuzzer_sys::fuzz_target;
 use naive::Naive;
 use twin::Twins;
 
-/// Operations played so far, told every million.
+/// The number of operations so far, printed every million.
 static PLAYED: AtomicU64 = AtomicU64::new(0);
 const TELL: u64 = 1_000_000;
 

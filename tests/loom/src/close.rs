@@ -1,5 +1,6 @@
-//! The last handle goes while the facade does. A handle counts nothing: it holds a bare pointer, valid
-//! because its region keeps its block non-empty, and a non-empty block holds a count of the heart.
+//! The last handle is dropped while the facade closes. A handle counts nothing: it holds a bare
+//! pointer, which is valid because the handle's region keeps its block non-empty, and a non-empty
+//! block holds a count of the heart.
 
 use core::{mem::ManuallyDrop, ptr::NonNull};
 
@@ -13,8 +14,8 @@ enum Rule {
     Kept,
     /// A control: an emptied block's count is dropped under the lane's lock, which lives in the heart.
     DropsUnderTheLock,
-    /// A control: a handle asks before it takes the lane's lock whether the facade is gone, so that the
-    /// close may come in between.
+    /// A control: a handle asks before it takes the lane's lock whether the facade is gone, so that
+    /// the close may happen in between.
     AsksBeforeTheLock,
 }
 
@@ -25,13 +26,15 @@ struct Lane {
 }
 
 impl Lane {
-    /// Pending → free for all that waits: the GPU is done. Where nothing is used, the count comes out.
+    /// Pending → free for everything that waits: the GPU is done. If no region is used, the count
+    /// is returned.
     fn collect(&mut self) -> Option<Arc<Heart>> {
         if self.used == 0 { self.keeper.take() } else { None }
     }
 }
 
-/// Written at the heart's end; every other access reads it, so that loom sees the two meet.
+/// Written when the heart is destroyed. Every other access reads it, so that loom detects a
+/// conflict.
 #[derive(Clone)]
 struct Alive(Arc<UnsafeCell<bool>>);
 
@@ -46,7 +49,7 @@ impl Alive {
     }
 }
 
-/// What `Inner` is to an allocator.
+/// The counterpart of `Inner` in the allocator.
 struct Heart {
     closed: AtomicBool,
     lane: Mutex<Lane>,
@@ -81,8 +84,8 @@ impl Handle {
         Self(NonNull::from(&**heart), heart.alive.clone())
     }
 
-    /// What a drop does. While the GPU is idle the range is free at once; else it waits, and who finds
-    /// the facade gone collects it himself, because nobody else does.
+    /// A drop. While the GPU is idle the range is free immediately. Otherwise it waits, and a
+    /// thread that finds the facade gone collects it itself, because no other thread does.
     fn end(self, idle: bool, rule: Rule) {
         self.1.touch();
         // SAFETY: the region is used, so its block holds a count.
@@ -92,7 +95,7 @@ impl Handle {
         lane.used -= 1;
         if idle {
             let mut keeper = lane.collect();
-            // Not unlocked where the control panics: the lock would be gone.
+            // Not unlocked if the control panics, because the lock would be gone.
             let lane = ManuallyDrop::new(lane);
             if rule == Rule::DropsUnderTheLock {
                 drop(keeper.take());
@@ -103,7 +106,8 @@ impl Handle {
         }
         let closed = heart.closed.load(Ordering::Acquire);
         let closed = if rule == Rule::AsksBeforeTheLock { early } else { closed };
-        // A count in hand is a share of the block's; without one, the heart is not touched any more.
+        // A count that is held is a share of the block's count. Without one, the heart must not be
+        // accessed any more.
         let myself = if closed { lane.keeper.clone() } else { None };
         drop(lane);
         if let Some(myself) = myself {
@@ -121,7 +125,8 @@ fn last_handle_beside_close(rule: Rule, idle: bool) {
         let [mine, theirs] = [(); 2].map(|()| Handle::new(&heart));
         let other = thread::spawn(move || theirs.end(idle, rule));
         mine.end(false, rule);
-        // The facade closes: from here on handles finish their work, and so does this.
+        // The facade closes: from here on, handles finish their work themselves, and so does this
+        // thread.
         heart.closed.store(true, Ordering::Release);
         heart.collect();
         drop(heart);

@@ -1,4 +1,4 @@
-//! Every order in which threads can meet, for the places where fencepost is clever about them.
+//! Executes the concurrent parts of fencepost in every order in which threads can interleave.
 //!
 //! ```sh
 //! cargo test --manifest-path tests/loom/Cargo.toml --release

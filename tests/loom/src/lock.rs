@@ -1,6 +1,7 @@
-//! The lock of `ground/lock.rs`, step for step: whoever wants it gets it, and who gave it back touches nothing of it.
+//! A model of the lock in `ground/lock.rs`, step by step: every thread that wants it gets it, and a
+//! thread that releases it does not access it afterwards.
 
-// Not loom's own, which may not end while a deadlock is told.
+// Not loom's own type, which may not be dropped while a deadlock is reported.
 use std::sync::Arc;
 
 use loom::{
@@ -16,30 +17,30 @@ const FREE: u32 = 0;
 const HELD: u32 = 1;
 const WANTED: u32 = 2;
 
-/// The steps, and what goes wrong where one is out of place.
+/// The steps, and what goes wrong if one is out of place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rule {
     Kept,
-    /// A control: who sleeps says so before going through the door.
+    /// A control: a thread that sleeps announces this before it goes through the door.
     WantsBeforeTheDoor,
     /// A control: the bell rings without a look at the door.
     RingsWithoutTheDoor,
-    /// A control: a look at the lock after it was given back.
+    /// A control: a look at the lock after it was released.
     LooksBack,
 }
 
-/// A place of the process's.
+/// A static place for sleeping threads.
 #[derive(Default)]
 struct Bed {
     door: Mutex<()>,
     bell: Condvar,
 }
 
-/// What ends with the last who holds it.
+/// An object that is destroyed with its last holder.
 struct Lock {
     state: AtomicU32,
     value: UnsafeCell<u32>,
-    /// Written at its end.
+    /// Written when it is destroyed.
     alive: Arc<UnsafeCell<bool>>,
 }
 
@@ -75,7 +76,8 @@ fn unlock(lock: &Lock, bed: &Bed, rule: Rule) {
     }
 }
 
-/// Each of the threads takes a turn; who has the last of them ends what the lock lies in.
+/// Each of the threads takes a turn. The one with the last turn destroys the object that contains
+/// the lock.
 fn turns(threads: u32, rule: Rule) {
     let bed = Arc::new(Bed::default());
     let alive = Arc::new(UnsafeCell::new(true));
@@ -83,7 +85,7 @@ fn turns(threads: u32, rule: Rule) {
     let shared = Arc::new(Lock { state: AtomicU32::new(FREE), value, alive });
     let turn = move || {
         lock(&shared, &bed, rule);
-        // SAFETY: loom reports another access meanwhile.
+        // SAFETY: loom reports other accesses at the same time.
         let taken = shared.value.with_mut(|value| unsafe {
             *value += 1;
             *value

@@ -5,7 +5,8 @@ use loom::thread;
 
 use super::world::{Rule, World};
 
-/// One thread records, submits and is the GPU; the other drops what the first names, and collects.
+/// One thread records, submits and is the GPU. The other one drops what the first one names, and
+/// collects.
 fn drop_beside_submit(rule: Rule, joins: bool) {
     loom::model(move || {
         let world = World::new(rule);

@@ -1,6 +1,6 @@
-//! The register and a lane, wrapped as the allocator wraps them: the register behind a lock, its two
-//! numbers published under it, the lane behind another lock, never both. The rule itself is the real
-//! one, `retire::Cuts` and `retire::Bags`.
+//! The register and a lane, wrapped as in the allocator: the register is behind a lock, and its two
+//! numbers are published under it; the lane is behind another lock; no thread holds both. The rule
+//! itself is the real one, `retire::Cuts` and `retire::Bags`.
 
 use fencepost::retire::{BagNumber, Bags, Cuts, RecordingId, TimelineId};
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,9 +10,9 @@ use loom::sync::{Arc, Mutex};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     Kept,
-    /// A control: the number of a recording's bag is published after it was handed out.
+    /// A control: the number of a recording's bag is published after the recording was handed out.
     PublishesLate,
-    /// A control: what a recording took in ends before the recording does.
+    /// A control: the recordings that a recording has joined end before it does.
     EndsJoinedFirst,
 }
 
@@ -23,7 +23,7 @@ pub struct World {
     current: AtomicU64,
     reached: AtomicU64,
     lane: Mutex<Bags<usize>>,
-    /// By resource: whether a recording or the GPU may use it.
+    /// For each resource, whether a recording or the GPU may use it.
     busy: [AtomicBool; 2],
 }
 
@@ -60,7 +60,7 @@ impl World {
         id
     }
 
-    /// Submits a recording and those that it took in. Returns the value.
+    /// Submits a recording and those that it has joined. Returns the value.
     pub fn submit(&self, id: RecordingId, joined: &[RecordingId]) -> u64 {
         self.with_register(|cuts| {
             let value = cuts.assign(self.timeline).unwrap();

@@ -1,4 +1,4 @@
-//! The tables of the full path.
+//! The tables of device memory.
 
 use fencepost::fake::Profile;
 use fencepost_benches::for_each_full_path;
@@ -11,8 +11,9 @@ use fencepost_benches::race::{Lane, race};
 use fencepost_benches::replay::segments;
 use fencepost_benches::stream::Stream;
 
-/// A graphics card of 64 GiB, or with room for 100,000 textures where so much lives; no limit of memories. Beyond
-/// 64 GiB fencepost's granule grows, which makes it faster: no card that is smaller is measured so.
+/// A graphics card of 64 GiB, or one with room for 100,000 textures if that much is live; without a
+/// limit on the number of memories. Beyond 64 GiB fencepost's granule grows, which makes it faster,
+/// so smaller cards are never measured that way.
 fn roomy(peak_bytes: u64, granularity: u64) -> Profile {
     let heap = if 4 * peak_bytes > 1 << 36 { 1 << 42 } else { 1 << 36 };
     let base = Profile::default();
@@ -23,7 +24,7 @@ fn roomy(peak_bytes: u64, granularity: u64) -> Profile {
         .granularity(granularity)
 }
 
-/// The names of all.
+/// The names of all allocators.
 pub fn names() -> Vec<&'static str> {
     let mut names = Vec::new();
     macro_rules! push {
@@ -47,7 +48,7 @@ fn names_and(more: &[&str]) -> Vec<String> {
     names().iter().chain(more).map(|&name| name.to_owned()).collect()
 }
 
-/// Nanoseconds per pair by all, in turn; two granularities.
+/// Nanoseconds per pair for all allocators, in turn; two granularities.
 pub fn time(rows: &[(String, Stream)], replays: usize, tick: f64) {
     header(
         "Time, full path",
@@ -87,7 +88,7 @@ pub fn time(rows: &[(String, Stream)], replays: usize, tick: f64) {
     }
 }
 
-/// What all hold from the driver on the captured streams.
+/// The memory that all allocators hold from the driver on the captured streams.
 pub fn reserved_memory(streams: &[Captured]) {
     let profile = Profile::default();
     header(
@@ -127,7 +128,7 @@ fn cell(reserved: &Reserved) -> String {
     format!("{factor:.3} ({driver_allocations}{refused})")
 }
 
-/// What a deferred end costs beside one at once.
+/// The cost of a deferred free compared with an immediate one.
 pub fn retire(quick: bool, tick: f64) {
     let columns = ["retire", "collect", "free_now", "(retire + collect) / free_now"];
     header(
@@ -155,7 +156,7 @@ pub fn retire(quick: bool, tick: f64) {
     );
 }
 
-/// Pairs per second by threads.
+/// Pairs per second by number of threads.
 pub fn threads(quick: bool, tick: f64) {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     header(

@@ -1,4 +1,5 @@
-//! Instructions per pair: this program runs itself under callgrind, which counts the measured part alone.
+//! Instructions per pair: this program runs itself under callgrind, which counts only the measured
+//! part.
 
 use std::process::{Command, ExitCode, Stdio};
 
@@ -21,10 +22,10 @@ fn stream(workload: Workload, live: usize) -> Stream {
     workload.stream(live, STEPS, 1)
 }
 
-/// Runs the one subject on the one workload that the arguments name.
+/// Runs one subject on one workload, as named by the arguments.
 pub(super) fn run_alone(arguments: &Arguments, contenders: &[Box<dyn Contender>]) -> ExitCode {
     let is = |workload: &Workload| workload.name() == arguments.workload;
-    // The list of names was split at commas, and so was a name that has some.
+    // The list of names was split at commas, and so was a name that contains one.
     let name = arguments.subject.join(",");
     let workload = Workload::ALL.into_iter().find(is);
     let found = workload.zip(contenders.iter().find(|contender| contender.name() == name));
@@ -89,12 +90,12 @@ fn counted(subject: &str, workload: Workload) -> Option<(u64, u64)> {
     collected(&told)
 }
 
-/// Instructions and mispredicted branches, as callgrind tells them.
+/// Instructions and mispredicted branches, as reported by callgrind.
 fn collected(told: &str) -> Option<(u64, u64)> {
     let counts = told.lines().find_map(|line| line.split_once("Collected :"))?.1;
     let counts: Vec<u64> =
         counts.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
-    // Ir, Bc, Bcm, Bi, Bim; zeros at the end are left out.
+    // Ir, Bc, Bcm, Bi, Bim; zeros at the end are omitted.
     let at = |index: usize| counts.get(index).copied().unwrap_or(0);
     (at(0) > 0).then(|| (at(0), at(2) + at(4)))
 }

@@ -28,13 +28,13 @@ use report::count;
 /// Measures fencepost's core and its peers side by side and prints the tables.
 #[derive(Parser)]
 struct Arguments {
-    /// Shorter streams, fewer replays, and no more than 10,000 alive where `--live` does not say.
+    /// Shorter streams, fewer replays, and at most 10,000 live unless `--live` is given.
     #[arg(long)]
     quick: bool,
-    /// These tables alone.
+    /// Only these tables.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Table>,
-    /// These live counts: 1k to 1M, with `--quick` to 10k.
+    /// These live counts; by default 1k to 1M, and with `--quick` to 10k.
     #[arg(long, value_delimiter = ',')]
     live: Vec<usize>,
     /// Only workloads and traces whose name contains this.
@@ -46,7 +46,7 @@ struct Arguments {
     /// Draws time and footprint against the live count, as SVG files in this folder.
     #[arg(long)]
     plots: Option<PathBuf>,
-    /// Prints nothing, and runs the subject once on the workload: what callgrind counts.
+    /// Prints nothing, and runs the subject once on the workload, for callgrind to count.
     #[arg(long, requires = "live")]
     loop_alone: bool,
 }
@@ -59,11 +59,11 @@ enum Table {
     Latency,
     /// Instructions per allocation and free.
     Instructions,
-    /// The smallest arena, and what is refused in a tight one.
+    /// The smallest arena, and the refusals in a tight one.
     Footprint,
-    /// The smallest arena when frees come frames late.
+    /// The smallest arena if frees come frames late.
     Deferral,
-    /// What is refused in an arena that is nearly full.
+    /// The refusals in an arena that is nearly full.
     Refusals,
     /// Bytes of records per allocation.
     Metadata,
@@ -73,7 +73,7 @@ enum Table {
     Full,
     /// Device memory held on the captured streams.
     Reserved,
-    /// What a deferred end costs.
+    /// The cost of a deferred free.
     Retire,
     /// Pairs per second by threads.
     Threads,
@@ -84,11 +84,11 @@ struct Suite {
     clock: Clock,
     contenders: Vec<Box<dyn Contender>>,
     traces: Vec<Stream>,
-    /// What the plots draw.
+    /// The points for the plots.
     points: RefCell<Vec<Point>>,
 }
 
-/// The seeds of whatever is told as a median of three.
+/// The seeds of every figure that is a median of three.
 const SEEDS: [u64; 3] = [1, 2, 3];
 
 fn main() -> ExitCode {
@@ -109,7 +109,7 @@ fn main() -> ExitCode {
         }
     };
     if arguments.live.is_empty() {
-        // The large ones take most of the time.
+        // The large live counts take most of the time.
         let live = [1_000, 10_000, 100_000, 1_000_000];
         arguments.live = live[..if arguments.quick { 2 } else { 4 }].to_vec();
     }
@@ -151,20 +151,21 @@ impl Suite {
         }
     }
 
-    /// The made workloads that were asked for.
+    /// The selected generated workloads.
     fn workloads(&self) -> impl Iterator<Item = Workload> + '_ {
         let wanted = |workload: &Workload| workload.name().contains(&self.arguments.workload);
         Workload::ALL.into_iter().filter(wanted)
     }
 
-    /// A made stream, short or long.
+    /// A generated stream, short or long.
     fn stream(&self, workload: Workload, live: usize, seed: u64) -> Stream {
         let (least, most) =
             if self.arguments.quick { (100_000, 500_000) } else { (400_000, 4_000_000) };
         workload.stream(live, (4 * live).clamp(least, most), seed)
     }
 
-    /// The footprint needs no long runs, but several seeds. Each row with its live count, 0 for traces.
+    /// The footprint needs no long streams, but several seeds. Each row has its live count, which
+    /// is 0 for traces.
     fn packing_streams(&self) -> Vec<(usize, String, Vec<Stream>)> {
         let live: &[usize] =
             if self.arguments.quick { &[1_000, 4_000] } else { &[1_000, 10_000, 100_000] };
@@ -185,7 +186,8 @@ impl Suite {
         self.contenders.iter().map(AsRef::as_ref).filter(able).collect()
     }
 
-    /// An arena in which all of them run the stream, and those who can have it and were checked in it.
+    /// An arena in which all of them succeed on the stream, and the contenders that support it and
+    /// were checked in it.
     fn checked<'a>(
         &self,
         stream: &Stream,

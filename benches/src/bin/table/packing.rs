@@ -1,4 +1,4 @@
-//! The tables of space: footprints, with frames in flight too, refusals, records and visits.
+//! The tables of space: footprints (also with frames in flight), refusals, records and visits.
 
 use fencepost_benches::contender::{Contender, contender};
 use fencepost_benches::footprint::arena_bytes;

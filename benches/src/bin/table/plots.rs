@@ -1,4 +1,4 @@
-//! Time and footprint against the live count, drawn: one SVG for each figure and workload.
+//! Plots of time and footprint against the live count: one SVG for each figure and workload.
 
 use std::error::Error;
 use std::path::Path;
@@ -7,7 +7,7 @@ use plotters::prelude::*;
 
 use super::Suite;
 
-/// What is drawn.
+/// The figure that is drawn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Figure {
     /// Nanoseconds per pair.
@@ -33,7 +33,7 @@ impl Figure {
         }
     }
 
-    /// What the axis names between two values.
+    /// The labelled values of the axis between two values.
     fn key_points(self, low: f64, high: f64) -> Vec<f64> {
         let series: Vec<f64> = match self {
             Self::Time => {
@@ -52,10 +52,10 @@ impl Figure {
     }
 }
 
-/// One subject's way over the live counts.
+/// The figures of one subject over the live counts.
 struct Line {
     name: &'static str,
-    /// Its place among the colours, the same in all plots.
+    /// Its index among the colours, the same in all plots.
     colour: usize,
     /// Live count, figure.
     points: Vec<(f64, f64)>,
@@ -71,7 +71,7 @@ pub(super) struct Point {
 }
 
 impl Suite {
-    /// Keeps a row's figures for the plots.
+    /// Keeps the figures of a row for the plots.
     pub(super) fn point(
         &self,
         figure: Figure,
@@ -89,7 +89,7 @@ impl Suite {
         }));
     }
 
-    /// Draws what was kept, where that was asked for.
+    /// Draws the plots, if they were requested.
     pub(super) fn draw(&self) -> Result<(), Box<dyn Error>> {
         let Some(folder) = &self.arguments.plots else { return Ok(()) };
         std::fs::create_dir_all(folder)?;
@@ -150,7 +150,7 @@ fn plot(file: &Path, figure: Figure, workload: &str, lines: &[Line]) -> Result<(
         .light_line_style(TRANSPARENT)
         .bold_line_style(BLACK.mix(0.12))
         .draw()?;
-    // Each line has its name at its end. Of names that would cover each other the lower one moves down.
+    // Each line has its name at its end. If names would overlap, the lower one moves down.
     let mut ends = Vec::new();
     for Line { name, colour, points } in lines {
         let width = if name.starts_with("fencepost") { 3 } else { 1 };
@@ -172,11 +172,12 @@ fn plot(file: &Path, figure: Figure, workload: &str, lines: &[Line]) -> Result<(
     Ok(())
 }
 
-/// Pixels on the right for the names of the lines, and the height of one.
+/// The pixels on the right for the names of the lines, and the height of a name.
 const NAMES: u32 = 150;
 const NAME_HEIGHT: i32 = 14;
 
-/// Colours that are told apart with any kind of sight, by Okabe and Ito; then darker ones.
+/// Colours that can be distinguished with any kind of colour vision, by Okabe and Ito; then darker
+/// ones.
 fn colour_of(place: usize) -> RGBColor {
     const COLOURS: [RGBColor; 7] = [
         RGBColor(0, 114, 178),

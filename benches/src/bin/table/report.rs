@@ -1,4 +1,4 @@
-//! How a table is written: its head, its rows, and what is compared in them.
+//! The format of a table: its head, its rows, and the comparisons in them.
 
 use fencepost_benches::contender::Contender;
 use fencepost_benches::stream::Stream;
@@ -14,7 +14,7 @@ impl Suite {
         println!("|---|{}", "---|".repeat(columns.len()));
     }
 
-    /// A row with a cell for each contender; those that are missing get a dash.
+    /// A row with a cell for each contender. Missing ones get a dash.
     pub(super) fn row(&self, name: &str, cells: &[(&str, String)], more: &[String]) {
         let cell = |contender: &dyn Contender| {
             let found = cells.iter().find(|(name, _)| *name == contender.name());
@@ -25,7 +25,7 @@ impl Suite {
         println!("| {name} | {} |", cells.join(" | "));
     }
 
-    /// Our figure over the best rival's, singly and batched. Lower is better.
+    /// The figure of this crate over that of the best rival, singly and batched. Lower is better.
     pub(super) fn against_rivals(
         &self,
         figures: &[(&str, f64)],
@@ -45,7 +45,7 @@ impl Suite {
         all().filter(is_ours).map(|ours| figure(ours).map_or("–".to_owned(), ratio)).collect()
     }
 
-    /// The median over the streams of what a contender says of each.
+    /// The median over the streams of a contender's figure.
     pub(super) fn median_of(
         &self,
         streams: &[Stream],
@@ -62,7 +62,7 @@ impl Suite {
     }
 }
 
-/// 10k, 1M.
+/// A count such as 10k or 1M.
 pub(super) fn count(live: usize) -> String {
     match live {
         1_000_000.. => format!("{}M", live / 1_000_000),

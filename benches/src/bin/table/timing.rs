@@ -85,7 +85,7 @@ impl Suite {
             }
             for &live in &self.arguments.live {
                 let stream = self.stream(workload, live, 1);
-                // In batches no call is alone.
+                // In batches no call is timed alone.
                 let mut able = self.able(&stream);
                 able.retain(|contender| !contender.is_batched() && !contender.is_reference());
                 let (bytes, passed) = self.checked(&stream, able);
