@@ -192,7 +192,7 @@ fn memories_are_counted_and_the_last_ones_are_found_by_releasing() {
     let eight: Vec<_> = (0..8).map(|_| make().unwrap()).collect();
     assert_eq!(fake.live().memories, 8);
     let error = make().unwrap_err();
-    assert!(error.to_string().contains("8 memories"), "{error}");
+    assert!(error.to_string().contains("8 memory objects"), "{error}");
     // Small requests share: they need one memory for all.
     let mut eight = eight.into_iter();
     // SAFETY: nothing was submitted.

@@ -115,6 +115,8 @@ pub struct World {
     pub lost: bool,
     /// One of the driver's calls fails in this step.
     pub faulty: bool,
+    /// The driver reports budgets.
+    pub reports: bool,
     /// How often what was done.
     pub done: Done,
     about: String,
@@ -159,7 +161,8 @@ impl World {
             | DeviceFeatures::EXTERNAL_MEMORY_DMA_BUF
             | DeviceFeatures::EXTERNAL_MEMORY_HOST
             | DeviceFeatures::VIDEO_QUEUE;
-        features.set(DeviceFeatures::MEMORY_BUDGET, random.one_in(2));
+        let reports = random.one_in(2);
+        features.set(DeviceFeatures::MEMORY_BUDGET, reports);
         let mut desc = support::desc(&fake).features(features).map_on_access(on_access);
         desc = configured(desc, random);
         let aliasing = guards.is_some() || random.one_in(3);
@@ -221,6 +224,7 @@ impl World {
             pages: Vec::new(),
             lost: false,
             faulty: false,
+            reports,
             done: Done::new(),
             about,
         }
