@@ -64,9 +64,9 @@ impl World {
         let (kind, memory) = (asks::kind(random), asks::memory(random));
         let before = self.picture();
         let arena = random.below(self.arenas.len() as u64 + 4).checked_sub(4).map(|at| at as usize);
-        // A report that is asked for when memory is short may say that there is more.
-        let planned = (!self.faulty && !self.reports && random.one_in(2))
-            .then(|| self.plan(arena, &needs, kind, &memory));
+        // When memory is short, a new report may say that there is more, and what guards keep back comes free.
+        let exact = !self.faulty && !self.reports && self.guards.is_none();
+        let planned = (exact && random.one_in(2)).then(|| self.plan(arena, &needs, kind, &memory));
         let made = match arena {
             Some(arena) => self.arenas[arena].allocate(&needs, kind, &memory),
             None => self.allocator.allocate(&needs, kind, &memory),
