@@ -1,4 +1,4 @@
-//! Many resources on one allocation, and many allocations or none.
+//! Many resources on one allocation; and many allocations at once, all or none.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! The face over the fake driver, flow by flow.
+//! The public API over the fake driver, flow by flow.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Floors: a directory of `src/` names directories on lower floors only. The table in
-//! `src/README.md` is the law; this test reads it. Inside a directory files import in no circle.
+//! The floors: a directory of `src/` imports only from directories on lower floors. This test reads
+//! the table in `src/README.md`. The files inside a directory have no import cycle.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

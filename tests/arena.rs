@@ -1,4 +1,4 @@
-//! Arenas: sets of blocks of a user's, over the fake driver.
+//! Arenas over the fake driver: sets of blocks that a user makes.
 
 mod support;
 

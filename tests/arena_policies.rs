@@ -1,5 +1,5 @@
-//! Arenas that place in order, rings and double stacks, over the fake driver. That their books are right
-//! is shown beside them, in `src/memory/line/tests.rs`.
+//! Arenas that place in order (rings and double stacks), over the fake driver. Their bookkeeping is
+//! tested in `src/memory/line/tests.rs`.
 
 mod support;
 

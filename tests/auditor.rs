@@ -1,4 +1,5 @@
-//! The auditor says what holds memory back, by name and once; and of a clean run nothing.
+//! The auditor reports what holds memory back, by name and once. It reports nothing about a clean
+//! run.
 
 mod support;
 

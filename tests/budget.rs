@@ -1,5 +1,5 @@
-//! Budgets and caps: what is taken of a heap stays within them, over blocks, dedicated memories and
-//! fallbacks, on any number of threads.
+//! Budgets and caps: what is allocated from a heap stays within them, over blocks, dedicated memory
+//! and fallbacks, on any number of threads.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! What one collect takes back, and what happens when several meet: hooks that collect, other threads,
-//! a device that is lost.
+//! What one collect frees, and what happens when several run at once: hooks that collect, other
+//! threads, a lost device.
 
 mod support;
 

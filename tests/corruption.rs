@@ -1,5 +1,5 @@
-//! Guards over the fake driver: each kind of damage is found, named after the right owner, told
-//! once, and not found where there is none.
+//! Guards over the fake driver: each kind of damage is found, attributed to the right owner and
+//! reported once; and nothing is reported if there is no damage.
 
 mod support;
 

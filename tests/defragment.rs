@@ -1,4 +1,4 @@
-//! Defragmentation over the fake driver: what is planned, what moves, and what it leaves behind.
+//! Defragmentation over the fake driver: what is planned, what is moved, and what is left behind.
 
 #[path = "support/moving.rs"]
 mod moving;

@@ -1,5 +1,5 @@
 //! No lock is held across a driver call: while one thread is in the driver, another allocates and
-//! frees memory of the same type. (VMA asks the driver under its block vector's lock.)
+//! frees memory of the same type. (VMA calls the driver under the lock of its block vector.)
 
 mod support;
 

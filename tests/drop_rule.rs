@@ -1,7 +1,7 @@
-//! The rule that makes a drop safe, in every interleaving of a small world: two timelines, three
+//! The rule that makes a drop safe, in every interleaving of a small model: two timelines, three
 //! recordings, two resources. The real [`Cuts`] run beside a naive record of who uses what.
 //!
-//! A state violates the rule when a resource is released while a recording that used it is open, or
+//! A state violates the rule if a resource is released while a recording that uses it is open, or
 //! is submitted and not complete.
 
 use std::collections::{HashSet, VecDeque};

@@ -1,4 +1,4 @@
-//! Ends: handles that outlive the allocator, a device that goes, leaks and their report.
+//! Ends: handles that outlive the allocator, a device that is destroyed, leaks and their report.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What `tracing` is told: each event of the table in `fencepost::events`, with its fields.
+//! The `tracing` events: each event of the table in `fencepost::events`, with its fields.
 
 #[path = "support/ear.rs"]
 mod ear;

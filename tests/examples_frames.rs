@@ -1,8 +1,8 @@
-//! The `frames` example as its user runs it: short flights on two real drivers, what they leave in
-//! the folder, and a sentence for each bad input.
+//! The `frames` example as its user runs it: short flights on two real drivers, the files that they
+//! write, and one sentence for each invalid input.
 //!
-//! Each flight is a process of its own: this test program, started again as
-//! [`the_flying_process`]. `FENCEPOST_DRIVERS=lavapipe` leaves SwiftShader out.
+//! Each flight is a separate process: this test program, started again as [`the_flying_process`].
+//! `FENCEPOST_DRIVERS=lavapipe` omits SwiftShader.
 
 #[allow(dead_code, reason = "the tests enter the example below its command line")]
 #[path = "../examples/frames/main.rs"]

@@ -1,9 +1,9 @@
 //! The `replay` example as its user runs it: whole traces over the fake driver and on two real
-//! ones, a fault that must be reported, and a sentence for each bad input.
+//! ones, a fault that must be reported, and one sentence for each invalid input.
 //!
-//! Each replay is a process of its own: this test program, started again as
-//! [`the_replay_process`]. `-- --ignored` adds every shipped trace whole, and
-//! `FENCEPOST_DRIVERS=lavapipe` leaves SwiftShader out.
+//! Each replay is a separate process: this test program, started again as [`the_replay_process`].
+//! `-- --ignored` adds every shipped trace in full, and `FENCEPOST_DRIVERS=lavapipe` omits
+//! SwiftShader.
 
 #[allow(dead_code, reason = "the tests enter the example below its command line")]
 #[path = "../examples/replay/main.rs"]

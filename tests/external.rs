@@ -1,5 +1,5 @@
 //! Memory shared by file descriptors and host addresses, over the fake driver: the query, the
-//! declarations, and that no descriptor is ever lost.
+//! declarations, and that no descriptor is ever leaked.
 #![cfg(target_os = "linux")]
 
 mod support;

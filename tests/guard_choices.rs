@@ -1,4 +1,4 @@
-//! What a program may choose of guards, over the fake driver: an arena's own policy, quarantine, zeros.
+//! The options for guards over the fake driver: a policy for an arena, quarantine, zeros.
 
 mod support;
 #[path = "support/world.rs"]

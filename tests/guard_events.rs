@@ -1,6 +1,6 @@
-//! What is told of guards, over the fake driver, beside the damage itself.
+//! Events about guards other than damage, over the fake driver.
 //!
-//! Every test here listens: one that does not may take an event from one that does.
+//! Every test in this file subscribes: one that does not could take an event from one that does.
 
 #[path = "support/ear.rs"]
 mod ear;

@@ -1,5 +1,5 @@
-//! Memory is short where guards keep some back: it comes back rather than that a request fails, looked at where
-//! the host can, and else counted.
+//! Memory is short while guards hold some back: it is released before a request fails, after a
+//! check where the host can make one, and otherwise counted.
 
 mod support;
 #[path = "support/world.rs"]

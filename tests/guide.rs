@@ -1,5 +1,6 @@
-//! The guide is whole: every page is listed, and the page for those who come from VMA has a row for
-//! each function, flag and enum value of its header. What the pages say is tested by their doctests.
+//! The guide is complete: every page is listed, and the page for users of VMA has a row for each
+//! function, flag and enum value of its header. The contents of the pages are tested by their
+//! doctests.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -1,4 +1,5 @@
-//! The host has no memory for the books: an error or another way, and nothing has changed.
+//! The host has no memory for the bookkeeping: an operation returns an error or finds another way,
+//! and nothing has changed.
 
 #[path = "support/counting.rs"]
 mod counting;

@@ -1,4 +1,5 @@
-//! The host has no memory while blocks come and go, close and open: an error or another way, and nothing is lost.
+//! The host has no memory while blocks are created, freed, closed and opened: an operation returns
+//! an error or finds another way, and nothing is lost.
 
 #[path = "support/counting.rs"]
 mod counting;

@@ -1,4 +1,5 @@
-//! The host has no memory while things end: an error or another way, and nothing is lost.
+//! The host has no memory while allocations end: an operation returns an error or finds another
+//! way, and nothing is lost.
 
 #[path = "support/counting.rs"]
 mod counting;

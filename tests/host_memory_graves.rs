@@ -1,4 +1,5 @@
-//! The host has no memory to remember who lived where: a late write is found all the same, and nobody is named for it.
+//! The host has no memory to remember former owners: a late write is found nevertheless, and no
+//! owner is named.
 
 #[path = "support/counting.rs"]
 mod counting;

@@ -1,5 +1,5 @@
-//! The host has no memory while the GPU keeps guards: a scrub or a request is refused and nothing has changed, or it
-//! is done all the same; no range is handed out that was to be looked at and was not.
+//! The host has no memory while the GPU maintains guards: a scrub or a request is refused and
+//! nothing has changed, or it succeeds nevertheless. No range is handed out unchecked.
 
 #[path = "support/counting.rs"]
 mod counting;

@@ -1,4 +1,5 @@
-//! The host has no memory while descriptor sets end: they stay, or go a few at a time, and none is lost.
+//! The host has no memory while descriptor sets end: they stay, or are freed a few at a time, and
+//! none is lost.
 
 #[path = "support/counting.rs"]
 mod counting;

@@ -1,5 +1,5 @@
-//! Buffers with their contents: written where the host sees all of the device's memory, staged and
-//! copied elsewhere. The bytes are what the GPU reads.
+//! Buffers with their contents: written directly if the host can access all device memory, and
+//! staged and copied otherwise. The bytes are what the GPU reads.
 
 mod support;
 

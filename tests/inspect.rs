@@ -1,4 +1,5 @@
-//! Snapshots, and VMA's dump of them: golden, and held to a restatement of the dump's form.
+//! Snapshots, and VMA's dump of them: compared with golden files, and checked against a restatement
+//! of the dump's format.
 
 #[path = "support/scene.rs"]
 mod scene;

@@ -1,5 +1,5 @@
-//! Recordings that are submitted together: what was dropped under any of them waits for the one
-//! submission. The fake driver catches what does not.
+//! Recordings that are submitted together: what was dropped under any of them waits for the common
+//! submission. The fake driver detects what does not.
 
 mod support;
 

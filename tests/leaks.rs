@@ -1,4 +1,4 @@
-//! What still lives at the end is reported: by name and place, largest first, once.
+//! What is still live at the end is reported: by name and source location, largest first, once.
 
 #[path = "support/ear.rs"]
 mod ear;

@@ -1,4 +1,5 @@
-//! `MemoryPool` and a naive twin are given the same random calls; twins with a planted fault are found.
+//! `MemoryPool` and a naive model execute the same random calls. Models with a planted fault are
+//! detected.
 
 #[path = "support/pool_twin.rs"]
 mod pool_twin;

@@ -1,8 +1,8 @@
-//! Which memory type a description comes to, on real GPUs.
+//! The memory types that descriptions select on real GPUs.
 //!
 //! On all 158 recorded topologies every choice satisfies the specification and the order of
-//! preference that [`AllocationDesc`] states. For GPUs that everybody knows the choices are a table,
-//! `tests/golden/memory_types.md`; `FENCEPOST_BLESS=1` writes it anew.
+//! preference that [`AllocationDesc`] states. For well-known GPUs the choices are in a table,
+//! `tests/golden/memory_types.md`; `FENCEPOST_BLESS=1` writes it again.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Misuse of timelines, recordings, points and sets: each a typed error that loses nothing.
+//! Misuse of timelines, recordings, points and sets: each case is a typed error that loses nothing.
 
 mod support;
 

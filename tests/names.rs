@@ -1,4 +1,4 @@
-//! Names that are made at run time: however many come, what they hold is bounded.
+//! Names that are made at run time: the memory that they hold is bounded, however many there are.
 
 #[path = "support/counting.rs"]
 mod counting;

@@ -1,6 +1,6 @@
-//! What newer extensions ask of memory, over the fake driver on recorded GPUs: addresses aligned for
-//! acceleration structures, scratch, shader binding tables and descriptors; images that the host copies;
-//! video sessions, all or nothing.
+//! What newer extensions require of memory, over the fake driver on recorded GPUs: aligned
+//! addresses for acceleration structures, scratch, shader binding tables and descriptors; images
+//! that the host copies; video sessions, all or nothing.
 
 mod support;
 

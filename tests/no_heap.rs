@@ -1,4 +1,4 @@
-//! In steady state neither allocating, nor dropping, nor collecting touches the host's heap.
+//! In steady state neither allocating, nor dropping, nor collecting uses the host's heap.
 
 #[path = "support/counting.rs"]
 mod counting;

@@ -1,7 +1,7 @@
 //! Every legal order of {begin, record, drop, submit} on two recording threads and one that drops,
-//! with an idle timeline beside them, or with no timeline at all, through the whole allocator over
-//! the fake driver. The fake judges: destroying, freeing or handing out again what a submission in
-//! flight uses is a violation.
+//! with an additional idle timeline, or with no timeline at all, through the whole allocator over
+//! the fake driver. The fake checks it: destroying, freeing or handing out again what a submission
+//! in flight uses is a violation.
 
 mod support;
 

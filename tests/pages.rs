@@ -1,5 +1,5 @@
-//! The page, in a real browser: what it shows, how it looks, what it finds; and the example that
-//! makes it.
+//! The HTML page in a real browser: what it shows, how it looks, and what it finds; and the example
+//! that makes it.
 
 #[path = "support/browser.rs"]
 mod browser;

@@ -1,5 +1,5 @@
-//! Disjoint images over the fake driver: all planes in one allocation, all or nothing. That the fake
-//! judges planes is seen in `tests/fake_driver`.
+//! Disjoint images over the fake driver: all planes in one allocation, all or nothing.
+//! `tests/fake_driver` shows that the fake checks planes.
 
 mod support;
 

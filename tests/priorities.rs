@@ -1,4 +1,4 @@
-//! Priorities of memory that move with what lives there, over the fake driver.
+//! Priorities of memory that change with the allocations in it, over the fake driver.
 
 mod support;
 

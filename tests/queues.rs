@@ -1,7 +1,8 @@
-//! The cases of several queues and odd orders that the drop rule is for, one by one. Random mixtures
-//! of them are in `tests/simulation.rs`, every order of a small world in `tests/order_matrix.rs`.
+//! The cases of several queues and unusual orders for which the drop rule exists, one by one.
+//! Random combinations are in `tests/simulation.rs`, and every order of a small model in
+//! `tests/order_matrix.rs`.
 //!
-//! Each case is run once more with an end that does not wait, and the fake driver must catch that.
+//! Each case also runs with an end that does not wait, which the fake driver must detect.
 
 mod support;
 

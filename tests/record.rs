@@ -1,4 +1,4 @@
-//! Records: what is written down is what happened, in its order; and what is damaged is refused.
+//! Records: what is written is what happened, in order; and damaged records are refused.
 
 mod support;
 

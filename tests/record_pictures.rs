@@ -1,5 +1,5 @@
-//! What is made of a record: a time line, and a trace for Perfetto. Golden, and held to a restatement
-//! of the form.
+//! What is made from a record: a time line, and a trace for Perfetto. Compared with golden files,
+//! and checked against a restatement of the format.
 
 use std::{fs, path::Path};
 

@@ -1,7 +1,8 @@
-//! What is refused: zero-sized, overflowing, misaligned, foreign or contradictory requests, a typed
-//! error each. Nothing is left behind, and the driver sees none of it.
+//! Refused requests: zero-sized, overflowing, misaligned, foreign or contradictory ones, each with
+//! a typed error. Nothing is left behind, and the driver is not called.
 //!
-//! Of some doors alone: `tests/ring.rs`, `tests/aliasing.rs`, `tests/mapping.rs`, `tests/external.rs`.
+//! For some functions these tests are in `tests/ring.rs`, `tests/aliasing.rs`, `tests/mapping.rs`
+//! and `tests/external.rs`.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What ends with what, and in which order: hooks, dependants, counted handles, bounded collects.
+//! What ends together, and in which order: hooks, dependants, counted handles, bounded collects.
 
 mod support;
 

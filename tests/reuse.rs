@@ -1,5 +1,6 @@
-//! Reuse in the order of a queue: pending ranges go to new owners, and the fake driver judges that
-//! what their first submit waits for is enough. Where the wait is left out, it must say so.
+//! Reuse in the order of a queue: pending ranges go to new owners, and the fake driver checks that
+//! the dependency of their first submission is sufficient. If the wait is omitted, it must report
+//! this.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! A ring of upload memory: its tail moves with the GPU, and never past a piece that is in use.
+//! A ring of upload memory: its tail moves as the GPU makes progress, and never past a piece that
+//! is in use.
 
 mod support;
 

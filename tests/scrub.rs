@@ -1,5 +1,6 @@
-//! Guards that the GPU keeps, over the fake driver, which runs the two shaders: each kind of damage is
-//! found and named, a clean run is not accused, and whatever goes wrong, nothing is lost.
+//! Guards that the GPU maintains, over the fake driver, which executes the two shaders: each kind
+//! of damage is found and attributed, a clean run is not accused, and nothing is lost whatever
+//! fails.
 
 mod support;
 #[path = "support/world.rs"]

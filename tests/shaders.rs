@@ -1,7 +1,7 @@
-//! The committed SPIR-V is what its WGSL source compiles to.
+//! The committed SPIR-V is the result of compiling its WGSL source.
 //!
-//! Users compile no shader: `shaders/*.spv` lies beside its source. After a change of a source,
-//! `FENCEPOST_WRITE_SHADERS=1 cargo test --test shaders` writes the binaries anew.
+//! Users compile no shader: `shaders/*.spv` is stored beside its source. After a change of a
+//! source, `FENCEPOST_WRITE_SHADERS=1 cargo test --test shaders` writes the binaries again.
 use naga::back::spv;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use rspirv::binary::{Assemble, ParseState};

@@ -1,8 +1,9 @@
-//! Random work on several queues, with faults, against a naive twin that knows who may touch what.
+//! Random work on several queues, with faults, against a naive model that knows who may access
+//! what.
 //!
-//! The twin keeps, for every range that was dropped, the recordings that were open then, and from
-//! their ends on the submissions that were out: the range may be handed out again only when all of
-//! these are done. It knows nothing of bags or cuts.
+//! For every dropped range, the model keeps the recordings that were open at the drop and, from
+//! their ends on, the submissions that were in flight. The range may be handed out again only when
+//! all of these are done. The model does not contain bags or cuts.
 
 mod support;
 

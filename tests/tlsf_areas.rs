@@ -1,4 +1,4 @@
-//! Areas: one search over ranges that lie apart, held against a naive twin for each of them.
+//! Areas: one search over separate ranges, compared with a naive twin for each of them.
 
 #[path = "support/naive.rs"]
 mod naive;

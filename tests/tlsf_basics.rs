@@ -1,4 +1,4 @@
-//! What a block does, by small examples.
+//! The behaviour of a block, in small examples.
 
 use fencepost::tlsf::{AllocateError, Config, Freed, Key, KeyError, Placed, State, Tlsf};
 

@@ -1,4 +1,4 @@
-//! The search is O(1): it visits a bounded number of bins and regions, however full the block.
+//! The search is O(1): it visits a bounded number of bins and regions, however full the block is.
 
 #[path = "support/churn.rs"]
 mod churn;

@@ -1,4 +1,4 @@
-//! Small blocks in every way: all sequences of operations, and all states there are.
+//! Small blocks, exhaustively: all sequences of operations, and all states.
 
 #[path = "support/naive.rs"]
 mod naive;

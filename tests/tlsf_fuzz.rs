@@ -1,5 +1,5 @@
-//! The fuzzer's histories in the ordinary tests: random ones, and each fault found by them. The fuzzer
-//! itself is in `tests/fuzz`.
+//! The histories of the fuzzer in the ordinary tests: random ones run, and each fault is found by
+//! them. The fuzzer itself is in `tests/fuzz`.
 
 #[path = "support/history.rs"]
 mod history;

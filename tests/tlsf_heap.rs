@@ -1,4 +1,5 @@
-//! What a block takes from the host's heap: few bytes for each allocation, and none in steady state.
+//! What a block takes from the host's heap: few bytes for each allocation, and none in steady
+//! state.
 
 #[path = "support/counting.rs"]
 mod counting;

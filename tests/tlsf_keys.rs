@@ -1,4 +1,4 @@
-//! Keys used wrongly: a typed error, in release too, and nothing has changed.
+//! Misuse of keys: a typed error, in release builds too, that changes nothing.
 
 #[path = "support/random.rs"]
 mod random;

@@ -1,4 +1,4 @@
-//! What holds of every block after every history, told as properties.
+//! Properties of every block after every history.
 
 use fencepost::tlsf::{Config, Key, Placed, Region, State, Tlsf};
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! How often a request is refused although some free region holds it: the price of a search that
+//! How often a request is refused although some free region holds it: the cost of a search that
 //! does not look at all of them.
 
 #[path = "support/churn.rs"]

@@ -1,4 +1,4 @@
-//! The core agrees with its naive twin: every return value, every count, after every operation.
+//! The core agrees with its naive twin: every return value and every count, after every operation.
 
 #[path = "support/naive.rs"]
 mod naive;

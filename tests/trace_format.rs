@@ -1,5 +1,5 @@
-//! The reader of traces: what it takes, what it refuses and where, and that the shipped traces are
-//! what their headers say.
+//! The parser of traces: what it accepts, what it refuses and in which line, and that the shipped
+//! traces match their headers.
 
 #![allow(dead_code, reason = "the example uses more of these files than the tests do")]
 

@@ -1,4 +1,5 @@
-//! The behaviour that VMA's own tests ask for, and each defect of VMA's that users or its tests met.
+//! The behaviour that VMA's own tests require, and each defect of VMA that users or its tests
+//! encountered.
 //!
 //! | VMA's test | here |
 //! | --- | --- |

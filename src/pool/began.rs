@@ -1,4 +1,4 @@
-//! Where allocations ever began, written down a few at a time.
+//! Where allocations ever started. Starts are logged, and written to the bitmap several at a time.
 #![forbid(unsafe_code)]
 
 use alloc::boxed::Box;
@@ -7,38 +7,39 @@ use bytemuck::allocation::try_zeroed_box;
 
 use super::{bitmap::Bitmap, seat::Era};
 
-/// Starts that are written down at a time. Their words in the bitmap lie far apart, so that each would
-/// be waited for; together they are waited for once.
+/// The number of starts that are written to the bitmap at a time. Their words are far apart, so
+/// each write alone would wait for memory; together they wait once.
 const LOGGED: usize = 1024;
 
-/// The granules where allocations began, and where live ones may.
+/// The granules at which allocations started, and those at which live ones may start.
 #[derive(Debug)]
 pub(super) struct Began {
     bitmap: Bitmap,
-    /// The last starts, which the bitmap does not know yet.
+    /// The last starts, which are not in the bitmap yet.
     log: Box<[u32; LOGGED]>,
     logged: usize,
 }
 
 impl Began {
-    /// No start among granules below a bound; `None` if the host is out of memory.
+    /// Creates the state without starts, for granules below a bound; `None` if the host is out of
+    /// memory.
     pub(super) fn new(granules: usize) -> Option<Self> {
         Some(Self { bitmap: Bitmap::new(granules)?, log: try_zeroed_box().ok()?, logged: 0 })
     }
 
-    /// An allocation begins there; `again` if one has before, in this [era](Self::era). O(1),
-    /// with more to do each 1024th time.
+    /// Notes that an allocation starts there. `again` says that one has started there before, in
+    /// this [era](Self::era). O(1), with more work every 1024th time.
     #[inline]
     pub(super) fn insert(&mut self, granule: u32, again: bool) {
         match self.log.get_mut(self.logged) {
             Some(entry) => *entry = granule,
             None => self.write_down(granule),
         }
-        // Whether it is written down already is a coin flip, and so no branch.
+        // Whether it is written already is unpredictable, so there is no branch on it.
         self.logged += usize::from(!again);
     }
 
-    /// While it lasts, a start that was inserted need not be again.
+    /// While the era stays the same, no start that was inserted needs to be inserted again.
     #[inline]
     pub(super) fn era(&mut self) -> Era {
         self.bitmap.era()
@@ -56,12 +57,13 @@ impl Began {
         &self.log[..self.logged]
     }
 
-    /// Whether one ever began there.
+    /// Whether an allocation ever started there.
     pub(super) fn was_in(&self, granule: usize) -> bool {
         self.bitmap.was_in(granule) || self.log().iter().any(|&logged| logged as usize == granule)
     }
 
-    /// The last granule up to one where a live allocation begins, as `is_live` tells. Amortised O(1).
+    /// The last granule up to `granule` at which a live allocation starts, as `is_live` tells.
+    /// Amortised O(1).
     pub(super) fn last_up_to(
         &self,
         granule: usize,
@@ -76,12 +78,12 @@ impl Began {
         last
     }
 
-    /// Whether a live start is found by a search.
+    /// Whether a search finds a live start there.
     pub(super) fn shows(&self, granule: usize) -> bool {
         self.bitmap.shows(granule) || self.log().iter().any(|&logged| logged as usize == granule)
     }
 
-    /// Bytes of address space held.
+    /// The bytes of address space that it holds.
     pub(super) fn bytes(&self) -> usize {
         self.bitmap.bytes() + size_of_val(&*self.log)
     }

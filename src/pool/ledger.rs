@@ -1,4 +1,4 @@
-//! Which allocation an offset belongs to: the core, and what finds its regions by where they begin.
+//! The allocation to which an offset belongs: the core, and a table of its regions by their starts.
 #![forbid(unsafe_code)]
 
 mod check;
@@ -14,40 +14,43 @@ use super::{
 };
 use crate::tlsf::{self, Config, Freed, Key, Noted, Placed, Region, Tlsf};
 
-/// The books of a pool. Offsets are in bytes from the pool's first granule.
+/// The bookkeeping of a pool. Offsets are in bytes from the pool's first granule.
 ///
 /// ```text
 /// granules   │ 0 │ 1 │ 2 │ 3 │ 4 │ 5 │ 6 │
-/// starts     │ 7 │   │   │ 3 │   │ × │   │  the node of who begins there; one that began at 5 has ended
+/// starts     │ 7 │   │   │ 3 │   │ × │   │  the node that starts there; the one that started at 5 has ended
 /// ```
-/// A pointer that is right needs one word of `starts`. One into the middle of an allocation looks for the
-/// next live start below.
+/// A pointer to the start of a live allocation needs one word of `starts`. For a pointer into an
+/// allocation, the next live start below it is searched for.
 #[derive(Debug)]
 pub(super) struct Ledger {
     tlsf: Tlsf,
     starts: Starts,
     began: Began,
-    /// The core's first bytes stand for what lies before the pool, up to a multiple of all alignments.
+    /// The first bytes of the core represent what is before the pool, back to a multiple of all
+    /// alignments.
     lead: u64,
     /// The same in granules.
     lead_granules: u32,
-    /// The address where the core begins to count.
+    /// The address that corresponds to offset 0 of the core.
     origin: u64,
     size: u64,
     /// log2 of the granule.
     shift: u32,
     largest_alignment: u64,
-    /// Up to this alignment a request asks for nothing but its size; 0 where all ask for more.
+    /// Up to this alignment a request depends only on its size; 0 if all requests depend on more.
     plain_alignment: u64,
-    /// Below this granule of the core what ends is free at once and nobody looks at it; 0 where more is to be done.
+    /// An allocation below this granule of the core is freed immediately, without a check; 0 if
+    /// there is more to do.
     plain_granules: u64,
     boundary: Option<u64>,
-    /// With more regions taken, more allocations live than ever: the most that did, the lead and what is pending.
+    /// If more regions than this are taken, more allocations are live than ever before. It is the
+    /// sum of the peak of live allocations, the lead and the pending regions.
     limit: u32,
 }
 
 impl Ledger {
-    /// An empty pool; the address of its first granule less the lead is its origin.
+    /// Creates an empty pool. Its origin is the address of its first granule minus the lead.
     pub(super) fn new(
         layout: &PoolLayout,
         desc: &PoolDesc,
@@ -91,7 +94,7 @@ impl Ledger {
         (offset >> self.shift) as u32
     }
 
-    /// Gives a range out.
+    /// Allocates a range.
     pub(super) fn allocate(&mut self, request: Request) -> Result<Live, AllocateError> {
         let Request { size, alignment, margin, by_handle } = request;
         if alignment > self.largest_alignment || size == 0 {
@@ -106,7 +109,7 @@ impl Ledger {
             Ok(placed) => placed,
             Err(error) => return Err(self.refusal(size, alignment, margin, error)),
         };
-        // Less than an alignment and a margin, so far from the topmost bit.
+        // Less than an alignment plus a margin, and so far below the topmost bit.
         let slack = (placed.size - size) as u32;
         let note = Note(slack | if by_handle { Note::BY_HANDLE } else { 0 });
         let place = Tlsf::place(placed.key);
@@ -134,7 +137,7 @@ impl Ledger {
         true
     }
 
-    /// More live than ever.
+    /// Notes that more allocations are live than ever before.
     #[cold]
     #[inline(never)]
     fn rise(&mut self) {
@@ -142,7 +145,8 @@ impl Ledger {
         self.starts.make_room(self.most_live() as usize, &self.tlsf);
     }
 
-    /// Why a request is refused: what is wrong with it, before what is wrong with the pool.
+    /// The reason why a request is refused: a fault of the request takes precedence over the state
+    /// of the pool.
     #[cold]
     #[inline(never)]
     fn refusal(
@@ -167,8 +171,9 @@ impl Ledger {
         }
     }
 
-    /// A range that crosses no multiple of the boundary. A multiple of its own size, rounded up to a
-    /// power of two, never does; its room is not rounded up so far.
+    /// Allocates a range that does not cross a multiple of the boundary. A range at a multiple of
+    /// its own size, rounded up to a power of two, never does. The size of the range itself is not
+    /// rounded up that far.
     fn allocate_between(
         &mut self,
         boundary: u64,
@@ -190,7 +195,7 @@ impl Ledger {
         Ok(placed)
     }
 
-    /// Undoes an allocation that nobody has seen.
+    /// Undoes an allocation that was not returned to anyone.
     #[cold]
     #[inline(never)]
     fn give_back(&mut self, place: u32) {
@@ -205,7 +210,7 @@ impl Ledger {
         assert!(noted.is_some(), "{place} is used");
     }
 
-    /// The live allocation that a used region is.
+    /// The live allocation of a used region.
     fn live_of(&self, noted: Noted) -> Option<Live> {
         let offset = (u64::from(noted.start) << self.shift).checked_sub(self.lead)?;
         let reserved = u64::from(noted.size) << self.shift;
@@ -214,36 +219,36 @@ impl Ledger {
         Some(Live { key: noted.key(), offset, size, reserved, by_handle })
     }
 
-    /// The used region that begins at a granule, and where its entry is.
+    /// The used region that starts at a granule, and the position of its entry.
     #[inline]
     fn entry(&self, granule: u32) -> Option<(usize, Noted)> {
         self.starts.find(granule + self.lead_granules, &self.tlsf)
     }
 
-    /// The live allocation that begins at a granule.
+    /// The live allocation that starts at a granule.
     fn live_at(&self, granule: u32) -> Option<Live> {
         self.live_of(self.entry(granule)?.1)
     }
 
-    /// The granule that begins at an offset.
+    /// The granule that starts at an offset.
     #[inline]
     fn granule_at(&self, offset: u64) -> Option<u32> {
         let granule = self.granule_of(offset);
         (u64::from(granule) << self.shift == offset).then_some(granule)
     }
 
-    /// The live allocation that begins at an offset. O(1).
+    /// The live allocation that starts at an offset. O(1).
     pub(super) fn start(&self, offset: u64) -> Option<Live> {
         self.live_at(self.granule_at(offset)?)
     }
 
-    /// The live allocation of a key, if it is still that of the key's serial.
+    /// The live allocation of a key, if the serial of the key is still valid.
     pub(super) fn by_key(&self, key: Key) -> Option<Live> {
         self.tlsf.get(key).ok()?;
         self.live_of(self.tlsf.noted(Tlsf::place(key))?)
     }
 
-    /// What an offset is. O(1).
+    /// Classifies an offset. O(1).
     pub(super) fn find(&self, offset: u64) -> Found {
         if let Some(live) = self.start(offset) {
             return Found::Start(live);
@@ -258,19 +263,20 @@ impl Ledger {
         if ended { Found::Freed } else { Found::Untracked }
     }
 
-    /// The last granule up to one where a live allocation begins.
+    /// The last granule up to `granule` at which a live allocation starts.
     fn last_start(&self, granule: u32) -> Option<u32> {
         let is_live = |granule: usize| self.starts.find(granule as u32, &self.tlsf).is_some();
         let last = self.began.last_up_to(self.in_core(granule), is_live)?;
         Some(last as u32 - self.lead_granules)
     }
 
-    /// A granule of the pool as the core counts it.
+    /// The number of a granule of the pool in the core.
     fn in_core(&self, granule: u32) -> usize {
         (granule + self.lead_granules) as usize
     }
 
-    /// No live allocation begins there any more. Before its node is another's: that tells where it begins.
+    /// Removes the start of a live allocation. This must happen before its node is reused, because
+    /// the node contains the start.
     fn forget(&mut self, live: &Live) {
         let granule = self.granule_of(live.offset);
         if let Some((at, noted)) = self.entry(granule) {
@@ -287,7 +293,7 @@ impl Ledger {
         assert!(freed.is_ok(), "{live:?} was live");
     }
 
-    /// Undoes an allocation, as if no more than `most` had ever lived.
+    /// Undoes an allocation, and restores the peak of live allocations to `most`.
     pub(super) fn undo(&mut self, live: &Live, most: u64) {
         self.free(live);
         self.limit = most as u32 + self.not_live();
@@ -301,7 +307,7 @@ impl Ledger {
         self.limit += 1;
     }
 
-    /// Pending → free. Tells where it was, and its reserved bytes.
+    /// Pending → free. Returns its former offset and its reserved bytes.
     pub(super) fn reach(&mut self, key: Key) -> Freed {
         self.limit -= 1;
         match self.tlsf.reach(key) {
@@ -310,7 +316,7 @@ impl Ledger {
         }
     }
 
-    /// Where a pending allocation is, and its reserved bytes.
+    /// The offset and the reserved bytes of a pending allocation.
     pub(super) fn pending(&self, key: Key) -> Freed {
         match self.tlsf.get(key) {
             Ok(region) => Freed { offset: region.offset - self.lead, size: region.size },
@@ -318,34 +324,34 @@ impl Ledger {
         }
     }
 
-    /// All regions but the lead, in the order of their offsets.
+    /// All regions except the lead, in address order.
     pub(super) fn regions(&self) -> impl Iterator<Item = Region> + '_ {
         let regions = self.tlsf.regions().skip(usize::from(self.lead != 0));
         regions.map(|region| Region { offset: region.offset - self.lead, ..region })
     }
 
-    /// The live allocations in the order of their offsets.
+    /// The live allocations in address order.
     pub(super) fn lives(&self) -> impl Iterator<Item = Live> + '_ {
         let regions = self.tlsf.regions().skip(usize::from(self.lead != 0));
         regions.filter_map(|region| self.live_of(self.tlsf.noted(Tlsf::place(region.key?))?))
     }
 
-    /// Of the regions that are taken, those that are no live allocations.
+    /// The number of taken regions that are not live allocations.
     fn not_live(&self) -> u32 {
         self.tlsf.pending_count() + u32::from(self.lead != 0)
     }
 
-    /// How many live.
+    /// The number of live allocations.
     pub(super) fn live_count(&self) -> u64 {
         (self.tlsf.taken_count() - self.not_live()).into()
     }
 
-    /// The most that lived at a time.
+    /// The most allocations that were live at a time.
     pub(super) fn most_live(&self) -> u64 {
         (self.limit - self.not_live()).into()
     }
 
-    /// Bytes that can be given out.
+    /// The number of bytes that can be allocated.
     pub(super) fn size(&self) -> u64 {
         self.size
     }
@@ -371,7 +377,7 @@ impl Ledger {
         }
     }
 
-    /// Bytes of the books; the host gives their untouched parts no pages.
+    /// The bytes of the bookkeeping. The host provides no pages for its untouched parts.
     pub(super) fn metadata_bytes(&self) -> usize {
         self.tlsf.metadata_bytes() + self.starts.bytes() + self.began.bytes()
     }

@@ -1,4 +1,4 @@
-//! Binding buffers: place, type, dedicated memory, and what is there already.
+//! Binding buffers: offset, type, dedicated memory, and resources that are bound already.
 
 use ash::vk;
 use fencepost::fake::{Call, Profile, Use, Violation};

@@ -1,4 +1,4 @@
-//! Command buffers: the fake's own, and those of the code under test.
+//! Command buffers: those of the fake, and those of the code under test.
 
 use ash::vk;
 use fencepost::fake::{Call, Use, Violation};

@@ -1,4 +1,5 @@
-//! Compute: the guards' own shaders are carried out, all others touch what their set names.
+//! Compute: the shaders of the guards are executed, and all others touch what their descriptor set
+//! names.
 
 use ash::vk;
 use fencepost::fake::{Call, Profile, Use, Violation};

@@ -1,4 +1,5 @@
-//! Memory shared by file descriptors: declared on both sides, exported as it was made, imported as it is.
+//! Memory shared by file descriptors: declared on both sides, exported as it was created, imported
+//! as it is.
 
 use std::os::fd::{FromRawFd, OwnedFd};
 

@@ -1,4 +1,4 @@
-//! Faults on order: failing calls, the lost device, null pointers; and counting.
+//! Injected faults: failing calls, a lost device, null pointers; and the counts of calls.
 
 use ash::vk;
 use fencepost::fake::{Call, Use, Violation};

@@ -1,6 +1,6 @@
-//! The fake driver: each rule has a test that breaks it and one that keeps it.
+//! The fake driver: for each rule, one test violates it and another one observes it.
 //!
-//! Every violation is compared as a whole, with the objects that it names.
+//! Every violation is compared as a whole, including the objects that it names.
 #![allow(
     clippy::undocumented_unsafe_blocks,
     reason = "each is a Vulkan call on a live fake, with arguments that the fake is to judge"

@@ -1,7 +1,7 @@
-//! Random runs against a naive twin: who is in use, who overlaps whom.
+//! Random runs against a naive model: what is in use, and what overlaps what.
 //!
-//! The twin keeps lists and compares everything with everything. It predicts the kind of each
-//! violation and the object it is about; the fake must report exactly those.
+//! The model keeps lists and compares everything with everything. It predicts the kind of each
+//! violation and its object; the fake must report exactly those.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};

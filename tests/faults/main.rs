@@ -1,5 +1,5 @@
-//! Every driver call that an operation makes is failed once, with every error it may return: the
-//! operation fails with the right error or finds another way, and nothing is lost or left behind.
+//! Every driver call of an operation fails once, with every error that it may return. The operation
+//! fails with the right error or finds another way, and nothing is lost or left behind.
 
 mod steps;
 #[path = "../support/mod.rs"]

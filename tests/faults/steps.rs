@@ -1,4 +1,4 @@
-//! What a program does, step by step, each of which is to leave nothing behind when it fails.
+//! The steps of a program. Each of them must leave nothing behind if it fails.
 
 use std::{
     ptr::NonNull,

@@ -1,6 +1,7 @@
-//! Random work under guards, with scrubs that are late, abandoned, refused and on two queues, against a naive model: who
-//! keeps to what it owns is not accused and loses no byte, nobody sees another's bytes where all is to read zero, and
-//! whatever is planted is found, each once, and named rightly.
+//! Random work under guards, with scrubs that are late, abandoned, refused and on two queues,
+//! against a naive model. Code that accesses only what it owns is not accused and loses no byte;
+//! nobody sees the bytes of another owner if memory must read zero; and all planted damage is found
+//! once and attributed correctly.
 
 mod plant;
 #[path = "../support/mod.rs"]

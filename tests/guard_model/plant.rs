@@ -1,4 +1,4 @@
-//! Damage is planted where all is settled, and exactly that is found.
+//! Damage is planted when nothing is in flight, and exactly that is found.
 
 use core::ops::Range;
 

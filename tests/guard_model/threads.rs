@@ -1,4 +1,4 @@
-//! Threads allocate and end, one scrubs: nobody is accused, loses a byte or sees another's.
+//! Threads allocate and free while one scrubs: nobody is accused, loses a byte or sees another's.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,4 +1,4 @@
-//! Who lived where last: the naive twin of graves.
+//! The last owner of every range: the naive model of graves.
 
 use fencepost::vk;
 

@@ -1,4 +1,4 @@
-//! What is done at random: allocations and their ends, work of two queues, scrubs of all kinds.
+//! The random operations: allocations and their ends, work on two queues, scrubs of all kinds.
 
 use fencepost::{
     AllocateError, Allocation, BufferDesc, CreateError, GuardedBy, ImageDesc, Point, ResourceKind,

@@ -1,4 +1,4 @@
-//! What there is, and what is looked at after each step.
+//! The state, and the checks after each step.
 
 use fencepost::{
     Allocation, AllocationDesc, Allocator, Arena, ArenaDesc, ArenaPolicy, Buffer, GuardPolicy,

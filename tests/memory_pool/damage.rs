@@ -1,4 +1,4 @@
-//! Damage: what a checked pool finds, and that others look at nothing.
+//! Damage: what a checked pool finds, and that other pools check nothing.
 
 use fencepost::PoolDesc;
 use fencepost::pool::{AllocateError, CheckError, DeallocateError, Lookup};

@@ -1,4 +1,4 @@
-//! Ends that are not at once: in quarantine, and at points.
+//! Deferred frees: quarantine, and points.
 
 use std::ptr::null_mut;
 

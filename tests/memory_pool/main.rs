@@ -1,5 +1,5 @@
-//! `MemoryPool`: what a pointer tells, where memory lies, what is counted, and each misuse a typed
-//! error after which everything is as it was.
+//! `MemoryPool`: the classification of pointers, the placement of memory, the counts, and misuse,
+//! which is always a typed error that changes nothing.
 
 mod counts;
 mod damage;

@@ -1,4 +1,4 @@
-//! Where memory lies: aligned, apart, within bounds of all kinds, in the region of its owner.
+//! Placement: aligned, without overlap, within bounds of all kinds, in the region of its owner.
 
 use std::alloc::Layout;
 use std::collections::HashSet;

@@ -1,4 +1,4 @@
-//! What a bare pointer tells, and what a request is refused for.
+//! The classification of bare pointers, and the reasons for refusing a request.
 
 use std::alloc::Layout;
 use std::ptr::null_mut;

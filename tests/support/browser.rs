@@ -1,4 +1,4 @@
-//! A page as a real browser shows it: Chromium, without a window.
+//! A page as a real browser shows it: headless Chromium.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! The host's heap, counted for each thread.
+//! Counts the use of the host's heap for each thread.
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
 use std::{

@@ -1,4 +1,4 @@
-//! A subscriber that hears everything.
+//! A subscriber that receives everything.
 #![allow(dead_code, reason = "each test target uses its own part")]
 
 use std::{

@@ -1,4 +1,5 @@
-//! Histories that a fuzzer writes: a block, and operations on it, played on twins. Every input is one.
+//! Histories from a fuzzer: a block, and operations on it that run on twins. Every input is a valid
+//! history.
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
 use arbitrary::{Arbitrary, Unstructured};

@@ -1,4 +1,4 @@
-//! What source files import of each other, read from their text.
+//! The imports of source files, parsed from their text.
 
 use std::collections::{BTreeMap, BTreeSet};
 

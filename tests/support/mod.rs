@@ -1,4 +1,4 @@
-//! What the tests over the fake driver share: an allocator, requirements, seeds.
+//! Shared by the tests over the fake driver: an allocator, requirements, seeds.
 #![allow(dead_code, reason = "each test target uses its own part")]
 
 pub mod random;

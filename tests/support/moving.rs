@@ -1,4 +1,5 @@
-//! Buffers that move, over the fake driver: a stage with a command buffer, and blocks full of holes.
+//! Buffers that are moved, over the fake driver: a stage with a command buffer, and blocks full of
+//! holes.
 #![allow(dead_code, reason = "each test target uses its own part")]
 
 use fencepost::{

@@ -1,8 +1,9 @@
-//! A block kept the simple way: the list of its regions, first fit, every question
-//! answered by walking it.
+//! A naive block: a list of its regions with first fit, in which every question is answered by
+//! walking the list.
 //!
-//! It is the twin that the real core is compared with. It is also an allocator itself, and as that it
-//! can be told to make a [`Fault`]: the harness that finds the real core right must find each fault.
+//! The real core is compared with this twin. The twin is also an allocator, which can be told to
+//! make a [`Fault`]: the harness that finds no fault in the real core must find each of these
+//! faults.
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
 use std::collections::BTreeSet;

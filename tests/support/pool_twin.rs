@@ -1,5 +1,5 @@
-//! `MemoryPool`'s naive twin, a map of what lives, and the run of random calls on both: every answer and
-//! every count is the same, and no two allocations overlap.
+//! The naive model of `MemoryPool`, a map of live allocations, and a run of random calls on both:
+//! every answer and every count is the same, and no two allocations overlap.
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
 use std::alloc::Layout;

@@ -1,4 +1,4 @@
-//! What pictures are taken of.
+//! The scene for pictures.
 #![allow(dead_code, reason = "each test target uses its own part")]
 
 use fencepost::{AllocationDesc, Allocator, ArenaDesc, ImageDesc, Snapshot, fake::Use, vk};

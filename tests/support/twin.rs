@@ -1,5 +1,5 @@
-//! Two allocators side by side: every operation goes to the subject and to its naive twin, and what
-//! they return, count and look like must agree.
+//! Two allocators side by side: every operation runs on the subject and on its naive twin, and
+//! their results, counts and regions must be equal.
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
 use fencepost::tlsf::{

@@ -1,4 +1,4 @@
-//! Guards that the GPU keeps, over a fake driver.
+//! Guards that the GPU maintains, over a fake driver.
 #![allow(dead_code, reason = "each test target uses its own part")]
 
 use std::time::Duration;

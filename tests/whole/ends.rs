@@ -1,4 +1,4 @@
-//! Everything that ends memory, and what else is done to what lives.
+//! Everything that ends allocations, and other operations on live ones.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Everything that hands memory out.
+//! Everything that allocates memory.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! Random calls of every kind on an allocator over random GPUs, with faults, against a naive model: no two owners at
-//! a time, counts that agree, nothing changed by what fails, nothing left at the end.
+//! Random calls of every kind on an allocator over random GPUs, with faults, against a naive model:
+//! no range has two owners at a time, counts agree, failures change nothing, and nothing is left at
+//! the end.
 
 mod asks;
 mod ends;

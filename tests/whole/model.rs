@@ -1,4 +1,5 @@
-//! Who has which bytes, and who may still touch them. It knows nothing of blocks, bags or cuts.
+//! Who owns which bytes, and who may still access them. The model does not contain blocks, bags or
+//! cuts.
 
 use std::collections::BTreeMap;
 

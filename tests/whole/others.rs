@@ -1,4 +1,4 @@
-//! What is granted besides: memory that others see too, and resources of several bindings or planes.
+//! Other grants: shared memory, and resources with several bindings or planes.
 
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc},

@@ -1,4 +1,4 @@
-//! How it ends: as it should, in the middle of everything, with the device lost.
+//! How a run ends: regularly, in the middle of everything, or with a lost device.
 
 use fencepost::{AllocateError, Allocator, GuardedBy, ResourceKind, Scrub, vk};
 

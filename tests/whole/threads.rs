@@ -1,4 +1,5 @@
-//! The same on four threads at a time: no two have the same bytes, and what each has stays as it left it.
+//! The same on four threads at a time: no two have the same bytes, and the contents of each
+//! allocation stay as its owner left them.
 
 use std::{collections::BTreeMap, sync::Mutex};
 

@@ -1,4 +1,4 @@
-//! The queues' work: recordings, submissions, and the GPU's progress.
+//! The work of the queues: recordings, submissions, and the GPU's progress.
 
 use std::time::Duration;
 

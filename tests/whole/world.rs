@@ -1,4 +1,4 @@
-//! What there is, and what is looked at after each step.
+//! The state, and the checks after each step.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Whether the books agree with themselves.
+//! Checks whether the bookkeeping is consistent.
 #![forbid(unsafe_code)]
 
 use super::{super::error::Broken, Ledger};
@@ -23,8 +23,8 @@ impl Ledger {
                 count += 1;
                 last = Some(self.granule_of(region.offset));
             }
-            // From the last granule of a region the next start below is the region's own, or that of
-            // the last one that lives.
+            // For the last granule of a region, the next start below is that of the region itself
+            // or of the last live one.
             if self.last_start(self.granule_of(region.offset + region.size - 1)) != last {
                 return broken;
             }

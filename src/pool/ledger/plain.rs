@@ -1,4 +1,4 @@
-//! The doors of what is plain: all else of a request, an end or a pool goes through the others.
+//! Fast functions for the common case. Requests, frees and pools that need more use the others.
 #![forbid(unsafe_code)]
 
 use super::{
@@ -7,8 +7,8 @@ use super::{
 };
 
 impl Ledger {
-    /// Gives a range out of which nothing is asked but size and alignment, and tells its offset, the lead counted; none, and
-    /// nothing has changed, where more is asked, or it cannot. O(1).
+    /// Allocates a range by size and alignment only, and returns its offset, including the lead.
+    /// Returns `None`, and changes nothing, if the request needs more, or fails. O(1).
     #[inline]
     pub(in super::super) fn allocate_plain(&mut self, size: u64, alignment: u64) -> Option<u64> {
         if alignment > self.plain_alignment {
@@ -22,12 +22,13 @@ impl Ledger {
         Some(u64::from(start) << self.shift)
     }
 
-    /// Used → free, of the live allocation that begins at an address, and counts it. None, and nothing has changed, if there
-    /// is no such one or no such address, a handle owns it, or more is to be done. O(1).
+    /// Used → free, for the live allocation that starts at an address, and counts it. Returns
+    /// `None`, and changes nothing, if there is none, if a handle owns it, or if there is more to
+    /// do. O(1).
     #[inline(always)]
     pub(in super::super) fn free_plain(&mut self, address: u64, counts: &mut Counts) -> Option<()> {
-        // Before the origin it wraps around to more than any offset, and what is no multiple of the granule is more than any
-        // number of granules.
+        // An address before the origin wraps around to more than any offset, and one that is not a
+        // multiple of the granule becomes more than any number of granules.
         let granule = address.wrapping_sub(self.origin).rotate_right(self.shift);
         if granule >= self.plain_granules {
             return None;

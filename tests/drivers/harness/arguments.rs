@@ -1,4 +1,4 @@
-//! The command line: what libtest understands and what the parent tells a child.
+//! The command line: what libtest accepts, and what the parent tells a child.
 
 use std::num::NonZeroUsize;
 use std::thread;

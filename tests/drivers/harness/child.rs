@@ -1,4 +1,4 @@
-//! One child process: its environment, its limits, its deadline, its last words.
+//! A child process: its environment, its limits, its deadline, and its output.
 
 use std::fs::{self, File};
 use std::io;

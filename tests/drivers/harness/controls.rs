@@ -1,4 +1,4 @@
-//! Children that must fail: the harness is worth nothing if it lets one of them pass.
+//! Children that must fail: if the harness lets one of them pass, it is worthless.
 
 use std::process;
 use std::time::Duration;

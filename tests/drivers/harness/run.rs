@@ -1,4 +1,4 @@
-//! The parent: which tests there are, which run, what came of them.
+//! The parent: which tests exist, which of them run, and what their results are.
 
 use std::fmt;
 use std::process::{Command, ExitCode};

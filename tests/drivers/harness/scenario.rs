@@ -1,4 +1,4 @@
-//! A scenario, and the room it runs in.
+//! A scenario, and the environment in which it runs.
 
 use std::env;
 use std::hash::{BuildHasher, Hasher, RandomState};

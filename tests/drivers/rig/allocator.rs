@@ -1,4 +1,4 @@
-//! The allocator of a scenario, and what the validation layer said of it.
+//! The allocator of a scenario, and the messages of the validation layer.
 
 use std::sync::Arc;
 

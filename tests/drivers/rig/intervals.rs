@@ -1,4 +1,4 @@
-//! The checker: an interval map that knows, without asking the allocator, which bytes are in use.
+//! The checker: an interval map that knows which bytes are in use, independently of the allocator.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! The three kinds of timeline behind one door: owned semaphore, the host's semaphore, fences.
+//! The three kinds of timeline behind one interface: an owned semaphore, the host's semaphore,
+//! fences.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! What scenarios share: gates, command buffers, timelines of each kind, and the checker.
+//! Shared by the scenarios: gates, command buffers, timelines of each kind, and the checker.
 
 mod allocator;
 mod commands;

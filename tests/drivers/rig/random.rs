@@ -1,4 +1,5 @@
-//! Random numbers from a seed that can be repeated: the library's generator, and what scenarios ask of it.
+//! Random numbers from a seed that can be repeated: the library's generator, and helpers for
+//! scenarios.
 
 #[path = "../../../src/ground/random.rs"]
 mod generator;

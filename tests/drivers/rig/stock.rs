@@ -1,4 +1,4 @@
-//! Buffers of both makes: fencepost's own, and the test's bound to an allocation.
+//! Buffers of two kinds: fencepost's own, and the test's own, which are bound to an allocation.
 
 use ash::vk;
 use fencepost::{

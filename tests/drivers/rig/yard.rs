@@ -1,4 +1,4 @@
-//! Objects that the test made itself, kept until the allocator is gone.
+//! Objects that the test created itself, which are kept until the allocator is gone.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,5 +1,5 @@
-//! The validation layer has nothing to say of all that the allocator does; and where something is
-//! wrong on purpose, it does.
+//! The validation layer reports nothing about anything that the allocator does; and it does report
+//! what is wrong on purpose.
 
 use ash::vk;
 use fencepost::{

@@ -1,4 +1,4 @@
-//! What is written is what is read: through buffers and images of odd sizes, over every byte.
+//! What is written can be read back: through buffers and images of odd sizes, in every byte.
 
 use ash::vk;
 use fencepost::{

@@ -1,4 +1,4 @@
-//! Guards on real drivers: the GPU writes where it must not, and fencepost tells whose bug it is.
+//! Guards on real drivers: the GPU writes where it must not, and fencepost reports whose bug it is.
 
 use ash::vk;
 use fencepost::{AllocationDesc, Allocator, Corruption, Damage, GuardPolicy, ResourceKind};

@@ -1,5 +1,6 @@
-//! Buffers and images that move while frames which use them are under way: their contents arrive, the
-//! old places live until the GPU is past them, and the emptied blocks go back to the driver.
+//! Buffers and images are moved while frames that use them are in flight. Their contents arrive,
+//! the old ranges live until the GPU has passed these frames, and the emptied blocks return to the
+//! driver.
 
 use ash::vk;
 use fencepost::{

@@ -1,5 +1,5 @@
-//! Memory that is shared moves its contents: between two devices by descriptor, and between the
-//! GPU and memory of the host's own.
+//! Shared memory transfers its contents: between two devices by descriptor, and between the GPU and
+//! host memory.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;

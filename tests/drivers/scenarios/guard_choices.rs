@@ -1,5 +1,5 @@
-//! What a program may choose of guards, on real drivers: an arena's own policy, and zeros from the first
-//! hand-out on. Kept by the host and by the GPU.
+//! The options for guards on real drivers: a policy for an arena, and zeros from the first hand-out
+//! on, maintained by the host or by the GPU.
 
 use std::sync::Arc;
 

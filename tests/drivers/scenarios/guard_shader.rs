@@ -1,5 +1,5 @@
-//! The guards' shader at indices that no block of a software driver has, beyond 16 GiB: what it writes there and what it
-//! tells is what the host expects. The words are those that `src/guard/layout.rs` is held to.
+//! The shader of the guards with indices beyond 16 GiB, which no block of a software driver has: it
+//! writes and reports what the host expects. The same words test `src/guard/layout.rs`.
 
 use std::sync::Arc;
 

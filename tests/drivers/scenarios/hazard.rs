@@ -1,8 +1,8 @@
-//! The validation layer as a second judge: it reports a range that is written by two submits with
-//! nothing known to lie between them.
+//! The validation layer as a second check: it reports a range that is written by two submissions
+//! without a known dependency between them.
 //!
-//! The layer learns that a submit is done from fences alone (in the version measured, a host's wait
-//! for a timeline semaphore tells it nothing), so the frames here go over a ring of fences.
+//! The layer learns only from fences that a submission is done (in the version that was measured, a
+//! host wait on a timeline semaphore does not inform it), so the frames here use a ring of fences.
 
 use std::time::Duration;
 

@@ -1,8 +1,10 @@
-//! An image's range is held while the GPU still writes or reads the image, seen by its contents.
+//! The range of an image is held while the GPU still writes or reads the image, which the contents
+//! show.
 //!
-//! A submit that waits at a gate writes or reads an image. The image is dropped, and the host fills
-//! memory with buffers of a known content. Then the gate opens. Had a buffer got the image's bytes,
-//! the late write would spoil the buffer, or the late read would see the buffer's content.
+//! A submission that waits at a gate writes or reads an image. The image is dropped, and the host
+//! fills memory with buffers of known contents. Then the gate opens. If a buffer had got the
+//! image's bytes, the late write would change the buffer, or the late read would see the buffer's
+//! contents.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
-//! Several objects tell of the same work, and one may be late: each is taken at its own word.
+//! Several objects report the same work, and one may be late: each is evaluated independently.
 //!
-//! lavapipe may show a submit's fence before it shows the timeline semaphore that the same submit
-//! signals. So an allocator that heard of the fence must not conclude anything for the semaphore.
+//! lavapipe may show the fence of a submission before the timeline semaphore that the same
+//! submission signals. So an allocator that has seen the fence must not conclude anything about the
+//! semaphore.
 
 use std::time::Duration;
 

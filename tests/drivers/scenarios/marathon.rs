@@ -1,10 +1,10 @@
-//! While the GPU may touch a range, nobody else gets it: over a long run of random resources.
+//! While the GPU may access a range, nobody else gets it: a long run with random resources.
 //!
-//! Buffers, images and views of random sizes come and go before, between and after the steps of random
-//! recordings; the gate holds a few submits back at any time. Three judges look on, and each sees a
-//! range that is handed out too early by itself: the checker of intervals knows what the gate holds
-//! back; every buffer holds the words that were last written into it; and free memory is poisoned, so
-//! that the work of a former owner spoils it.
+//! Buffers, images and views of random sizes are created and dropped before, between and after the
+//! steps of random recordings, and the gate holds a few submissions back at any time. Three
+//! independent checks detect a range that is handed out too early: the checker of intervals knows
+//! what the gate holds back; every buffer contains the words that were last written to it; and free
+//! memory is poisoned, so work of a former owner changes it.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! The scenarios, a file for each promise.
+//! The scenarios, with one file for each guarantee.
 
 mod clean;
 mod contents;

@@ -1,9 +1,9 @@
-//! While the GPU may touch a range, nobody else gets it.
+//! While the GPU may access a range, nobody else gets it.
 //!
-//! A random program allocates, records, submits, drops and collects. Its submits wait at a gate
-//! that the host opens bit by bit, so the program says when work is done. The checker knows which
-//! ranges are in use without asking the allocator. And the submits really write: a range that was
-//! given out too early shows in the contents of its new owner.
+//! A random program allocates, records, submits, drops and collects. Its submissions wait at a gate
+//! that the host opens step by step, so the program determines when work is done. The checker knows
+//! which ranges are in use independently of the allocator. The submissions really write, so a range
+//! that was handed out too early shows in the contents of its new owner.
 
 use std::sync::Arc;
 

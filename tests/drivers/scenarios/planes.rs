@@ -1,5 +1,5 @@
-//! The planes of an image lie in one allocation, and none over another, seen by their contents. Each is
-//! bound by itself where the driver can.
+//! The planes of an image are in one allocation and do not overlap, which the contents show. Each
+//! plane is bound separately if the driver supports it.
 
 use ash::vk;
 use fencepost::{AllocationDesc, Allocator, Image};

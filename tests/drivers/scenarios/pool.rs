@@ -1,4 +1,5 @@
-//! Pools whose pointers serve the CPU and the GPU: over mapped memory, and over imported pages.
+//! Pools whose pointers are used by the CPU and the GPU: over mapped memory, and over imported
+//! pages.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;

@@ -1,8 +1,9 @@
-//! Memory that changes owners while the GPU still uses it: the new one's first work comes behind a
-//! barrier, and the CPU waits for nothing. Both drivers have one queue; waits between queues are judged
-//! by the fake driver (`tests/reuse.rs`).
+//! Memory changes owners while the GPU still uses it: the first work of the new owner comes after a
+//! barrier, and the CPU does not wait. Both drivers have one queue; waits between queues are tested
+//! over the fake driver (`tests/reuse.rs`).
 //!
-//! The layer learns that a submit is done from fences alone, so the frames here go over a ring of them.
+//! The layer learns only from fences that a submission is done, so the frames here use a ring of
+//! fences.
 
 use std::collections::VecDeque;
 use std::time::Duration;

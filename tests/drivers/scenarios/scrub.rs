@@ -1,5 +1,5 @@
-//! Guards that the GPU keeps, on real drivers: the memory is treated as if the host did not see it.
-//! Shaders fill and check it, and fencepost tells whose bug it is, whoever wrote.
+//! Guards that the GPU maintains, on real drivers: memory is treated as if the host could not
+//! access it. Shaders fill and check it, and fencepost reports whose bug it is, whoever wrote.
 
 use ash::vk;
 use fencepost::{

@@ -1,10 +1,10 @@
-//! While the GPU may touch a range, nobody else gets it: with several threads at once.
+//! While the GPU may access a range, nobody else gets it: several threads at once.
 //!
-//! Each thread allocates, records, submits, drops and collects on its own; another opens the gate
-//! ticket by ticket. Whatever ends a use (a drop, a submission in a recording's place, a ticket that
-//! opens) the checker is told before it happens, and whatever begins one it is told afterwards, so
-//! it is never too strict, however the threads interleave. A ticket opens only once its work was
-//! submitted, so it is never too lax either.
+//! Each thread allocates, records, submits, drops and collects independently; another one opens the
+//! gate ticket by ticket. Events that end a use (a drop, the submission of a recording, the opening
+//! of a ticket) are reported to the checker before they happen, and events that begin a use are
+//! reported afterwards. So the checker is never too strict, however the threads interleave. A
+//! ticket opens only when its work has been submitted, so the checker is never too lax either.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
