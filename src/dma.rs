@@ -136,7 +136,7 @@ impl Allocator {
         let mut desc = *desc;
         desc.bus_base = desc.bus_base.or_else(|| buffer.device_address());
         let buffer = Arc::new(Mapped(buffer));
-        // SAFETY: the buffer is kept until the pool's last access, and its range is nobody else's;
+        // SAFETY: the buffer is kept until the pool's last access, and its range has no other owner;
         // the rest is the caller's promise.
         let pool = unsafe { MemoryPool::from_region(region, &desc, Arc::clone(&buffer)) }?;
         if pool.skipped() != 0 {

@@ -12,7 +12,7 @@ mod imports;
 
 use imports::{Files, imports};
 
-/// Directory → floor, from the rows of the README's table: `| floor | directories | … |`.
+/// The floor of each directory, from the rows of the README's table: `| floor | directories | … |`.
 fn floors(readme: &str) -> BTreeMap<String, u32> {
     let mut floors = BTreeMap::new();
     for line in readme.lines() {
@@ -36,7 +36,7 @@ fn sources(directory: &Path, out: &mut Vec<(String, String)>) {
     }
 }
 
-/// Upward imports: file, and the module it must not name.
+/// Upward imports: the file, and the module that it must not import.
 fn upward(
     floors: &BTreeMap<String, u32>,
     directory: &str,
@@ -91,7 +91,7 @@ fn imports_point_down() {
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
-/// The control: planted upward imports, in each form an import can take, are found.
+/// The control: planted upward imports are found, in each form that an import can have.
 #[test]
 fn a_planted_upward_import_is_found() {
     let floors = floors(&readme());
@@ -108,7 +108,7 @@ fn a_planted_upward_import_is_found() {
     assert_eq!(upward(&floors, "unknown", &clean).len(), 1);
 }
 
-/// All files of `src` but those of `fake`, which are chapters of one `State`.
+/// All files of `src` except those of `fake`, which all extend one `State`.
 fn house() -> Files {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
@@ -123,7 +123,7 @@ fn house() -> Files {
     files
 }
 
-/// The one circle: a block that lives holds the allocator, whose lanes hold the blocks.
+/// The only cycle: a live block holds the allocator, whose lanes hold the blocks.
 const EXCUSED: [(&str, &str); 1] = [("allocator/inner/lane", "allocator/inner")];
 
 #[test]
@@ -134,7 +134,7 @@ fn files_of_a_directory_import_in_no_circle() {
     assert_eq!(files.circles(&[]).len(), 2, "nothing is excused that needs no excuse");
 }
 
-/// The control: a circle is found through a face that hands on, and through a child.
+/// The control: a cycle is found through a module that re-exports, and through a child.
 #[test]
 fn a_planted_circle_is_found() {
     let face = "mod door;\nmod heart;\npub(crate) use heart::Heart;\npub use door::Door;\n";
@@ -155,7 +155,7 @@ fn a_planted_circle_is_found() {
     assert_eq!(circles(&tested), [""; 0]);
 }
 
-/// Module → storey, from the groups of `mod` lines of a face, each under a comment.
+/// The storey of each module, from the groups of `mod` lines in a `mod.rs`, each after a comment.
 fn storeys(face: &str) -> BTreeMap<String, usize> {
     let (mut storey, mut storeys) = (0, BTreeMap::new());
     for line in face.lines() {
@@ -167,8 +167,8 @@ fn storeys(face: &str) -> BTreeMap<String, usize> {
     storeys
 }
 
-/// Arrows from a storey of `allocator` to one that stands below it in the face. `guards` keeps and does: it is
-/// a house of its own.
+/// Imports from a storey of `allocator` to one below it in the `mod.rs`. `guards` is excluded,
+/// because it contains both state and operations.
 fn against_storeys(storeys: &BTreeMap<String, usize>, files: &Files) -> Vec<String> {
     let storey = |module: &str| {
         let name = module.strip_prefix("allocator/")?.split('/').next()?;
@@ -186,7 +186,7 @@ fn storeys_of_the_allocator_stand_on_those_above_them_in_its_face() {
     let mut storeys = storeys(&fs::read_to_string(face).unwrap());
     assert_eq!(storeys.values().max(), Some(&3));
     assert_eq!(against_storeys(&storeys, &house()), [""; 0]);
-    // The control: a flow does not belong among the words.
+    // The control: an operation does not belong among the terms.
     storeys.insert("allocate".to_owned(), 1);
     let found = against_storeys(&storeys, &house());
     assert!(found.contains(&"allocator/allocate -> allocator/inner".to_owned()), "{found:?}");
@@ -201,7 +201,8 @@ fn pure_floors_forbid_unsafe_code() {
     }
 }
 
-/// In `pool` the files that touch memory, or take the caller's word for it, are these; in `ground` it is the lock.
+/// These are the files of `pool` that access memory or rely on the caller for it; in `ground` it is
+/// the lock.
 #[test]
 fn only_these_files_of_the_pool_and_the_ground_have_unsafe_code() {
     let files = with_unsafe_code("src/pool");
@@ -223,7 +224,7 @@ fn with_unsafe_code(directory: &str) -> Vec<String> {
     names
 }
 
-/// Lines that chain a `let`: the compiler that `Cargo.toml` names as the oldest does not know that yet.
+/// Lines with a `let` chain, which the oldest supported compiler in `Cargo.toml` does not accept.
 fn let_chains(source: &str) -> usize {
     source.lines().filter(|line| line.contains("&& let ") && !line.contains("//")).count()
 }

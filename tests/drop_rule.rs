@@ -23,7 +23,7 @@ enum Recording {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Resource {
     Live,
-    /// The bag it lies in, and what had been submitted on each timeline at the drop.
+    /// The bag of the drop, and what had been submitted on each timeline at the drop.
     Dropped {
         bag: BagNumber,
         issued: [u64; TIMELINES],
@@ -39,18 +39,18 @@ struct World {
     submitted: [u64; TIMELINES],
     completed: [u64; TIMELINES],
     seen: [u64; TIMELINES],
-    /// Whether the counters are read whenever the GPU moves, or at any later time.
+    /// Whether the counters are read whenever the GPU makes progress, or at any later time.
     polls_at_once: bool,
 }
 
-/// When a dropped resource is taken for released.
+/// When a dropped resource counts as released.
 type Rule = fn(&World, bag: BagNumber, issued: [u64; TIMELINES]) -> bool;
 
 fn by_cuts(world: &World, bag: BagNumber, _: [u64; TIMELINES]) -> bool {
     bag.is_reached(world.cuts.reached_bag())
 }
 
-/// The tempting rule: what was submitted at the drop is done.
+/// The tempting rule: what was submitted at the time of the drop is done.
 fn by_points_issued_so_far(world: &World, _: BagNumber, issued: [u64; TIMELINES]) -> bool {
     (0..TIMELINES).all(|t| world.seen[t] >= issued[t])
 }
@@ -97,7 +97,7 @@ impl World {
         })
     }
 
-    /// Every world one step further.
+    /// Every state that is one step further.
     fn successors(&self) -> Vec<World> {
         let mut next = Vec::new();
         let mut step = |change: &dyn Fn(&mut World)| {
@@ -168,7 +168,7 @@ impl World {
     }
 }
 
-/// Explores all worlds; returns how many, or after how many the rule was violated.
+/// Explores all states. Returns their number, or after how many states the rule was violated.
 fn explore(rule: Rule, polls_at_once: bool) -> Result<usize, usize> {
     let start = World::new(polls_at_once);
     let mut seen = HashSet::from([start.clone()]);

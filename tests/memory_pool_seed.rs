@@ -1,4 +1,4 @@
-//! The three tests that the pool was asked for with, word for word.
+//! The three tests of the original request for the pool, unchanged.
 
 use fencepost::MemoryPool;
 

@@ -34,7 +34,7 @@ proptest! {
     }
 }
 
-/// The control: each fault, made by the twin, is noticed.
+/// The control: each fault of the twin is detected.
 #[test]
 fn each_planted_fault_is_found() {
     for fault in [

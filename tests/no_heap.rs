@@ -11,7 +11,8 @@ use fencepost::{
 };
 use support::*;
 
-/// Rounds of allocating, dropping and collecting; how often the heap is asked once they are used to it.
+/// Rounds of allocating, dropping and collecting. Returns how often they allocate from the heap
+/// after some rounds.
 fn churn(
     make: impl Fn() -> Allocation,
     frames: &Timeline,
@@ -31,7 +32,7 @@ fn churn(
         submit_nothing(frame).unwrap();
         fake.run();
         let collected = count(&collect);
-        // The first rounds make blocks, nodes and queues.
+        // The first rounds create blocks, nodes and queues.
         if round >= 20 {
             total += counted + collected;
         }
@@ -54,7 +55,7 @@ fn allocate_drop_and_collect_make_no_heap_allocation() {
         assert_eq!(churn(make, &frames, &fake, collect), 0, "{memory:?}");
     }
     for policy in [ArenaPolicy::Ring, ArenaPolicy::DoubleStack] {
-        // Of a ring the oldest go first, and of a stack what is held goes in the end.
+        // In a ring the oldest end first; in a stack the ranges that are held are freed at the end.
         let arena = ArenaDesc::new(plain).policy(policy).block_size(64 << 20);
         let arena = allocator.create_arena(&arena).unwrap();
         let make = || arena.allocate(&requirements, linear, &plain).unwrap();

@@ -19,12 +19,12 @@ enum Event {
     Record(usize),
     Submit(usize),
     Drop,
-    /// The GPU completes what it has been given so far, and the allocator collects.
+    /// The GPU completes everything that was submitted so far, and the allocator collects.
     Progress,
 }
 
 /// Every interleaving that keeps each thread's own order, with the resource recorded before it is
-/// dropped (a handle that is gone cannot be recorded).
+/// dropped (a dropped handle cannot be recorded).
 fn interleavings() -> Vec<Vec<Event>> {
     let recorder = |r| vec![Event::Begin(r), Event::Record(r), Event::Submit(r)];
     let threads = [recorder(0), recorder(1), vec![Event::Drop], vec![Event::Progress]];
@@ -59,24 +59,25 @@ fn interleave(
     }
 }
 
-/// Which timelines there are.
+/// The timelines that exist.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Setting {
     /// Both recorders on one queue.
     OneQueue,
-    /// A queue each, and a third timeline that does nothing.
+    /// One queue each, and a third timeline that is idle.
     TwoQueuesAndAnIdleOne,
     /// Rings of fences on two queues.
     Fences,
 }
 
-/// How the resource is given up.
+/// How the resource is retired.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Door {
     Drop,
-    /// The control: the tempting rule, made with the precise door: "at the points issued so far".
+    /// The control: the tempting rule, implemented with explicit points: "at the points issued so
+    /// far".
     AtPointsIssuedSoFar,
-    /// The control: at once.
+    /// The control: immediately.
     Now,
 }
 
@@ -88,12 +89,12 @@ struct Run {
     recordings: [Option<Recording>; 2],
     commands: [vk::CommandBuffer; 2],
     resource: Option<Allocation>,
-    /// The memory and offset, to see whether another gets it.
+    /// The memory and offset, to find out whether another allocation gets it.
     place: (vk::DeviceMemory, u64),
     points: Vec<fencepost::Point>,
     completed: [bool; 2],
     submitted: [bool; 2],
-    /// The others that came to lie at `place`.
+    /// The other allocations that were placed at `place`.
     tenants: Vec<Allocation>,
 }
 
@@ -179,7 +180,8 @@ impl Run {
         self.allocator.check().unwrap();
     }
 
-    /// Whether the place is somebody else's by now: keeps allocating until it is, or room is used.
+    /// Whether the place has another owner by now. Keeps allocating until it has, or until there is
+    /// no room.
     fn is_handed_out(&mut self) -> bool {
         let mut others = Vec::new();
         for _ in 0..64 {
@@ -198,13 +200,13 @@ impl Run {
         false
     }
 
-    /// A recorder may still touch the place: it has begun and recorded, and is not done.
+    /// A recorder may still access the place: it has begun and recorded, and is not done.
     fn is_in_use(&self, r: usize) -> bool {
         self.commands[r] != vk::CommandBuffer::null() && !self.completed[r]
     }
 }
 
-/// Runs one order; tells whether the place was handed out while it could still be touched.
+/// Runs one order. Returns whether the place was handed out while it could still be accessed.
 fn violates(order: &[Event], setting: Setting, door: Door) -> bool {
     let mut run = Run::new(setting);
     let mut violated = false;
@@ -217,7 +219,7 @@ fn violates(order: &[Event], setting: Setting, door: Door) -> bool {
     }
     run.fake.run();
     run.allocator.collect();
-    // In the end it comes back.
+    // It is freed in the end.
     assert!(!run.tenants.is_empty() || run.is_handed_out(), "{order:?}: held back for ever");
     run.tenants.clear();
     violated
@@ -235,7 +237,7 @@ fn no_order_hands_a_range_out_while_it_may_be_touched() {
     }
 }
 
-/// The controls: the same runs see the wrong rules fail.
+/// The controls: the same runs detect that the wrong rules fail.
 #[test]
 fn wrong_rules_are_caught_by_the_same_runs() {
     let orders = interleavings();

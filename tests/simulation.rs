@@ -26,9 +26,9 @@ type Submission = (usize, u64);
 
 #[derive(Default)]
 struct Twin {
-    /// Live ranges: place to end.
+    /// The live ranges, from start to end.
     live: BTreeMap<Place, u64>,
-    /// Dropped ranges that may still be touched.
+    /// The dropped ranges that may still be accessed.
     held: Vec<Held>,
     submitted: [u64; QUEUES],
     completed: [u64; QUEUES],
@@ -39,7 +39,7 @@ struct Held {
     end: u64,
     /// Recordings that were open at the drop and have not ended.
     pins: Vec<u64>,
-    /// What was out when the last of them ended.
+    /// What was in flight when the last of them ended.
     waits: Vec<Submission>,
 }
 
@@ -78,7 +78,7 @@ impl Twin {
         });
     }
 
-    /// A range is handed out: it must overlap nothing that lives or may still be touched.
+    /// A range is handed out: it must not overlap any range that is live or may still be accessed.
     fn grant(&mut self, place: Place, size: u64) {
         self.forget_done();
         let (memory, begin) = place;
@@ -106,7 +106,7 @@ struct World {
     slip: Slip,
 }
 
-/// A recording, with those that it took in.
+/// A recording, with those that it has joined.
 struct Open {
     numbers: Vec<u64>,
     queue: usize,
@@ -114,13 +114,13 @@ struct Open {
     commands: Vec<vk::CommandBuffer>,
 }
 
-/// What a control does wrong.
+/// The mistake of a control.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Slip {
     None,
-    /// Ends at once what is to wait.
+    /// Frees immediately what should wait.
     FreesAtOnce,
-    /// Says of a recording that another took in that it will never be submitted.
+    /// Abandons a recording that another one has joined.
     AbandonsJoined,
 }
 
@@ -219,7 +219,7 @@ impl World {
         (count > 0).then(|| self.open.swap_remove(random.below(count) as usize))
     }
 
-    /// One recording takes another in, older or newer; of another queue it comes back.
+    /// One recording joins another one, older or newer. If it is of another queue, it is returned.
     fn join(&mut self, random: &mut Random) {
         let Some(mut all) = self.take_open(random) else { return };
         if let Some(one) = self.take_open(random) {
@@ -276,13 +276,13 @@ impl World {
         numbers.into_iter().for_each(|number| self.twin.end_recording(number));
     }
 
-    /// One queue's GPU completes a submission: all its batches.
+    /// The GPU completes a submission of one queue: all its batches.
     fn progress(&mut self, random: &mut Random) {
         let queue = random.below(QUEUES as u64) as usize;
         if self.twin.completed[queue] == self.twin.submitted[queue] {
             return;
         }
-        // A semaphore's submission has a batch of its own for the signal.
+        // A submission with a semaphore has an additional batch for the signal.
         let batches = if queue < 2 { 2 } else { 1 };
         for _ in 0..batches {
             assert!(self.fake.step(self.fake.queue(queue as u32)));
@@ -335,8 +335,8 @@ fn random_work_never_gets_a_range_that_may_be_touched_deep() {
     }
 }
 
-/// The controls: the same work with drops at once, and with joined recordings that are forgotten, is caught
-/// by the same twin.
+/// The controls: the same twin detects drops that do not wait, and joined recordings that are
+/// forgotten.
 #[test]
 fn what_ends_too_early_is_caught_by_the_twin() {
     for slip in [Slip::FreesAtOnce, Slip::AbandonsJoined] {

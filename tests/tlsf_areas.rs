@@ -14,7 +14,7 @@ use random::{Random, fresh_seed};
 
 const GRANULE: u64 = 16;
 
-/// An area, and the twin that knows its regions.
+/// An area, and the twin that models its regions.
 struct Known {
     area: Area,
     range: AreaRange,
@@ -22,7 +22,7 @@ struct Known {
 }
 
 impl Known {
-    /// The twin's regions, where they lie.
+    /// The regions of the twin at their offsets in the core.
     fn regions(&self) -> impl Iterator<Item = Region> {
         let start = self.range.start;
         let regions = self.twin.regions().iter();
@@ -30,7 +30,7 @@ impl Known {
     }
 }
 
-/// The core, and all that is known of it.
+/// The core and its models.
 struct World {
     tlsf: Tlsf,
     known: Vec<Known>,
@@ -45,7 +45,7 @@ impl World {
         Self { tlsf, known: vec![], used: vec![], pending: vec![], refused: 0, granted: 0 }
     }
 
-    /// The twin that an offset lies in, and the offset there.
+    /// The twin that contains an offset, and the offset in it.
     fn twin(&mut self, offset: u64) -> (&mut Naive, u64) {
         let is_in = |known: &&mut Known| {
             (known.range.start..known.range.start + known.range.size).contains(&offset)
@@ -142,7 +142,7 @@ fn run(seed: u64, steps: u64) {
             0..3 => {
                 let most = 1 << random.below(9);
                 let size = (1 + random.below(most)) * GRANULE;
-                // Often side by side, or over another.
+                // Often adjacent to another area, or overlapping it.
                 let beside = world.known.last().map(|known| known.range.start + known.range.size);
                 let start = match (random.below(2), beside) {
                     (0, Some(end)) => end,
@@ -201,7 +201,8 @@ fn run(seed: u64, steps: u64) {
     assert!(added > 20 && removed > 10 && granted > steps / 10 && refused > steps / 100);
 }
 
-/// Areas may lie beyond half of all granules: from there on no alignment above that is kept but by offset 0.
+/// Areas may lie beyond half of all granules. From there on, only offset 0 meets an alignment above
+/// that.
 #[test]
 fn an_alignment_is_kept_however_far_out_an_area_lies() {
     type Door = fn(&mut Tlsf, u64, u64) -> Result<Placed, AllocateError>;
@@ -217,7 +218,7 @@ fn an_alignment_is_kept_however_far_out_an_area_lies() {
             let Ok(Placed { key, offset, .. }) = placed else { continue };
             assert_eq!(offset % (1 << power), 0, "{starts:?}");
             tlsf.retire(key).unwrap();
-            // Nor does who takes it over get less than was asked for.
+            // Nor does a take-over return less than was requested.
             for wider in power..64 {
                 let taken = tlsf.clone().take_over(key, 100, 1 << wider);
                 assert_eq!(taken.is_ok(), offset % (1 << wider) == 0, "{starts:?}: 2^{wider}");
@@ -236,7 +237,7 @@ fn areas_agree_with_a_twin_each() {
     run(fresh_seed(), 12_000);
 }
 
-/// The control: a twin that does not know where an area ends sees regions that are not there.
+/// The control: a twin that does not know the end of an area finds regions that do not exist.
 #[test]
 #[should_panic(expected = "what is granted is in an area")]
 fn what_is_granted_outside_is_found() {
@@ -255,7 +256,7 @@ fn areas_that_touch_stay_apart() {
     assert!(tlsf.allocate(65, 1).is_err() && tlsf.allocate_anywhere(65, 1).is_err());
     let held: Vec<Placed> = (0..8).map(|_| tlsf.allocate(16, 1).unwrap()).collect();
     assert!(tlsf.allocate(1, 1).is_err());
-    // The last of the one and the first of the other end: two holes, not one.
+    // The last of one area and the first of the next one end: there are two holes, not one.
     let ends = held.iter().filter(|placed| [112, 128].contains(&placed.offset));
     assert_eq!(ends.map(|placed| tlsf.free(placed.key).unwrap().size).sum::<u64>(), 32);
     assert_eq!((tlsf.largest_free(), tlsf.free_count()), (16, 2));
@@ -302,7 +303,7 @@ fn an_area_that_cannot_be_is_refused_and_nothing_has_changed() {
     assert_eq!(tlsf.add_area(1 << 34, 1 << 34), Err(AreaError::TooManyGranules), "in all");
     assert_eq!(tlsf.add_area(16, 16), Err(AreaError::Overlaps { start: 0 }));
     assert_eq!(tlsf.allocate(16, 16).unwrap().offset, far - 32, "the tightest hole");
-    // Of another allocator: found out as far as can be told.
+    // An area of another allocator is detected as far as this is possible.
     let other = Tlsf::new(&Config::new(1 << 10, 16)).unwrap();
     assert_eq!(other.is_area_empty(&half), Err(AreaError::Unknown));
     assert_eq!(other.area_regions(&first).map(Iterator::count), Err(AreaError::Unknown));
@@ -310,7 +311,8 @@ fn an_area_that_cannot_be_is_refused_and_nothing_has_changed() {
     assert_eq!(Tlsf::without_areas(48).err(), Some(ConfigError::Granule { granule: 48 }));
 }
 
-/// An area that went leaves nothing: its nodes serve again, and the keys of what lived there are stale.
+/// A removed area leaves nothing behind: its nodes are reused, and the keys of its allocations are
+/// stale.
 #[test]
 fn areas_come_and_go_without_growth() {
     let mut tlsf = Tlsf::without_areas(1).unwrap();

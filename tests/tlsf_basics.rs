@@ -6,7 +6,7 @@ fn block(size: u64, granule: u64) -> Tlsf {
     Tlsf::new(&Config::new(size, granule)).unwrap()
 }
 
-/// State, offset and size of every region.
+/// The state, offset and size of every region.
 fn picture(tlsf: &Tlsf) -> Vec<(State, u64, u64)> {
     tlsf.check().unwrap();
     tlsf.regions().map(|region| (region.state, region.offset, region.size)).collect()

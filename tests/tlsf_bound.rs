@@ -9,10 +9,10 @@ use churn::{MIXES, churn};
 use fencepost::tlsf::{Config, Key, Probes, Tlsf};
 use random::fresh_seed;
 
-// What is published: at most 16 visits.
+// The documented bound: at most 16 visits.
 const _: () = assert!(Probes::MAX <= 16);
 
-/// The most that one search visited, and what all of them did.
+/// The most that one search visited, and the visits of all of them.
 #[derive(Default)]
 struct Seen {
     most: Probes,
@@ -74,7 +74,7 @@ fn a_search_stays_bounded_for_long() {
 
 #[test]
 fn a_failing_search_stays_bounded_among_many_misaligned_holes() {
-    // 100,000 holes of 64 KiB; only those at a multiple of 64 KiB, one in 1025, can be granted.
+    // 100,000 holes of 64 KiB. Only those at a multiple of 64 KiB, one in 1025, can be used.
     let mut tlsf = Tlsf::new(&Config::new(1 << 34, 64)).unwrap();
     let keys: Vec<Key> = (0..100_000)
         .flat_map(|_| [64, 64 << 10].map(|size| tlsf.allocate(size, 1).unwrap().key))
@@ -94,8 +94,8 @@ fn a_failing_search_stays_bounded_among_many_misaligned_holes() {
 
 #[test]
 fn the_counter_counts() {
-    // The control: a bin full of regions that are all too small is left after a few; the region that
-    // holds the request is counted too. An exact fit is found at once.
+    // The control: the search leaves a bin full of regions that are too small after a few of them,
+    // and the region that holds the request is counted too. An exact fit is found immediately.
     let mut tlsf = Tlsf::new(&Config::new(1 << 16, 1)).unwrap();
     let keys: Vec<Key> = (0..Probes::MAX_NODES)
         .flat_map(|_| [1024, 1].map(|size| tlsf.allocate(size, 1).unwrap().key))

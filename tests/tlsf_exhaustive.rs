@@ -13,9 +13,9 @@ use fencepost::tlsf::{Config, State, Tlsf};
 use naive::{Fault, Naive};
 use twin::{Agreement, Subject, Twins};
 
-/// All that decides about the future of a block of at most 16 granules: a letter per granule, upper
-/// case where a region begins, and the order in which the free regions are searched. What is left out
-/// are the names: node numbers and serials.
+/// Everything that determines the future of a block of at most 16 granules: one letter for each
+/// granule, in upper case where a region starts, and the order in which the free regions are
+/// searched. Names (node numbers and serials) are omitted.
 type Shape = ([u8; 16], Vec<u8>);
 
 fn shape(tlsf: &Tlsf) -> Shape {
@@ -40,8 +40,8 @@ fn core(units: u64) -> Tlsf {
     Tlsf::new(&Config::new(units, 1)).unwrap()
 }
 
-/// Every sequence of up to `length` operations: allocations of these sizes, and frees of what lives.
-/// Tells how many operations were made.
+/// Every sequence of up to `length` operations: allocations of these sizes, and frees of live
+/// allocations. Returns the number of operations.
 fn all_sequences<S: Subject>(
     twins: &Twins<S>,
     sizes: &[u64],
@@ -83,8 +83,8 @@ fn the_sequences_find_a_core_that_does_not_merge() {
     }
 }
 
-/// As [`all_sequences`], but where two sequences lead to the same [`Shape`] only one goes on: what
-/// follows does not depend on names.
+/// As [`all_sequences`], but if two sequences lead to the same [`Shape`], only one of them
+/// continues, because what follows does not depend on names.
 fn all_shapes(
     twins: &Twins<Tlsf>,
     sizes: &[u64],
@@ -127,10 +127,11 @@ fn every_sequence_of_eight_operations_on_sixteen_granules_unfolded() {
     println!("{steps} operations");
 }
 
-/// Every layout that a block of `units` granules may have, told by the rule alone: regions of any
-/// size and state side by side, no two free ones next to each other. With it, in how many orders its
-/// free regions may be searched: regions of one size (the tail apart) in any order, as a bin of a
-/// small size holds no other and the last freed comes first.
+/// Every layout that a block of `units` granules may have according to the rules alone: adjacent
+/// regions of any size and state, without two adjacent free ones. Each layout has the number of
+/// orders in which its free regions may be searched: regions of one size (except the tail) in any
+/// order, because the bin of a small size contains no other size, and the one that was freed last
+/// comes first.
 fn layouts(units: usize) -> HashMap<[u8; 16], u64> {
     fn extend(
         letters: &mut [u8; 16],
@@ -199,11 +200,11 @@ fn every_state_of_eight_granules_is_reached_and_right() {
     let reached: HashSet<[u8; 16]> = seen.iter().map(|shape| shape.0).collect();
     let layouts = layouts(8);
     println!("{} shapes of {} layouts, {steps} operations", seen.len(), reached.len());
-    // Every layout is reached: fill the block from the front, then free what is free in it, and
-    // retire what is pending. So is every search order: free the holes in that order.
+    // Every layout is reached: fill the block from the front, then free what is free in the layout,
+    // and retire what is pending. So is every search order: free the holes in that order.
     assert!(reached.iter().all(|layout| layouts.contains_key(layout)), "one that may not be");
     assert_eq!(reached.len(), layouts.len());
     assert_eq!(seen.len() as u64, layouts.values().sum::<u64>());
-    // The numbers themselves, so that nobody changes both sides unawares.
+    // The numbers themselves, so that nobody changes both sides inadvertently.
     assert_eq!((reached.len(), seen.len()), (29_681, 39_065));
 }

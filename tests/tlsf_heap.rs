@@ -10,7 +10,7 @@ use counting::{bytes, count};
 use fencepost::tlsf::{Config, Key, Tlsf};
 use random::{Random, fresh_seed};
 
-/// Bytes of bookkeeping an allocation may cost, its key included.
+/// The maximum bytes of bookkeeping for an allocation, including its key.
 const BOUND: f64 = 40.0;
 
 fn sizes(live: usize, random: &mut Random) -> Vec<u64> {
@@ -21,7 +21,8 @@ fn fill(tlsf: &mut Tlsf, keys: &mut Vec<Key>, sizes: &[u64]) {
     keys.extend(sizes.iter().map(|&size| tlsf.allocate(size, 1).unwrap().key));
 }
 
-/// Random allocations of up to 64 KiB until `live` of them live, in a block they fill by 4/5.
+/// Random allocations of up to 64 KiB until `live` of them are live, in a block that is then 4/5
+/// full.
 fn filled(live: usize, random: &mut Random) -> (Tlsf, Vec<Key>) {
     let mut keys = Vec::with_capacity(live);
     let sizes = sizes(live, random);
@@ -31,12 +32,12 @@ fn filled(live: usize, random: &mut Random) -> (Tlsf, Vec<Key>) {
     (tlsf, keys)
 }
 
-/// `steps` times a random key is freed, and another allocation takes its place.
+/// Frees a random key and replaces it by another allocation, `steps` times.
 fn churn(tlsf: &mut Tlsf, keys: &mut [Key], random: &mut Random, steps: usize) {
     for _ in 0..steps {
         let key = &mut keys[random.below(keys.len() as u64) as usize];
         let size = tlsf.free(*key).unwrap().size;
-        // Of the sizes there are, so that the block stays as full as it is; else the old one.
+        // Of the existing sizes, so that the block stays as full as it is; otherwise the old size.
         let other = random.log_uniform(64 << 10);
         let placed = tlsf.allocate(other, 1).or_else(|_| tlsf.allocate(size, 1));
         *key = placed.expect("the old range is free").key;
@@ -49,7 +50,7 @@ fn per_allocation(live: usize, seed: u64) -> f64 {
     let (mut tlsf, mut keys) = filled(live, &mut random);
     churn(&mut tlsf, &mut keys, &mut random, 10 * live);
     tlsf.check().unwrap();
-    // The keys are of their own list's capacity, and 8 bytes each.
+    // The keys take the capacity of their own list, and 8 bytes each.
     let all = bytes() - before;
     let keys_bytes = keys.capacity() * size_of::<Key>();
     assert_eq!(
@@ -79,7 +80,7 @@ fn neither_an_allocation_nor_its_end_asks_the_heap() {
     for key in keys.drain(..) {
         tlsf.free(key).unwrap();
     }
-    // The same once more: the number of regions has had its peak.
+    // The same again: the number of regions has reached its peak.
     let sizes = sizes(10_000, &mut Random::new(seed));
     let asked = count(|| {
         fill(&mut tlsf, &mut keys, &sizes);

@@ -13,9 +13,9 @@ struct Scene {
     pending: Key,
     /// Its allocation is gone and its node is free or vacant.
     gone: Key,
-    /// Its allocation is gone and its node has a younger one.
+    /// Its allocation is gone and its node has a newer one.
     replaced: Key,
-    /// The key of an allocation of another block, with an index that this one never had.
+    /// The key of an allocation of another block, with an index that this block never had.
     foreign: Key,
 }
 
@@ -54,7 +54,7 @@ fn picture(tlsf: &Tlsf) -> (Vec<Region>, [u64; 6], [u32; 5]) {
     (tlsf.regions().collect(), bytes, counts)
 }
 
-/// What an operation says to a key, without its success.
+/// The answer of an operation to a key, without the result of a success.
 type Operation = fn(&mut Tlsf, Key) -> Result<(), KeyError>;
 
 const FREE: Operation = |tlsf, key| tlsf.free(key).map(drop);
@@ -78,7 +78,7 @@ fn a_key_of_the_wrong_state_is_refused() {
     refuses(&mut scene, RETIRE, pending, KeyError::AlreadyRetired);
     refuses(&mut scene, REACH, used, KeyError::NotRetired);
     refuses(&mut scene, BATCH, used, KeyError::NotRetired);
-    // The control: each of them works where it is right.
+    // The control: each of them succeeds where it is valid.
     assert_eq!(RETIRE(&mut scene.tlsf, used), Ok(()));
     assert_eq!(REACH(&mut scene.tlsf, used), Ok(()));
     assert_eq!(BATCH(&mut scene.tlsf, pending), Ok(()));

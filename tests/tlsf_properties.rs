@@ -4,7 +4,7 @@ use fencepost::tlsf::{Config, Key, Placed, Region, State, Tlsf};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
-/// One step of a history. Numbers choose among what is there.
+/// One step of a history. Its numbers choose among existing things.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Allocate { size: u64, alignment: u64 },
@@ -71,13 +71,13 @@ fn keys(placed: &[Placed]) -> Vec<Key> {
     placed.iter().map(|placed| placed.key).collect()
 }
 
-/// State and place of every region, without names.
+/// The state and position of every region, without names.
 fn layout(tlsf: &Tlsf) -> Vec<(State, u64, u64)> {
     tlsf.check().unwrap();
     tlsf.regions().map(|Region { state, offset, size, .. }| (state, offset, size)).collect()
 }
 
-/// Histories for a block of this size: requests from a granule to a quarter of it.
+/// Histories for a block of this size, with requests from a granule to a quarter of it.
 fn steps(config: Config) -> impl Strategy<Value = Vec<Step>> {
     let bits = (config.size / 4).ilog2();
     let size = (0..=bits, any::<u64>()).prop_map(|(bits, low)| (1 << bits) + low % (1 << bits));
@@ -92,7 +92,7 @@ fn steps(config: Config) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..120)
 }
 
-/// The properties, stamped for a block.
+/// The properties, instantiated for a block.
 macro_rules! properties {
     ($($name:ident: $size:expr, $granule:expr;)*) => {$(
         mod $name {

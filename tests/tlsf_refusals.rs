@@ -10,14 +10,14 @@ use churn::{MIXES, Mix, churn};
 use fencepost::tlsf::{Config, State, Tlsf};
 use random::fresh_seed;
 
-/// Bound of the missed among a million requests.
+/// The maximum of missed requests in a million.
 const MISSED: f64 = 1_000.0;
 
-/// The same where sizes and alignments up to 2 MiB know nothing of each other. A search that finds
-/// each aligned hole would have to look at all of them.
+/// The same if sizes and alignments up to 2 MiB are independent. A search that finds each aligned
+/// hole would have to look at all of them.
 const MISSED_BY_ALIGNMENT: f64 = 200_000.0;
 
-/// Requests, those refused, and of these the ones that first fit would grant.
+/// The requests, those that were refused, and those of them that first fit would grant.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     requests: u64,
@@ -25,7 +25,7 @@ struct Tally {
     missed: u64,
 }
 
-/// Whether any free region holds the request: all of them are looked at.
+/// Whether any free region holds the request; looks at all of them.
 fn has_room(tlsf: &Tlsf, size: u64, alignment: u64) -> bool {
     let size = size.next_multiple_of(tlsf.granule());
     tlsf.regions().filter(|region| region.state == State::Free).any(|region| {
@@ -112,8 +112,8 @@ fn the_last_look_refuses_only_what_no_free_region_holds() {
 
 #[test]
 fn a_full_block_gives_a_hole_between_the_size_and_the_most_padding() {
-    // Holes that begin in the middle between two aligned offsets: too small, but for one of 1400, which is
-    // not so large that any padding would do.
+    // Holes that start halfway between two aligned offsets. They are too small, except for one in
+    // 1400, which is not large enough for any padding.
     let holes = |sizes: &[u64]| {
         let mut tlsf = Tlsf::new(&Config::new(64 << 10, 1)).unwrap();
         let mut keys = Vec::new();

@@ -12,7 +12,7 @@ use naive::{Fault, Naive};
 use random::{Random, fresh_seed};
 use twin::{Agreement, Mix, Subject, Twins, class_ceiling, class_floor};
 
-/// Block sizes, granules and requests: from toys to 2^62 bytes.
+/// Block sizes, granules and requests: from tiny ones to 2^62 bytes.
 const BLOCKS: [(Config, Mix); 9] = [
     (Config::new(64, 1), Mix { size: 16, alignment: 16, fill: 0.7 }),
     (Config::new(1000, 1), Mix { size: 300, alignment: 64, fill: 0.8 }),
@@ -25,14 +25,14 @@ const BLOCKS: [(Config, Mix); 9] = [
     (Config::new(1 << 62, 1 << 32), Mix { size: 1 << 61, alignment: 1 << 62, fill: 0.8 }),
 ];
 
-/// Random operations until something disagrees.
+/// Random operations until there is a difference.
 fn run<S: Subject>(twins: &mut Twins<S>, seed: u64, mix: &Mix, steps: u64) -> Agreement {
     let mut random = Random::new(seed);
     for step in 0..steps {
         twins
             .step(&mut random, mix)
             .map_err(|error| format!("seed {seed} step {step}: {error}"))?;
-        // The list of what is gone would only grow.
+        // The list of keys that are gone would only grow.
         if twins.gone.len() > 64 {
             twins.compare_keys()?;
             twins.gone.drain(..32);
@@ -50,7 +50,7 @@ fn run<S: Subject>(twins: &mut Twins<S>, seed: u64, mix: &Mix, steps: u64) -> Ag
 
 fn run_blocks(seed: u64, steps: u64) {
     for (config, mix) in BLOCKS {
-        // The serials wrap around on the way.
+        // The serials wrap around during the run.
         let config = Config { first_serial: u32::MAX - 1000, ..config };
         let twin = Naive::new(config.size, config.granule, config.first_serial, None);
         let mut twins = Twins::new(Tlsf::new(&config).unwrap(), twin);

@@ -42,8 +42,8 @@ pub(super) struct Sharing<'a> {
 impl Sharing<'_> {
     /// Whether the memory is dedicated to the resource, and its size. Dedicated memory has exactly
     /// the size that the resource needs, which may be less than that of a dma-buf. Both sides of an
-    /// opaque handle come to the same result. A preference of the driver counts only for host
-    /// memory, and only if the sizes are equal.
+    /// opaque handle come to the same result. For host memory, a preference of the driver counts
+    /// only if the sizes are equal.
     fn shape(
         &self,
         requirements: &Requirements,

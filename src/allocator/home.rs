@@ -35,9 +35,9 @@ impl Home {
     /// The data of the block.
     #[inline(always)]
     pub(super) fn plate(&self) -> &Plate {
-        // SAFETY: by the invariant the block is in its list now. Nobody writes to a plate, and none moves
-        // or goes while its block is there. The owner of this `Home` may end its region during the borrow:
-        // as below.
+        // SAFETY: by the invariant the block is in its list now. Plates are never written, and a plate does
+        // not move and is not freed while its block exists. If the owner of this `Home` ends its region during
+        // the borrow, the argument below applies.
         unsafe { self.0.as_ref() }
     }
 }
@@ -49,11 +49,11 @@ impl Deref for Home {
     fn deref(&self) -> &Inner {
         let inner = self.plate().whose.address().cast::<Inner>();
         // SAFETY:
-        // * the lanes of an `Inner` name it as their owner before it exists, by its own `Weak`;
-        // * by the invariant a block holds a count, so the `Inner` is alive now;
-        // * the owner of this `Home` may end its region during the borrow: then another thread can
-        //   take the block's count once the lane's lock is free. `Inner::retire` and its like
-        //   touch nothing of `Inner` after they release that lock, except with a keeper in hand.
+        // * the address is that of the `Inner` that owns the lanes, taken from its own `Weak`;
+        // * by the invariant the block holds a reference, so the `Inner` is alive now;
+        // * the owner of this `Home` may end its region during the borrow. Another thread can then take the
+        //   block's reference as soon as the lane's lock is free. `Inner::retire` and similar functions
+        //   access nothing of `Inner` after they release that lock, unless they hold a keeper.
         unsafe { &*inner }
     }
 }

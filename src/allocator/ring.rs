@@ -141,7 +141,7 @@ impl FrameRing {
         let memory = self.buffer.allocation();
         memory.host_range(0, 0)?;
         let piece = self.take(recording, bytes.len() as u64, alignment)?;
-        // SAFETY: the piece was just taken, and nobody else has it until its recording has ended,
+        // SAFETY: the piece was just allocated, and has no other owner until its recording has ended,
         // which is borrowed.
         unsafe { memory.copy_in(piece.offset, bytes) }?;
         memory.flush(piece.offset, piece.size)?;

@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_large_one_is_not_committed() {
-        // Four gibibytes would be seen: the machine that runs the tests may have less.
+        // Four gibibytes would be noticed: the machine that runs the tests may have less.
         let bytes = Bytes::new(4 << 30, 0).unwrap();
         let mut out = [1];
         bytes.read((4 << 30) - 1, &mut out);

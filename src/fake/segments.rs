@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    /// The twin: every byte with its list of owners.
+    /// The naive model: every byte with its list of owners.
     #[test]
     fn segments_agree_with_a_list_of_owners_per_byte() {
         let fresh = RandomState::new().hash_one(0);

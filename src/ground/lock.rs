@@ -148,7 +148,7 @@ mod tests {
 
     const ROUNDS: u32 = if cfg!(miri) { 20 } else { 20_000 };
 
-    /// Two locks and more threads than cores, so that some sleep.
+    /// Two locks, and more threads than cores, so that some of them sleep.
     #[test]
     fn every_turn_counts() {
         let locks = [Lock::new(0_u32), Lock::new(0)];

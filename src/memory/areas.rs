@@ -285,7 +285,8 @@ mod tests {
     const KIB: u64 = 1 << 10;
     const GIB: u64 = 1 << 30;
 
-    /// Blocks of all sizes come and go until their heap was held hundreds of times over: there is a place for each.
+    /// Blocks of all sizes are created and freed until their heap was held hundreds of times over:
+    /// there is always a place for each.
     #[test]
     fn there_is_a_place_for_each_block_of_a_heap() {
         for heap in [1 << 20, 8 * GIB, 64 * GIB, 300 * GIB, 1 << 40] {
@@ -293,7 +294,7 @@ mod tests {
             let mut areas = Areas::new(granule);
             let mut random = Random::new(heap);
             let mut random = |bound: u64| random.below(bound);
-            // As many as a device may have memories, up to an eighth of the heap.
+            // As many as a device may have memories, each of up to an eighth of the heap.
             let (mut blocks, mut held, mut all) = (Vec::new(), 0, 0);
             for slot in 0..20_000 {
                 let most = (heap / 8) >> random(12);
@@ -329,7 +330,7 @@ mod tests {
             let refused = areas.add(0, size, 0).unwrap_err();
             assert_eq!(refused, ConfigError::TooManyGranules { size, granule: 64 });
         }
-        // Half of all granules, less one, is the most of all together.
+        // All blocks together have at most half of all granules, less one.
         let plot = areas.add(0, 128 * GIB - 64, 0).unwrap();
         assert!(areas.add(1, 64, 0).is_err());
         areas.check([(0, &plot, false)].into_iter()).unwrap();

@@ -216,7 +216,7 @@ mod tests {
         assert!(sizes.is_sorted_by_key(|&size| class_of(size)));
         for &size in &sizes {
             let class = class_at_least(size).unwrap();
-            // Whatever is of that class holds the size, and one class lower not all do.
+            // All ranges of this class hold the size, and some of the next lower class do not.
             let smallest = sizes.iter().find(|&&other| class_of(other) >= class);
             assert!(smallest.is_none_or(|&smallest| smallest >= size), "{size}");
             assert!(class_of(size) >= class - 1, "{size}");

@@ -188,7 +188,7 @@ mod tests {
     use super::{Freed, Grave, Graves, ROW};
     use crate::ground::random::Random;
 
-    /// Tombs are in order, none is empty, and neither is a row.
+    /// Tombs are in order, and neither a tomb nor a row is empty.
     fn check(graves: &Graves) {
         let mut end = 0;
         for row in &graves.0 {
@@ -202,7 +202,7 @@ mod tests {
 
     const CELLS: u64 = 400;
 
-    /// Against a table of cells, over overlaps of every kind.
+    /// Compared with a table of cells, over overlaps of every kind.
     #[test]
     fn the_last_owner_of_every_byte_is_known() {
         let mut graves = Graves::default();
@@ -211,7 +211,8 @@ mod tests {
         let mut rows = 0;
         for freed in 0..3000 {
             let offset = random.below(CELLS);
-            // Small ones for long, so that there are many rows, and then some over several.
+            // Small ones at first, so that there are many rows, and then some that extend over
+            // several rows.
             let most = if freed % 1000 < 900 { 4 } else { CELLS };
             let size = random.below((CELLS + 1 - offset).min(most));
             let freed_at = Freed { collect: freed, ..Freed::NEVER };

@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(Rank::USUAL.priority(), 0.5);
     }
 
-    /// Against a list of everybody.
+    /// Compared with a list of all allocations.
     #[test]
     fn a_block_has_the_highest_rank_of_those_who_live_there() {
         let mut random = Random::new(5);

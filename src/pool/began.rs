@@ -96,7 +96,7 @@ mod tests {
     use super::{super::bitmap::GROUP, *};
     use crate::ground::random::Random;
 
-    /// Whether a start is in the log or written down makes no difference.
+    /// It makes no difference whether a start is in the log or in the bitmap.
     #[test]
     fn it_knows_the_last_starts_as_all_others() {
         let mut began = Began::new(100_000).unwrap();
@@ -128,8 +128,9 @@ mod tests {
         assert!(!began.shows(ever.iter().next_back().unwrap() + 1));
     }
 
-    /// A pointer that is refused asks for each start in the log at most once, and for those of two groups of
-    /// granules, however many began and ended: that much is a constant. What ended unseen is passed once.
+    /// A pointer that is refused asks about each start in the log at most once, and about those of
+    /// two groups of granules, however many have started and ended: this is a constant. Starts that
+    /// have ended unnoticed are passed once.
     #[test]
     fn a_search_asks_a_bounded_number_of_starts() {
         const BOUND: usize = LOGGED + 2 * GROUP;
@@ -141,7 +142,7 @@ mod tests {
         for began_so_far in [10_000, 100_000, 1_000_000_u32] {
             let mut began = Began::new(2_000_000).unwrap();
             began.insert(3, false);
-            // The log is full but for one, and rises, so that each in it is asked for.
+            // The log has one free entry, and its entries rise, so each of them is asked about.
             let last = began_so_far / LOGGED as u32 * LOGGED as u32 + LOGGED as u32 - 2;
             (4..4 + last).for_each(|granule| began.insert(granule, false));
             assert_eq!(began.log().len(), LOGGED - 1);

@@ -203,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    /// A small generator; the numbers it gives cluster, so that words empty and fill.
+    /// A small generator. Its numbers are clustered, so that words become empty and full.
     fn numbers(bound: usize) -> impl FnMut() -> usize {
         let mut state = 0x9E37_79B9_7F4A_7C15_u64;
         move || {
@@ -241,7 +241,7 @@ mod tests {
         }
     }
 
-    /// What left is looked for once, and not again.
+    /// A member that has left is searched for once, and not again.
     #[test]
     fn a_search_puts_right_what_it_finds() {
         let mut bitmap = Bitmap::new(300_000).unwrap();

@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(ring.take(10, 12, bag(1)), Some(12), "any number is an alignment");
     }
 
-    /// At any alignment, of any size: a flush of one piece touches no other.
+    /// At any alignment and of any size: a flush of one piece touches no other.
     #[test]
     fn pieces_of_whole_atoms_share_none() {
         let mut random = Random::new(3);
@@ -173,15 +173,15 @@ mod tests {
                     continue;
                 };
                 assert!(offset % alignment == 0 && offset + size <= 5000);
-                // A lap is begun once all is free.
+                // A new lap begins when all is free.
                 assert!(before <= offset / atom * atom, "{offset} in the atoms up to {before}");
                 before = (offset + size).next_multiple_of(atom);
             }
         }
     }
 
-    /// Against the list of all that is taken: nothing overlaps, nothing is refused that a list
-    /// would grant at the same offset, nothing is left at the end.
+    /// Compared with a list of all taken pieces: nothing overlaps, nothing is refused that the list
+    /// would grant at the same offset, and nothing is left at the end.
     #[test]
     fn no_two_taken_ranges_overlap() {
         let mut random = Random::new(7);

@@ -75,8 +75,8 @@ pub(super) const fn smallest_of(bin: u32) -> u32 {
 mod tests {
     use super::*;
 
-    /// Every bin that holds a size with the ends of what it holds, told by the table above and not by
-    /// the bit trick.
+    /// Every bin that has sizes, with the smallest and the largest of them, computed from the table
+    /// above and not by the bit trick.
     fn bounds() -> impl Iterator<Item = (u32, u64, u64)> {
         let fine = (0..5).flat_map(|power: u32| {
             let step = 32 >> power;

@@ -114,11 +114,11 @@ mod tests {
 
     use crate::tlsf::{Config, KeyError, Placed, Tlsf};
 
-    /// Each pair of regions: joined if both are pending and the second begins where the first ends; else
-    /// nothing has changed.
+    /// For each pair of regions: they are joined if both are pending and the second starts where
+    /// the first ends; otherwise nothing has changed.
     #[test]
     fn pending_neighbours_become_one_and_nothing_else_does() {
-        // One state of eight regions after another: bit by bit pending or used.
+        // All states of eight regions: each is pending or used according to one bit.
         for states in 0..256_u32 {
             for pair in 0..64 {
                 let mut tlsf = Tlsf::new(&Config::new(1 << 10, 1)).unwrap();

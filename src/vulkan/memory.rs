@@ -14,11 +14,11 @@ pub(crate) struct Mapping(NonNull<u8>);
 
 // SAFETY: an address has no thread affinity; Vulkan mappings are valid on every thread.
 unsafe impl Send for Mapping {}
-// SAFETY: as above; a shared `Mapping` gives out nothing but the address.
+// SAFETY: as above; a shared `Mapping` provides only the address.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Of memory that stands for a driver's.
+    /// A mapping of memory that a test provides.
     #[cfg(test)]
     pub(crate) fn at(address: NonNull<u8>) -> Self {
         Self(address)

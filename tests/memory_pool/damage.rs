@@ -6,7 +6,7 @@ use fencepost::retire::Cuts;
 
 use super::{pool, region};
 
-/// Each kind of damage is found where it is, reported once, and what comes after goes on. The same
+/// Each kind of damage is found in its place and reported once, and later calls succeed. The same
 /// writes within bounds are not reported.
 #[test]
 fn damage_is_found() {
@@ -54,7 +54,7 @@ fn damage_is_found() {
     assert_eq!(pool.fragmentation().largest_free, 4096);
 }
 
-/// An allocation that is refused for damage counts nowhere, not even among the most that ever lived.
+/// An allocation that is refused because of damage is not counted, not even in the peak.
 #[test]
 fn a_refused_allocation_is_no_peak() {
     let mut pool = pool(4096, PoolDesc::new().checked());
@@ -87,8 +87,9 @@ fn damage_in_quarantine_is_found() {
     assert_eq!(pool.check(), Err(CheckError::WriteAfterFree { address, start }));
 }
 
-/// A device writes past the end of what it still uses, after that was given up: the bytes behind are nobody's, and
-/// the trace outlives the wait. What it writes within bounds is no damage.
+/// A device writes past the end of memory that it still uses, after that was deallocated. The bytes
+/// after it have no owner, and the damage is still found after the wait. A write within bounds is
+/// not damage.
 #[test]
 fn an_overrun_while_memory_waits_for_its_points_is_found() {
     for (quarantine, at, damaged) in
@@ -117,7 +118,7 @@ fn an_overrun_while_memory_waits_for_its_points_is_found() {
     }
 }
 
-/// The control of the checks: a pool that is not checked writes nothing and sees nothing.
+/// The control of the checks: a pool that is not checked writes nothing and finds nothing.
 #[test]
 fn an_unchecked_pool_touches_nothing() {
     let (mut pool, base) = region(4096, &PoolDesc::new());

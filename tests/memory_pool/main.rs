@@ -17,7 +17,7 @@ fn pool(bytes: usize, desc: PoolDesc) -> MemoryPool {
     MemoryPool::owned(bytes, &desc).expect("a pool")
 }
 
-/// A pool over pages of the test's own, aligned to 64 KiB.
+/// A pool over pages of the test, aligned to 64 KiB.
 fn region(bytes: usize, desc: &PoolDesc) -> (MemoryPool, NonNull<u8>) {
     let layout = Layout::from_size_align(bytes, 64 << 10).unwrap();
     struct Pages(NonNull<u8>, Layout);

@@ -12,7 +12,7 @@ use super::{pool, region};
 
 #[test]
 fn pointers_are_aligned_and_disjoint_and_hold_what_is_written() {
-    // Over memory of its own, and over a region of the caller's.
+    // Over memory of its own, and over a region of the caller.
     let descs = [PoolDesc::new(), PoolDesc::new().granule(64), PoolDesc::new().checked()];
     let own = descs.into_iter().map(|desc| pool(1 << 20, desc));
     let given = descs.into_iter().map(|desc| region(1 << 20, &desc.bus_base(1 << 30)).0);
@@ -65,7 +65,7 @@ fn no_allocation_crosses_a_boundary_or_lies_beyond_the_largest_address() {
         }
         pool.check().unwrap();
     }
-    // The control: without the boundary some allocation crosses one.
+    // The control: without the boundary some allocation crosses it.
     let (mut pool, _) = region(256 << 10, &PoolDesc::new().bus_base(BASE));
     let crosses = (0..100).any(|_| {
         let first = {
@@ -77,8 +77,8 @@ fn no_allocation_crosses_a_boundary_or_lies_beyond_the_largest_address() {
     assert!(crosses);
 }
 
-/// A boundary costs nothing but where it is crossed: one far above the pool's size leaves the granule and the
-/// books as they are.
+/// A boundary has no cost unless it is crossed: one far above the pool's size does not change the
+/// granule and the bookkeeping.
 #[test]
 fn a_boundary_of_any_size_binds_and_leaves_the_granule() {
     for bits in [12, 21, 32, 40, 47, 63] {
@@ -116,7 +116,8 @@ fn cache_lines_are_shared_by_nobody() {
     }
 }
 
-/// Where lines of the processor and of the bus begin at different places, no granule keeps both apart.
+/// If the lines of the processor and of the bus start at different places, no granule keeps both
+/// apart.
 #[test]
 fn cache_lines_that_begin_elsewhere_on_the_bus_are_refused() {
     let refused = |bus, line| {
@@ -149,7 +150,7 @@ fn the_bus_address_follows_the_pointer() {
     assert_eq!(pool.dma_address(pointer.wrapping_add(3)), Some(0x4000_0000 + offset + 3));
     assert_eq!(pool.dma_address(base.as_ptr().wrapping_sub(1)), None);
     assert_eq!(MemoryPool::new(64).dma_address(pointer), None);
-    // What pointers and bus addresses do not agree on cannot be aligned to.
+    // No alignment is possible on which pointers and bus addresses do not agree.
     let (mut pool, _) = region(1 << 16, &PoolDesc::new().bus_base(0x100));
     let page = Layout::from_size_align(16, 4096).unwrap();
     assert_eq!(pool.allocate_layout(page), Err(AllocateError::Alignment { largest: 256 }));
@@ -168,7 +169,7 @@ fn a_region_is_kept_until_the_pool_ends() {
     // SAFETY: handed out.
     unsafe { pointer.write_bytes(1, 64) };
     assert_eq!(Arc::strong_count(&kept), 2);
-    // The handle keeps the pool, and so the region.
+    // The handle keeps the pool alive, and so the region.
     let shared = SharedPool::from(pool);
     let boxed = shared.insert([7_u64; 4]).unwrap();
     drop(shared);

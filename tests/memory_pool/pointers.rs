@@ -23,7 +23,7 @@ fn a_bare_pointer_tells_in_this_order() {
         assert_eq!(pool.deallocate(foreign), refused);
         assert_eq!(pool.lookup(foreign), Lookup::Foreign);
     }
-    // Inside: at a granule, between granules, in what the size was rounded up by.
+    // Inside: at a granule, between granules, and in the bytes by which the size was rounded up.
     for (inside, start, size) in [
         (base.wrapping_add(16), base, 512),
         (base.wrapping_add(511), base, 512),
@@ -45,7 +45,7 @@ fn a_bare_pointer_tells_in_this_order() {
     pool.deallocate(base).unwrap();
     assert_eq!(pool.deallocate(base), Err(DeallocateError::DoubleFree { address }));
     assert_eq!(pool.lookup(base), Lookup::Freed);
-    // Where one once began, inside of one that lives: inside comes first.
+    // If an allocation once started inside one that is live now, `Inside` takes precedence.
     let inner = {
         let first = pool.allocate(64).unwrap();
         let inner = pool.allocate(64).unwrap();
@@ -60,11 +60,12 @@ fn a_bare_pointer_tells_in_this_order() {
     pool.check().unwrap();
 }
 
-/// Where one began before and what began there was forgotten by a search, the next one is found all the same.
+/// If an allocation started before where a search has cleared the bits, the next allocation there
+/// is found nevertheless.
 #[test]
 fn who_begins_where_a_search_found_nobody_is_found() {
     let mut pool = MemoryPool::new(1 << 20);
-    // So many that all starts are written down but the last.
+    // So many that all starts but the last one are in the bitmap.
     let all: Vec<_> = (0..2048).map(|_| pool.allocate(16).unwrap()).collect();
     all.iter().for_each(|&pointer| pool.deallocate(pointer).unwrap());
     let base = all[0];
@@ -77,14 +78,15 @@ fn who_begins_where_a_search_found_nobody_is_found() {
             assert_eq!(pool.lookup(base.wrapping_add(offset)), expected, "round {round}");
         }
         pool.deallocate(around).unwrap();
-        // Nobody lives below: this search passes all groups, and will not look there again.
+        // No live allocation is below, so this search passes all groups, and does not look there
+        // again.
         assert_eq!(pool.lookup(base.wrapping_add(1 << 19)), Lookup::Untracked);
         pool.check().unwrap();
     }
 }
 
-/// A bare pointer whose address has been handed out again frees the new allocation: it cannot be told
-/// apart. A serial can, and a quarantine does not let it come to that.
+/// A bare pointer whose address has been handed out again frees the new allocation, because they
+/// cannot be distinguished. A serial distinguishes them, and a quarantine avoids the situation.
 #[test]
 fn an_address_handed_out_again_is_told_apart_by_serials_alone() {
     let layout = Layout::from_size_align(256, 16).unwrap();
@@ -144,7 +146,8 @@ fn each_refusal_of_a_request_is_typed_and_changes_nothing() {
     }
 }
 
-/// What a refusal says would be granted is, with the guard of a checked pool too, and one granule more is not.
+/// The size that a refusal reports as possible is granted, also with the guard of a checked pool,
+/// and one granule more is not.
 #[test]
 fn what_a_refusal_offers_is_granted() {
     for desc in [PoolDesc::new(), PoolDesc::new().checked()] {
@@ -161,7 +164,8 @@ fn what_a_refusal_offers_is_granted() {
     }
 }
 
-/// `new` cannot fail, so a pool without memory says so later, and misuse of it is told as ever.
+/// `new` cannot fail, so a pool without memory reports this later, and misuse of it gives the usual
+/// errors.
 #[test]
 fn a_pool_that_got_no_memory_refuses_everything() {
     for bytes in [0, usize::MAX] {

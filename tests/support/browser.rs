@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// A file of its own for one test, gone afterwards.
+/// A file for one test, which is deleted afterwards.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -38,12 +38,12 @@ fn run(page: &str, hash: &str, arguments: &[&str]) -> Output {
     })
 }
 
-/// The page's elements once its script has run, with a word searched for.
+/// The elements of the page after its script has run, with a word in the search field.
 pub fn in_browser(page: &str, word: &str) -> String {
     String::from_utf8_lossy(&run(page, word, &["--dump-dom"]).stdout).into_owned()
 }
 
-/// The colours of the page as it is painted, in light or dark, with how many pixels each has.
+/// The colours of the page as it is painted, in light or dark, with the number of pixels of each.
 pub fn painted(page: &str, word: &str, dark: bool) -> std::collections::HashMap<[u8; 3], usize> {
     let shot = Scratch::new("png");
     let scheme = format!("--blink-settings=preferredColorScheme={}", u8::from(!dark));

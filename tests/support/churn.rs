@@ -5,26 +5,26 @@ use fencepost::tlsf::{Config, Key, Tlsf};
 
 use super::random::Random;
 
-/// Size of the block.
+/// The size of the block.
 pub const BLOCK: u64 = 256 << 20;
 
-/// Largest request, in bytes.
+/// The largest request in bytes.
 const LARGEST: u64 = 256 << 10;
 
-/// What requests look like.
+/// The distribution of requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
     pub name: &'static str,
     pub granule: u64,
-    /// Sizes are multiples of it.
+    /// Sizes are multiples of this.
     pub multiple: u64,
-    /// log2 of the alignments, each as likely as the next.
+    /// log2 of the alignments, which are equally likely.
     pub alignments: &'static [u32],
 }
 
 pub const MIXES: [Mix; 5] = [
     Mix { name: "rounded", granule: 256, multiple: 256, alignments: &[8] },
-    // What lavapipe asks for, and SwiftShader: sizes are not rounded.
+    // What lavapipe and SwiftShader require: sizes are not rounded.
     Mix { name: "lavapipe", granule: 64, multiple: 1, alignments: &[6] },
     Mix { name: "swiftshader", granule: 16, multiple: 1, alignments: &[4, 8] },
     Mix { name: "images", granule: 64, multiple: 1, alignments: &[6, 8, 12, 16] },
@@ -36,9 +36,10 @@ pub const MIXES: [Mix; 5] = [
     },
 ];
 
-/// Random operations on a block of [`BLOCK`] bytes kept at `fill` per cent: a request while less is
-/// used, a random free while more is. What is refused is asked for again with no alignment,
-/// and no larger than the largest class, so that the block fills up whatever the alignments. Tells how many per cent were used, the mean of the second half.
+/// Random operations on a block of [`BLOCK`] bytes that is kept at `fill` per cent: a request while
+/// less is used, and a random free while more is. A refused request is repeated without alignment,
+/// and at most as large as the largest class, so that the block fills up whatever the alignments
+/// are. Returns the mean percentage that was used in the second half.
 pub fn churn(
     seed: u64,
     fill: u64,

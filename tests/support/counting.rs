@@ -47,25 +47,25 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static GLOBAL: Counting = Counting;
 
-/// What this thread asks for while `is_exempt` says so is granted, and not counted.
+/// What this thread allocates while `is_exempt` returns true is granted and not counted.
 pub fn exempt(is_exempt: fn() -> bool) {
     EXEMPT.set(is_exempt);
 }
 
-/// How often `work` asks the heap.
+/// How often `work` allocates from the heap.
 pub fn count(work: impl FnOnce()) -> u64 {
     let before = ALLOCATIONS.get();
     work();
     ALLOCATIONS.get() - before
 }
 
-/// Bytes that this thread has taken from the heap, less those it has given back.
+/// The bytes that this thread has allocated and not freed.
 pub fn bytes() -> i64 {
     BYTES.get()
 }
 
-/// Does `work` while the heap gives this thread nothing larger than so many bytes, and tells how often it
-/// was asked for that.
+/// Runs `work` while the heap refuses this thread everything larger than `largest` bytes. Also
+/// returns how often that was requested.
 pub fn short_of_memory<T>(largest: usize, work: impl FnOnce() -> T) -> (T, u64) {
     let before = REFUSED.get();
     LARGEST.set(largest);
@@ -74,8 +74,8 @@ pub fn short_of_memory<T>(largest: usize, work: impl FnOnce() -> T) -> (T, u64) 
     (done, REFUSED.get() - before)
 }
 
-/// Does `work` while the heap refuses this thread one request, after so many that it grants. Whether it came
-/// to that.
+/// Runs `work` while the heap refuses this thread one request, after it has granted `granted`
+/// others. Returns whether it refused one.
 pub fn without_the_next<T>(granted: u64, work: impl FnOnce() -> T) -> (T, bool) {
     let before = REFUSED.get();
     NEXT_REFUSED.set(granted);

@@ -10,7 +10,7 @@ use std::{
 use tracing::Level;
 use tracing_subscriber::{Layer, layer::Context, prelude::*};
 
-/// An event: its level, and its fields as text, the sentence as `message`.
+/// An event: its level, and its fields as text, with the message as `message`.
 #[derive(Clone, Debug)]
 pub struct Told {
     pub target: String,
@@ -18,7 +18,7 @@ pub struct Told {
     pub fields: BTreeMap<&'static str, String>,
 }
 
-/// Hears everything.
+/// Receives everything.
 #[derive(Clone, Default)]
 pub struct Ear(Arc<Mutex<Vec<Told>>>);
 
@@ -39,7 +39,7 @@ impl<S: tracing::Subscriber> Layer<S> for Ear {
 }
 
 impl Ear {
-    /// What is told while `act` runs.
+    /// The events while `act` runs.
     pub fn hear(act: impl FnOnce()) -> Vec<Told> {
         let ear = Self::default();
         tracing::subscriber::with_default(tracing_subscriber::registry().with(ear.clone()), act);
@@ -49,7 +49,7 @@ impl Ear {
     }
 }
 
-/// The events of a target, each of which has the fields that the table says.
+/// The events of a target, each of which must have the fields in the table.
 pub fn of(told: &[Told], target: &str, level: Level, fields: &[&str]) -> Vec<Told> {
     let of_target = told.iter().filter(|one| one.target == target && one.level == level);
     let with = of_target.filter(|one| fields.iter().all(|field| one.fields.contains_key(field)));

@@ -7,7 +7,7 @@ use fencepost::tlsf::{Config, Key, Region, State};
 
 use super::twin::{Agreement, Subject, Twins};
 
-/// A number from 1 to 2⁶⁴, each power of two as likely as the next.
+/// A number from 1 to 2⁶⁴; each power of two is equally likely.
 #[derive(Clone, Copy, Debug)]
 pub struct Magnitude {
     power: u8,
@@ -15,21 +15,21 @@ pub struct Magnitude {
 }
 
 impl Magnitude {
-    /// The number, its power wrapped around below `powers`.
+    /// The number, with its power wrapped around below `powers`.
     fn below_power(self, powers: u8) -> u64 {
         let mantissa = (1 << 16) + u128::from(self.low);
         (mantissa << (self.power % powers) >> 16) as u64
     }
 }
 
-/// What a block is cut from: 1 granule to 2³¹ − 1 of them, of 1 byte to 2³¹ bytes.
+/// The dimensions of a block: 1 to 2³¹ − 1 granules of 1 byte to 2³¹ bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Block {
     granules: Magnitude,
     granule_power: u8,
-    /// Bytes that do not make a granule.
+    /// The bytes that do not fill a granule.
     rest: u16,
-    /// So near to the last serial that the serials wrap around.
+    /// So close to the last serial that serials wrap around.
     serials_left: u8,
 }
 
@@ -42,10 +42,10 @@ impl Block {
     }
 }
 
-/// One call. Keys and regions are told by their positions, wrapped around.
+/// One call. Keys and regions are chosen by their positions, wrapped around.
 #[derive(Clone, Copy, Debug)]
 pub enum Operation {
-    /// Any request, sizes above the block's too.
+    /// Any request, including sizes above that of the block.
     Allocate {
         size: Magnitude,
         alignment: u8,
@@ -56,7 +56,7 @@ pub enum Operation {
         more: i8,
         alignment: u8,
     },
-    /// A request of no bytes, or with an alignment that is no power of two.
+    /// A request of no bytes, or with an alignment that is not a power of two.
     AllocateWrongly {
         size: u8,
         alignment: u16,
@@ -64,21 +64,21 @@ pub enum Operation {
     Free(u8),
     Retire(u8),
     Reach(u8),
-    /// Some of the pending in their order or backwards, and perhaps one key that makes it fail.
+    /// Some of the pending keys, in order or reversed, and possibly one key that makes it fail.
     ReachBatch {
         from: u8,
         count: u8,
         backwards: bool,
         wrong: Option<Wrong>,
     },
-    /// The end of an allocation by a key that is not in the right state for it.
+    /// Ends an allocation by a key that is not in the right state for it.
     Misuse {
         wrong: Wrong,
         by: End,
     },
 }
 
-/// Keys that somebody could still hold.
+/// Keys that a user could still hold.
 #[derive(Clone, Copy, Debug)]
 pub enum Wrong {
     Used(u8),
@@ -93,14 +93,15 @@ pub enum End {
     Reach,
 }
 
-/// A block and what happens in it.
+/// A block, and the operations on it.
 #[derive(Clone, Debug)]
 pub struct History {
     pub block: Block,
     pub operations: Vec<Operation>,
 }
 
-// By hand: derived, a choice takes four bytes, and a list ends at the first even one.
+// Implemented by hand: derived, a choice would take four bytes, and a list would end at the first
+// even one.
 impl<'a> Arbitrary<'a> for History {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         let block = Block {
@@ -158,7 +159,7 @@ impl<'a> Arbitrary<'a> for Wrong {
 }
 
 impl History {
-    /// Plays all of it, comparing after every operation; then gives everything back.
+    /// Executes everything, comparing after every operation; then frees everything.
     pub fn play(&self, twins: &mut Twins<impl Subject>) -> Agreement {
         for (step, &operation) in self.operations.iter().enumerate() {
             operation

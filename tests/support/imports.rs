@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A path that a file names, beginning with `crate`, `super`, `self` or a module of its own.
+/// A path in a file that begins with `crate`, `super`, `self` or one of the file's modules.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Import {
     pub path: Vec<String>,
-    /// By `pub use`, in whatever reach.
+    /// Whether it is a `pub use`, with any visibility.
     pub handed_on: bool,
-    /// What is handed on may not be used.
+    /// Whether it is used: what is re-exported may not be.
     pub used: bool,
 }
 
-/// The text without comments and without its unit tests, which may look at the whole house.
+/// The text without comments and without its unit tests, which may import from everywhere.
 fn code(source: &str) -> String {
     let tests = ["#[cfg(test)]\nmod tests", "#[cfg(all(test,"].iter();
     let end = tests.filter_map(|start| source.find(start)).min().unwrap_or(source.len());
@@ -20,7 +20,7 @@ fn code(source: &str) -> String {
     lines.map(|line| line.to_owned() + "\n").collect()
 }
 
-/// All that a file names of other files.
+/// All imports of a file from other files.
 pub fn imports(source: &str) -> Vec<Import> {
     let (mut trees, mut rest) = (Vec::new(), String::new());
     let mut tree: Option<String> = None;
@@ -47,7 +47,7 @@ pub fn imports(source: &str) -> Vec<Import> {
     for start in ["crate::", "super::"] {
         for (at, _) in rest.match_indices(start) {
             let is_path = |c: char| is_name(c) || c == ':';
-            // `pub(in super::super)` is a reach.
+            // `pub(in super::super)` is a visibility.
             if !rest[..at].ends_with(is_path) && !rest[..at].ends_with("(in ") {
                 let end = rest[at..].find(|c| !is_path(c)).map_or(rest.len(), |end| at + end);
                 let path = names(&rest[at..end]);
@@ -76,18 +76,18 @@ fn expand(tree: &str) -> Vec<Vec<String>> {
     branches.map(|branch| [names(stem), branch].concat()).collect()
 }
 
-/// Files by their modules' paths, as in `allocator/inner`, with what each imports.
+/// Files by the paths of their modules, such as `allocator/inner`, with the imports of each.
 #[derive(Default)]
 pub struct Files(BTreeMap<String, Vec<Import>>);
 
 impl Files {
-    /// Adds a file, given its place below `src`: `allocator/mod.rs`.
+    /// Adds a file, given its path below `src`: `allocator/mod.rs`.
     pub fn add(&mut self, place: &str, source: &str) {
         let module = place.trim_end_matches(".rs").trim_end_matches("/mod");
         self.0.insert(module.to_owned(), imports(source));
     }
 
-    /// The file that defines what a path names, which others may have handed on.
+    /// The file that defines what a path names, which others may have re-exported.
     fn definer(&self, from: &str, path: &[String]) -> Option<String> {
         let mut at: Vec<&str> = from.split('/').collect();
         let mut path = path.iter().map(String::as_str).peekable();
@@ -119,7 +119,7 @@ impl Files {
         handed_on.or_else(|| self.0.contains_key(&module).then_some(module))
     }
 
-    /// Which files each file imports of.
+    /// The files from which each file imports.
     pub fn arrows(&self) -> BTreeMap<&str, BTreeSet<String>> {
         let arrows = self.0.iter().map(|(from, imports)| {
             let used = imports.iter().filter(|import| import.used);
@@ -129,7 +129,7 @@ impl Files {
         arrows.collect()
     }
 
-    /// What ties files together in circles, `from -> to` each; nothing of pairs that are `excused`.
+    /// The imports that form cycles, as `from -> to`, without `excused` pairs.
     pub fn circles(&self, excused: &[(&str, &str)]) -> Vec<String> {
         let mut arrows = self.arrows();
         for (from, all) in &mut arrows {

@@ -14,8 +14,8 @@ pub fn features() -> DeviceFeatures {
     DeviceFeatures::TIMELINE_SEMAPHORE | DeviceFeatures::SYNCHRONIZATION2
 }
 
-/// A description of an allocator over a fake, at Vulkan 1.3. It keeps the fake alive, so that a
-/// failing test unwinds in any order.
+/// The description of an allocator over a fake, with Vulkan 1.3. It keeps the fake alive, so that a
+/// failing test may unwind in any order.
 pub fn desc(fake: &FakeDriver) -> AllocatorDesc<'_> {
     AllocatorDesc::new(fake.instance(), fake.physical_device(), fake.device())
         .api_version(vk::API_VERSION_1_3)
@@ -23,7 +23,7 @@ pub fn desc(fake: &FakeDriver) -> AllocatorDesc<'_> {
         .keep_alive(Arc::new(fake.clone()))
 }
 
-/// The layout of a set of so many uniform buffers.
+/// The layout of a set with `count` uniform buffers.
 pub fn set_layout(fake: &FakeDriver, count: u32) -> vk::DescriptorSetLayout {
     let binding = vk::DescriptorSetLayoutBinding::default()
         .descriptor_type(vk::DescriptorType::UNIFORM_BUFFER)
@@ -58,7 +58,7 @@ pub fn buffer(allocator: &Allocator, size: u64) -> Buffer {
         .expect("the fake has room")
 }
 
-/// Submits a recording with command buffers of the fake's.
+/// Submits a recording with command buffers of the fake.
 pub fn submit(
     recording: Recording,
     commands: &[vk::CommandBuffer],
@@ -68,7 +68,7 @@ pub fn submit(
     recording.submit(|signal| unsafe { signal.queue_submit(&batches) })
 }
 
-/// Submits a recording that holds nothing.
+/// Submits a recording without commands.
 pub fn submit_nothing(recording: Recording) -> Result<Point, SubmitError<vk::Result>> {
     // SAFETY: an empty submission on the fake's queue.
     recording.submit(|signal| unsafe { signal.queue_submit(&[]) })

@@ -11,7 +11,8 @@ use fencepost::{
 
 use super::support::*;
 
-/// The fake, an allocator, a timeline, and a command buffer that is begun anew for each submission.
+/// The fake, an allocator, a timeline, and a command buffer that is begun again for each
+/// submission.
 pub struct Stage {
     pub fake: FakeDriver,
     pub allocator: Allocator,
@@ -21,7 +22,7 @@ pub struct Stage {
     _judge: Judge,
 }
 
-/// Judges when all else is gone.
+/// Checks the fake when everything else is gone.
 struct Judge(FakeDriver);
 
 impl Drop for Judge {
@@ -66,8 +67,8 @@ impl Stage {
         submit(frame, &[self.commands]).unwrap();
     }
 
-    /// Moves what of `buffers` is to move, in one frame that the GPU then runs. How many did, and how
-    /// many found no room.
+    /// Moves those of `buffers` that are to be moved, in one frame that the GPU then executes.
+    /// Returns how many were moved, and how many found no room.
     pub fn move_all(&self, run: &Defragmentation, buffers: &mut [Buffer]) -> (u64, u64) {
         let frame = self.begin();
         let mut refused = 0;
@@ -125,7 +126,7 @@ pub fn read(fake: &FakeDriver, buffer: &Buffer) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// Every fourth stays.
+/// Keeps every fourth one.
 pub fn thin_out(buffers: &mut Vec<Buffer>) {
     let mut nth = 0;
     buffers.retain(|_| {
@@ -134,7 +135,7 @@ pub fn thin_out(buffers: &mut Vec<Buffer>) {
     });
 }
 
-/// Buffers of one size, of which every fourth stayed: their blocks are full of holes.
+/// Buffers of one size, of which every fourth is kept, so that their blocks are full of holes.
 pub fn scattered(allocator: &Allocator, size: u64, count: usize) -> Vec<Buffer> {
     let mut buffers = buffers(allocator, vec![size; count]);
     thin_out(&mut buffers);

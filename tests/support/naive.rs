@@ -15,9 +15,9 @@ use fencepost::tlsf::{
 /// A mistake that an allocator could make.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// Gives a range out again while it is used.
+    /// Hands out a range again while it is used.
     HandsOutUsed,
-    /// Gives a range out again while it is pending.
+    /// Hands out a range again while it is pending.
     HandsOutPending,
     /// Does not merge a free region with the one before it.
     MergesRightOnly,
@@ -31,23 +31,23 @@ pub enum Fault {
     DoesNotRound,
     /// Rounds every size up to a power of two.
     RoundsTooFar,
-    /// Refuses what the largest hole would hold.
+    /// Refuses a request that the largest hole could hold.
     RefusesLargest,
     /// Grants a request of size 0.
     GrantsNothing,
     /// Frees a pending allocation when it is retired again.
     FreesTwice,
-    /// Forgets to look at the serial.
+    /// Does not check the serial.
     IgnoresSerial,
     /// Gives every allocation the same serial.
     RepeatsSerial,
-    /// Frees at once what is retired.
+    /// Frees immediately what is retired.
     RetiresToFree,
     /// Counts the padding as used.
     LeaksPadding,
-    /// Gives up a part of what it should when a batch is reached.
+    /// Frees only some of the regions when a batch is reached.
     ForgetsOneOfBatch,
-    /// A refused request moves the serial on.
+    /// A refused request increments the serial.
     RefusalLeavesTraces,
 }
 
@@ -146,8 +146,8 @@ impl Naive {
         size.div_ceil(self.granule) * self.granule
     }
 
-    /// A size rounded up to the granule, and to the alignment where it is not below that, and the
-    /// alignment is small or an eighth of the block is free.
+    /// The size rounded up to the granule and, if it is not below the alignment and either the
+    /// alignment is small or an eighth of the block is free, to the alignment.
     pub fn widen(&self, size: u64, alignment: u64) -> u64 {
         let plain = self.round_up(size);
         let is_roomy = self.totals().free.0 / self.granule >= self.size / self.granule / 8;
@@ -163,12 +163,12 @@ impl Naive {
             .map(|(_, offset)| offset)
     }
 
-    /// Where in the list the region is that begins at an offset, or the last before it.
+    /// The index in the list of the region that starts at an offset, or of the last one before it.
     fn position(&self, offset: u64) -> usize {
         self.regions.partition_point(|region| region.offset <= offset) - 1
     }
 
-    /// Gives out a range that somebody chose; tells what is wrong with the choice.
+    /// Allocates a range that the subject has chosen. Returns what is wrong with the choice.
     pub fn occupy(&mut self, offset: u64, size: u64, key: Key) -> Result<(), String> {
         if self.live().any(|live| live.index() == key.index()) {
             return Err(format!("{key:?} has the index of a live key"));
@@ -336,7 +336,8 @@ impl Naive {
         Err(error)
     }
 
-    /// Takes a pending region over under keys that somebody chose; tells what is wrong with them.
+    /// Takes over a pending region under keys that the subject has chosen. Returns what is wrong
+    /// with them.
     pub fn take_over_as(
         &mut self,
         key: Key,

@@ -10,7 +10,7 @@ use fencepost::pool::{AllocateError, DeallocateError, Lookup};
 use fencepost::retire::{Cuts, TimelineId};
 use fencepost::{MemoryPool, PoolDesc};
 
-/// A mistake that the pool could make; the twin makes it in its place.
+/// A mistake that the pool could make. The twin makes it instead.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
     ForgetsThatItBegan,
@@ -28,25 +28,25 @@ pub enum Call {
         size: usize,
         alignment: u32,
     },
-    /// Of the live one at this index.
+    /// Frees the live allocation with this index.
     Free(usize),
-    /// Of a pointer that was freed once.
+    /// Frees a pointer that was freed once.
     FreeAgain(usize),
-    /// Of any offset.
+    /// Looks up any offset.
     Look(usize),
     FreeAt(usize),
     /// As `Free`, at the next point.
     FreeLater(usize),
-    /// The device passes the next points, so many.
+    /// The device passes this many further points.
     Pass(usize),
 }
 
 pub const BYTES: usize = 1 << 14;
 
-/// Where the bus sees the first byte, unless that is where the processor does.
+/// The bus address of the first byte, unless it is the processor's address.
 const BUS: u64 = 0xFFFF_E010;
 
-/// The pools that are tried.
+/// The pools that are tested.
 pub const DESCS: [PoolDesc; 9] = [
     PoolDesc::new(),
     PoolDesc::new().checked(),
@@ -62,13 +62,13 @@ pub const DESCS: [PoolDesc; 9] = [
 /// A live allocation.
 #[derive(Clone, Copy)]
 struct Live {
-    /// As asked for.
+    /// The requested size.
     size: usize,
-    /// What it was rounded up to, its guard included.
+    /// The size after rounding, including its guard.
     reserved: usize,
 }
 
-/// What lives, by offset.
+/// The live allocations by offset.
 #[derive(Default)]
 struct Twin {
     live: BTreeMap<usize, Live>,
@@ -86,14 +86,15 @@ impl Twin {
         self.fault == Some(fault)
     }
 
-    /// What a request takes at least: whole granules, its guard included; at most, whole alignments.
+    /// The minimum that a request takes, which is whole granules including its guard, and the
+    /// maximum, which is whole alignments.
     fn takes(size: usize, alignment: usize, desc: &PoolDesc) -> [usize; 2] {
         let granule = desc.granule.max(desc.cache_line) as usize;
         let least = (size + if desc.checked { 16 } else { 0 }).next_multiple_of(granule);
         [least, if least < alignment { least } else { least.next_multiple_of(alignment) }]
     }
 
-    /// What ended is in quarantine, as far as that goes.
+    /// Puts an ended allocation into quarantine, as far as there is room.
     fn rest(&mut self, offset: usize, reserved: usize) {
         if self.limit != 0 && !self.has(Fault::IgnoresQuarantine) {
             self.quarantine.push_back((offset, reserved));
@@ -103,7 +104,7 @@ impl Twin {
         }
     }
 
-    /// Bytes that are nobody's and not free.
+    /// The bytes that have no owner and are not free.
     fn pending(&self) -> usize {
         self.quarantine.iter().chain(&self.waiting).map(|kept| kept.1).sum()
     }
@@ -136,11 +137,11 @@ enum Found {
     Untracked,
 }
 
-/// Memory that begins between two granules.
+/// Memory that starts between two granules.
 #[repr(align(65536))]
 struct Pages([u8; 2 * BYTES]);
 
-/// A pool over pages of its own, or where the bus sees it, over so many from an odd address on.
+/// A pool over its own pages or, with a bus address, over memory that starts at an odd address.
 fn pool(desc: &PoolDesc) -> MemoryPool {
     if desc.bus_base.is_none() {
         return MemoryPool::owned(BYTES, desc).unwrap();
@@ -151,7 +152,7 @@ fn pool(desc: &PoolDesc) -> MemoryPool {
     unsafe { MemoryPool::from_region(region, &desc.bus_base(BUS + 5), pages) }.unwrap()
 }
 
-/// What there is: the pool, its twin, and the device's clock.
+/// The pool, its twin, and the device's clock.
 struct Both<'a> {
     pool: MemoryPool,
     base: *mut u8,
@@ -165,7 +166,7 @@ struct Both<'a> {
     freed: Vec<usize>,
 }
 
-/// Runs the calls on both; panics where they differ.
+/// Executes the calls on both. Panics where they differ.
 pub fn run(desc: &PoolDesc, calls: &[Call], fault: Option<Fault>) {
     let mut pool = pool(desc);
     let bytes = pool.capacity() as usize;

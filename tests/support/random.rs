@@ -7,8 +7,8 @@ use std::hash::{BuildHasher, RandomState};
 mod generator;
 pub use generator::Random;
 
-/// A seed that no run had before, printed so that a failure can be had again:
-/// `FENCEPOST_SEED=<seed>` takes its place.
+/// A new seed, which is printed so that a failure can be reproduced: `FENCEPOST_SEED=<seed>`
+/// replaces it.
 pub fn fresh_seed() -> u64 {
     let seed = match std::env::var("FENCEPOST_SEED") {
         Ok(seed) => seed.parse().expect("FENCEPOST_SEED is a number"),

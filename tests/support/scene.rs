@@ -6,7 +6,7 @@ use fencepost::{AllocationDesc, Allocator, ArenaDesc, ImageDesc, Snapshot, fake:
 use crate::support::*;
 
 /// A scene with every state: used, free, pending on a timeline, pending on an open recording,
-/// dedicated. Returns what it looks like.
+/// dedicated. `look` inspects it.
 pub fn scene(look: impl FnOnce(&Allocator)) {
     let fake = fake();
     let allocator = allocator(&fake);
@@ -47,7 +47,7 @@ pub fn snapshot() -> Snapshot {
     taken.unwrap()
 }
 
-/// Many allocations, one of a special name, with what could break a page.
+/// Many allocations, one with a special name, including text that could break a page.
 pub fn crowd(many: usize, look: impl FnOnce(&Allocator)) {
     let fake = fake();
     let allocator = allocator(&fake);

@@ -9,7 +9,7 @@ use fencepost::tlsf::{
 use super::naive::{Naive, Totals};
 use super::random::Random;
 
-/// What is compared: the core, or an allocator with a fault.
+/// What is compared with the twin: the core, or an allocator with a fault.
 pub trait Subject: Clone {
     fn allocate(&mut self, size: u64, alignment: u64) -> Result<Placed, AllocateError>;
     fn free(&mut self, key: Key) -> Result<Freed, KeyError>;
@@ -27,7 +27,7 @@ pub trait Subject: Clone {
     fn next_serial(&self) -> u32;
     fn regions(&self) -> impl Iterator<Item = Region>;
     fn check(&self) -> Result<(), String>;
-    /// `largest_class` and `index_bound`, where there are such things.
+    /// `largest_class` and `index_bound`, if the subject has them.
     fn bounds(&self) -> Option<(u64, u32)>;
 }
 
@@ -124,8 +124,8 @@ impl Subject for Naive {
     }
 }
 
-/// The lower bound of the class of `units` granules, as the module documentation tells it: up to 64
-/// every size is one, above there are 32 to each power of two.
+/// The lower bound of the class of `units` granules according to the module documentation: up to 64
+/// every size is a bound, and above there are 32 for each power of two.
 pub fn class_floor(units: u64) -> u64 {
     if units < 64 {
         return units;
@@ -152,13 +152,13 @@ pub struct Twins<S> {
     pub pending: Vec<Key>,
     /// Keys whose allocation is gone.
     pub gone: Vec<Key>,
-    /// Requests granted, and refused; refused although first fit had room.
+    /// Requests that were granted, refused, and refused although first fit had room.
     pub granted: u64,
     pub refused: u64,
     pub missed: u64,
 }
 
-/// What an operation found: nothing, or the difference.
+/// The result of an operation: nothing, or the difference.
 pub type Agreement = Result<(), String>;
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, subject: T, twin: T) -> Agreement {
@@ -210,8 +210,9 @@ impl<S: Subject> Twins<S> {
         self.compare()
     }
 
-    /// What is granted is rounded up to the granule, and to the alignment where the size is not below
-    /// it, much is free or the alignment is small, and nothing sure is missed by that.
+    /// A granted size must be rounded up to the granule and, if the size is not below the alignment
+    /// and either much is free or the alignment is small, to the alignment; and no guaranteed
+    /// request may be missed because of that.
     fn granted_size(&self, size: u64, alignment: u64, granted: u64) -> Agreement {
         let plain = self.twin.round_up(size);
         let wide = self.twin.widen(size, alignment);
@@ -221,7 +222,7 @@ impl<S: Subject> Twins<S> {
         same("size", granted, wide)
     }
 
-    /// A free region of which the guarantee says that it holds the request.
+    /// A free region that is guaranteed to hold the request.
     fn sure_hole(&self, size: u64, alignment: u64) -> Option<Region> {
         let granule = self.twin.granule();
         let size = self.twin.round_up(size);
@@ -238,7 +239,7 @@ impl<S: Subject> Twins<S> {
         free.find(sure).copied()
     }
 
-    /// A refusal is right if nothing that the guarantee names holds the request.
+    /// A refusal is correct if no region is guaranteed to hold the request.
     fn refusal(&mut self, size: u64, alignment: u64) -> Agreement {
         if let Some(region) = self.sure_hole(size, alignment) {
             return Err(format!("{size} aligned to {alignment} refused; there is {region:?}"));
@@ -288,7 +289,8 @@ impl<S: Subject> Twins<S> {
         self.compare()
     }
 
-    /// A pending region goes to another; the keys are the subject's choice, all else is the twin's.
+    /// A pending region is taken over. The subject chooses the keys, and the twin determines
+    /// everything else.
     pub fn take_over(&mut self, key: Key, size: u64, alignment: u64) -> Agreement {
         let mut twin = self.twin.clone();
         let expected = twin.take_over(key, size, alignment);
@@ -307,7 +309,7 @@ impl<S: Subject> Twins<S> {
         self.compare()
     }
 
-    /// Every question the subject answers, and its own check.
+    /// Compares every report of the subject, and runs its own check.
     pub fn compare(&self) -> Agreement {
         self.subject.check()?;
         same("totals", self.subject.totals(), self.twin.totals())?;
@@ -332,7 +334,7 @@ impl<S: Subject> Twins<S> {
         Ok(())
     }
 
-    /// The subject knows the live keys, and not those that are gone.
+    /// The subject accepts the live keys, and refuses those that are gone.
     pub fn compare_keys(&self) -> Agreement {
         for &key in self.used.iter().chain(&self.pending).chain(&self.gone) {
             same("get", self.subject.get(key), self.twin.get(key))?;
@@ -403,13 +405,13 @@ impl<S: Subject> Twins<S> {
     }
 }
 
-/// What random operations look like.
+/// The distribution of random operations.
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
-    /// Largest request in bytes.
+    /// The largest request in bytes.
     pub size: u64,
-    /// Largest alignment in bytes.
+    /// The largest alignment in bytes.
     pub alignment: u64,
-    /// Above this part used or pending, more is given back than taken.
+    /// If more than this fraction is used or pending, more is freed than allocated.
     pub fill: f64,
 }

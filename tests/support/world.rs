@@ -14,7 +14,7 @@ use crate::support::*;
 
 pub const LONG: Duration = Duration::from_secs(5);
 
-/// An allocator whose guards the GPU keeps, with a timeline on the fake's first queue.
+/// An allocator whose guards the GPU maintains, with a timeline on the first queue of the fake.
 pub struct World {
     pub fake: FakeDriver,
     pub allocator: Allocator,
@@ -32,7 +32,7 @@ impl World {
         change: impl FnOnce(AllocatorDesc<'_>) -> AllocatorDesc<'_>,
     ) -> Self {
         let fake = FakeDriver::new(profile);
-        // Scrubs look at a block through a buffer over all of it.
+        // Scrubs access a block through a buffer over all of it.
         fake.set_aliasing(true);
         let desc = change(desc(&fake).guards(policy).guarded_by(GuardedBy::Gpu));
         // SAFETY: the fake outlives the allocator, and the queue in use has a timeline.
@@ -46,12 +46,12 @@ impl World {
         unsafe { self.allocator.scrub(&self.timeline, self.fake.queue_family(0), extent) }
     }
 
-    /// A scrub that the GPU passes, and what it found.
+    /// A scrub that the GPU passes, and its findings.
     pub fn scrub(&self, extent: Scrub) -> Vec<Corruption> {
         self.passed(self.try_scrub(extent).unwrap())
     }
 
-    /// As [`scrub`](Self::scrub), where the GPU keeps guards at all.
+    /// As [`scrub`](Self::scrub), if the GPU maintains guards at all.
     pub fn scrub_if_on(&self, extent: Scrub) -> Vec<Corruption> {
         self.passed(match self.try_scrub(extent) {
             Err(ScrubError::Off) => None,
@@ -74,13 +74,13 @@ impl World {
         self.allocator.allocate(&needs, ResourceKind::Linear, &memory).unwrap()
     }
 
-    /// The GPU writes a word somewhere in the block of an allocation: the bug.
+    /// The GPU writes a word somewhere in the block of an allocation, which is the bug.
     pub fn scribble(&self, allocation: &Allocation, byte: i64, words: u64) {
         let at = allocation.offset().wrapping_add_signed(byte);
         assert!(self.fake.gpu_write(allocation.memory(), at, &[7; 4].repeat(words as usize)));
     }
 
-    /// Ends everything; no rule was broken and nothing is left.
+    /// Ends everything. No rule may have been violated, and nothing may be left.
     pub fn end(self) {
         let Self { fake, allocator, timeline } = self;
         drop(timeline);
@@ -99,7 +99,7 @@ pub fn name(found: &Corruption) -> Option<&'static str> {
     found.owner.and_then(|owner| owner.name)
 }
 
-/// Who may keep guards.
+/// Who may maintain guards.
 pub const KEEPERS: [GuardedBy; 2] = [GuardedBy::Host, GuardedBy::Gpu];
 
 /// Memory that the host can watch.

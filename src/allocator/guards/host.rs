@@ -28,7 +28,7 @@ const FEW: usize = 2;
 
 /// Initialises a new block, which only this thread can access.
 pub(super) fn open_block(policy: GuardPolicy, mapping: Mapping, size: u64) {
-    // SAFETY: the mapping has `size` bytes, and nobody has it yet.
+    // SAFETY: the mapping has `size` bytes, and no allocation is in the block yet.
     unsafe {
         end(policy, mapping, 0..size / 4 * 4);
         if policy == GuardPolicy::Zero {
@@ -198,7 +198,7 @@ impl Inner {
                     // SAFETY: the region lies in the mapped block, which stays under the lock.
                     unsafe { site.check_margins(mapping, &mut found) };
                 } else if state.guards.poisons() {
-                    // SAFETY: as above; the region is nobody's.
+                    // SAFETY: as above; the region belongs to no allocation.
                     unsafe { site.check_poison(mapping, &block, &mut found) };
                 }
                 Ok(())

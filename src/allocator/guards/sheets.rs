@@ -40,7 +40,7 @@ impl Inner {
         let kept = *scrubs.compute.get_or_insert(made);
         drop(scrubs);
         if !made.is(&kept) {
-            // SAFETY: the device contract; another thread was faster, and nobody has these.
+            // SAFETY: the device contract; another thread was faster, and these were never used.
             unsafe { self.vulkan.destroy_compute(&made) };
         }
         Ok(kept)

@@ -18,7 +18,7 @@ pub(super) enum Step {
     Open,
     End,
     Recheck {
-        /// The number of scrubs that were recorded before.
+        /// The number of scrubs that have to be recorded before the one that checks it.
         rest: u64,
     },
     Held,

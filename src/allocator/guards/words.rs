@@ -14,15 +14,15 @@ use crate::{guard::pattern, vulkan::Mapping};
 /// The word of a mapped block at an offset.
 ///
 /// # Safety
-/// The mapping has the word's four bytes for the borrow's time.
+/// The mapping contains the four bytes of the word for the lifetime `'a`.
 unsafe fn word<'a>(mapping: Mapping, index: u64) -> &'a AtomicU32 {
     #[cfg(test)]
     tests::touch(index * 4..index * 4 + 4);
     // SAFETY:
     // * the caller keeps the word inside the mapping;
-    // * a mapping is aligned to `minMemoryMapAlignment`, 64 at least, so the word is to 4;
-    // * every access of this file is atomic, and no byte of the word is another owner's, who may
-    //   write it as he likes: see `load` and `store`.
+    // * a mapping is aligned to `minMemoryMapAlignment`, which is at least 64, so the word is aligned to 4;
+    // * every access in this file is atomic, and no byte of the word belongs to an allocation, whose owner
+    //   could write it without atomics: see `load` and `store`.
     unsafe { AtomicU32::from_ptr(mapping.add(index * 4).as_ptr().as_ptr().cast()) }
 }
 
@@ -38,7 +38,7 @@ fn mask(index: u64, range: &Range<u64>) -> u32 {
 /// The byte of a mapped block at an offset.
 ///
 /// # Safety
-/// The mapping has it for the borrow's time.
+/// The mapping contains the byte for the lifetime `'a`.
 unsafe fn byte<'a>(mapping: Mapping, at: u64) -> &'a AtomicU8 {
     #[cfg(test)]
     tests::touch(at..at + 1);
@@ -68,7 +68,7 @@ unsafe fn load(mapping: Mapping, index: u64, mask: u32, rest: u32) -> u32 {
 /// Writes the masked bytes of a word, and no others.
 ///
 /// # Safety
-/// As [`load`], and those bytes are nobody's.
+/// As for [`load`], and those bytes belong to no allocation.
 unsafe fn store(mapping: Mapping, index: u64, mask: u32, value: u32) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -85,7 +85,7 @@ unsafe fn store(mapping: Mapping, index: u64, mask: u32, value: u32) {
 /// Writes the pattern into a range of bytes.
 ///
 /// # Safety
-/// The range lies in the mapping, up to a whole word, and is nobody's.
+/// The range, rounded up to a whole word, is in the mapping. It belongs to no allocation.
 pub(super) unsafe fn fill(mapping: Mapping, range: Range<u64>) {
     // SAFETY: the caller's promise.
     unsafe { write(mapping, range, pattern) };
@@ -103,7 +103,7 @@ pub(super) unsafe fn clear(mapping: Mapping, range: Range<u64>) {
 /// Writes zeros into the bytes after the last whole word.
 ///
 /// # Safety
-/// The mapping has so many bytes, and those are nobody's.
+/// The mapping contains `size` bytes, and the bytes written belong to no allocation.
 pub(super) unsafe fn clear_rest(mapping: Mapping, size: u64) {
     for at in size / 4 * 4..size {
         // SAFETY: the caller's promise.

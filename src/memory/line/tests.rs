@@ -1,11 +1,11 @@
-//! Rings and double stacks, against a list of all that was taken.
+//! Rings and double stacks, compared with a list of all ranges that were taken.
 
 use super::*;
 use crate::ground::random::Random;
 
 const GRANULE: u64 = 64;
 
-/// The naive twin: everything taken, oldest first, and what has become of it.
+/// The naive model: all taken ranges, oldest first, with their states.
 struct Naive {
     is_ring: bool,
     capacity: u64,
@@ -13,7 +13,7 @@ struct Naive {
 }
 
 impl Naive {
-    /// Where a range must lie: by trying every granule.
+    /// The offset that a range must have, found by trying every granule.
     fn place(&self, size: u64, alignment: u64, end: End) -> Option<u64> {
         let size = size.next_multiple_of(GRANULE);
         let free = |offset: u64| {
@@ -28,7 +28,8 @@ impl Naive {
             (true, _) => match of(End::Lower).next_back() {
                 None => all.find(|&offset| free(offset)),
                 Some((newest, ..)) => {
-                    // Behind the newest up to the next one, and else from the start up to the oldest.
+                    // After the newest range up to the next one, or else from the start up to the
+                    // oldest one.
                     let from = newest.offset + newest.size;
                     let later = of(End::Lower).map(|(p, ..)| p.offset).filter(|&o| o >= from).min();
                     let behind = all.clone().find(|&at| at >= from && free(at));
@@ -53,7 +54,7 @@ impl Naive {
         upper.map(|(placed, ..)| placed.offset).min().unwrap_or(self.capacity)
     }
 
-    /// Those leave that nothing holds.
+    /// Removes the ranges that nothing holds.
     fn let_leave(&mut self) {
         if self.is_ring {
             while self.taken.first().is_some_and(|(.., state)| *state == State::Free) {
@@ -82,7 +83,8 @@ fn run(is_ring: bool, seed: u64) -> [u32; 3] {
     let mut withheld: Vec<Key> = Vec::new();
     let [mut granted, mut refused, mut held] = [0; 3];
     for _ in 0..6000 {
-        // What is withheld, while others end, and let go is as if it never had been.
+        // If free ranges are withheld while others end, and then released, the result is as if this
+        // had not happened.
         if below(20) == 0 {
             let most = line.most_free();
             withheld = line.hold().unwrap();
@@ -112,7 +114,7 @@ fn run(is_ring: bool, seed: u64) -> [u32; 3] {
                 naive.taken.push((placed, end, State::Used));
             }
             _ if live > 0 => {
-                // Mostly the next to leave.
+                // Usually the next one to leave.
                 let all = 0..naive.taken.len();
                 let mut order: Vec<usize> =
                     if is_ring { all.collect() } else { all.rev().collect() };
@@ -176,7 +178,7 @@ fn both_are_as_a_list_says() {
     }
 }
 
-/// What is taken behind a withheld range keeps it, as any that is taken later does.
+/// A range that is taken after a withheld one keeps it in the chain, as any later range does.
 #[test]
 fn what_comes_behind_a_withheld_range_keeps_it() {
     let mut line = Line::new(true, 1 << 12, GRANULE, 1);
@@ -194,7 +196,7 @@ fn what_comes_behind_a_withheld_range_keeps_it() {
     line.check().unwrap();
 }
 
-/// The control: a range whose turn has not come, let go in spite of it, is found.
+/// The control: a range that is removed before its turn is detected.
 #[test]
 fn a_broken_order_is_found() {
     for is_ring in [false, true] {

@@ -59,7 +59,7 @@ mod tests {
         (ledger, Tlsf::place(lives[1].key))
     }
 
-    /// The control of every check of a pool: each way in which the books can disagree is found.
+    /// The control of every check of a pool: each kind of inconsistency is found.
     #[test]
     fn broken_books_are_found() {
         let (sound, _) = ledger();
@@ -94,7 +94,8 @@ mod tests {
         assert_eq!(unwritten.check(200), Err(Broken::Starts), "no search finds them");
     }
 
-    /// However large a boundary and an allocation are: what lies behind it is its margin, and can be noted.
+    /// However large a boundary and an allocation are, the bytes after it are its margin, and can
+    /// be noted.
     #[test]
     fn what_is_moved_behind_a_boundary_is_as_large_as_it_was_asked_for() {
         let desc = PoolDesc::new().boundary(1 << 32).checked();

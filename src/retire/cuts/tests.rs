@@ -1,4 +1,4 @@
-//! Cuts, rule by rule.
+//! The rules of cuts, one by one.
 
 use super::super::point::BagNumber;
 use super::*;
@@ -123,7 +123,7 @@ fn a_burnt_point_resolves_to_the_greatest_submitted_below_it() {
     assert!(!cuts.reached().has(burnt));
     cuts.signalled(timeline, below.value()).unwrap();
     assert!(cuts.reached().has(burnt));
-    // A later one is not passed with it, and one that was submitted covers what was burnt.
+    // A later point is not passed with it, and a submitted point covers the burnt one.
     let next = Point::new(timeline, cuts.assign(timeline).unwrap());
     assert!(!cuts.reached().has(next));
     cuts.submitted(again, next.value()).unwrap();

@@ -1,4 +1,4 @@
-//! The control of the check: every kind of damage is found, and named.
+//! The control of the check: every kind of damage is found and named.
 
 use super::*;
 use crate::tlsf::class::bin_of;
@@ -16,7 +16,7 @@ fn block() -> Tlsf {
     tlsf
 }
 
-/// What the check says of the block after one thing in it was changed.
+/// The result of the check after one thing in the block was changed.
 fn broken(change: fn(&mut Tlsf)) -> Broken {
     let mut tlsf = block();
     assert_eq!(tlsf.check(), Ok(()), "the control");
@@ -28,7 +28,7 @@ fn at(node: u32) -> u32 {
     place_of(node) as u32
 }
 
-/// Changes what a node, told by its index, says of its region.
+/// Changes the description of a region in the node with this index.
 fn change(tlsf: &mut Tlsf, node: u32, change: fn(&mut Node)) {
     let mut said = tlsf.table().node(at(node));
     change(&mut said);
@@ -185,7 +185,7 @@ fn wrong_counts_are_found() {
 
 #[test]
 fn a_broken_edge_is_found() {
-    /// The node of the first of two areas' edges.
+    /// The edge node of the first of two areas.
     const EDGE_NODE: u32 = 5;
     let broken = |harm: fn(&mut Tlsf)| {
         let mut tlsf = block();

@@ -6,15 +6,15 @@ use std::thread;
 /// What the command line asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
-    /// Print the names alone.
+    /// Only print the names.
     pub(crate) list: bool,
-    /// Run what is in the default set. Off with `--ignored`.
+    /// Run the default set. Off with `--ignored`.
     pub(crate) default_set: bool,
     /// Run the deep variants: `--ignored`, `--include-ignored`.
     pub(crate) deep_set: bool,
-    /// Print all that a child wrote, even if it passed.
+    /// Print everything that a child wrote, even if it passed.
     pub(crate) show_output: bool,
-    /// How many children run at once.
+    /// The number of children that run at once.
     pub(crate) jobs: usize,
     /// This process is the child that runs this test.
     pub(crate) child: Option<String>,
@@ -23,12 +23,12 @@ pub(crate) struct Arguments {
     exact: bool,
 }
 
-/// Options of libtest that take a value and mean nothing here.
+/// Options of libtest that take a value and have no effect here.
 const IGNORED_WITH_VALUE: [&str; 4] = ["--format", "--color", "--logfile", "-Z"];
 
 impl Arguments {
-    /// Reads the arguments that follow the program's name. Options that libtest knows and that
-    /// mean nothing here are passed over, so `cargo test -- --anything` reaches every target.
+    /// Parses the arguments after the program's name. Options of libtest that have no effect here
+    /// are ignored, so `cargo test -- --anything` works for every target.
     pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut parsed = Self {
             default_set: true,
@@ -69,7 +69,7 @@ impl Arguments {
         Ok(parsed)
     }
 
-    /// Whether the filters let a test of this name through.
+    /// Whether the filters select a test with this name.
     pub(crate) fn selects(&self, name: &str) -> bool {
         let matches =
             |filter: &String| if self.exact { name == filter } else { name.contains(filter) };

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use super::scenario::{DEVICE, NOTE, PASSED};
 
-/// The address space of a child. SwiftShader commits every byte that it allocates: a loop that
-/// runs away must end the child, not the machine.
+/// The address space of a child. SwiftShader commits every byte that it allocates, and a runaway
+/// loop must end the child, not the machine.
 const ADDRESS_SPACE_KIB: u64 = 6 << 20;
 
-/// The limit for `ulimit -v`. A sanitizer's shadow alone takes terabytes of address space, so who sets
-/// its options bounds the memory there (`src/README.md` says how).
+/// The limit for `ulimit -v`. The shadow memory of a sanitizer takes terabytes of address space, so
+/// if its options are set, they must limit the memory instead (see `src/README.md`).
 fn address_space() -> String {
     match std::env::var_os("ASAN_OPTIONS") {
         Some(_) => "unlimited".to_owned(),
@@ -23,18 +23,18 @@ fn address_space() -> String {
     }
 }
 
-/// How many of the last lines of a child that failed are shown.
+/// The number of last lines that are shown of a child that failed.
 const LAST_LINES: usize = 30;
 
-/// How a child ended, and what it said.
+/// How a child ended, and its output.
 pub(super) struct Ended {
-    /// `None`: it passed. Otherwise what went wrong.
+    /// `None` if it passed; otherwise what went wrong.
     pub(super) failure: Option<String>,
     /// The name of its device.
     pub(super) device: Option<String>,
-    /// What it wants to be shown.
+    /// The lines that it wants to be shown.
     pub(super) notes: Vec<String>,
-    /// All that it wrote.
+    /// Everything that it wrote.
     pub(super) output: String,
     pub(super) time: Duration,
 }
@@ -47,7 +47,7 @@ impl Ended {
     }
 }
 
-/// Runs the test `name` of this same program in a child; `prepare` sets its environment.
+/// Runs the test `name` of this program in a child. `prepare` sets its environment.
 pub(super) fn run(
     name: &str,
     deadline: Duration,
@@ -66,8 +66,8 @@ pub(super) fn run(
         .stderr(log.writer()?)
         .env("RUST_BACKTRACE", "0")
         .env("MESA_SHADER_CACHE_DISABLE", "true")
-        // The layer keeps there which shaders it has seen to be valid, by their words alone: one that
-        // was valid in Vulkan 1.1 passes in 1.0. Nothing can be kept in a file.
+        // The layer caches there which shaders are valid, by their words only, so one that was
+        // valid in Vulkan 1.1 would pass in 1.0. Nothing can be cached in a path that is a file.
         .env("XDG_CACHE_HOME", std::env::current_exe()?)
         .env_remove("VK_INSTANCE_LAYERS")
         .env_remove("VK_LAYER_ENABLES");
@@ -78,7 +78,7 @@ pub(super) fn run(
             break Some(status);
         }
         if start.elapsed() > deadline {
-            // The shell replaced itself by the program: this ends the program.
+            // The shell replaced itself with the program, so this ends the program.
             child.kill()?;
             child.wait()?;
             break None;
@@ -100,8 +100,8 @@ pub(super) fn run(
     Ok(Ended { failure, device: said(DEVICE).pop(), notes: said(NOTE), output, time })
 }
 
-/// A file that a child writes both its streams to; gone with its owner. A pipe would hang the
-/// parent if a driver's own child outlived the scenario.
+/// A file to which a child writes both its streams, and which is deleted with its owner. With a
+/// pipe, a child process of a driver that outlives the scenario would block the parent.
 struct Log(PathBuf);
 
 impl Log {
@@ -125,7 +125,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // A file left over harms nobody.
+        // A file that is left over is harmless.
         let _ = fs::remove_file(&self.0);
     }
 }

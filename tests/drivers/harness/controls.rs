@@ -4,12 +4,12 @@ use std::process;
 use std::time::Duration;
 use std::{hint, thread};
 
-/// A child that fails in its own way, and what the harness must say of it.
+/// A child that fails in a particular way, and what the harness must report.
 pub(super) struct Control {
-    /// The fact that the control holds.
+    /// The fact that the control demonstrates.
     pub(super) name: &'static str,
     pub(super) deadline: Duration,
-    /// What the failure's words must contain.
+    /// A part of the failure message.
     pub(super) expected: &'static str,
     /// What the child must have written.
     pub(super) last_words: &'static str,

@@ -6,12 +6,12 @@ use std::process::Command;
 
 use crate::support::{driver_files_given, lavapipe_file, swiftshader_file};
 
-/// A driver that the scenarios run on.
+/// A driver on which the scenarios run.
 pub(super) struct Driver {
     pub(super) name: &'static str,
-    /// Its ICD file. `None`: not found, or the environment names the drivers.
+    /// Its ICD file. `None` if it was not found, or the environment names the drivers.
     file: Option<PathBuf>,
-    /// Whether there is any point in starting a child.
+    /// Whether a child should be started at all.
     pub(super) found: bool,
 }
 
@@ -19,7 +19,7 @@ type Find = fn() -> Option<PathBuf>;
 
 const DRIVERS: [(&str, Find); 2] = [("lavapipe", lavapipe_file), ("swiftshader", swiftshader_file)];
 
-/// The drivers to run on: both, or those that `FENCEPOST_DRIVERS` names.
+/// The drivers on which to run: both, or those that `FENCEPOST_DRIVERS` names.
 pub(super) fn drivers() -> Result<Vec<Driver>, String> {
     let wanted = env::var("FENCEPOST_DRIVERS").unwrap_or_else(|_| "lavapipe,swiftshader".into());
     let given = driver_files_given();
@@ -37,8 +37,8 @@ pub(super) fn drivers() -> Result<Vec<Driver>, String> {
 }
 
 impl Driver {
-    /// Lets a child see this driver alone, unless the environment named the drivers: then the
-    /// child chooses among those by name.
+    /// Makes only this driver visible to a child, unless the environment names the drivers; then
+    /// the child chooses among those by name.
     pub(super) fn expose(&self, command: &mut Command) {
         if let Some(file) = &self.file {
             command.env("VK_DRIVER_FILES", file);

@@ -13,8 +13,8 @@ use super::driver::{Driver, drivers};
 use super::scenario::{PASSED, Room, Scenario};
 use crate::support::{INSTALL, Validation};
 
-/// The setting that lets the layer see hazards between submits. The layer reads it when the
-/// instance is created; its separator is the colon.
+/// The setting that enables the layer's detection of hazards between submissions. The layer reads
+/// it when the instance is created. Its separator is the colon.
 const HAZARDS_BETWEEN_SUBMITS: &str = "VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION:\
      VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT";
 
@@ -23,7 +23,7 @@ const DEEP_DEADLINE: Duration = Duration::from_secs(600);
 
 /// One line of the report.
 enum Test<'a> {
-    /// A control of the harness itself; it needs no driver.
+    /// A control of the harness itself, which needs no driver.
     Control(&'static Control),
     /// A scenario on a driver.
     Scenario { driver: &'a Driver, scenario: &'a Scenario, deep: bool },
@@ -41,7 +41,7 @@ impl fmt::Display for Test<'_> {
     }
 }
 
-/// What came of a test. `ended` is `None` if no child ran.
+/// The result of a test. `ended` is `None` if no child ran.
 struct Outcome {
     failure: Option<String>,
     ended: Option<Ended>,
@@ -86,7 +86,7 @@ pub(crate) fn main(scenarios: &[Scenario]) -> ExitCode {
     report(&selected, &arguments, ignored.len(), filtered_out)
 }
 
-/// Every test there is, in the order of the report.
+/// Every test, in the order of the report.
 fn all_tests<'a>(drivers: &'a [Driver], scenarios: &'a [Scenario]) -> Vec<Test<'a>> {
     let mut tests: Vec<Test<'a>> = CONTROLS.iter().map(Test::Control).collect();
     for scenario in scenarios {
@@ -100,7 +100,7 @@ fn all_tests<'a>(drivers: &'a [Driver], scenarios: &'a [Scenario]) -> Vec<Test<'
     tests
 }
 
-/// Runs one test in this process. A panic ends it.
+/// Runs one test in this process. A panic ends the process.
 fn run_as_child(tests: &[Test<'_>], name: &str) {
     match tests.iter().find(|test| test.to_string() == name) {
         Some(Test::Control(control)) => (control.run)(),
@@ -112,7 +112,7 @@ fn run_as_child(tests: &[Test<'_>], name: &str) {
     println!("{PASSED}");
 }
 
-/// Runs the tests, a few at once, and prints a line for each as it ends.
+/// Runs the tests, several at once, and prints a line for each when it ends.
 fn report(
     tests: &[&Test<'_>],
     arguments: &Arguments,
@@ -182,7 +182,7 @@ fn print(test: &Test<'_>, outcome: &Outcome, show_output: bool) {
     }
 }
 
-/// Runs a test in a child and judges how it ended.
+/// Runs a test in a child and evaluates how it ended.
 fn run_in_child(test: &Test<'_>) -> Outcome {
     let start =
         |deadline, prepare: &dyn Fn(&mut Command)| child::run(&test.to_string(), deadline, prepare);
@@ -214,7 +214,7 @@ fn run_in_child(test: &Test<'_>) -> Outcome {
     Outcome { failure, ended: Some(ended) }
 }
 
-/// A control holds if its child was seen to fail, in the way it does.
+/// A control holds if its child was observed to fail in the expected way.
 fn judge(control: &Control, ended: &Ended) -> Option<String> {
     match &ended.failure {
         None => Some("the child passed, but it must fail".to_owned()),

@@ -8,14 +8,14 @@ use ash::vk;
 
 use crate::support::{Gpu, GpuRequest, Validation};
 
-/// One fact about the allocator, shown on a driver.
+/// One fact about the allocator, which is shown on a driver.
 #[derive(Clone, Copy)]
 pub(crate) struct Scenario {
-    /// The fact it holds.
+    /// The fact.
     pub(crate) name: &'static str,
     /// Whether it also has a deep variant, which runs with `--ignored`.
     pub(crate) deep: bool,
-    /// What the validation layer checks meanwhile.
+    /// What the validation layer checks during the scenario.
     pub(crate) validation: Option<Validation>,
     /// The Vulkan version that the application uses.
     pub(crate) api_version: u32,
@@ -24,7 +24,7 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    /// A scenario on Vulkan 1.3, without validation, with no deep variant.
+    /// A scenario on Vulkan 1.3, without validation and without a deep variant.
     pub(crate) const fn new(name: &'static str, run: fn(&Room<'_>)) -> Self {
         Self { name, deep: false, validation: None, api_version: vk::API_VERSION_1_3, run }
     }
@@ -42,7 +42,7 @@ impl Scenario {
     }
 }
 
-/// What a scenario has while it runs: one driver.
+/// The environment of a running scenario: one driver.
 pub(crate) struct Room<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) driver: &'a str,
@@ -50,15 +50,15 @@ pub(crate) struct Room<'a> {
     pub(crate) deep: bool,
 }
 
-/// A line that begins with this is shown by the parent.
+/// The parent shows lines that begin with this.
 pub(super) const NOTE: &str = "shown: ";
-/// The device's name follows.
+/// Precedes the name of the device.
 pub(super) const DEVICE: &str = "device: ";
-/// The last line of a child that ran to its end.
+/// The last line of a child that was successful.
 pub(super) const PASSED: &str = "scenario passed";
 
 impl Room<'_> {
-    /// Opens the driver's device as the scenario describes it.
+    /// Opens the device of the driver as the scenario requires.
     pub(crate) fn open(&self) -> Arc<Gpu> {
         self.open_as(self.scenario.api_version)
     }
@@ -75,12 +75,12 @@ impl Room<'_> {
         gpu
     }
 
-    /// Says something that the parent shows beside the result.
+    /// Writes a line that the parent shows beside the result.
     pub(crate) fn note(&self, words: impl std::fmt::Display) {
         println!("{NOTE}{words}");
     }
 
-    /// The fixed seeds and a fresh one, which is noted. With `FENCEPOST_SEED` that one alone.
+    /// The fixed seeds and a new one, which is noted. With `FENCEPOST_SEED` only that one.
     pub(crate) fn seeds(&self) -> Vec<u64> {
         if let Ok(text) = env::var("FENCEPOST_SEED") {
             let digits = text.strip_prefix("0x").unwrap_or(&text);

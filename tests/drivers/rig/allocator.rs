@@ -8,10 +8,10 @@ use fencepost::{Allocation, AllocationDesc, Allocator, AllocatorDesc, ResourceKi
 use super::yard::Yard;
 use crate::support::{Gpu, Message};
 
-/// One block of this many bytes holds all of a scenario's small resources.
+/// The size of a block that can hold all of a scenario's small resources.
 pub(crate) const BLOCK: u64 = 16 << 20;
 
-/// An allocator of the device. The yard is what it keeps alive.
+/// An allocator of the device. It keeps the yard alive.
 pub(crate) fn allocator(gpu: &Arc<Gpu>) -> (Allocator, Arc<Yard>) {
     allocator_with(gpu, |desc| desc)
 }
@@ -24,7 +24,7 @@ pub(crate) fn allocator_with(
     allocator_on(gpu, &gpu.device, change)
 }
 
-/// As [`allocator_with`], with the device's functions as given.
+/// As [`allocator_with`], with the given device functions.
 pub(crate) fn allocator_on(
     gpu: &Arc<Gpu>,
     device: &ash::Device,
@@ -43,8 +43,8 @@ pub(crate) fn allocator_on(
     (allocator, yard)
 }
 
-/// A small allocation that keeps its block from being freed while a control, on purpose, frees
-/// what the GPU still uses: that is to go wrong inside the block, not in the driver.
+/// A small allocation that keeps its block from being freed while a control deliberately frees what
+/// the GPU still uses. The error must happen inside the block, not in the driver.
 pub(crate) fn anchor(allocator: &Allocator) -> Allocation {
     let needs = vk::MemoryRequirements { size: 256, alignment: 256, memory_type_bits: !0 };
     allocator
@@ -52,14 +52,14 @@ pub(crate) fn anchor(allocator: &Allocator) -> Allocation {
         .expect("an anchor")
 }
 
-/// Panics with the first of the messages if there is one.
+/// Panics with the first message if there is one.
 pub(crate) fn assert_clean(messages: &[Message]) {
     if let Some(first) = messages.first() {
         panic!("the validation layer has {} messages; the first: {first}", messages.len());
     }
 }
 
-/// Panics unless a message of this name is among them.
+/// Panics unless one of the messages has this name.
 pub(crate) fn assert_seen(messages: &[Message], id: &str) {
     assert!(
         messages.iter().any(|message| message.id.contains(id)),

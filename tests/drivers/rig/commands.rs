@@ -6,8 +6,8 @@ use ash::vk;
 
 use crate::support::Gpu;
 
-/// A command pool. Its buffers are used once, and go with the pool when the device is idle,
-/// if they were not given back before.
+/// A command pool. Its buffers are used once. Unless they are returned earlier, they are freed with
+/// the pool when the device is idle.
 pub(crate) struct Commands {
     gpu: Arc<Gpu>,
     pool: vk::CommandPool,
@@ -21,8 +21,8 @@ impl Commands {
         Self { gpu: Arc::clone(gpu), pool }
     }
 
-    /// A command buffer that does what `record` writes into it, after what was submitted before it
-    /// has done its writes.
+    /// A command buffer that does what `record` writes into it, after the writes of everything that
+    /// was submitted before.
     pub(crate) fn record(&self, record: impl FnOnce(&Recorder<'_>)) -> vk::CommandBuffer {
         let device = &self.gpu.device;
         let info = vk::CommandBufferAllocateInfo::default()
@@ -41,7 +41,7 @@ impl Commands {
         }
     }
 
-    /// Gives a command buffer of this pool back. Its work is done.
+    /// Returns a command buffer to this pool. Its work must be done.
     pub(crate) fn give_back(&self, commands: vk::CommandBuffer) {
         // SAFETY: the pool is this thread's alone, and the scenario has waited for the work.
         unsafe { self.gpu.device.free_command_buffers(self.pool, &[commands]) };
@@ -59,14 +59,15 @@ impl Drop for Commands {
     }
 }
 
-/// Records commands. Handles given to it are alive and of a fitting usage: scenarios see to that.
+/// Records commands. Scenarios ensure that handles passed to it are alive and have a suitable
+/// usage.
 pub(crate) struct Recorder<'a> {
     device: &'a ash::Device,
     pub(crate) commands: vk::CommandBuffer,
 }
 
 impl Recorder<'_> {
-    /// All that came before happens before all that comes after, for every kind of access.
+    /// Everything before it happens before everything after it, for every kind of access.
     pub(crate) fn barrier(&self) {
         let all = vk::PipelineStageFlags::ALL_COMMANDS;
         let memory = vk::MemoryBarrier::default()
@@ -134,7 +135,7 @@ impl Recorder<'_> {
         unsafe { self.device.cmd_copy_buffer(self.commands, from, to, &[region]) };
     }
 
-    /// Copies a plane of an image in layout GENERAL: into it, or out of it.
+    /// Copies a plane of an image in layout GENERAL, into it or out of it.
     pub(crate) fn copy_plane(
         &self,
         buffer: vk::Buffer,
@@ -156,7 +157,7 @@ impl Recorder<'_> {
         }
     }
 
-    /// Brings an image whose contents do not matter (`from` is UNDEFINED) or do into a layout.
+    /// Transitions an image to a layout. If `from` is UNDEFINED, its contents may be lost.
     pub(crate) fn layout(&self, image: vk::Image, from: vk::ImageLayout, to: vk::ImageLayout) {
         let all = vk::PipelineStageFlags::ALL_COMMANDS;
         let change = vk::ImageMemoryBarrier::default()
@@ -182,7 +183,8 @@ impl Recorder<'_> {
         }
     }
 
-    /// Brings a new image into a layout, leaning on nothing that was submitted before.
+    /// Transitions a new image to a layout, without a dependency on anything that was submitted
+    /// before.
     pub(crate) fn first_layout(&self, image: vk::Image, to: vk::ImageLayout) {
         let change = vk::ImageMemoryBarrier::default()
             .image(image)

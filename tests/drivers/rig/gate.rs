@@ -6,14 +6,14 @@ use ash::vk;
 
 use crate::support::Gpu;
 
-/// Gives out tickets: 1, 2, 3 … A submit that waits for a ticket does not run before the ticket is
-/// opened, so its work is pending for as long as the test wants. A gate opens when it is dropped,
-/// in a panic too: nothing waits for ever.
+/// Issues tickets: 1, 2, 3 … A submission that waits for a ticket does not run before the ticket is
+/// opened, so its work is pending as long as the test needs. A gate opens when it is dropped, also
+/// during a panic, so that nothing waits for ever.
 ///
-/// Behind each ticket stands a timeline semaphore that only the host signals. (One for all tickets
-/// would do for Vulkan, but version 1.3.239 of the validation layer takes the host's second signal
-/// of a semaphore for a mistake while it has not heard that the work behind the first is done.)
-/// Where the device has no timeline semaphores it is an event, which the command buffer waits for.
+/// Each ticket has a timeline semaphore that only the host signals. (Vulkan would allow one for all
+/// tickets, but version 1.3.239 of the validation layer reports the host's second signal of a
+/// semaphore as an error if it does not know that the work behind the first is done.) If the device
+/// has no timeline semaphores, the ticket is an event for which the command buffer waits.
 pub(crate) struct Gate {
     gpu: Arc<Gpu>,
     state: Mutex<State>,
@@ -31,7 +31,7 @@ enum Bar {
     Event(vk::Event),
 }
 
-/// The value of a semaphore whose ticket is opened.
+/// The value of a semaphore whose ticket is open.
 const OPEN: u64 = 1;
 
 impl Gate {
@@ -61,8 +61,8 @@ impl Gate {
         self.state().bars[ticket as usize - 1]
     }
 
-    /// The semaphore and the value that a batch behind this ticket waits for; none where the
-    /// command buffer waits.
+    /// The semaphore and the value that a batch behind this ticket waits for; `None` if the command
+    /// buffer waits.
     pub(crate) fn semaphore(&self, ticket: u64) -> Option<(vk::Semaphore, u64)> {
         match self.bar(ticket) {
             Bar::Semaphore(semaphore) => Some((semaphore, OPEN)),
@@ -70,7 +70,7 @@ impl Gate {
         }
     }
 
-    /// Records the wait where it belongs into the command buffer.
+    /// Records the wait, if the command buffer has to wait.
     pub(crate) fn record_wait(&self, commands: vk::CommandBuffer, ticket: u64) {
         let Bar::Event(event) = self.bar(ticket) else { return };
         // SAFETY: the command buffer is being recorded; the event lives until the device is idle.
@@ -102,12 +102,12 @@ impl Gate {
         unsafe { device.queue_submit(queue, &[batch], vk::Fence::null()) }.expect("a submission");
     }
 
-    /// How many tickets have been given out.
+    /// The number of tickets that were issued.
     pub(crate) fn issued(&self) -> u64 {
         self.state().bars.len() as u64
     }
 
-    /// The newest opened ticket; 0 if none is.
+    /// The newest open ticket; 0 if there is none.
     pub(crate) fn opened(&self) -> u64 {
         self.state().opened as u64
     }

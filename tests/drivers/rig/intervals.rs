@@ -34,15 +34,15 @@ impl Range {
 /// Why a range must not be handed out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Use {
-    /// A handle to it is alive.
+    /// Whether a handle to it is alive.
     pub(crate) alive: bool,
-    /// How many open recordings name it.
+    /// The number of open recordings that name it.
     pub(crate) recordings: u32,
-    /// The newest gate ticket that a submission which names it waits for; 0 if none.
+    /// The newest ticket for which a submission that names it waits; 0 if there is none.
     pub(crate) ticket: u64,
 }
 
-/// Two allocations of the same bytes: the allocator is wrong.
+/// Two allocations of the same bytes, which is a fault of the allocator.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Overlap {
     pub(crate) held: (u32, Range, Use),
@@ -59,25 +59,29 @@ impl fmt::Display for Overlap {
 /// All ranges that are in use, by their owner's number.
 ///
 /// A range is in use while a handle to it is alive, while an open recording names it, and while a
-/// submission that names it waits at a closed gate. From the moment its gate opens the device may
-/// be done with it at any time, so then handing it out is allowed: the checker is never too strict.
+/// submission that names it waits at a closed gate. When the gate has opened, the device may be
+/// done with the range at any time, so handing it out is allowed then: the checker is never too
+/// strict.
 #[derive(Default)]
 pub(crate) struct Intervals {
     next: u32,
     opened: u64,
-    /// By memory and offset. Ranges in the map may overlap once a fault was seen.
+    /// By memory and offset. Ranges in the map may overlap after a fault.
     ranges: BTreeMap<(u64, u64, u32), (Range, Use)>,
     places: BTreeMap<u32, (u64, u64, u32)>,
     longest: u64,
     pub(crate) overlaps: Vec<Overlap>,
-    /// How many ranges whose use had ended were handed out again, in part or whole.
+    /// The number of ranges whose use had ended and that were handed out again, in part or as a
+    /// whole.
     pub(crate) reused: usize,
-    /// Ranges whose use has ended, and that nobody got since: by memory and offset, the size.
+    /// Ranges whose use has ended and that were not handed out since: the size by memory and
+    /// offset.
     dead: BTreeMap<(u64, u64), u64>,
 }
 
 impl Intervals {
-    /// The allocator gave this range out. Overlaps with ranges in use are kept for the verdict.
+    /// The allocator has handed out this range. Overlaps with ranges in use are kept for the
+    /// verdict.
     pub(crate) fn give(&mut self, range: Range) -> u32 {
         self.next += 1;
         let number = self.next;
@@ -121,12 +125,12 @@ impl Intervals {
         });
     }
 
-    /// A recording that names it was thrown away.
+    /// A recording that names it was abandoned.
     pub(crate) fn abandon(&mut self, number: u32) {
         self.change(number, |usage| usage.recordings -= 1);
     }
 
-    /// Its handle was given up.
+    /// Its handle was dropped.
     pub(crate) fn give_up(&mut self, number: u32) {
         self.change(number, |usage| usage.alive = false);
     }
@@ -140,19 +144,19 @@ impl Intervals {
         }
     }
 
-    /// How many ranges are given up and still in use: what the GPU holds.
+    /// The number of ranges that were dropped and are still in use by the GPU.
     pub(crate) fn pending(&self) -> usize {
         self.ranges.values().filter(|(_, usage)| !usage.alive).count()
     }
 
-    /// Panics if any range in use was given out.
+    /// Panics if a range was handed out while it was in use.
     pub(crate) fn assert_no_overlap(&self) {
         if let Some(first) = self.overlaps.first() {
             panic!("{} overlaps; the first: {first}", self.overlaps.len());
         }
     }
 
-    /// Changes the use, and forgets the range when nothing uses it any more.
+    /// Changes the use, and removes the range when nothing uses it any more.
     fn change(&mut self, number: u32, change: impl FnOnce(&mut Use)) {
         let Some(key) = self.places.get(&number) else { return };
         let (range, usage) = self.ranges.get_mut(key).expect("both maps hold it");

@@ -13,7 +13,7 @@ use super::gate::Gate;
 use super::yard::Yard;
 use crate::support::Gpu;
 
-/// Who signals what.
+/// What signals, and who assigns the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The timeline owns a semaphore and numbers the submissions.
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Fences(u32),
 }
 
-/// Longer than any wait of a scenario lasts.
+/// Longer than any wait of a scenario.
 const LONG: Duration = Duration::from_secs(20);
 
 /// A timeline of the main queue.
@@ -34,7 +34,7 @@ pub(crate) struct Line {
     external: Option<External>,
 }
 
-/// A semaphore that the test numbers.
+/// A semaphore for which the test assigns the values.
 struct External {
     semaphore: vk::Semaphore,
     last: AtomicU64,
@@ -58,7 +58,7 @@ impl Line {
         Self { timeline: timeline.expect("a timeline"), gpu: Arc::clone(&yard.gpu), external }
     }
 
-    /// Begins a recording; on a full ring the oldest work is let through first.
+    /// Begins a recording. If the ring is full, the oldest work is released first.
     pub(crate) fn begin(&self, gate: &Gate) -> Recording {
         for _ in 0..5000 {
             match self.timeline.begin() {
@@ -123,7 +123,7 @@ impl Line {
         recording.submitted(value).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Waits until the point is reached. Its gate is open.
+    /// Waits until the point is reached. Its gate must be open.
     pub(crate) fn wait(&self, point: Point) {
         self.timeline.wait(point, LONG).unwrap_or_else(|error| panic!("its gate is open: {error}"));
     }

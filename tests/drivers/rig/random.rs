@@ -20,7 +20,8 @@ impl Random {
         self.0.below(bound as u64) as usize
     }
 
-    /// A size in bytes from `least` to below `2 * most`: any bit length alike, and a multiple of 4.
+    /// A size in bytes from `least` to below `2 * most`: every bit length is equally likely, and it
+    /// is a multiple of 4.
     pub(crate) fn size(&mut self, least: u64, most: u64) -> u64 {
         let (low, high) = (least.ilog2(), most.ilog2());
         let base = 1 << (low + self.below((high - low + 1) as usize) as u32);

@@ -7,18 +7,19 @@ use fencepost::{
 
 use super::yard::Yard;
 
-/// A buffer with memory of the allocator, host-visible.
+/// A host-visible buffer with memory of the allocator.
 #[derive(Debug)]
 pub(crate) enum Thing {
-    /// The allocator owns buffer and range.
+    /// The allocator owns the buffer and its range.
     Buffer(Buffer),
-    /// The allocator owns the range; the yard owns the buffer, which outlives it. So `free_now`
-    /// gives up the bytes alone, and the driver's objects stay whole when a control misuses it.
+    /// The allocator owns the range. The yard owns the buffer, which outlives the range. So
+    /// `free_now` frees only the bytes, and the driver's objects remain valid when a control
+    /// misuses it.
     Bound(Allocation, vk::Buffer),
 }
 
 impl Thing {
-    /// fencepost's own buffer.
+    /// A buffer that fencepost creates.
     pub(crate) fn buffer(allocator: &Allocator, size: u64) -> Self {
         let usage = vk::BufferUsageFlags::TRANSFER_SRC | vk::BufferUsageFlags::TRANSFER_DST;
         let buffer = allocator
@@ -27,14 +28,14 @@ impl Thing {
         Self::Buffer(buffer)
     }
 
-    /// The yard's buffer, bound to an allocation.
+    /// A buffer of the yard that is bound to an allocation.
     pub(crate) fn bound(allocator: &Allocator, yard: &Yard, size: u64) -> Self {
         Self::bound_to(yard, size, |needs| {
             allocator.allocate(needs, ResourceKind::Linear, &AllocationDesc::readback())
         })
     }
 
-    /// The yard's buffer, bound to what is allocated for it.
+    /// A buffer of the yard that is bound to what is allocated for it.
     pub(crate) fn bound_to(
         yard: &Yard,
         size: u64,
@@ -86,18 +87,18 @@ impl Thing {
         words
     }
 
-    /// Panics unless each of the first `size` bytes' words is `word`.
+    /// Panics unless each word of the first `size` bytes is `word`.
     pub(crate) fn assert_words(&self, size: u64, word: u32, whose: &str) {
         for (index, seen) in self.read_words(size).into_iter().enumerate() {
             assert_eq!(seen, word, "word {index} of {whose}");
         }
     }
 
-    /// Gives the range up at once, although the GPU may use it.
+    /// Frees the range immediately, although the GPU may use it.
     ///
     /// # Safety
-    /// The GPU never saw the range; or this is a control, nothing but the range is lost, and the
-    /// block stays.
+    /// The GPU never saw the range; or this is a control, only the range is lost, and the block
+    /// stays.
     pub(crate) unsafe fn free_now(self) {
         // SAFETY: by this function's contract.
         unsafe {

@@ -6,8 +6,8 @@ use ash::vk;
 
 use crate::support::Gpu;
 
-/// Owns the device and what the test created on it. It is what the allocator keeps alive, so its
-/// objects outlive every use that the allocator may make of them.
+/// Owns the device, and what the test created on it. The allocator keeps it alive, so its objects
+/// outlive every use that the allocator may make of them.
 pub(crate) struct Yard {
     objects: Mutex<Vec<Object>>,
     pub(crate) gpu: Arc<Gpu>,
@@ -29,7 +29,7 @@ impl Yard {
         self.objects.lock().expect("no holder panics").push(object);
     }
 
-    /// A buffer for transfers, bound to nothing.
+    /// A buffer for transfers, which is not bound.
     pub(crate) fn buffer(&self, size: u64) -> vk::Buffer {
         let usage = vk::BufferUsageFlags::TRANSFER_SRC | vk::BufferUsageFlags::TRANSFER_DST;
         let info = vk::BufferCreateInfo::default().size(size).usage(usage);
@@ -39,7 +39,7 @@ impl Yard {
         buffer
     }
 
-    /// A colour image for transfers with optimal tiling, bound to nothing.
+    /// A colour image for transfers with optimal tiling, which is not bound.
     pub(crate) fn image(&self, width: u32, height: u32) -> vk::Image {
         let info = vk::ImageCreateInfo::default()
             .image_type(vk::ImageType::TYPE_2D)
@@ -55,7 +55,7 @@ impl Yard {
         image
     }
 
-    /// A timeline semaphore that stands at 0.
+    /// A timeline semaphore with value 0.
     pub(crate) fn timeline_semaphore(&self) -> vk::Semaphore {
         let semaphore = self.gpu.new_timeline_semaphore().expect("a timeline semaphore");
         self.keep(Object::Semaphore(semaphore));

@@ -36,7 +36,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Calls all that there is, over each kind of timeline, and hears nothing.
+/// Calls everything over each kind of timeline. The layer reports nothing.
 fn use_everything(room: &Room<'_>, kinds: &[Kind]) {
     let gpu = room.open();
     let messages = gpu.messages();
@@ -208,7 +208,7 @@ fn use_images_and_sets(
     assert_eq!((done.total.pending_count, done.pending_objects), (0, 0), "all is done");
 }
 
-/// The ends of a life: explicit points, at once, into parts, abandoned recordings.
+/// The ways in which a life ends: explicit points, immediately, into parts, abandoned recordings.
 fn use_ends(allocator: &Allocator, line: &Line, commands: &Commands, gate: &Gate) {
     let desc = BufferDesc::new(500, TRANSFER);
     let make = || allocator.create_buffer(&desc, &AllocationDesc::upload()).expect("a buffer");
@@ -273,7 +273,7 @@ impl Drop for SetLayout<'_> {
     }
 }
 
-/// One buffer is taken out of the allocator's hands and forgotten.
+/// One buffer is released from the allocator and leaked.
 fn object_left_over(room: &Room<'_>) {
     let gpu = room.open();
     let messages = gpu.messages();
@@ -289,7 +289,7 @@ fn object_left_over(room: &Room<'_>) {
     assert_seen(&messages.take(), "VUID-vkDestroyDevice-device-00378");
 }
 
-/// A buffer that a submit still uses is ended by the unsafe door.
+/// A buffer that a submission still uses is freed by the unsafe function.
 fn free_now_pending(room: &Room<'_>) {
     let gpu = room.open();
     let messages = gpu.messages();
@@ -300,8 +300,8 @@ fn free_now_pending(room: &Room<'_>) {
     let desc = BufferDesc::new(4096, TRANSFER);
     let buffer = allocator.create_buffer(&desc, &AllocationDesc::upload()).expect("a buffer");
     let recording = line.begin(&gate);
-    // A barrier uses the buffer in the layer's eyes, but the drivers never look at it: the real
-    // use after free would end this process.
+    // For the layer, a barrier uses the buffer, but the drivers do not access it: a real use after
+    // free would end this process.
     let barrier = commands.record(|recorder| recorder.buffer_barrier(buffer.handle()));
     let ticket = gate.ticket();
     let point = line.submit_behind(recording, &[barrier], &gate, ticket);

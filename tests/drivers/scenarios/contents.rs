@@ -17,7 +17,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Bytes that differ from one seed to the next.
+/// Bytes that differ between seeds.
 fn bytes(seed: u64, count: usize) -> Vec<u8> {
     let mut random = Random::new(seed);
     let mut bytes = Vec::with_capacity(count + 8);
@@ -41,7 +41,7 @@ fn buffers(room: &Room<'_>) {
     let commands = Commands::new(&gpu);
     let gate = Gate::new(&gpu);
     let sizes = [1, 2, 3, 4, 5, 63, 100, 255, 256, 257, 1000, 4095, 4097, 65_537, 1_000_003];
-    // All at once, so that they are neighbours in memory.
+    // All at once, so that they are adjacent in memory.
     let mut all: Vec<_> = sizes
         .into_iter()
         .map(|size| {
@@ -119,8 +119,8 @@ fn images(room: &Room<'_>) {
     }
 }
 
-/// Allocations of random sizes and alignments, each filled to its last byte, none touched by
-/// another's bytes; a third of them is given up and replaced, again and again.
+/// Allocations of random sizes and alignments, each filled to its last byte, are not changed by
+/// writes to others; a third of them is repeatedly freed and replaced.
 fn every_byte(room: &Room<'_>) {
     let gpu = room.open();
     for seed in room.seeds() {

@@ -25,7 +25,7 @@ pub(super) fn name(found: &Corruption) -> Option<&'static str> {
     found.owner.and_then(|owner| owner.name)
 }
 
-/// A buffer of the yard's, bound to an allocation with a name.
+/// A buffer of the yard that is bound to an allocation with a name.
 pub(super) fn named(allocator: &Allocator, yard: &Yard, name: &'static str) -> Thing {
     let memory = AllocationDesc::readback().name(name);
     Thing::bound_to(yard, SIZE, |needs| allocator.allocate(needs, ResourceKind::Linear, &memory))
@@ -56,7 +56,8 @@ fn clean(room: &Room<'_>) {
     }
 }
 
-/// A buffer over an allocation's block at any offset: the bug of a wrong bind or a wrong index.
+/// A buffer over the block of an allocation at any offset, which is the bug of a wrong bind or a
+/// wrong index.
 pub(super) fn alias(
     allocator: &Allocator,
     yard: &Yard,
@@ -109,7 +110,7 @@ fn stray(room: &Room<'_>) {
     assert_eq!(allocator.check_guards(), [], "each is told once");
 }
 
-/// The write waits behind a semaphore; its range is freed meanwhile, through the unsafe door.
+/// The write waits behind a semaphore. Its range is freed meanwhile through the unsafe function.
 fn after_free(room: &Room<'_>) {
     let gpu = room.open();
     let (allocator, yard) = allocator_with(&gpu, |desc| desc.guards(GuardPolicy::Full));

@@ -62,7 +62,7 @@ impl Handles {
 }
 
 /// An allocator, a timeline, and handles that work behind the gate uses. What a scenario does not
-/// end by itself goes in this order.
+/// drop itself is dropped in this order.
 struct World {
     gate: Gate,
     commands: Commands,
@@ -86,7 +86,7 @@ impl World {
     }
 }
 
-/// Drops the device, and tells what the layer said until then and of that.
+/// Drops the device, and returns the messages of the layer up to and including that.
 fn end(gpu: Arc<Gpu>) -> Vec<Message> {
     let messages = gpu.messages();
     let weak: Weak<Gpu> = Arc::downgrade(&gpu);
@@ -97,7 +97,7 @@ fn end(gpu: Arc<Gpu>) -> Vec<Message> {
 
 const PATIENT: EndPolicy = EndPolicy::Wait(Duration::from_secs(20));
 
-/// The timeline is given up between the first command and the submit; buffer and image too.
+/// The timeline is dropped between the first command and the submission; buffer and image too.
 fn timeline_first(room: &Room<'_>) {
     let gpu = room.open();
     for kind in [Kind::Owned, Kind::Fences(3)] {
@@ -120,7 +120,7 @@ fn timeline_first(room: &Room<'_>) {
         // SAFETY: the batch is valid, and no other thread uses the queue.
         let submitted = recording.submit(|signal| unsafe { signal.queue_submit(&[batch]) });
         submitted.unwrap_or_else(|error| panic!("{error}"));
-        // The next one follows on the queue, behind what is pending.
+        // The next one follows on the queue, after what is pending.
         let line = Line::new(&yard, &allocator, Kind::Owned);
         let beside = Handles::new(&allocator);
         allocator.collect();
@@ -146,12 +146,12 @@ fn handles_outlive(room: &Room<'_>) {
     let names: Vec<_> = report.leaks.iter().filter_map(|leak| leak.name).collect();
     assert_eq!(names, ["left image", "left over"], "largest first");
     assert!(report.leaks[0].size >= 50 * 50 * 4 && report.leaks[1].size >= 5000, "{report:?}");
-    // The handles are whole.
+    // The handles are valid.
     handles.buffer.write(0, &[7_u32; 10]).expect("it is host-visible");
     let mut seen = [0_u32; 11];
     handles.buffer.read(0, &mut seen).expect("it is host-visible");
     assert_eq!(seen, [7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 0x05]);
-    // They keep the device alive, until the last one goes.
+    // They keep the device alive until the last one is dropped.
     let (weak, messages) = (Arc::downgrade(&gpu), gpu.messages());
     drop(gpu);
     drop((handles.view, handles.image));
@@ -206,7 +206,7 @@ fn end_keeps(room: &Room<'_>) {
     let report = world.allocator.close().expect("the last clone");
     assert!(report.still_pending >= 5000 + 50 * 50 * 4, "{report:?}");
     drop((world.gate, world.commands));
-    // The work was never seen to end, so memory and device are kept for ever, and nothing was
+    // The work was never observed to end, so memory and device are kept for ever, and nothing was
     // freed in flight.
     let weak = Arc::downgrade(&gpu);
     drop(gpu);
@@ -253,7 +253,7 @@ fn shutdown(room: &Room<'_>) {
     });
     drop((gate, commands));
     assert_clean(&end(gpu));
-    // The device is gone, and every door answers.
+    // The device is gone, and every function returns an error.
     let desc = BufferDesc::new(1, vk::BufferUsageFlags::TRANSFER_DST);
     assert!(allocator.create_buffer(&desc, &AllocationDesc::upload()).is_err());
     assert!(kept.buffer.write(0, &[1_u8]).is_err());

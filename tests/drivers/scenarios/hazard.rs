@@ -42,7 +42,7 @@ enum GiveUp {
     FreeNow,
 }
 
-/// The GPU is held this many frames behind the host.
+/// The GPU is kept this many frames behind the host.
 const BEHIND: u64 = 2;
 
 fn image(allocator: &Allocator, random: &mut Random) -> Image {
@@ -52,8 +52,8 @@ fn image(allocator: &Allocator, random: &mut Random) -> Image {
     allocator.create_image(&desc, &AllocationDesc::device_local()).expect("an image")
 }
 
-/// Frames that each write buffers and images of their own and give them up at once. Returns what the layer
-/// says, and how many ranges were given again.
+/// Frames that each write their own buffers and images and drop them immediately. Returns the
+/// messages of the layer, and how many ranges were handed out again.
 fn frames(room: &Room<'_>, give_up: GiveUp, seed: u64, frames: usize) -> (Vec<Message>, usize) {
     let gpu = room.open();
     let messages = gpu.messages();
@@ -88,7 +88,7 @@ fn frames(room: &Room<'_>, give_up: GiveUp, seed: u64, frames: usize) -> (Vec<Me
         let numbers: Vec<u32> = (things.iter().map(Thing::allocation).chain(of_images))
             .map(|allocation| checker.give(Range::of(allocation)))
             .collect();
-        // No barrier at the head: a frame may not lean on what an earlier one did.
+        // There is no barrier at the start: a frame must not depend on what an earlier one did.
         let fill = commands.record(|recorder| {
             for thing in &things {
                 recorder.fill(thing.handle(), 7);

@@ -47,11 +47,11 @@ const EXTENT: vk::Extent3D = vk::Extent3D { width: 200, height: 150, depth: 1 };
 const BYTES: u64 = 4 * 200 * 150;
 const RED: [u8; 4] = [255, 0, 0, 255];
 const MARK: u32 = 0x600D_F00D;
-/// Enough buffers of the image's size to fill what is free in the block.
+/// Enough buffers of the image's size to fill the free part of the block.
 const BUFFERS: usize = 16;
 const GENERAL: vk::ImageLayout = vk::ImageLayout::GENERAL;
 
-/// An image of either make, as [`Thing`] is a buffer of either.
+/// An image of either kind, as [`Thing`] is a buffer of either kind.
 enum Picture {
     Image(Image),
     Bound(Allocation, vk::Image),
@@ -101,7 +101,7 @@ impl Picture {
     }
 }
 
-/// The gate opens first when these go.
+/// The gate opens first when this is dropped.
 struct World {
     gate: Gate,
     commands: Commands,
@@ -142,7 +142,7 @@ fn differing(words: &[u32], expected: u32) -> usize {
     words.iter().filter(|&&word| word != expected).count()
 }
 
-/// The GPU clears an image after the image was given up.
+/// The GPU clears an image after the image was dropped.
 fn late_write(room: &Room<'_>, give_up: GiveUp) -> Seen {
     let world = World::new(room);
     let World { gate, line, commands, allocator, .. } = &world;
@@ -167,7 +167,7 @@ fn late_write(room: &Room<'_>, give_up: GiveUp) -> Seen {
     Seen { overlaps, spoilt_words: spoilt }
 }
 
-/// The GPU copies an image out after the image was given up.
+/// The GPU copies from an image after the image was dropped.
 fn late_read(room: &Room<'_>, give_up: GiveUp) -> Seen {
     let world = World::new(room);
     let World { gate, line, commands, allocator, .. } = &world;

@@ -24,7 +24,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 const ROUNDS: u32 = 30;
 const SECONDS_20: u64 = 20_000_000_000;
 
-/// The timeline's semaphore and the test's own fence are signalled by one submit.
+/// One submission signals the timeline's semaphore and the test's own fence.
 fn fence_first(room: &Room<'_>) {
     let gpu = room.open();
     let (allocator, yard) = allocator(&gpu);
@@ -54,7 +54,7 @@ fn fence_first(room: &Room<'_>) {
         let point = submitted.unwrap_or_else(|error| panic!("{error}"));
         drop(thing);
         fence.wait();
-        // Whatever the semaphore says by now: what is collected is what it says.
+        // Whatever the semaphore shows by now determines what is collected.
         let collected = allocator.collect();
         late += u32::from(collected.allocations == 0);
         assert_eq!(
@@ -69,7 +69,7 @@ fn fence_first(room: &Room<'_>) {
     room.note(format_args!("the semaphore was late in {late} of {ROUNDS} rounds"));
 }
 
-/// The ring's fence and the test's own semaphore are signalled by one submit.
+/// One submission signals the ring's fence and the test's own semaphore.
 fn semaphore_first(room: &Room<'_>) {
     let gpu = room.open();
     let (allocator, yard): (_, std::sync::Arc<Yard>) = allocator(&gpu);
@@ -104,7 +104,8 @@ fn semaphore_first(room: &Room<'_>) {
     room.note(format_args!("the fence was late in {late} of {ROUNDS} rounds"));
 }
 
-/// A host submits, the device is done, somebody collects; only then the host reports the value.
+/// The host submits, the device completes the work, and there is a collect; only then does the host
+/// report the value.
 fn late_report(room: &Room<'_>) {
     let gpu = room.open();
     let messages = gpu.messages();
@@ -167,7 +168,7 @@ impl<'a> OwnFence<'a> {
         Self { gpu, fence: fence.expect("a fence") }
     }
 
-    /// Waits for the submit that signals it, and resets it.
+    /// Waits for the submission that signals it, and resets it.
     fn wait(&self) {
         let device = &self.gpu.device;
         // SAFETY: the fence is alive, was submitted, and is used by this thread alone.

@@ -32,24 +32,25 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 
 const KINDS: [Kind; 3] = [Kind::Owned, Kind::External, Kind::Fences(24)];
 
-/// Submits between two settlements, at which all work is done and everything is looked at.
+/// The number of submissions between two settlements, at which all work is done and everything is
+/// checked.
 const LAP: usize = 400;
 const MOST_LIVE: usize = 48;
-/// Submits that the gate may hold back.
+/// The number of submissions that the gate may hold back.
 const MOST_HELD: usize = 8;
-/// Submits whose command buffers are kept.
+/// The number of submissions whose command buffers are kept.
 const MOST_IN_FLIGHT: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum GiveUp {
     Drop,
-    /// A control: at a point long passed.
+    /// A control: at a point that was passed long ago.
     WrongStamp,
-    /// A control: at once.
+    /// A control: immediately.
     FreeNow,
 }
 
-/// What the judges saw.
+/// The results of the checks.
 #[derive(Debug, Default)]
 struct Verdict {
     submits: usize,
@@ -75,7 +76,7 @@ fn long_run(room: &Room<'_>) {
     room.note(format_args!("{all} submits"));
 }
 
-/// Each judge by itself must see it.
+/// Each check must detect it independently.
 fn control(room: &Room<'_>, give_up: GiveUp) {
     for kind in KINDS {
         let verdict = run(room, kind, give_up, 0x5EED_0004, 400);
@@ -84,7 +85,7 @@ fn control(room: &Room<'_>, give_up: GiveUp) {
     }
 }
 
-/// Plays so many submits, in laps.
+/// Executes this many submissions, in laps.
 fn run(room: &Room<'_>, kind: Kind, give_up: GiveUp, seed: u64, submits: usize) -> Verdict {
     let gpu = room.open();
     let (allocator, yard) = allocator_with(&gpu, |desc| {
@@ -114,7 +115,7 @@ fn run(room: &Room<'_>, kind: Kind, give_up: GiveUp, seed: u64, submits: usize) 
             };
             lap.run(LAP.min(submits - lap.verdict.submits));
         }
-        // Nothing is in flight: the handles end at once, on their own terms.
+        // Nothing is in flight: the handles end immediately, in the regular way.
         drop((live, anchor));
     }
     allocator.collect();
@@ -122,10 +123,10 @@ fn run(room: &Room<'_>, kind: Kind, give_up: GiveUp, seed: u64, submits: usize) 
     verdict
 }
 
-/// A resource, and what it must hold.
+/// A resource, and its expected contents.
 struct Live {
     made: Made,
-    /// In the checker's books.
+    /// Its number in the checker.
     number: u32,
     /// The ticket of the last submission that names it.
     ticket: u64,
@@ -137,7 +138,7 @@ enum Made {
     Image(Image, Option<ImageView>),
 }
 
-/// So many bytes of one word, and then of another up to the end. An image holds one, once it is
+/// Bytes of one word and, from there to the end, of another. An image has one word after it is
 /// cleared.
 #[derive(Clone, Copy)]
 struct Contents {
@@ -161,7 +162,7 @@ impl Live {
         }
     }
 
-    /// How many words are not what they should be. Nothing in flight writes them.
+    /// The number of words that are not as expected. Nothing in flight writes to them.
     fn wrong_words(&self) -> usize {
         let Made::Thing(thing) = &self.made else { return 0 };
         let Contents { size, head, words, .. } = self.contents;
@@ -180,7 +181,7 @@ struct InFlight {
 }
 
 struct Lap<'a> {
-    /// Dropped first: nothing waits for ever.
+    /// Dropped first, so that nothing waits for ever.
     gate: Gate,
     commands: &'a Commands,
     line: &'a Line,
@@ -215,7 +216,7 @@ impl Lap<'_> {
         self.settle();
     }
 
-    /// All work is done, and everything is looked at.
+    /// All work is done, and everything is checked.
     fn settle(&mut self) {
         while !self.flight.is_empty() {
             self.finish_oldest();
@@ -246,7 +247,7 @@ impl Lap<'_> {
         let word = self.random.next() as u32;
         let mut thing = match self.give_up {
             GiveUp::Drop => Thing::buffer(self.allocator, size),
-            // What a control ends too early must not be the driver's own object.
+            // If a control ends this too early, it must not be the driver's own object.
             _ => Thing::bound(self.allocator, self.yard, size),
         };
         let number = self.checker.give(Range::of(thing.allocation()));
@@ -271,7 +272,7 @@ impl Lap<'_> {
         Live { made: Made::Image(image, view), number, ticket: 0, contents }
     }
 
-    /// Submits work on a few live resources; some of them are given up before, some after.
+    /// Submits work on a few live resources. Some of them are dropped before, some after.
     fn submit(&mut self) {
         while self.flight.len() >= MOST_IN_FLIGHT {
             self.finish_oldest();
@@ -280,7 +281,8 @@ impl Lap<'_> {
             self.give_one_up();
         }
         let mut recording = self.begin();
-        // Another recording whose commands go along; what it holds back is held with this one's.
+        // Another recording whose commands are submitted together; what it holds back is held with
+        // this one's.
         let other = self.random.chance(10).then(|| self.begin());
         for place in 0..self.random.below(5).min(self.live.len()) {
             let other = self.random.below(self.live.len());
@@ -349,7 +351,7 @@ impl Lap<'_> {
         if self.live.is_empty() || (self.give_up == GiveUp::WrongStamp && self.passed.is_none()) {
             return;
         }
-        // Mostly one of those that submits name.
+        // Usually one of those that submissions name.
         let live = self.live.swap_remove(self.random.below(self.live.len().min(8)));
         self.checker.give_up(live.number);
         if live.ticket <= self.passed.map_or(0, |(ticket, _)| ticket) {

@@ -53,7 +53,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario::new("control_the_checker_reports_free_now_of_pending_ranges", |room| {
             for seed in room.seeds() {
                 let mut program = Program::new(&room.open(), Kind::Owned, seed, GiveUp::FreeNow);
-                // A short run of some seeds frees nothing that anybody gets while it is pending.
+                // A short run of some seeds may not free anything that is handed out while it is
+                // pending.
                 let sees = |program: &mut Program| {
                     program.step();
                     !program.intervals.overlaps.is_empty()
@@ -90,11 +91,11 @@ fn hold_once(gpu: &Arc<Gpu>, kind: Kind, seed: u64, steps: usize) -> Counts {
     program.end()
 }
 
-/// How a range is given up.
+/// How a range is freed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum GiveUp {
     Drop,
-    /// The control: at once, although the GPU may use it.
+    /// The control: immediately, although the GPU may use it.
     FreeNow,
 }
 
@@ -102,7 +103,7 @@ struct Live {
     thing: Thing,
     number: u32,
     size: u64,
-    /// What each word holds when all that was submitted is done.
+    /// The contents of each word when everything that was submitted is done.
     word: u32,
 }
 
@@ -122,11 +123,11 @@ struct Counts {
     while_pending: usize,
     submits: usize,
     most_pending: usize,
-    /// Ranges given again after their use had ended.
+    /// Ranges handed out again after their use had ended.
     reused: usize,
 }
 
-/// A program in which nothing was pending, or nothing was given again, proves nothing.
+/// A program in which nothing was pending, or nothing was handed out again, proves nothing.
 fn assert_meant_something(counts: &[Counts]) {
     let most_pending = counts.iter().map(|counts| counts.most_pending).max();
     assert!(most_pending > Some(5), "too little was pending: {counts:?}");
@@ -156,13 +157,13 @@ struct Program {
 
 const LARGEST: u64 = 64 << 10;
 const MOST_LIVE: usize = 60;
-/// A ring of six fences has room for these and for some that are submitted.
+/// A ring of six fences has room for these and for some submitted ones.
 const MOST_OPEN: usize = 2;
 
 impl Program {
     fn new(gpu: &Arc<Gpu>, kind: Kind, seed: u64, give_up: GiveUp) -> Self {
-        // Small blocks, so that they fill, grow in number and go while work is pending. But the
-        // control's one block must stay.
+        // Small blocks, so that they fill, multiply and are freed while work is pending. But the
+        // only block of the control must stay.
         let block = if give_up == GiveUp::Drop { 512 << 10 } else { 16 << 20 };
         let (allocator, yard) =
             allocator_with(gpu, |desc| desc.first_block(block).largest_block(block));
@@ -297,7 +298,7 @@ impl Program {
         }
     }
 
-    /// Submits what is open, opens the gate, waits and collects.
+    /// Submits the open recordings, opens the gate, waits and collects.
     fn finish(&mut self) {
         while !self.open.is_empty() {
             self.submit();
@@ -310,7 +311,7 @@ impl Program {
         self.allocator.collect();
     }
 
-    /// What is alive holds what was written last, and nothing is pending: all is done.
+    /// Everything is done: live buffers contain what was written last, and nothing is pending.
     fn assert_contents(&self) {
         for live in &self.live {
             live.thing.assert_words(live.size, live.word, &format!("#{}", live.number));
@@ -323,7 +324,7 @@ impl Program {
         );
     }
 
-    /// Gives everything up; the report tells of no leak.
+    /// Drops everything. No leak is reported.
     fn end(self) -> Counts {
         let Self { gate, live, allocator, line, commands, _anchor, counts, .. } = self;
         drop((gate, live, _anchor));

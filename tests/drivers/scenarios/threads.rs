@@ -49,7 +49,7 @@ impl World {
         self.checker.lock().expect("no holder panics")
     }
 
-    /// Begins a recording when few enough submits wait at the gate.
+    /// Begins a recording when few enough submissions wait at the gate.
     fn begin(&self) -> Recording {
         loop {
             if self.gate.issued() > self.gate.opened() + MOST_WAITING {
@@ -70,7 +70,7 @@ impl World {
         self.gate.open(ticket);
     }
 
-    /// Opens ticket after ticket until the threads are done, then all.
+    /// Opens ticket after ticket until the threads are done, and then all of them.
     fn open_bit_by_bit(&self, done: &AtomicBool) {
         while !done.load(Ordering::Acquire) {
             thread::sleep(Duration::from_micros(300));
@@ -83,7 +83,7 @@ impl World {
     }
 }
 
-/// Says that the threads are done, in a panic too.
+/// Announces that the threads are done, also during a panic.
 struct SayDone<'a>(&'a AtomicBool);
 
 impl Drop for SayDone<'_> {
@@ -214,7 +214,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// The first ones are those that submits name.
+    /// The first ones are those that submissions name.
     fn give_one_up(&mut self) {
         if !self.live.is_empty() {
             let live = self.live.swap_remove(self.random.below(self.live.len().min(6)));

@@ -1,4 +1,4 @@
-//! The control of the check: whatever is damaged is found, and named.
+//! The control of the check: all damage is found and named.
 
 use std::panic;
 
@@ -7,8 +7,8 @@ use crate::{memory::areas::Plot, tlsf};
 
 const RESOURCE: Resource = Resource::Image(vk::Image::null());
 
-/// Slots: 0 shared, with four regions of which one has a resource and a rank, and one is pending; 1 tailored and closed;
-/// 2 a ring; 3 empty; 4 vacant; 5 dedicated.
+/// Slots: 0 shared, with four regions of which one has a resource and a rank, and one is pending; 1
+/// tailored and closed; 2 a ring; 3 empty; 4 vacant; 5 dedicated.
 fn whole() -> (BlockList, [Entry; 4]) {
     let mut list = list();
     list.ranked = true;
@@ -37,7 +37,7 @@ fn whole() -> (BlockList, [Entry; 4]) {
     (list, entries)
 }
 
-/// What the check says after one thing was changed.
+/// The result of the check after one thing was changed.
 #[track_caller]
 fn finds(broken: Broken, change: impl FnOnce(&mut BlockList, [Entry; 4])) {
     let (mut list, entries) = whole();
@@ -50,7 +50,7 @@ fn block(list: &mut BlockList, slot: u32) -> &mut Block {
     list.block_mut(slot).unwrap()
 }
 
-/// The blocks that are split with the one of a slot, and its place among them.
+/// The blocks that are split together with that of a slot, and the slot's plot among them.
 fn plot_of(list: &mut BlockList, slot: u32) -> (&mut Areas, &Plot) {
     let BlockList { slots, shared, tailored, .. } = list;
     let Slot::Block(block) = &slots[slot as usize] else { panic!("no block") };
@@ -100,7 +100,7 @@ fn what_tells_of_room_and_is_wrong_is_found() {
         let class = list.lines.classes(2).next().unwrap();
         list.lines.change(&list.counters.lines, 2, class, class - 1);
     });
-    // A line that nobody finds, and one that is none.
+    // A line that is not in the index, and an entry that is not a line.
     finds(Broken::Index, |list, _| {
         let class = list.lines.classes(2).next().unwrap();
         list.lines.change(&list.counters.lines, 2, class, 0);
@@ -119,7 +119,7 @@ fn a_wrong_list_of_empty_blocks_is_found() {
 #[test]
 fn blocks_that_lie_elsewhere_are_found() {
     finds(Broken::Index, |list, _| list.slots.swap(0, 3));
-    // One of nobody, and one that is not where its chunks are.
+    // One without an owner, and one that is not where its chunks are.
     finds(Broken::Index, |list, _| _ = list.tailored.add(7, BLOCK, 0).unwrap());
     finds(Broken::Index, |list, _| {
         let plot = list.shared.add(7, BLOCK, 0).unwrap();
@@ -140,7 +140,8 @@ fn what_handles_know_of_another_block_is_found() {
     });
     finds(Broken::Index, |list, _| list.whose.lane = 7);
     finds(Broken::Index, |list, _| block(list, 2).plates = Plates::default());
-    // Of a memory that `shutdown` has freed they still tell what it was; not of another.
+    // After `shutdown` has freed a memory, they still describe what it was; but not that of another
+    // one.
     finds(Broken::Index, |list, _| block(list, 0).memory = vk::Handle::from_raw(7));
 }
 
@@ -161,7 +162,7 @@ fn closed_blocks_that_searches_find_and_open_ones_that_they_do_not_are_found() {
 fn a_fault_of_what_splits_the_blocks_is_found() {
     let fault = |list: &mut BlockList, [_, _, _, last]: [Entry; 4]| {
         let (areas, plot) = plot_of(list, 0);
-        // As if nobody knew that it is shut: nothing is merged.
+        // As if it were not known that the area is shut: nothing is merged.
         areas.set_shut(plot, true);
         areas.free(last.key, plot).unwrap();
     };
@@ -184,7 +185,8 @@ fn resources_that_nobody_looks_for_are_found() {
     });
 }
 
-/// Who asks for a range's end that does not wait for one is told before any of them has ended.
+/// If the end of a range is requested that is not pending, this is detected before any of the
+/// ranges has ended.
 #[test]
 #[cfg(debug_assertions)]
 fn an_end_of_what_is_not_pending_is_found_before_anything_changes() {
@@ -196,7 +198,7 @@ fn an_end_of_what_is_not_pending_is_found_before_anything_changes() {
         let ends = panic::AssertUnwindSafe(|| list.reach_all(&both));
         assert!(panic::catch_unwind(ends).is_err(), "{other} lives");
         assert_eq!((list.check(), format!("{list:?}")), (Ok(()), seen));
-        // The control; and then its key is stale.
+        // The control; afterwards its key is stale.
         assert_eq!(list.reach_all(&both[..1]).0, 1);
         assert!(
             panic::catch_unwind(panic::AssertUnwindSafe(|| list.reach_all(&both[..1]))).is_err()

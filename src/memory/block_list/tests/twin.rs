@@ -1,4 +1,5 @@
-//! A list of blocks beside a naive one: ranges in no order, and a walk for every question.
+//! A list of blocks beside a naive one, which has unordered ranges and answers every question by a
+//! walk.
 
 mod steps;
 
@@ -13,7 +14,7 @@ use crate::{
     tlsf::room_of,
 };
 
-/// From which size on requests are large.
+/// The size from which on requests are large.
 const LARGE: u64 = 1 << 20;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +41,7 @@ struct Home {
     kind: Kind,
     size: u64,
     closed: bool,
-    /// It is in the driver's hands.
+    /// Whether the driver is being told its rank.
     held: bool,
     empty_since: u64,
 }
@@ -57,17 +58,17 @@ struct World {
     random: Random,
     granule: u64,
     homes: BTreeMap<u32, Home>,
-    /// What lives or waits, by key.
+    /// The live and pending ranges by key.
     ranges: BTreeMap<(u32, u64), Range>,
-    /// The empty ones, in the order in which they became so.
+    /// The empty blocks, in the order in which they became empty.
     empty: Vec<u32>,
-    /// Keys that are over.
+    /// Keys whose ranges have ended.
     dead: Vec<Entry>,
-    /// All keys that ever were.
+    /// All keys that were ever returned.
     given: BTreeSet<(u32, u64)>,
     names: u64,
     now: u64,
-    /// How often each kind of thing was done.
+    /// How often each kind of operation was executed.
     done: BTreeMap<&'static str, u32>,
 }
 
@@ -130,7 +131,7 @@ impl World {
         of_state.map(|(&key, _)| entry(key)).collect()
     }
 
-    /// All free ranges of the blocks of a kind that are open: how large they are.
+    /// The sizes of all free ranges in open blocks of a kind.
     fn open_holes(&self, kind: Kind) -> Vec<u64> {
         let open = self.homes.iter().filter(|(_, home)| home.kind == kind && !home.closed);
         open.flat_map(|(&slot, _)| self.holes(slot)).map(|(_, size)| size).collect()
@@ -145,10 +146,10 @@ impl World {
         })
     }
 
-    /// A request that is refused by the search has no sure room: none of a size that is a bin's lower bound, with the
-    /// most padding.
+    /// If the search refuses a request, there is no room that is certain to suffice: none whose
+    /// size is the lower bound of a bin, with maximal padding.
     fn check_refusal(&self, size: u64, alignment: u64) {
-        // Nobody searches for alignments above those of blocks.
+        // Searches do not support alignments above those of blocks.
         if alignment > self.granule << 16 {
             return;
         }
@@ -157,7 +158,7 @@ impl World {
         let shared = self.open_holes(Kind::Shared);
         assert!(!shared.iter().any(|&hole| sure(hole)), "{size} {alignment} of {shared:?}");
         if size >= LARGE && alignment <= self.granule {
-            // Five eighths of an octave more than it asks for are 23/16 at least.
+            // Five eighths of an octave more than requested are at least 23/16.
             let tight = |&hole: &u64| sure(hole) && hole <= size / 16 * 23;
             assert!(!self.open_holes(Kind::Tailored).iter().any(tight), "{size}");
         }
@@ -198,7 +199,7 @@ impl World {
         self.ranges.insert(id(entry), range);
     }
 
-    /// A range has become free.
+    /// Notes that a range has become free.
     fn end(&mut self, ended: Entry) -> (u64, bool) {
         let range = self.ranges.remove(&id(ended)).unwrap();
         assert_eq!(range.resource, Resource::None);
@@ -222,7 +223,7 @@ impl World {
         self.did("block goes");
     }
 
-    /// What both tell is the same.
+    /// Compares everything that both report.
     fn compare(&self) {
         self.list.check().unwrap();
         let counters = self.list.counters();
@@ -264,7 +265,7 @@ impl World {
     }
 }
 
-/// So many worlds of so many steps; all that may happen happens.
+/// Runs `worlds` random runs of `steps` steps. Every kind of operation occurs.
 fn live(worlds: u64, steps: u32) {
     let mut done = BTreeMap::new();
     for seed in 0..worlds {

@@ -1,4 +1,4 @@
-//! The orders on a device: each step on its thread, one at a time.
+//! The orders on a device: each step runs on its thread, one at a time.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
@@ -10,11 +10,11 @@ use super::SIZE;
 use super::play::{Keeper, Step};
 use crate::rig::{Commands, Gate, Line, Range, Thing, anchor};
 
-/// The real thing.
+/// The real allocator.
 pub(super) struct OnDevice<'a> {
     actors: [Actor<'a>; 3],
     buffer: Option<Thing>,
-    /// Neighbours of the buffer, so that its range stays a hole of its size when it is free.
+    /// Neighbours of the buffer, so that its range remains a hole of its size when it is free.
     around: Option<[Allocation; 2]>,
     points: Vec<Point>,
     allocator: &'a Allocator,
@@ -107,7 +107,7 @@ impl Keeper for OnDevice<'_> {
     }
 }
 
-/// A thread that does what it is told, one thing at a time.
+/// A thread that executes orders, one at a time.
 struct Actor<'a> {
     orders: Sender<Order<'a>>,
     done: Receiver<()>,
@@ -115,7 +115,7 @@ struct Actor<'a> {
 
 type Order<'a> = Box<dyn FnOnce(&mut ActorState<'a>) + Send + 'a>;
 
-/// What a thread holds between its steps.
+/// The state of a thread between its steps.
 struct ActorState<'a> {
     recording: Option<Recording>,
     recorded: Option<vk::CommandBuffer>,
@@ -142,7 +142,7 @@ impl<'a> Actor<'a> {
         Self { orders, done: waiting }
     }
 
-    /// Has the thread do something, and waits until it has.
+    /// Lets the thread execute something, and waits for it.
     fn act(&self, order: impl FnOnce(&mut ActorState<'a>) + Send + 'a) {
         self.orders.send(Box::new(order)).expect("the actor listens");
         self.done.recv().expect("the actor did not panic");

@@ -1,8 +1,8 @@
 //! A drop is safe whenever it comes: before, between and after the steps of open recordings.
 //!
 //! Two recordings on two threads are begun, name a buffer, and are submitted or abandoned; a third
-//! thread drops the buffer. Every legal order of these steps is played on the device. After each
-//! step a probe of the buffer's size asks the allocator for memory, and the checker says whether
+//! thread drops the buffer. Every legal order of these steps is executed on the device. After each
+//! step a probe of the buffer's size asks the allocator for memory, and the checker reports whether
 //! its bytes were in use.
 
 mod device;
@@ -101,7 +101,7 @@ fn idle_timeline(room: &Room<'_>) {
         );
         let again = Thing::buffer(&allocator, SIZE);
         assert_eq!(Range::of(again.allocation()), range, "round {round}");
-        // The timeline has worked, is idle again, and that is known.
+        // The timeline has had work, is idle again, and this is known.
         let recording = line.begin(&gate);
         let fill = commands.record(|recorder| recorder.fill(again.handle(), 1));
         line.run(recording, fill);

@@ -1,26 +1,26 @@
-//! Rules for when a range is free, as pure models in the allocator's place.
+//! Rules for when a range is free, as pure models that replace the allocator.
 
 use super::SIZE;
 use super::play::{Keeper, Step};
 use crate::rig::Range;
 
-/// Rules for when a range is free, as pure models.
+/// Rules for when a range is free.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// The right one: when the recordings open at the drop have ended, and what was submitted by
-    /// then is reached.
+    /// The correct rule: when the recordings that were open at the drop have ended, and everything
+    /// submitted by then is reached.
     Cut,
-    /// The tempting one: when what was submitted at the drop is reached.
+    /// The tempting rule: when everything that was submitted at the drop is reached.
     Issued,
 }
 
-/// A rule in place of the allocator.
+/// A rule that replaces the allocator.
 pub(super) struct Model {
     rule: Rule,
     open: [bool; 2],
     submitted: u64,
     reached: u64,
-    /// Once dropped: the recordings it waits for, and once they have ended the value.
+    /// After the drop: the recordings for which it waits and, when they have ended, the value.
     dropped: Option<([bool; 2], Option<u64>)>,
 }
 

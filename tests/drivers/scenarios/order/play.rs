@@ -1,4 +1,4 @@
-//! Every legal order of the steps, and how one is played.
+//! Every legal order of the steps, and how one is executed.
 
 use crate::rig::{Intervals, Range};
 
@@ -21,7 +21,7 @@ pub(super) struct Case {
     pub(super) names: [bool; 2],
 }
 
-/// Every legal order: a recording begins, records, ends; the buffer is dropped once, and no
+/// Every legal order: a recording begins, records and ends; the buffer is dropped once, and no
 /// recording names it afterwards.
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -37,8 +37,8 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// Adds all orders that begin with `steps`, of which each recording did `done` and the drop is
-/// `dropped`.
+/// Adds all orders that begin with `steps`, in which each recording has executed `done` steps and
+/// the drop is `dropped`.
 fn extend(
     recordings: &[[Step; 3]; 2],
     names: [bool; 2],
@@ -66,20 +66,20 @@ fn extend(
     }
 }
 
-/// Who keeps the buffer's range: the allocator, or a model of a rule.
+/// The owner of the buffer's range: the allocator, or a model of a rule.
 pub(super) trait Keeper {
     /// The range of the buffer that the case is about.
     fn buffer(&mut self) -> Range;
-    /// Does the step. A submission waits for `ticket`.
+    /// Executes the step. A submission waits for `ticket`.
     fn step(&mut self, step: Step, names: bool, ticket: u64);
-    /// Lets the submission behind this ticket through, and waits for its end.
+    /// Releases the submission behind this ticket, and waits for its end.
     fn open(&mut self, ticket: u64);
-    /// What a new allocation of the buffer's size gets now. It is given back at once.
+    /// The range that a new allocation of the buffer's size gets now. It is freed immediately.
     fn probe(&mut self) -> Range;
 }
 
-/// Plays a case; the overlaps are in the checker then. Returns whether the last probe, when all
-/// was done, got the buffer's place.
+/// Executes a case. The checker contains the overlaps afterwards. Returns whether the last probe,
+/// when everything was done, got the buffer's range.
 pub(super) fn play(
     case: &Case,
     keeper: &mut impl Keeper,
@@ -117,7 +117,7 @@ pub(super) fn play(
     }
     let mut last = range;
     for ticket in first_ticket + 1..=ticket {
-        // From here on the device may be done with it; before, it certainly is not.
+        // From here on the device may be done with it; before this, it certainly is not.
         checker.open(ticket);
         keeper.open(ticket);
         last = probe(keeper, checker);

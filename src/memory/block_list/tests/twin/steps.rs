@@ -1,4 +1,4 @@
-//! What is done to a list and to its twin, at random.
+//! Random operations on a list and its twin.
 
 use super::*;
 
@@ -38,7 +38,7 @@ impl World {
         let home = Home { memory, kind, size, closed: false, held: false, empty_since: self.now };
         assert!(self.homes.insert(slot, home).is_none());
         self.empty.push(slot);
-        // It holds the request that it was made for.
+        // It holds the request for which it was made.
         let asked =
             (self.random.log_uniform(size - size % self.granule.min(size)), self.alignment());
         if kind == Kind::Dedicated || self.random.one_in(2) {
@@ -167,7 +167,7 @@ impl World {
             emptied.extend(is_empty.then_some(entry.slot));
         }
         assert_eq!(reached, (entries.len() as u64, bytes));
-        // In which order they became empty is the list's to say.
+        // The list determines the order in which they became empty.
         let told = self.list.empty();
         assert_eq!(told[..before.len()], before);
         let mut new = told[before.len()..].to_vec();
@@ -205,7 +205,8 @@ impl World {
         self.homes.keys().copied().collect()
     }
 
-    /// A run of neighbours goes to another owner, if they are all pending, begin well and are enough.
+    /// Several neighbours go to another owner, if they are all pending, start at the alignment and
+    /// are large enough.
     fn take_over(&mut self) {
         let Some(first) = self.random.of(&self.where_pending(true)) else { return };
         let mut of_slot: Vec<(Entry, Range)> =
@@ -319,14 +320,14 @@ impl World {
         self.did("rank");
     }
 
-    /// A key that is over is nobody's, whatever came to its slot since.
+    /// A key whose range has ended names nothing, whatever has come to its slot since.
     fn misuse(&mut self) {
         for _ in 0..4 {
             let Some(dead) = self.random.of(&self.dead) else { return };
             assert!(self.list.used(dead).is_err() && self.list.region(dead).is_none());
             assert!(self.list.retire(dead).is_err() && self.list.reach(dead).is_err());
             assert!(!self.list.free_plain(dead));
-            // None, where another of that number has a resource in another block.
+            // None if another key with this index has a resource in another block.
             assert!(self.list.free(dead).is_none_or(|freed| freed.is_err()));
         }
     }
