@@ -75,10 +75,10 @@ fn whatever_is_called_the_allocator_is_as_the_model_says() {
         ("shut down", 2),
         ("closed", 2),
         ("ended in order", 2),
-        ("planned in a block", 500),
-        ("planned in a new block", 50),
-        ("planned in a memory of its own", 10),
-        ("refused as planned", 50),
+        ("planned in a block", 200),
+        ("planned in a new block", 20),
+        ("planned in a memory of its own", 5),
+        ("refused as planned", 20),
     ] {
         assert!(done.get(what).is_some_and(|&count| count >= least), "{what}: {done:?}");
     }
