@@ -16,7 +16,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use support::random::{Random, fresh_seed};
 use world::{Slip, World};
 
-fn run(seed: u64, rounds: u64, slip: Slip) {
+/// How many allocations were moved.
+fn run(seed: u64, rounds: u64, slip: Slip) -> u64 {
     let mut random = Random::new(seed);
     let mut world = World::new(&mut random, slip);
     let about = world.about.clone();
@@ -32,11 +33,13 @@ fn run(seed: u64, rounds: u64, slip: Slip) {
         eprintln!("FENCEPOST_SEED={seed}: {about}");
         std::panic::resume_unwind(panic);
     }
+    world.moved
 }
 
 #[test]
 fn what_is_planted_is_found_and_nothing_else() {
-    (1..=60).for_each(|seed| run(seed, 4, Slip::None));
+    let moved: u64 = (1..=60).map(|seed| run(seed, 4, Slip::None)).sum();
+    assert!(moved > 15, "{moved} moved");
     run(fresh_seed(), 8, Slip::None);
 }
 
@@ -44,7 +47,7 @@ fn what_is_planted_is_found_and_nothing_else() {
 #[ignore = "deep: 3000 worlds, some minutes"]
 fn what_is_planted_is_found_and_nothing_else_deep() {
     let first = fresh_seed() >> 1;
-    (first..first + 3000).for_each(|seed| run(seed, 8, Slip::None));
+    (first..first + 3000).for_each(|seed| _ = run(seed, 8, Slip::None));
 }
 
 #[test]

@@ -48,6 +48,7 @@ impl World {
     /// Changes a word here and there, in each range one at most, and says what of it is to be found.
     fn damage(&self, random: &mut Random) -> Vec<Told> {
         let mut told = Vec::new();
+        let unlooked = self.allocator.guard_coverage().unlooked_allocations > 0;
         for block in self.allocator.snapshot().blocks() {
             for region in &block.regions {
                 let end = region.offset + region.size;
@@ -73,8 +74,8 @@ impl World {
                     GuardPolicy::Poison => after_free,
                     policy => policy == GuardPolicy::Full,
                 };
-                // What came back unlooked holds nothing that is known.
-                if range.end < range.start + 4 || !is_watched || after_free && self.tight {
+                // What came back unlooked, as memory was short or a move found no room, holds nothing that is known.
+                if range.end < range.start + 4 || !is_watched || after_free && unlooked {
                     continue;
                 }
                 let (offset, found) = self.flip(block.memory, range, random);

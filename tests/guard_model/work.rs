@@ -1,8 +1,8 @@
 //! The random operations: allocations and their ends, work on two queues, scrubs of all kinds.
 
 use fencepost::{
-    AllocateError, Allocation, BufferDesc, CreateError, GuardedBy, ImageDesc, Point, ResourceKind,
-    Scrub, ScrubError,
+    AllocateError, Allocation, BufferDesc, CreateError, DefragmentDesc, GuardedBy, ImageDesc,
+    Point, ResourceKind, Scrub, ScrubError,
     fake::{Call, Use},
     intern, vk,
 };
@@ -22,8 +22,9 @@ impl World {
             62..70 => self.finish_one(random, false),
             70..72 => self.finish_one(random, true),
             72..82 => self.scrub(random),
-            82..92 => _ = (0..random.below(6)).any(|_| !self.progress(random)),
-            92..96 => _ = self.allocator.collect(),
+            82..90 => _ = (0..random.below(6)).any(|_| !self.progress(random)),
+            90..93 => _ = self.allocator.collect(),
+            93..96 => (0..5).for_each(|_| self.defragment(random)),
             96..97 => _ = self.allocator.trim(),
             97..98 if self.slip == Slip::WritesAstray => self.write_astray(random),
             _ => self.expect_peace(),
@@ -69,6 +70,11 @@ impl World {
             }
             Err(error) => panic!("{error}"),
         };
+        self.take_in(made, name);
+    }
+
+    /// Something new lives, and fills what it has with its tag.
+    fn take_in(&mut self, made: Made, name: &'static str) {
         let allocation = made.allocation();
         self.expect_clean(allocation);
         // Without margins it has all of its region.
@@ -94,8 +100,49 @@ impl World {
         self.timelines[0].is_reached(point).unwrap()
     }
 
+    /// Blocks are planned to become empty, some of what lives there moves, or the rest stays.
+    fn defragment(&mut self, random: &mut Random) {
+        let Some(run) = &self.run else {
+            let desc = DefragmentDesc::new();
+            self.run = Some(match random.one_in(2) {
+                true => self.arenas[0].defragment(&desc, |_| true),
+                false => self.allocator.defragment(&desc, |_| true),
+            });
+            return;
+        };
+        if random.one_in(10) {
+            self.run = None;
+            return;
+        }
+        let leaves = |thing: &Thing| run.contains(thing.made.allocation());
+        let Some(at) = self.things.iter().position(leaves) else { return };
+        let name = intern(&format!("thing {}", self.next));
+        let (old, desc) = (&self.things[at].made, memory(name));
+        let moved = match old {
+            Made::Plain(old) => {
+                let size = self.things[at].owner.size;
+                let needs = vk::MemoryRequirements { size, alignment: 64, memory_type_bits: !0 };
+                run.allocate(old, &needs, ResourceKind::Linear, &desc).map(Made::Plain)
+            }
+            Made::Buffer(old) => {
+                let buffer = BufferDesc::new(old.size(), vk::BufferUsageFlags::STORAGE_BUFFER);
+                run.create_buffer(old, &buffer, &desc).map(Made::Buffer)
+            }
+            Made::Image(_) => return,
+        };
+        // What others took meanwhile is no room for it.
+        let Ok(moved) = moved else { return };
+        self.moved += 1;
+        self.take_in(moved, name);
+        self.end_at(at, random);
+    }
+
     fn end_one(&mut self, random: &mut Random) {
         let Some(at) = self.random_thing(random) else { return };
+        self.end_at(at, random);
+    }
+
+    fn end_at(&mut self, at: usize, random: &mut Random) {
         let Thing { made, owner, region, uses, .. } = self.things.swap_remove(at);
         if self.slip != Slip::ForgetsOwners {
             self.truth.ended(made.allocation().memory(), region, owner);

@@ -1,8 +1,8 @@
 //! The state, and the checks after each step.
 
 use fencepost::{
-    Allocation, AllocationDesc, Allocator, Arena, ArenaDesc, ArenaPolicy, Buffer, GuardPolicy,
-    GuardedBy, Image, Point, Recording, Timeline,
+    Allocation, AllocationDesc, Allocator, Arena, ArenaDesc, ArenaPolicy, Buffer, Defragmentation,
+    GuardPolicy, GuardedBy, Image, Point, Recording, Timeline,
     fake::{FakeDriver, Profile},
     vk,
 };
@@ -63,6 +63,9 @@ pub struct World {
     pub timelines: [Timeline; 2],
     pub arenas: Vec<Arena>,
     pub things: Vec<Thing>,
+    /// Blocks that are to become empty.
+    pub run: Option<Defragmentation>,
+    pub moved: u64,
     pub open: Vec<Open>,
     pub truth: Truth,
     pub pool: vk::CommandPool,
@@ -114,7 +117,10 @@ impl World {
         let timelines = [0, 1].map(|queue| allocator.timeline(fake.queue(queue)).unwrap());
         let placed = [ArenaPolicy::Tlsf, ArenaPolicy::Ring, ArenaPolicy::DoubleStack];
         let arenas = placed.map(|placed| {
-            let desc = ArenaDesc::new(memory("arena")).block_size(128 << 10).policy(placed);
+            // Of which there are many, so that some become empty.
+            let is_small = !tight && placed == ArenaPolicy::Tlsf;
+            let size = if is_small { 32 << 10 } else { 128 << 10 };
+            let desc = ArenaDesc::new(memory("arena")).block_size(size).policy(placed);
             allocator.create_arena(&if tight { desc.max_blocks(1) } else { desc }).unwrap()
         });
         let info = vk::CommandPoolCreateInfo::default();
@@ -124,6 +130,8 @@ impl World {
             atom: if incoherent { 256 } else { 4 },
             arenas: arenas.into(),
             things: Vec::new(),
+            run: None,
+            moved: 0,
             open: Vec::new(),
             truth: Truth::default(),
             next: 0,
@@ -172,6 +180,7 @@ impl World {
     /// Ends everything: nothing is left, of the allocator or of the driver.
     pub fn end(&mut self) {
         self.things.clear();
+        self.run = None;
         self.arenas.clear();
         self.finish_work();
         for _ in 0..6 {
