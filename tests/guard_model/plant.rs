@@ -48,7 +48,7 @@ impl World {
     /// Changes a word here and there, in each range one at most, and says what of it is to be found.
     fn damage(&self, random: &mut Random) -> Vec<Told> {
         let mut told = Vec::new();
-        let unlooked = self.allocator.guard_coverage().unlooked_allocations > 0;
+        let unlooked = self.tight || self.allocator.guard_coverage().unlooked_allocations > 0;
         for block in self.allocator.snapshot().blocks() {
             for region in &block.regions {
                 let end = region.offset + region.size;
