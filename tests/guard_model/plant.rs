@@ -35,7 +35,10 @@ impl World {
             let &Corruption { damage, memory, offset, found, .. } = one;
             Told { damage, memory, offset, owner, found }
         });
+        // A block that went back to the driver meanwhile was not looked at.
+        let there: Vec<_> = self.allocator.snapshot().blocks().map(|block| block.memory).collect();
         let sorted = |mut all: Vec<Told>| {
+            all.retain(|told| there.contains(&told.memory));
             all.sort_by_key(|told| (told.memory, told.offset));
             all
         };
