@@ -1,4 +1,4 @@
-//! The choice of a block, against a walk.
+//! The choice of a block, compared with a walk.
 
 use ash::vk;
 
@@ -29,8 +29,8 @@ fn add(list: &mut BlockList, size: u64, tailored: bool) -> u32 {
     list.insert(block, ArenaPolicy::Tlsf).unwrap()
 }
 
-/// Allocations and frees at random over many nearly full blocks: what is refused has no sure room in any, and
-/// what is granted lies in the block that is told.
+/// Random allocations and frees over many nearly full blocks. If a request is refused, no block has
+/// room that is certain to suffice. A granted range lies in the reported block.
 #[test]
 fn hundreds_of_blocks_are_searched_as_one() {
     let mut list = list();
@@ -67,7 +67,7 @@ fn hundreds_of_blocks_are_searched_as_one() {
     assert!(refused > 300 && youngest > 250, "{refused} refused, youngest {youngest}");
 }
 
-/// A key names a region of one block: with another's slot it is refused.
+/// A key names a region of one block: with the slot of another one it is refused.
 #[test]
 fn a_key_of_another_block_is_refused() {
     let mut list = list();
@@ -85,7 +85,7 @@ fn a_key_of_another_block_is_refused() {
     list.check().unwrap();
 }
 
-/// Nor is a key the key of two, whoever splits the blocks of its slot.
+/// A key is never reused for a later block of its slot, whichever way that one is split.
 #[test]
 fn a_key_of_an_earlier_block_of_the_slot_is_stale() {
     let mut list = list();
@@ -105,14 +105,14 @@ fn a_key_of_an_earlier_block_of_the_slot_is_stale() {
     }
 }
 
-/// A block that was made for a request holds it, though the tightest rooms all begin badly, or though only the first
-/// block of all begins at a multiple.
+/// A block that was made for a request holds it, even if the tightest rooms all start at unsuitable
+/// offsets, or if only the first block starts at a multiple of the alignment.
 #[test]
 fn a_new_block_holds_its_request_however_it_is_aligned() {
     let mut list = list();
     let wide = 1 << 25;
     let first = add(&mut list, wide, false);
-    // Holes that hold the size and begin off the alignment.
+    // Holes that have the size but do not start at the alignment.
     let full = [64; 9].map(|size| list.allocate_in(first, End::Lower, size, 64).unwrap().entry);
     let rest = list.allocate_in(first, End::Lower, wide - 9 * 64, 64).unwrap().entry;
     full.iter().skip(1).step_by(2).for_each(|&hole| _ = list.free(hole).unwrap().unwrap());
@@ -122,7 +122,7 @@ fn a_new_block_holds_its_request_however_it_is_aligned() {
         let grant = list.allocate_in(slot, End::Lower, 64, alignment).unwrap();
         assert_eq!((grant.entry.slot, grant.offset), (slot, 0));
         list.check().unwrap();
-        // At need too.
+        // As a last resort too.
         list.free(grant.entry).unwrap().unwrap();
         assert!(list.holds_anywhere(64, alignment));
         let grant = list.allocate_anywhere(64, alignment).unwrap();
@@ -136,7 +136,7 @@ fn a_new_block_holds_its_request_however_it_is_aligned() {
     list.check().unwrap();
 }
 
-/// Neighbours that do not hold a request, or do not begin well, wait as before.
+/// Neighbours that cannot hold a request, or do not start at its alignment, stay pending.
 #[test]
 fn what_is_not_taken_over_waits_as_it_did() {
     let mut list = list();
@@ -148,7 +148,8 @@ fn what_is_not_taken_over_waits_as_it_did() {
         list.move_in(entry, Tenant { resource, ..Tenant::default() }).unwrap();
         list.retire(entry).unwrap();
     }
-    // The third lives; the second begins at no multiple of two; the block is not where all begin that large.
+    // The third is live, the second does not start at a multiple of two, and the block does not
+    // start at a multiple of so large an alignment.
     let refused: [(&[Entry], (u64, u64)); 5] = [
         (&[one, two, last], (8193, 64)),
         (&[one, two], (8193, 64)),
@@ -162,7 +163,7 @@ fn what_is_not_taken_over_waits_as_it_did() {
         let waits = [one, two].map(|entry| (list.pending_size(entry), list.tenant(entry).resource));
         assert_eq!(waits, [(4096, resource); 2]);
     }
-    // However large an alignment: a block's beginning.
+    // However large the alignment is, the start of a block meets it.
     let heritage = list.take_over(&[one, two], (5000, 1 << 40), false).unwrap();
     assert_eq!(
         (heritage.grant.offset, heritage.resources.as_slice()),
@@ -171,7 +172,8 @@ fn what_is_not_taken_over_waits_as_it_did() {
     list.check().unwrap();
 }
 
-/// What is free in a closed block is nobody's but at need, and merges as elsewhere.
+/// The free regions of a closed block are allocated only as a last resort, and are merged as
+/// elsewhere.
 #[test]
 fn nobody_moves_into_a_closed_block_but_at_need() {
     let mut list = list();
@@ -209,7 +211,8 @@ fn an_exact_hole_and_an_aligned_one_are_found() {
     list.free(rest.entry).unwrap().unwrap();
     let aligned = list.allocate(4096, 32 << 10).unwrap();
     assert_eq!(aligned.offset % (32 << 10), 0);
-    // No search is for alignments above that of blocks: a new block has it, or any at need.
+    // Searches do not support alignments above those of blocks: a new block has it, or any block as
+    // a last resort.
     assert!(list.allocate(BLOCK, 1 << 40).is_none());
     let alone = list.allocate_anywhere(BLOCK, 1 << 40);
     assert_eq!(alone.map(|grant| grant.offset), Some(0));
@@ -219,7 +222,7 @@ fn an_exact_hole_and_an_aligned_one_are_found() {
 fn at_need_every_free_region_is_looked_at() {
     let mut list = list();
     add_blocks(&mut list, 1);
-    // Holes of 4 KiB, the first tried at no multiple of it.
+    // Holes of 4 KiB; the one that is tried first does not start at a multiple of this.
     let sizes = [2048, 4096, 4096, 4096, 2048, 4096, BLOCK - 20480];
     let grants = sizes.map(|size| list.allocate_in(0, End::Lower, size, 64).unwrap());
     for hole in [5, 3, 1] {
@@ -244,7 +247,7 @@ fn small_requests_stay_out_of_tailored_blocks() {
     let large = list.allocate(BLOCK * 3 / 4, 64).unwrap();
     assert_eq!(large.entry.slot, slot);
     list.check().unwrap();
-    // At need anybody may.
+    // As a last resort every block may be used.
     assert!(list.allocate_anywhere(1000, 64).is_some());
 }
 
@@ -291,7 +294,7 @@ fn a_block_stays_while_the_driver_is_told_its_rank() {
     assert_eq!(told.as_slice(), [(slot, vk::DeviceMemory::null(), Rank::USUAL)], "it is not lost");
     list.let_go(slot);
     assert_eq!(list.remove_empty().len(), 1);
-    // Nobody looks at a block that has gone.
+    // A block that was removed is not looked at.
     assert!(list.take_ranks(8).is_empty());
     list.check().unwrap();
 }
@@ -329,7 +332,8 @@ fn blocks_of_one_rank_rest_once_it_is_told() {
     list.check().unwrap();
 }
 
-/// Whoever ends a region has taken its resource first; else it would never be destroyed.
+/// The resource of a region must be taken before the region ends; otherwise it would never be
+/// destroyed.
 #[test]
 fn a_resource_that_outlives_its_region_is_found() {
     let mut list = list();
