@@ -68,7 +68,7 @@ impl Ledger {
         let lead_granules = (lead >> shift) as usize;
         Ok(Self {
             tlsf,
-            starts: Starts::new(shift, origin),
+            starts: Starts::new(shift, origin, lead_granules + granules),
             began: Began::new(lead_granules + granules).ok_or(none)?,
             lead,
             lead_granules: (lead >> shift) as u32,
@@ -124,7 +124,7 @@ impl Ledger {
 
     /// Enters what was given out into the books; `false`, and nothing has changed, if the host has no memory
     /// for it.
-    #[inline]
+    #[inline(always)]
     fn enter(&mut self, granule: u32, place: u32) -> bool {
         let era = self.began.era();
         let Some(again) = self.starts.insert(granule, place, era, &self.tlsf) else {
@@ -280,7 +280,7 @@ impl Ledger {
     fn forget(&mut self, live: &Live) {
         let granule = self.granule_of(live.offset);
         if let Some((at, noted)) = self.entry(granule) {
-            self.starts.remove(at, noted.start, self.began.era(), &self.tlsf);
+            self.starts.remove(at, noted.start, &self.tlsf);
             self.set_note(noted.place, Note::default());
         }
     }

@@ -77,12 +77,14 @@ mod ends;
 mod error;
 mod found;
 mod ledger;
+mod marks;
 mod memory_pool;
+mod nodes;
 mod pointers;
 #[cfg(feature = "std")]
 mod pooled;
 mod promise;
-mod seat;
+mod seats;
 #[cfg(feature = "std")]
 mod shared;
 mod spill;

@@ -3,14 +3,15 @@
 
 use alloc::vec::Vec;
 
-use super::seat::{Nodes, Seat};
+use super::nodes::Nodes;
 use crate::tlsf::Noted;
 
 /// A hash table of nodes by where each begins, at most a quarter full.
 #[derive(Debug, Default)]
 pub(super) struct Spill {
-    /// A power of two of them, or none. A node is at its home or after it, with no vacant seat between.
-    seats: Vec<Seat>,
+    /// The places of nodes, 0 for none: a power of two of them, or no seat at all. A node is at its home or after it, with
+    /// no vacant seat between.
+    seats: Vec<u32>,
     /// 32 less the bits of a home.
     shift: u32,
     count: usize,
@@ -32,7 +33,7 @@ impl Spill {
         let mask = self.seats.len().wrapping_sub(1);
         let mut at = self.home(granule);
         loop {
-            let noted = self.seats.get(at)?.used(nodes)?;
+            let noted = nodes.used(*self.seats.get(at)?)?;
             if noted.start == granule {
                 return Some((at, noted));
             }
@@ -47,12 +48,12 @@ impl Spill {
         if seats.try_reserve_exact(length).is_err() {
             return false;
         }
-        seats.resize(length, Seat::default());
+        seats.resize(length, 0);
         let old = core::mem::replace(&mut self.seats, seats);
         self.shift = 32 - length.trailing_zeros().min(31);
         self.count = 0;
-        for noted in old.into_iter().filter_map(|seat| seat.used(nodes)) {
-            self.put(noted.start, Seat::of(noted.place));
+        for noted in old.into_iter().filter_map(|place| nodes.used(place)) {
+            self.put(noted.start, noted.place);
         }
         true
     }
@@ -64,18 +65,18 @@ impl Spill {
         if ROOM * self.count >= self.seats.len() && !self.grow(nodes) {
             return false;
         }
-        self.put(granule, Seat::of(place));
+        self.put(granule, place);
         true
     }
 
     /// There is room.
-    fn put(&mut self, granule: u32, seat: Seat) {
+    fn put(&mut self, granule: u32, place: u32) {
         let mask = self.seats.len() - 1;
         let mut at = self.home(granule);
-        while self.seats[at].is_taken() {
+        while self.seats[at] != 0 {
             at = (at + 1) & mask;
         }
-        self.seats[at] = seat;
+        self.seats[at] = place;
         self.count += 1;
     }
 
@@ -84,26 +85,26 @@ impl Spill {
     #[inline(never)]
     pub(super) fn remove(&mut self, mut hole: usize, nodes: &impl Nodes) {
         let mask = self.seats.len() - 1;
-        self.seats[hole] = Seat::default();
+        self.seats[hole] = 0;
         self.count -= 1;
         let mut at = hole;
         loop {
             at = (at + 1) & mask;
-            let seat = self.seats[at];
-            let Some(noted) = seat.used(nodes) else { return };
+            let place = self.seats[at];
+            let Some(noted) = nodes.used(place) else { return };
             // One whose home is behind the hole stays.
             let home = self.home(noted.start);
             if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
-                self.seats[hole] = seat;
-                self.seats[at] = Seat::default();
+                self.seats[hole] = place;
+                self.seats[at] = 0;
                 hole = at;
             }
         }
     }
 
-    /// All seats.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Seat> {
-        self.seats.iter()
+    /// The places of all nodes in it.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+        self.seats.iter().copied().filter(|&place| place != 0)
     }
 
     /// How many there are.
@@ -114,7 +115,7 @@ impl Spill {
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
-        self.seats.capacity() * size_of::<Seat>()
+        self.seats.capacity() * size_of::<u32>()
     }
 }
 
@@ -123,7 +124,7 @@ mod tests {
     use alloc::collections::BTreeMap;
 
     use super::*;
-    use crate::ground::random::Random;
+    use crate::{ground::random::Random, tlsf::Tlsf};
 
     #[test]
     fn it_is_a_map() {
@@ -139,7 +140,7 @@ mod tests {
                 let wanted = if step / 5000 % 2 == 0 { 3 } else { 1 };
                 let known = twin.get(&granule).copied();
                 if known.is_none() {
-                    let place = nodes.len() as u32;
+                    let place = nodes.len() as u32 * Tlsf::PLACES;
                     nodes.push(granule);
                     twin.insert(granule, place);
                     assert!(spill.insert(granule, place, &nodes));

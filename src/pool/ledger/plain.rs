@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{
-    super::{found::Note, seat::Seat, statistics::Counts},
+    super::{found::Note, statistics::Counts},
     Ledger,
 };
 
@@ -34,13 +34,16 @@ impl Ledger {
             return None;
         }
         let granule = granule as u32;
-        let (at, seat) = self.starts.best(address)?;
-        let noted = match seat.plain(&self.tlsf) {
+        let (at, place) = self.starts.best(address)?;
+        let noted = match self.tlsf.noted_below(place, Note::BY_HANDLE) {
             Some(noted) if noted.start == granule => {
-                self.starts.leave(at, granule, self.began.era());
+                self.starts.leave(at, granule);
                 noted
             }
-            _ => self.leave_further(granule)?.plain(&self.tlsf)?,
+            _ => {
+                let place = self.leave_further(granule)?;
+                self.tlsf.noted_below(place, Note::BY_HANDLE)?
+            }
         };
         // First: then nothing of it has to be kept.
         counts.deallocated((u64::from(noted.size) << self.shift) - Note(noted.note).slack());
@@ -48,16 +51,15 @@ impl Ledger {
         Some(())
     }
 
-    /// Takes out the start of a live allocation that is not in its best seat, and that no handle owns: as if it sat
-    /// alone.
+    /// Takes out the start of a live allocation that is not in its best seat, and that no handle owns: the place of its node.
     #[cold]
     #[inline(never)]
-    fn leave_further(&mut self, granule: u32) -> Option<Seat> {
+    fn leave_further(&mut self, granule: u32) -> Option<u32> {
         let (at, noted) = self.starts.find(granule, &self.tlsf)?;
         if Note(noted.note).is_by_handle() {
             return None;
         }
-        self.starts.remove(at, granule, self.began.era(), &self.tlsf);
-        Some(Seat::of(noted.place))
+        self.starts.remove(at, granule, &self.tlsf);
+        Some(noted.place)
     }
 }
