@@ -89,8 +89,11 @@ impl World {
                 // SAFETY: as above.
                 unsafe { image.retire_at(&points) }.unwrap();
             }
-            // Where recordings are open a resource ends later than its memory, and lies over another's.
-            Made::Shared(memory, aliases) if self.aliasing || aliases.is_empty() => {
+            // Where recordings are open a resource ends later than its memory, and lies over another's; or on a page of an
+            // image that is shorter than its pages, which the fake does not excuse.
+            Made::Shared(memory, aliases)
+                if self.aliasing && self.model.page == 1 || aliases.is_empty() =>
+            {
                 self.model.end_range(thing.place, &thing.uses);
                 drop(aliases);
                 let memory = Arc::into_inner(memory).expect("nobody else has it");
