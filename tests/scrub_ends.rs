@@ -68,7 +68,7 @@ impl<'a> Recorder<'a> {
 #[test]
 fn a_scrub_that_is_abandoned_is_not_taken_for_the_one_before() {
     let world = World::new(GuardPolicy::Margins);
-    let _stays = world.allocate("stays", 300);
+    let stays = world.allocate("stays", 300);
     let first = world.allocate("first", 256);
     assert_eq!(world.scrub(Scrub::Due), []);
     drop(first);
@@ -89,7 +89,7 @@ fn a_scrub_that_is_abandoned_is_not_taken_for_the_one_before() {
     assert_eq!(name(&only(&world.scrub(Scrub::Due))), Some("culprit"));
     assert_eq!(world.allocator.statistics().total.pending, 0);
     recorder.end();
-    drop(_stays);
+    drop(stays);
     world.scrub_if_on(Scrub::Due);
     world.end();
 }
@@ -99,7 +99,7 @@ fn a_scrub_that_is_abandoned_is_not_taken_for_the_one_before() {
 fn margins_are_nobodys_until_each_scrub_that_was_recorded_is_passed() {
     for policy in [GuardPolicy::Margins, GuardPolicy::Full] {
         let world = World::on(&Profile::default(), policy, |it| it.quarantine(0));
-        let _stays = world.allocate("stays", 300);
+        let stays = world.allocate("stays", 300);
         let ends = world.allocate("ends", 4096);
         assert_eq!(world.scrub(Scrub::Due), []);
         let recorder = Recorder::new(&world);
@@ -114,7 +114,7 @@ fn margins_are_nobodys_until_each_scrub_that_was_recorded_is_passed() {
         (0..2).for_each(|_| assert_eq!(world.scrub(Scrub::Due), []));
         assert_eq!(world.allocator.statistics().total.pending, 0, "{policy:?}");
         recorder.end();
-        drop(_stays);
+        drop(stays);
         (0..2).for_each(|_| assert_eq!(world.scrub(Scrub::Due), []));
         world.end();
     }
@@ -124,7 +124,7 @@ fn margins_are_nobodys_until_each_scrub_that_was_recorded_is_passed() {
 #[test]
 fn a_run_over_the_end_of_a_piece_is_told_once() {
     let world = World::new(GuardPolicy::Poison);
-    let _stays = world.allocate("stays", 64);
+    let stays = world.allocate("stays", 64);
     let culprit = world.allocate("culprit", 100_096);
     let (memory, edge) = (culprit.memory(), (culprit.offset() + 1).next_multiple_of(16 << 10));
     // SAFETY: nothing was ever submitted that uses it.
@@ -137,7 +137,7 @@ fn a_run_over_the_end_of_a_piece_is_told_once() {
     assert_eq!(found.first().map(|found| found.offset), Some(edge - 8), "{found:?}");
     let words: u64 = found.iter().map(|found| found.words).sum();
     assert_eq!((found.len(), words), (1, 5), "all that are damaged of both");
-    drop(_stays);
+    drop(stays);
     world.end();
 }
 

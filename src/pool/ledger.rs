@@ -122,8 +122,8 @@ impl Ledger {
         Ok(Live { key: placed.key, offset, size, reserved: placed.size, by_handle })
     }
 
-    /// Enters what was given out into the books; `false`, and nothing has changed, if the host has no memory
-    /// for it.
+    /// Enters an allocated region into the books. Returns `false`, and changes nothing, if the host has
+    /// no memory for it.
     #[inline(always)]
     fn enter(&mut self, granule: u32, place: u32) -> bool {
         let era = self.began.era();

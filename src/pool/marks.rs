@@ -1,52 +1,56 @@
-//! What a vacant seat remembers: which granule's node left it, and in which era.
+//! What a vacant seat remembers: the granule whose node left it, and the era.
 #![forbid(unsafe_code)]
 
-/// The time for which what vacant seats remember holds: all of it is forgotten at once when the next one begins.
+/// A period of time during which the memories of vacant seats are valid. When the next one begins, all
+/// of them become invalid at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Era(pub(super) u32);
 
 impl Era {
     pub(super) const FIRST: Self = Self(0);
 
-    /// The next one. The last one lasts: no word is wide enough for it, so nothing is remembered in it.
+    /// The next era. The last one does not end: no word has room for it, so nothing is remembered in
+    /// it.
     pub(super) fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 }
 
-/// How the words of vacant seats are made.
+/// Makes the words of vacant seats.
 ///
-/// A granule's pair of seats is told by the uppermost bits of its product with an odd number, modulo 2^`granules`. Two
-/// granules whose lowest bits are the same differ by a multiple of the power of two above those, and so do their products,
-/// which then differ above. So the pair of seats and the bits of the granule that the pair's number leaves over, the
-/// *tail*, tell the granule:
+/// A pair of seats has the index `⌊(granule × odd factor + constant) mod 2^G / 2^T⌋`, where all
+/// granules are below 2^`G`; if there are more pairs than granules, `T` is 0. A word contains the
+/// *tail* of the granule: its lowest `T` bits. The tail and the pair identify the granule. If two
+/// different granules have the same tail, they differ by a multiple of 2^`T` that is not 0 modulo
+/// 2^`G`. So do their products, because the factor is odd, and therefore their pairs are different.
 ///
 /// ```text
 /// word      │ − │ era       │ tail │
 /// ```
-/// A word that has no room for the tail and the era remembers nothing, and is 0.
+/// If a word has no room for the era and the tail, it remembers nothing and is 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Marks {
-    /// What all words of this era have in common; 0 if nothing is remembered.
+    /// The bits that all words of this era have in common. 0 if nothing is remembered.
     base: i32,
-    /// The same, but no vacant seat's word if nothing is remembered.
+    /// The same, except that it is not the word of a vacant seat if nothing is remembered.
     asked: i32,
-    /// The bits of a tail; none if nothing is remembered.
+    /// The mask of a tail. 0 if nothing is remembered.
     tail: i32,
     era: Era,
     tail_bits: u32,
-    /// Of a word, without the sign.
+    /// The number of bits of a word without the sign.
     word_bits: u32,
 }
 
 impl Marks {
-    /// Those of a table with 2^`seats` seats whose words have so many bits and a sign, for granules below 2^`granules`.
+    /// The marks of a table with 2^`seats` seats, whose words have `word_bits` bits and a sign, for
+    /// granules below 2^`granules`.
     pub(super) fn new(word_bits: u32, seats: u32, granules: u32) -> Self {
         let tail_bits = Self::tail_bits(seats, granules);
         Self { base: 0, asked: 0, tail: 0, era: Era::FIRST, tail_bits, word_bits }.of(Era::FIRST)
     }
 
-    /// Bits of a tail.
+    /// The number of bits of a tail.
     pub(super) fn tail_bits(seats: u32, granules: u32) -> u32 {
         (granules + 1).saturating_sub(seats)
     }
@@ -62,7 +66,7 @@ impl Marks {
         }
     }
 
-    /// From now on it is this era, and no word of an older one is made any more.
+    /// Sets the era. Words that are made from now on belong to it.
     #[inline(always)]
     pub(super) fn see(&mut self, era: Era) {
         if era != self.era {
@@ -70,7 +74,7 @@ impl Marks {
         }
     }
 
-    /// The era last seen.
+    /// The era that was set last.
     pub(super) fn era(&self) -> Era {
         self.era
     }
@@ -81,14 +85,14 @@ impl Marks {
         *self = self.of(era);
     }
 
-    /// The word of a seat that a granule's node left in the era last seen; 0, as if nobody ever sat there, if that cannot be
-    /// remembered.
+    /// The word of a seat that the node of a granule leaves in this era. It is 0, like that of an
+    /// unused seat, if nothing is remembered.
     #[inline(always)]
     pub(super) fn word(&self, granule: u32) -> i32 {
         self.base | granule as i32 & self.tail
     }
 
-    /// Whether the word of a vacant seat is that of a granule, and of the era last seen.
+    /// Whether the word of a vacant seat was made for a granule in this era.
     #[inline(always)]
     pub(super) fn tell(&self, granule: u32, word: i32) -> bool {
         word == (self.asked | granule as i32 & self.tail)
@@ -101,8 +105,8 @@ mod tests {
 
     use super::*;
 
-    /// No two granules have the same word in the same pair of seats, and no two eras the same word. Where a word is too
-    /// narrow for that, it is 0.
+    /// No two granules have the same word in the same pair of seats, and no two eras have the same
+    /// word, whatever the odd factor. If a word is too narrow for this, it is 0.
     #[test]
     fn a_word_and_its_pair_of_seats_tell_the_granule_and_the_era() {
         let mut forgotten = 0;
@@ -114,7 +118,7 @@ mod tests {
                 for era in [0, 1, 2, 7, 8, 1 << 19, 1 << 28, 1 << 30, u32::MAX] {
                     marks.see(Era(era));
                     for granule in 0..1_u32 << granules {
-                        let product = (u64::from(granule) * 0x3844_0B73) << (64 - granules);
+                        let product = (u64::from(granule) * 0x9E37_79B1) << (64 - granules);
                         let word = marks.word(granule);
                         assert_eq!(marks.tell(granule, word), word != 0);
                         if word == 0 {

@@ -1,11 +1,11 @@
-//! The nodes of used regions by their places.
+//! Finds the nodes of used regions by their places.
 #![forbid(unsafe_code)]
 
 use crate::tlsf::{Noted, Tlsf};
 
-/// What finds a used region by the place of its node.
+/// Finds a used region by the place of its node.
 pub(super) trait Nodes {
-    /// The used region whose node is at a place; none if there is none, above all at 0 and from 2³¹ on.
+    /// The used region whose node is at a place, if there is one. There is none at 0, or from 2³¹ on.
     fn used(&self, place: u32) -> Option<Noted>;
 }
 
@@ -22,7 +22,7 @@ mod tests {
 
     use super::*;
 
-    /// Where each node begins, by the index of its place; nobody is at the first.
+    /// Where each node begins, by the index of its place. There is no node at index 0.
     impl Nodes for Vec<u32> {
         fn used(&self, place: u32) -> Option<Noted> {
             if place % Tlsf::PLACES != 0 {

@@ -1,32 +1,33 @@
-//! The words that stand in the seats of the table of starts, of 16 bits where that is enough.
+//! The words in the seats of the table of starts, of 16 or 32 bits.
 #![forbid(unsafe_code)]
 
 use alloc::vec::Vec;
 
 use crate::tlsf::Tlsf;
 
-/// What stands in a seat.
+/// The content of a seat.
 ///
-/// A positive word stands for the place of the node that sits there. The word of a vacant seat is 0, or negative where it
-/// [remembers](super::marks) who left it.
+/// A positive word encodes the place of the node in the seat. The word of a vacant seat is 0, or
+/// negative if it [remembers](super::marks) which granule left it.
 pub(super) trait Word: Copy + Default {
-    /// Its bits without the sign. (`BITS` would be the integer's own.)
+    /// The number of bits without the sign. (The name `BITS` would hide the integer's own constant.)
     const DIGITS: u32;
 
     /// The word of a place; `None` if a word is too narrow for it.
     fn of(place: u32) -> Option<Self>;
 
-    /// The place of the node that sits there. If nobody does, it is 0 or from 2³¹ on, where no node is.
+    /// The place of the node in the seat. For a vacant seat it is 0 or at least 2³¹, where no node is.
     fn place(self) -> u32;
 
+    /// The word as a number.
     fn number(self) -> i32;
 
     /// The word of a vacant seat.
     fn vacant(number: i32) -> Self;
 }
 
-/// Half the bytes, so twice as many words are in the nearest cache. All places are multiples of [`Tlsf::PLACES`], and the
-/// word is a place divided by that: enough for a table of 32,436 nodes.
+/// Half the bytes, so that twice as many words are in the first-level cache. All places are multiples
+/// of [`Tlsf::PLACES`], and the word is the place divided by it: enough for a table of 32,436 nodes.
 impl Word for i16 {
     const DIGITS: u32 = 15;
 
@@ -52,7 +53,7 @@ impl Word for i16 {
     }
 }
 
-/// Enough for any table: the word is the place.
+/// The word is the place, which is enough for any table.
 impl Word for i32 {
     const DIGITS: u32 = 31;
 
@@ -77,8 +78,8 @@ impl Word for i32 {
     }
 }
 
-/// So many seats in which nobody ever sat; `None` if the host has no memory for them.
-pub(super) fn vacant<W: Word>(length: usize) -> Option<Vec<W>> {
+/// A number of vacant seats. `None` if the host has no memory for them.
+pub(super) fn vacant<W: Copy + Default>(length: usize) -> Option<Vec<W>> {
     let mut seats = Vec::new();
     seats.try_reserve_exact(length).ok()?;
     seats.resize(length, W::default());

@@ -1,34 +1,36 @@
-//! The entries of a table of starts that found no seat: a table of its own, where they take the next vacant one.
+//! The entries of a table of starts that found no seat. They are in a table of their own, where each
+//! takes the next vacant seat.
 #![forbid(unsafe_code)]
 
 use alloc::vec::Vec;
 
-use super::nodes::Nodes;
+use super::{nodes::Nodes, seats::vacant};
 use crate::tlsf::Noted;
 
-/// A hash table of nodes by where each begins, at most a quarter full.
+/// A hash table of nodes by the granule at which each begins, at most a quarter full.
 #[derive(Debug, Default)]
 pub(super) struct Spill {
-    /// The places of nodes, 0 for none: a power of two of them, or no seat at all. A node is at its home or after it, with
-    /// no vacant seat between.
+    /// The places of nodes, 0 in a vacant seat. Their number is a power of two or 0. A node is at its
+    /// home or after it, with no vacant seat between.
     seats: Vec<u32>,
-    /// 32 less the bits of a home.
+    /// 32 minus the number of bits of a home.
     shift: u32,
     count: usize,
 }
 
+/// The smallest number of seats.
 const FIRST: usize = 16;
 
-/// Seats for each node, at least.
+/// The minimum number of seats per node.
 const ROOM: usize = 4;
 
 impl Spill {
-    /// Where an entry belongs: the upper bits of a product, which all bits of the granule decide.
+    /// The home of an entry: the upper bits of a product, which depend on all bits of the granule.
     fn home(&self, granule: u32) -> usize {
         (granule.wrapping_mul(0x9E37_79B9) >> self.shift) as usize
     }
 
-    /// The used region that begins at a granule, and the place of its seat.
+    /// The used region that begins at a granule, and the index of its seat.
     pub(super) fn find(&self, granule: u32, nodes: &impl Nodes) -> Option<(usize, Noted)> {
         let mask = self.seats.len().wrapping_sub(1);
         let mut at = self.home(granule);
@@ -41,14 +43,10 @@ impl Spill {
         }
     }
 
-    /// Makes room for more; `false`, and nothing changed, if the host has no memory for it.
+    /// Doubles the number of seats. Returns `false`, and changes nothing, if the host has no memory.
     fn grow(&mut self, nodes: &impl Nodes) -> bool {
         let length = (2 * self.seats.len()).max(FIRST);
-        let mut seats = Vec::new();
-        if seats.try_reserve_exact(length).is_err() {
-            return false;
-        }
-        seats.resize(length, 0);
+        let Some(seats) = vacant(length) else { return false };
         let old = core::mem::replace(&mut self.seats, seats);
         self.shift = 32 - length.trailing_zeros().min(31);
         self.count = 0;
@@ -58,7 +56,8 @@ impl Spill {
         true
     }
 
-    /// Adds a node that is not in it; `false`, and nothing changed, if the host has no memory for it.
+    /// Adds a node that is not in the table. Returns `false`, and changes nothing, if the host has no
+    /// memory for it.
     #[cold]
     #[inline(never)]
     pub(super) fn insert(&mut self, granule: u32, place: u32, nodes: &impl Nodes) -> bool {
@@ -69,7 +68,7 @@ impl Spill {
         true
     }
 
-    /// There is room.
+    /// Adds a node, for which there is room.
     fn put(&mut self, granule: u32, place: u32) {
         let mask = self.seats.len() - 1;
         let mut at = self.home(granule);
@@ -80,7 +79,7 @@ impl Spill {
         self.count += 1;
     }
 
-    /// Takes out what sits at a place. What lies behind moves up, so no marks of it are left.
+    /// Removes the entry in a seat. Entries after it move up, so that no mark is needed.
     #[cold]
     #[inline(never)]
     pub(super) fn remove(&mut self, mut hole: usize, nodes: &impl Nodes) {
@@ -92,7 +91,7 @@ impl Spill {
             at = (at + 1) & mask;
             let place = self.seats[at];
             let Some(noted) = nodes.used(place) else { return };
-            // One whose home is behind the hole stays.
+            // An entry whose home is after the hole stays.
             let home = self.home(noted.start);
             if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
                 self.seats[hole] = place;
@@ -102,18 +101,18 @@ impl Spill {
         }
     }
 
-    /// The places of all nodes in it.
+    /// The places of all nodes in the table.
     pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
         self.seats.iter().copied().filter(|&place| place != 0)
     }
 
-    /// How many there are.
+    /// The number of entries.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// Bytes held.
+    /// The bytes held.
     pub(super) fn bytes(&self) -> usize {
         self.seats.capacity() * size_of::<u32>()
     }

@@ -1,4 +1,4 @@
-//! Which node a live allocation has, by the granule where it begins.
+//! Finds the node of a live allocation by the granule at which it begins.
 #![forbid(unsafe_code)]
 
 use alloc::vec::Vec;
@@ -11,54 +11,63 @@ use super::{
 };
 use crate::tlsf::Noted;
 
-/// A hash table of nodes with two seats for each hash. A node that finds both taken goes to the [`Spill`], a few in a
-/// hundred at most; so leaving a seat leaves nothing to close up.
+/// A hash table of nodes with two seats for each hash. If both seats are taken, the node goes to the
+/// [`Spill`]; this happens to a few percent of the nodes at most. Therefore removing a node leaves no
+/// gap to close.
 ///
-/// The table does not hold where a node begins: a look-up reads the node in any case, and the node tells it. So the table
-/// stays small, and in the caches: waiting for it is most of a look-up's time. For the same reason seats are narrow where
-/// they hold all places and can remember who left them. Such a table is at most an eighth full, as fewer nodes then miss
-/// their best seat, and a wide one at most a quarter.
+/// The table does not contain where a node begins: a look-up reads the node in any case, which has
+/// it. So the table is small and stays in the caches; waiting for it is most of the time of a
+/// look-up. For the same reason its seats are narrow where these can hold all places and can remember
+/// which start left them. A table of narrow seats is at most an eighth full, so that fewer nodes miss
+/// their best seat, and one of wide seats is at most a quarter full.
 #[derive(Debug)]
 pub(super) struct Starts {
     /// A power of two of seats, or none.
     narrow: Vec<i16>,
-    /// The same. There are none where there are narrow ones.
+    /// A power of two of seats, or none. Empty if `narrow` is not.
     wide: Vec<i32>,
     spill: Spill,
     marks: Marks,
-    /// How many entries the seats are meant for.
+    /// The number of entries for which there are enough seats.
     room: usize,
-    /// 64 less the bits of a seat's number.
+    /// 64 minus the number of bits of a seat's index.
     shift: u32,
-    /// What an address is multiplied by: [`FACTOR`], so far up that the uppermost bits of the product are those of a
-    /// granule's number.
+    /// The factor by which an address is multiplied: [`FACTOR`], shifted so that the index of a
+    /// granule affects the uppermost `granules` bits of the product and no others.
     factor: u64,
-    /// A granule's bytes times the factor.
+    /// The size of a granule in bytes, times the factor.
     step: u64,
     /// The address of granule 0 times the factor.
     first: u64,
-    /// All granules are below two to the power of this.
+    /// All indices of granules are below 2 to the power of this.
     granules: u32,
-    /// Places were met that no narrow seat holds.
-    outgrown: bool,
 }
 
-/// An odd number that spreads multiples of any power of two, whichever the number of bits that are kept of the product: of
-/// 3,000 at a regular distance 1.6 in 100 meet another at most. A golden ratio does not. Found by trying 26 million.
+/// An odd factor that spreads the multiples of every power of two, for every number of bits that are
+/// kept of the product. Of up to 12,000 starts at equal distances at most 1.6 % share their best seat
+/// with another. The golden ratio does not have this property. This factor was found by trying 26
+/// million random numbers.
 const FACTOR: u64 = 0x3844_0B73;
 
+/// The smallest number of seats.
 const FIRST: usize = 64;
 
-/// Narrow seats for each entry, at least; and wide ones.
+/// The minimum number of narrow seats per entry.
 const NARROW_EACH: usize = 8;
+/// The minimum number of wide seats per entry.
 const WIDE_EACH: usize = 4;
 
-/// Tells the compiler which of two ways to lay out straight on.
+/// Called in the less likely of two branches, so that the compiler moves it out of line.
 #[cold]
 fn seldom() {}
 
-/// Gives a node one of the two seats that its granule likes, and tells whether the last that left it began there too.
-/// `None`, and nothing has changed, if both are taken, or too narrow.
+/// Whether a narrow seat can hold a place.
+fn fits_narrow(place: u32) -> bool {
+    <i16 as Word>::of(place).is_some()
+}
+
+/// Puts a node into one of its two seats, and returns whether the last start that left this seat was
+/// the same. Returns `None`, and changes nothing, if both seats are taken or too narrow.
 #[inline(always)]
 fn seat<W: Word>(
     seats: &mut [W],
@@ -68,7 +77,7 @@ fn seat<W: Word>(
     marks: &Marks,
 ) -> Option<bool> {
     let is_taken = |word: &W| word.number() > 0;
-    // Whether somebody sits there is a coin flip, and so no branch.
+    // No branch, because whether the best seat is taken is not predictable.
     let beside = seats.get(home).is_some_and(is_taken);
     match seats.get_mut(home ^ usize::from(beside)) {
         Some(word) if !is_taken(word) => {
@@ -80,7 +89,7 @@ fn seat<W: Word>(
 }
 
 impl Starts {
-    /// Nobody in it, for so many granules of 2^`shift` bytes from an address on.
+    /// An empty table, for a number of granules of 2^`shift` bytes that begin at address `origin`.
     pub(super) fn new(shift: u32, origin: u64, granules: usize) -> Self {
         let granules = granules.next_power_of_two().ilog2().max(1);
         let factor = FACTOR << (64 - granules - shift);
@@ -96,28 +105,27 @@ impl Starts {
             step,
             first,
             granules,
-            outgrown: false,
         }
     }
 
-    /// What a granule's seat is found by: [`FACTOR`] times its address. Whoever has the address need not wait for the
-    /// granule's number.
+    /// The address of a granule times the factor, which determines its seats. Code that has the
+    /// address need not wait for the granule's index.
     #[inline(always)]
     fn product(&self, granule: u32) -> u64 {
         u64::from(granule).wrapping_mul(self.step).wrapping_add(self.first)
     }
 
-    /// The seat that an entry likes best: the upper bits of its product. The other one is beside it, before an odd one and
-    /// behind an even one.
+    /// The best seat of a product: its upper bits. The other seat is the one whose index differs in
+    /// the lowest bit.
     #[inline(always)]
     fn home(&self, product: u64) -> usize {
         (product >> self.shift) as usize
     }
 
-    /// The place of the node that sits in a seat; where nobody does, one where no node is.
+    /// The place of the node in a seat. In a vacant seat it is a place without a node.
     #[inline(always)]
     fn place_in(&self, seat: usize) -> Option<u32> {
-        // Narrow ones first: then the question which there are is the one for their bound.
+        // Narrow seats first: then their bounds check also decides which kind of seats there is.
         match self.narrow.get(seat) {
             Some(word) => Some(word.place()),
             None => {
@@ -127,16 +135,16 @@ impl Starts {
         }
     }
 
-    /// The seat that the granule at an address likes best, and the place of the node that sits there; where nobody does,
-    /// one where no node is.
+    /// The best seat of the granule at an address, and the place of the node in it. In a vacant seat
+    /// it is a place without a node.
     #[inline(always)]
     pub(super) fn best(&self, address: u64) -> Option<(usize, u32)> {
         let home = self.home(address.wrapping_mul(self.factor));
         Some((home, self.place_in(home)?))
     }
 
-    /// The used region that begins at a granule, and where its entry is: a seat, or behind all seats its place in the
-    /// spill.
+    /// The used region that begins at a granule, and the index of its entry. Indices after those of
+    /// the seats are in the spill.
     pub(super) fn find(&self, granule: u32, nodes: &impl Nodes) -> Option<(usize, Noted)> {
         let home = self.home(self.product(granule));
         for seat in [home, home ^ 1] {
@@ -149,13 +157,14 @@ impl Starts {
         Some((self.length() + place, noted))
     }
 
-    /// How many seats there are.
+    /// The number of seats.
     fn length(&self) -> usize {
         self.narrow.len() + self.wide.len()
     }
 
-    /// Adds a node that is not in it, and tells whether the last that left the seat began there too, in this
-    /// era. O(1); `None`, and nothing has changed, if it found no seat and the host has no memory for it.
+    /// Adds a node that is not in the table, and returns whether the last node that left its seat
+    /// began at the same granule, in this era. Returns `None`, and changes nothing, if there is no
+    /// vacant seat and the host has no memory for another one. O(1).
     #[inline(always)]
     pub(super) fn insert(
         &mut self,
@@ -172,46 +181,46 @@ impl Starts {
         }
     }
 
-    /// The same where no narrow seat is to be had.
+    /// Continues [`insert`](Self::insert) if no narrow seat was found.
     #[inline(never)]
     fn insert_further(&mut self, granule: u32, place: u32, nodes: &impl Nodes) -> Option<bool> {
         let home = self.home(self.product(granule));
         if let Some(again) = seat(&mut self.wide, home, place, granule, &self.marks) {
             return Some(again);
         }
-        if self.narrow.is_empty() || <i16 as Word>::of(place).is_some() {
+        if self.narrow.is_empty() || fits_narrow(place) {
             return self.spill.insert(granule, place, nodes).then_some(false);
         }
-        let was_outgrown = core::mem::replace(&mut self.outgrown, true);
-        let grown = self.rebuild(self.room, nodes);
-        self.outgrown = grown.is_some() || was_outgrown;
-        grown?;
+        self.rebuild(self.room, false, nodes)?;
         self.insert_again(granule, place, nodes)
     }
 
-    /// [`insert`](Self::insert) where it is called seldom.
+    /// [`insert`](Self::insert), not inlined.
     #[inline(never)]
     fn insert_again(&mut self, granule: u32, place: u32, nodes: &impl Nodes) -> Option<bool> {
         self.insert(granule, place, self.marks.era(), nodes)
     }
 
-    /// Makes room for so many. Without memory for that more of them find no seat, and that is all.
+    /// Makes room for a number of entries. If the host has no memory for it, more entries go to the
+    /// spill.
     #[cold]
     #[inline(never)]
     pub(super) fn make_room(&mut self, count: usize, nodes: &impl Nodes) {
         if count > self.room {
-            // In vain it is tried again soon.
-            let _ = self.rebuild(count, nodes);
+            let may_be_narrow = self.all(nodes).all(|noted| fits_narrow(noted.place));
+            // If this fails, it is tried again soon.
+            let _ = self.rebuild(count, may_be_narrow, nodes);
         }
     }
 
-    /// Other seats, for so many entries; `None`, and nothing has changed, if the host has no memory for them.
-    fn rebuild(&mut self, count: usize, nodes: &impl Nodes) -> Option<()> {
+    /// Replaces the seats by those for a number of entries. Returns `None`, and changes nothing, if
+    /// the host has no memory for them.
+    fn rebuild(&mut self, count: usize, may_be_narrow: bool, nodes: &impl Nodes) -> Option<()> {
         let length = |each: usize| (count * each).next_power_of_two().max(FIRST);
         let (few, many) = (length(WIDE_EACH), length(NARROW_EACH));
         let narrow_bits = <i16 as Word>::DIGITS;
         let tail_bits = Marks::tail_bits(many.ilog2(), self.granules);
-        let is_narrow = !self.outgrown && tail_bits <= narrow_bits;
+        let is_narrow = may_be_narrow && tail_bits <= narrow_bits;
         let (length, each, bits) = match is_narrow {
             true => (many, NARROW_EACH, narrow_bits),
             false => (few, WIDE_EACH, <i32 as Word>::DIGITS),
@@ -232,18 +241,18 @@ impl Starts {
         Some(())
     }
 
-    /// The places in all seats, and of all in the spill.
+    /// The places in all seats, vacant ones included, and in the spill.
     fn places(&self) -> impl Iterator<Item = u32> {
         let narrow = self.narrow.iter().map(|word| word.place());
         narrow.chain(self.wide.iter().map(|word| word.place())).chain(self.spill.iter())
     }
 
-    /// All that is in it.
+    /// All nodes in the table.
     fn all(&self, nodes: &impl Nodes) -> impl Iterator<Item = Noted> {
         self.places().filter_map(|place| nodes.used(place))
     }
 
-    /// Takes out what [`find`](Self::find) found of a granule.
+    /// Removes the entry of a granule that [`find`](Self::find) returned.
     pub(super) fn remove(&mut self, at: usize, granule: u32, nodes: &impl Nodes) {
         match at.checked_sub(self.length()) {
             None => self.leave(at, granule),
@@ -251,7 +260,7 @@ impl Starts {
         }
     }
 
-    /// The node of a granule leaves its seat.
+    /// Removes the node of a granule from its seat.
     #[inline(always)]
     pub(super) fn leave(&mut self, seat: usize, granule: u32) {
         let word = self.marks.word(granule);
@@ -264,12 +273,12 @@ impl Starts {
         }
     }
 
-    /// How many are in it, whoever they are. O(seats).
+    /// The number of entries. O(seats).
     pub(super) fn count(&self) -> usize {
         self.places().filter(|&place| place != 0 && place < 1 << 31).count()
     }
 
-    /// Bytes held.
+    /// The bytes held.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.narrow) + size_of_val(&*self.wide) + self.spill.bytes()
     }

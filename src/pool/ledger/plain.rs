@@ -45,13 +45,14 @@ impl Ledger {
                 self.tlsf.noted_below(place, Note::BY_HANDLE)?
             }
         };
-        // First: then nothing of it has to be kept.
+        // Before the region is freed, so that fewer values are live across that.
         counts.deallocated((u64::from(noted.size) << self.shift) - Note(noted.note).slack());
         self.tlsf.free_noted(noted);
         Some(())
     }
 
-    /// Takes out the start of a live allocation that is not in its best seat, and that no handle owns: the place of its node.
+    /// Removes the entry of a live allocation that is not in its best seat and that no handle owns.
+    /// Returns the place of its node.
     #[cold]
     #[inline(never)]
     fn leave_further(&mut self, granule: u32) -> Option<u32> {
