@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 
 use bytemuck::allocation::try_zeroed_box;
 
-use super::{bitmap::Bitmap, marks::Era};
+use super::{bitmap::Bitmap, seat::Era};
 
 /// The number of starts that are written to the bitmap at a time. Their words are far apart, so
 /// each write alone would wait for memory; together they wait once.

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bytemuck::allocation::try_zeroed_slice_box;
 
-use super::marks::Era;
+use super::seat::Era;
 
 const BITS: usize = u64::BITS as usize;
 
@@ -44,6 +44,8 @@ pub(super) struct Bitmap {
     levels: usize,
     /// A new era begins when a group is found to have no member.
     era: AtomicU32,
+    /// A power of two above all numbers.
+    above: u32,
 }
 
 impl Bitmap {
@@ -70,6 +72,7 @@ impl Bitmap {
             firsts,
             levels,
             era: AtomicU32::new(Era::FIRST.0),
+            above: bound.next_power_of_two() as u32,
         })
     }
 
@@ -164,7 +167,7 @@ impl Bitmap {
     /// Marks that no member is left in a group.
     fn forget(&self, mut place: usize) {
         // If another thread does the same at this time, both begin the same next era.
-        let Era(next) = Era(self.era.load(Ordering::Relaxed)).next();
+        let Era(next) = Era(self.era.load(Ordering::Relaxed)).next(self.above);
         self.era.store(next, Ordering::Relaxed);
         for &first in &self.firsts[..self.levels] {
             let bit = 1 << (place % BITS);

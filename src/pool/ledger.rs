@@ -68,7 +68,7 @@ impl Ledger {
         let lead_granules = (lead >> shift) as usize;
         Ok(Self {
             tlsf,
-            starts: Starts::new(shift, origin, lead_granules + granules),
+            starts: Starts::new(shift, origin),
             began: Began::new(lead_granules + granules).ok_or(none)?,
             lead,
             lead_granules: (lead >> shift) as u32,
@@ -122,9 +122,9 @@ impl Ledger {
         Ok(Live { key: placed.key, offset, size, reserved: placed.size, by_handle })
     }
 
-    /// Enters an allocated region into the books. Returns `false`, and changes nothing, if the host has
-    /// no memory for it.
-    #[inline(always)]
+    /// Enters what was given out into the books; `false`, and nothing has changed, if the host has no memory
+    /// for it.
+    #[inline]
     fn enter(&mut self, granule: u32, place: u32) -> bool {
         let era = self.began.era();
         let Some(again) = self.starts.insert(granule, place, era, &self.tlsf) else {
@@ -280,7 +280,7 @@ impl Ledger {
     fn forget(&mut self, live: &Live) {
         let granule = self.granule_of(live.offset);
         if let Some((at, noted)) = self.entry(granule) {
-            self.starts.remove(at, noted.start, &self.tlsf);
+            self.starts.remove(at, noted.start, self.began.era(), &self.tlsf);
             self.set_note(noted.place, Note::default());
         }
     }

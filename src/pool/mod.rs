@@ -77,14 +77,12 @@ mod ends;
 mod error;
 mod found;
 mod ledger;
-mod marks;
 mod memory_pool;
-mod nodes;
 mod pointers;
 #[cfg(feature = "std")]
 mod pooled;
 mod promise;
-mod seats;
+mod seat;
 #[cfg(feature = "std")]
 mod shared;
 mod spill;

@@ -1,27 +1,26 @@
-//! The entries of a table of starts that found no seat. They are in a table of their own, where each
-//! takes the next vacant seat.
+//! The entries of a table of starts for which both seats were taken. They are in a table of their
+//! own, in which an entry takes the next vacant seat.
 #![forbid(unsafe_code)]
 
 use alloc::vec::Vec;
 
-use super::{nodes::Nodes, seats::vacant};
+use super::seat::{Nodes, Seat};
 use crate::tlsf::Noted;
 
-/// A hash table of nodes by the granule at which each begins, at most a quarter full.
+/// A hash table of nodes by their start. At most a quarter of the seats is taken.
 #[derive(Debug, Default)]
 pub(super) struct Spill {
-    /// The places of nodes, 0 in a vacant seat. Their number is a power of two or 0. A node is at its
-    /// home or after it, with no vacant seat between.
-    seats: Vec<u32>,
+    /// Their number is a power of two, or 0. A node is at its home or after it, with no vacant seat
+    /// between.
+    seats: Vec<Seat>,
     /// 32 minus the number of bits of a home.
     shift: u32,
     count: usize,
 }
 
-/// The smallest number of seats.
 const FIRST: usize = 16;
 
-/// The minimum number of seats per node.
+/// The minimum number of seats for each node.
 const ROOM: usize = 4;
 
 impl Spill {
@@ -30,12 +29,12 @@ impl Spill {
         (granule.wrapping_mul(0x9E37_79B9) >> self.shift) as usize
     }
 
-    /// The used region that begins at a granule, and the index of its seat.
+    /// The used region that starts at a granule, and the index of its seat.
     pub(super) fn find(&self, granule: u32, nodes: &impl Nodes) -> Option<(usize, Noted)> {
         let mask = self.seats.len().wrapping_sub(1);
         let mut at = self.home(granule);
         loop {
-            let noted = nodes.used(*self.seats.get(at)?)?;
+            let noted = self.seats.get(at)?.used(nodes)?;
             if noted.start == granule {
                 return Some((at, noted));
             }
@@ -43,67 +42,72 @@ impl Spill {
         }
     }
 
-    /// Doubles the number of seats. Returns `false`, and changes nothing, if the host has no memory.
+    /// Makes room for more entries. Returns `false`, and changes nothing, if the host has no memory
+    /// for it.
     fn grow(&mut self, nodes: &impl Nodes) -> bool {
         let length = (2 * self.seats.len()).max(FIRST);
-        let Some(seats) = vacant(length) else { return false };
+        let mut seats = Vec::new();
+        if seats.try_reserve_exact(length).is_err() {
+            return false;
+        }
+        seats.resize(length, Seat::default());
         let old = core::mem::replace(&mut self.seats, seats);
         self.shift = 32 - length.trailing_zeros().min(31);
         self.count = 0;
-        for noted in old.into_iter().filter_map(|place| nodes.used(place)) {
-            self.put(noted.start, noted.place);
+        for noted in old.into_iter().filter_map(|seat| seat.used(nodes)) {
+            self.put(noted.start, Seat::of(noted.place));
         }
         true
     }
 
-    /// Adds a node that is not in the table. Returns `false`, and changes nothing, if the host has no
-    /// memory for it.
+    /// Adds a node that is not in the table. Returns `false`, and changes nothing, if the host has
+    /// no memory for it.
     #[cold]
     #[inline(never)]
     pub(super) fn insert(&mut self, granule: u32, place: u32, nodes: &impl Nodes) -> bool {
         if ROOM * self.count >= self.seats.len() && !self.grow(nodes) {
             return false;
         }
-        self.put(granule, place);
+        self.put(granule, Seat::of(place));
         true
     }
 
-    /// Adds a node, for which there is room.
-    fn put(&mut self, granule: u32, place: u32) {
+    /// Adds an entry for which there is room.
+    fn put(&mut self, granule: u32, seat: Seat) {
         let mask = self.seats.len() - 1;
         let mut at = self.home(granule);
-        while self.seats[at] != 0 {
+        while self.seats[at].is_taken() {
             at = (at + 1) & mask;
         }
-        self.seats[at] = place;
+        self.seats[at] = seat;
         self.count += 1;
     }
 
-    /// Removes the entry in a seat. Entries after it move up, so that no mark is needed.
+    /// Removes the entry at an index. Entries after it move up, so no marks are left.
     #[cold]
     #[inline(never)]
     pub(super) fn remove(&mut self, mut hole: usize, nodes: &impl Nodes) {
         let mask = self.seats.len() - 1;
-        self.seats[hole] = 0;
+        self.seats[hole] = Seat::default();
         self.count -= 1;
         let mut at = hole;
         loop {
             at = (at + 1) & mask;
-            let place = self.seats[at];
-            let Some(noted) = nodes.used(place) else { return };
+            let seat = self.seats[at];
+            let Some(noted) = seat.used(nodes) else { return };
             // An entry whose home is after the hole stays.
             let home = self.home(noted.start);
             if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
-                self.seats[hole] = place;
-                self.seats[at] = 0;
+                self.seats[hole] = seat;
+                self.seats[at] = Seat::default();
                 hole = at;
             }
         }
     }
 
-    /// The places of all nodes in the table.
-    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
-        self.seats.iter().copied().filter(|&place| place != 0)
+    /// All seats.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Seat> {
+        self.seats.iter()
     }
 
     /// The number of entries.
@@ -112,9 +116,9 @@ impl Spill {
         self.count
     }
 
-    /// The bytes held.
+    /// The bytes of memory that it holds.
     pub(super) fn bytes(&self) -> usize {
-        self.seats.capacity() * size_of::<u32>()
+        self.seats.capacity() * size_of::<Seat>()
     }
 }
 
@@ -123,7 +127,7 @@ mod tests {
     use alloc::collections::BTreeMap;
 
     use super::*;
-    use crate::{ground::random::Random, tlsf::Tlsf};
+    use crate::ground::random::Random;
 
     #[test]
     fn it_is_a_map() {
@@ -139,7 +143,7 @@ mod tests {
                 let wanted = if step / 5000 % 2 == 0 { 3 } else { 1 };
                 let known = twin.get(&granule).copied();
                 if known.is_none() {
-                    let place = nodes.len() as u32 * Tlsf::PLACES;
+                    let place = nodes.len() as u32;
                     nodes.push(granule);
                     twin.insert(granule, place);
                     assert!(spill.insert(granule, place, &nodes));

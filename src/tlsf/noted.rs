@@ -2,7 +2,7 @@
 //! noted of each region. It is stored in the node itself, so that one look at a node is enough.
 
 use super::Tlsf;
-use super::pairs::{BORDER, INVERSE, Link, Node, PAIRS, USED, index_of, place_of};
+use super::pairs::{Link, Node, USED, index_of, place_of};
 use super::region::{Freed, Key};
 use super::search::{Found, Request};
 
@@ -34,15 +34,7 @@ impl Noted {
     }
 }
 
-const _: () = assert!(BORDER % PAIRS == 0, "all places of nodes are multiples");
-
 impl Tlsf {
-    /// Every [`place`](Self::place) is a multiple of this.
-    pub(crate) const PLACES: u32 = PAIRS;
-
-    /// A place times this is the place divided by [`PLACES`](Self::PLACES).
-    pub(crate) const PLACES_INVERSE: u32 = INVERSE;
-
     /// The largest number that can be noted.
     pub(crate) const MOST_NOTED: u32 = u32::MAX - USED;
 

@@ -23,7 +23,7 @@ pub(super) type Pair = [u32; 2];
 pub(super) const PAIRS: u32 = 3;
 
 /// The inverse of [`PAIRS`] modulo 2³².
-pub(super) const INVERSE: u32 = 0xaaaa_aaab;
+const INVERSE: u32 = 0xaaaa_aaab;
 
 const _: () = assert!(PAIRS.wrapping_mul(INVERSE) == 1);
 

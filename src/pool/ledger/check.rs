@@ -44,7 +44,7 @@ mod tests {
         began::Began,
         desc::PoolDesc,
         found::{Note, Request},
-        marks::Era,
+        seat::Era,
     };
     use crate::tlsf::Tlsf;
 
@@ -69,12 +69,12 @@ mod tests {
 
         let (mut lost, _) = ledger();
         let (at, noted) = lost.entry(0).unwrap();
-        lost.starts.remove(at, lead, &lost.tlsf);
+        lost.starts.remove(at, lead, Era::FIRST, &lost.tlsf);
         assert_eq!(lost.check(200), Err(Broken::Start { offset: 0 }), "a live one has no start");
 
         let (mut swapped, _) = ledger();
         let (at, _) = swapped.entry(14).unwrap();
-        swapped.starts.remove(at, 14 + lead, &swapped.tlsf);
+        swapped.starts.remove(at, 14 + lead, Era::FIRST, &swapped.tlsf);
         let inserted = swapped.starts.insert(14 + lead, noted.place, Era::FIRST, &swapped.tlsf);
         assert!(inserted.is_some());
         assert_eq!(swapped.check(200), Err(Broken::Start { offset: 224 }), "another's node");

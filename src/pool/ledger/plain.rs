@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{
-    super::{found::Note, statistics::Counts},
+    super::{found::Note, seat::Seat, statistics::Counts},
     Ledger,
 };
 
@@ -34,33 +34,30 @@ impl Ledger {
             return None;
         }
         let granule = granule as u32;
-        let (at, place) = self.starts.best(address)?;
-        let noted = match self.tlsf.noted_below(place, Note::BY_HANDLE) {
+        let (at, seat) = self.starts.best(address)?;
+        let noted = match seat.plain(&self.tlsf) {
             Some(noted) if noted.start == granule => {
-                self.starts.leave(at, granule);
+                self.starts.leave(at, granule, self.began.era());
                 noted
             }
-            _ => {
-                let place = self.leave_further(granule)?;
-                self.tlsf.noted_below(place, Note::BY_HANDLE)?
-            }
+            _ => self.leave_further(granule)?.plain(&self.tlsf)?,
         };
-        // Before the region is freed, so that fewer values are live across that.
+        // First: then nothing of it has to be kept.
         counts.deallocated((u64::from(noted.size) << self.shift) - Note(noted.note).slack());
         self.tlsf.free_noted(noted);
         Some(())
     }
 
-    /// Removes the entry of a live allocation that is not in its best seat and that no handle owns.
-    /// Returns the place of its node.
+    /// Takes out the start of a live allocation that is not in its best seat, and that no handle owns: as if it sat
+    /// alone.
     #[cold]
     #[inline(never)]
-    fn leave_further(&mut self, granule: u32) -> Option<u32> {
+    fn leave_further(&mut self, granule: u32) -> Option<Seat> {
         let (at, noted) = self.starts.find(granule, &self.tlsf)?;
         if Note(noted.note).is_by_handle() {
             return None;
         }
-        self.starts.remove(at, granule, &self.tlsf);
-        Some(noted.place)
+        self.starts.remove(at, granule, self.began.era(), &self.tlsf);
+        Some(Seat::of(noted.place))
     }
 }
