@@ -115,10 +115,14 @@ impl Inner {
             return Err(NewError::NoMemoryTypes);
         }
         let recorder = Recorder::new(desc, properties);
+        let observed =
+            desc.audit || tracing::enabled!(target: events::ALLOCATION, tracing::Level::TRACE);
+        let unwatched = !observed && !desc.guards.is_on();
+        let plain = unwatched && !recorder.is_on();
         let mut lanes = Vec::with_capacity(properties.types.len());
         for memory_type in 0..properties.types.len() as u32 {
             let tape = recorder.tape(memory_type, memory_type);
-            lanes.push(Lane::for_type(memory_type, &vulkan, desc, tape)?);
+            lanes.push(Lane::for_type(memory_type, &vulkan, desc, plain, tape)?);
         }
         let shape = Shape::of(&properties.types, &properties.heaps);
         let rules = Rules {
@@ -130,10 +134,6 @@ impl Inner {
         let heaps = Heaps::new(properties, &desc.heap_caps);
         let guards = Guards::new(desc, properties);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let observed =
-            desc.audit || tracing::enabled!(target: events::ALLOCATION, tracing::Level::TRACE);
-        let unwatched = !observed && !desc.guards.is_on();
-        let plain = unwatched && !recorder.is_on();
         Ok(Arc::new_cyclic(|myself| Self {
             myself: Weak::clone(myself),
             vulkan,
@@ -196,10 +196,11 @@ impl Inner {
     ) -> Option<&Lane> {
         let twin = self.lane(memory_type).filter(|lane| lane.index == lane.memory_type)?;
         let mut left = self.lanes.arenas().filter(|lane| lane.memory_type == memory_type);
-        left.find(|lane| lane.lock().claim(stay, guards)).or_else(|| {
+        left.find(|lane| lane.claim(stay, guards, self.plain)).or_else(|| {
             let tape = |index| self.recorder.tape(index, memory_type);
             self.lanes.add(|index| {
-                let lane = Lane::for_arena(twin, index, (stay, guards), tape(index));
+                let lane = Lane::for_arenas(twin, index, stay, tape(index));
+                lane.claim(stay, guards, self.plain);
                 lane.owned_by(&self.myself)
             })
         })

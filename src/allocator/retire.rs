@@ -30,14 +30,14 @@ impl Inner {
     /// case; if not, nothing has changed. O(1), one lock.
     #[inline(always)]
     pub(super) fn retire_plain(&self, lane: u32, entry: Entry) -> bool {
-        let Some(lane) = self.lane(lane).filter(|_| self.plain) else { return false };
+        let Some(lane) = self.lane(lane).filter(|lane| lane.is_plain()) else { return false };
         let mut state = lane.lock();
         let (bag, reached) = (self.current_bag(), self.reached_bag());
         if self.life() != Life::Open || bag == BagNumber::UNTIMED {
             return false;
         }
         if bag <= reached {
-            return state.free_plain(entry);
+            return state.blocks.free_plain(entry);
         }
         let collects = self.collects.load(Ordering::Relaxed);
         if state.bags.reserve(bag).is_err() || state.retire(entry, collects).is_err() {
@@ -140,9 +140,9 @@ impl Inner {
     /// The caller knows that no submitted or recorded work uses it.
     #[inline(always)]
     pub(super) fn free_plain(&self, lane: u32, entry: Entry) -> bool {
-        let Some(lane) = self.lane(lane).filter(|_| self.plain) else { return false };
+        let Some(lane) = self.lane(lane).filter(|lane| lane.is_plain()) else { return false };
         let mut state = lane.lock();
-        state.heirs.is_empty() && self.life() == Life::Open && state.free_plain(entry)
+        state.heirs.is_empty() && self.life() == Life::Open && state.blocks.free_plain(entry)
     }
 
     /// Frees an allocation immediately. O(1), plus the driver call that destroys its resource.
@@ -261,13 +261,6 @@ impl Inner {
 }
 
 impl LaneState {
-    /// Used → Free, as [`BlockList::free_plain`](crate::memory::BlockList::free_plain), if no
-    /// guards are on.
-    #[inline(always)]
-    fn free_plain(&mut self, entry: Entry) -> bool {
-        !self.guards.is_on() && self.blocks.free_plain(entry)
-    }
-
     /// Used → Pending.
     #[inline(always)]
     fn retire(&mut self, entry: Entry, collects: u64) -> Result<(), KeyError> {

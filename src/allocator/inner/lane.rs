@@ -4,7 +4,7 @@ use std::{
     collections::TryReserveError,
     sync::{
         Arc, Mutex, Weak,
-        atomic::{AtomicPtr, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering},
     },
 };
 
@@ -54,6 +54,9 @@ pub(in super::super) struct Lane {
     pub(in super::super) growth: Growth,
     /// The smallest granule of a block, in bytes.
     pub(in super::super) granule: u64,
+    /// Whether allocations here may end in the common way: nothing observes or records them, and
+    /// the blocks are not guarded. Only changed while the lane has no blocks.
+    plain: AtomicBool,
     /// What its bags wait for; a hint that saves `collect` the lock.
     pub(in super::super) soonest: Soonest,
     /// The collect at which an empty block has been empty for too long; also a hint.
@@ -115,6 +118,7 @@ impl Lane {
         memory_type: u32,
         vulkan: &Vulkan,
         desc: &AllocatorDesc<'_>,
+        plain: bool,
         tape: Option<Box<Tape>>,
     ) -> Result<Self, NewError> {
         let properties = vulkan.properties();
@@ -142,20 +146,15 @@ impl Lane {
             heap_size,
             growth,
             granule,
+            plain: AtomicBool::new(plain),
             ..Self::around(LaneState::new(blocks, desc.guards, tape))
         })
     }
 
-    /// A claimed lane of the same memory type as `twin`.
-    pub(super) fn for_arena(
-        twin: &Self,
-        index: u32,
-        (stay, guards): (Stay, GuardPolicy),
-        tape: Option<Box<Tape>>,
-    ) -> Self {
-        let mut state =
-            LaneState::new(BlockList::new(twin.granule, twin.growth.large(), stay), guards, tape);
-        state.claim(stay, guards);
+    /// A lane for arenas of the same memory type as `twin`.
+    pub(super) fn for_arenas(twin: &Self, index: u32, stay: Stay, tape: Option<Box<Tape>>) -> Self {
+        let blocks = BlockList::new(twin.granule, twin.growth.large(), stay);
+        let state = LaneState::new(blocks, GuardPolicy::Off, tape);
         Self {
             index,
             memory_type: twin.memory_type,
@@ -185,6 +184,7 @@ impl Lane {
             heap_size: 0,
             growth: Growth { first: 0, largest: 0 },
             granule: 0,
+            plain: AtomicBool::new(false),
             soonest: Soonest::default(),
             expiry: AtomicU64::new(u64::MAX),
             rest: AtomicU64::new(u64::MAX),
@@ -195,6 +195,23 @@ impl Lane {
             locks: AtomicU64::new(0),
             state: Lock::new(state),
         }
+    }
+
+    /// Gives the lane to an arena, if no other arena holds it and nothing of a previous one is
+    /// left. Returns whether it did. `plain` says whether the allocator neither observes nor
+    /// records.
+    pub(super) fn claim(&self, stay: Stay, guards: GuardPolicy, plain: bool) -> bool {
+        let claimed = self.lock().claim(stay, guards);
+        if claimed {
+            self.plain.store(plain && !guards.is_on(), Ordering::Relaxed);
+        }
+        claimed
+    }
+
+    /// Whether allocations here may end in the common way; takes no lock.
+    #[inline(always)]
+    pub(in super::super) fn is_plain(&self) -> bool {
+        self.plain.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -329,9 +346,8 @@ impl LaneState {
         }
     }
 
-    /// Gives the lane to an arena, if no other arena holds it and nothing of a previous one is
-    /// left. Returns whether it did.
-    pub(super) fn claim(&mut self, stay: Stay, guards: GuardPolicy) -> bool {
+    /// As [`Lane::claim`].
+    fn claim(&mut self, stay: Stay, guards: GuardPolicy) -> bool {
         let free = !self.claimed && self.blocks.count() == 0;
         if free {
             (self.claimed, self.blocks.stay, self.guards) = (true, stay, guards);
