@@ -52,6 +52,8 @@ pub struct Reserved {
     pub factor: f64,
     /// Calls of `vkAllocateMemory`.
     pub driver_allocations: u64,
+    /// The most memory objects that existed at once.
+    pub most_memories: usize,
     /// Allocations that were refused.
     pub refused: usize,
 }
@@ -105,7 +107,7 @@ pub fn reserved<F: FullPath>(stream: &Captured, profile: &Profile, in_flight: us
     let mut bags: VecDeque<Vec<F::Handle>> = VecDeque::from([Vec::new()]);
     let frame_end = frame_end(trace);
     let heaps = (0..16).filter(|&heap| driver.profile().heap_size(heap) > 0).collect::<Vec<u32>>();
-    let (mut peak, mut calls, mut refused) = (0, 0, 0);
+    let (mut peak, mut calls, mut most_memories, mut refused) = (0, 0, 0, 0);
     for &operation in trace.operations() {
         match operation {
             Operation::Allocate(id) => {
@@ -116,6 +118,7 @@ pub fn reserved<F: FullPath>(stream: &Captured, profile: &Profile, in_flight: us
                     calls = now;
                     let held = heaps.iter().map(|&heap| driver.heap_used(heap)).sum::<u64>();
                     peak = peak.max(held);
+                    most_memories = most_memories.max(driver.live().memories);
                 }
             }
             Operation::Free(id) => {
@@ -139,5 +142,6 @@ pub fn reserved<F: FullPath>(stream: &Captured, profile: &Profile, in_flight: us
     let left = bags.into_iter().flatten().chain(handles.into_iter().flatten());
     left.for_each(|handle| allocator.free(handle));
     drop(allocator);
-    Reserved { factor: peak as f64 / trace.peak().bytes as f64, driver_allocations: calls, refused }
+    let factor = peak as f64 / trace.peak().bytes as f64;
+    Reserved { factor, driver_allocations: calls, most_memories, refused }
 }

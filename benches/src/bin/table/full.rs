@@ -93,9 +93,9 @@ pub fn reserved_memory(streams: &[Captured]) {
     let profile = Profile::default();
     header(
         "Reserved memory",
-        "Peak reserved / peak live, and calls of `vkAllocateMemory`, over a graphics card of 8 GiB \
-         and granularity 1024. What waits for frames in flight is not live, so nobody who waits comes below \
-         the last column: live and waiting / live.",
+        "Peak reserved / peak live; in brackets calls of `vkAllocateMemory`, and the most memory objects \
+         that existed at once. A graphics card of 8 GiB and granularity 1024. What waits for frames in \
+         flight is not live, so nobody who waits comes below the last column: live and waiting / live.",
         &names_and(&["least"]),
     );
     let mut logs = vec![(0.0, 0); names().len() + 1];
@@ -123,9 +123,9 @@ pub fn reserved_memory(streams: &[Captured]) {
 }
 
 fn cell(reserved: &Reserved) -> String {
-    let Reserved { factor, driver_allocations, refused } = reserved;
+    let Reserved { factor, driver_allocations, most_memories, refused } = reserved;
     let refused = if *refused == 0 { String::new() } else { format!(", {refused} refused") };
-    format!("{factor:.3} ({driver_allocations}{refused})")
+    format!("{factor:.3} ({driver_allocations}, {most_memories}{refused})")
 }
 
 /// The cost of a deferred free compared with an immediate one.
