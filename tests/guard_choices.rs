@@ -59,7 +59,8 @@ fn an_arena_is_watched_as_it_was_asked_to_be() {
     }
 }
 
-/// The lane that an arena left is taken by the next, with the next one's policy.
+/// The lane that an arena left is taken by the next, with the next one's policy: for what it finds,
+/// and for whether an end waits for a scrub.
 #[test]
 fn the_policy_of_an_arena_ends_with_it() {
     for by in KEEPERS {
@@ -67,12 +68,15 @@ fn the_policy_of_an_arena_ends_with_it() {
         for policy in [GuardPolicy::Full, GuardPolicy::Off, GuardPolicy::Zero, GuardPolicy::Margins]
         {
             let arena = arena(&world.allocator, |it| it.guards(policy));
-            let one = in_arena(&arena, "one", 128);
+            let [one, two] = ["one", "two"].map(|name| in_arena(&arena, name, 128));
             assert_eq!(world.scrub_if_on(Scrub::Due), [], "{policy:?}");
             world.scribble(&one, 128, 1);
             let watched = matches!(policy, GuardPolicy::Full | GuardPolicy::Margins);
             let found = world.scrub_if_on(Scrub::Everything);
             assert_eq!(found.len(), usize::from(watched), "{policy:?} {by:?}");
+            drop(two);
+            let waits = by == GuardedBy::Gpu && policy != GuardPolicy::Off;
+            assert_eq!(arena.statistics().pending_count, u64::from(waits), "{policy:?} {by:?}");
             drop((arena, one));
             (0..3).for_each(|_| _ = world.scrub_if_on(Scrub::Due));
             world.allocator.trim();
