@@ -438,34 +438,3 @@ fn whatever_the_text_is_it_is_read_or_refused() {
     // How many digits a time has is the machine's affair, so the share of what is read is, too.
     assert!(read > 0 && refused > 3 * read, "{refused} refused, {read} read");
 }
-
-#[test]
-#[ignore = "timing: run it with --release on a quiet machine"]
-fn an_event_costs_some_nanoseconds() {
-    // What a busy frame does; the collect between two is not counted.
-    const PAIRS: u32 = 500;
-    const FRAMES: usize = 4000;
-    let fake = fake();
-    let wanted = vk::MemoryRequirements { size: 3000, alignment: 256, memory_type_bits: !0 };
-    let memory = AllocationDesc::device_local();
-    let frame = |allocator: &Allocator| {
-        let start = std::time::Instant::now();
-        for _ in 0..PAIRS {
-            let made = allocator.allocate(&wanted, ResourceKind::Linear, &memory).unwrap();
-            // SAFETY: no GPU is there.
-            unsafe { made.free_now() };
-        }
-        let taken = start.elapsed().as_nanos() as f64 / f64::from(PAIRS);
-        allocator.collect();
-        taken
-    };
-    let (off, on) = (allocator(&fake), recorded(&fake, io::sink()));
-    // Turn by turn, so that whatever else the machine does falls on both.
-    let mut times: Vec<_> = (0..FRAMES).map(|_| (frame(&off), frame(&on))).collect();
-    times.sort_by(|a, b| (a.1 - a.0).total_cmp(&(b.1 - b.0)));
-    let middle = times[FRAMES / 2];
-    let least = times.iter().fold((f64::MAX, f64::MAX), |l, t| (l.0.min(t.0), l.1.min(t.1)));
-    let event = (middle.1 - middle.0).min(least.1 - least.0) / 2.0;
-    println!("a pair: {:.1} ns off, {:.1} ns on; an event: {event:.1} ns", least.0, least.1);
-    assert!(event <= 15.0, "{event}");
-}
