@@ -86,7 +86,7 @@ fn whatever_is_called_the_allocator_is_as_the_model_says() {
 }
 
 #[test]
-#[ignore = "deep: 10,000,000 steps in thousands of worlds, some minutes in release"]
+#[ignore = "deep: 10,000,000 steps in thousands of worlds, ten minutes in release"]
 fn whatever_is_called_the_allocator_is_as_the_model_says_deep() {
     let first = fresh_seed() >> 1;
     worlds(first, 3000, STEPS);
@@ -99,9 +99,9 @@ fn threads_have_each_their_own() {
 }
 
 #[test]
-#[ignore = "deep: 10,000,000 steps on four threads, a minute or two in release"]
+#[ignore = "deep: 1,200,000 steps on four threads, five minutes in release"]
 fn threads_have_each_their_own_deep() {
-    threads::run(fresh_seed() >> 1, 800, 3000);
+    threads::run(fresh_seed() >> 1, 100, 3000);
 }
 
 /// The controls: what ends too early, and what is forgotten, is caught by the same model.
