@@ -200,7 +200,7 @@ impl Inner {
             let tape = |index| self.recorder.tape(index, memory_type);
             self.lanes.add(|index| {
                 let lane = Lane::for_arenas(twin, index, stay, tape(index));
-                lane.claim(stay, guards, self.plain);
+                assert!(lane.claim(stay, guards, self.plain), "a new lane is free");
                 lane.owned_by(&self.myself)
             })
         })
@@ -281,6 +281,10 @@ impl Inner {
         for lane in self.lanes() {
             let state = lane.lock();
             state.check()?;
+            // An end in the common way would not be scrubbed.
+            if lane.is_plain() && state.guards.is_on() {
+                return Err(Broken::Pending);
+            }
             held[lane.heap as usize] += state.blocks.reserved();
         }
         let differs = |(heap, &held): (usize, &u64)| self.heaps.reserved(heap as u32) != held;

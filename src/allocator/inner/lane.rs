@@ -201,11 +201,14 @@ impl Lane {
     /// left. Returns whether it did. `plain` says whether the allocator neither observes nor
     /// records.
     pub(super) fn claim(&self, stay: Stay, guards: GuardPolicy, plain: bool) -> bool {
-        let claimed = self.lock().claim(stay, guards);
-        if claimed {
+        let mut state = self.lock();
+        let free = !state.claimed && state.blocks.count() == 0;
+        if free {
+            (state.claimed, state.blocks.stay, state.guards) = (true, stay, guards);
+            state.blocks.counters().hand_on();
             self.plain.store(plain && !guards.is_on(), Ordering::Relaxed);
         }
-        claimed
+        free
     }
 
     /// Whether allocations here may end in the common way; takes no lock.
@@ -344,16 +347,6 @@ impl LaneState {
             Life::Closed => self.keepers.get(entry.slot as usize)?.clone(),
             _ => None,
         }
-    }
-
-    /// As [`Lane::claim`].
-    fn claim(&mut self, stay: Stay, guards: GuardPolicy) -> bool {
-        let free = !self.claimed && self.blocks.count() == 0;
-        if free {
-            (self.claimed, self.blocks.stay, self.guards) = (true, stay, guards);
-            self.blocks.counters().hand_on();
-        }
-        free
     }
 
     /// Verifies the lane. O(regions).
